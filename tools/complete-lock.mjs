@@ -5,7 +5,8 @@
 // entries by name, version, os and cpu. Usage: npm install … && node tools/complete-lock.mjs
 import fs from 'node:fs';
 
-const PLATFORM = /(android|darwin|freebsd|linux|win32|openharmony|aix|sunos|netbsd|openbsd)-(arm64|x64|ia32|arm|ppc64|riscv64|s390x|loong64|wasm32)?/;
+const PLATFORM =
+  /(android|darwin|freebsd|linux|win32|openharmony|aix|sunos|netbsd|openbsd)-(arm64|x64|ia32|arm|ppc64|riscv64|s390x|loong64|wasm32)?/;
 const lock = JSON.parse(fs.readFileSync('package-lock.json', 'utf8'));
 
 /** Whether `name`, required from `path`, is found on the way up, as Node resolves it. */
@@ -24,7 +25,8 @@ for (const [path, entry] of Object.entries(lock.packages)) {
     if (resolves(path, name)) continue;
     const [, os, cpu] = name.match(PLATFORM) ?? [];
     lock.packages[`node_modules/${name}`] = {
-      version, optional: true,
+      version,
+      optional: true,
       ...(entry.dev ? {dev: true} : {}),
       ...(os ? {os: [os]} : {}),
       ...(cpu ? {cpu: [cpu]} : {}),

@@ -3,20 +3,69 @@ import {z} from 'zod';
 const count = z.number().int().positive();
 
 /** How answers of one task are searched for; the names are Hugging Face's, the values fairseq's (ofa_mue section 8). */
-export const generationSchema = z.strictObject({
-  num_beams: count,
+export interface GenerationDefaults {
+  readonly num_beams: number;
   /** fairseq's max_len_b: most tokens before the end symbol. */
+  readonly max_new_tokens: number;
+  readonly min_length: number;
+  readonly no_repeat_ngram_size: number;
+  readonly length_penalty: number;
+  /** Divide scores by length ** length_penalty (fairseq's default), or rank by the sum (`--unnormalized`). */
+  readonly normalize_scores: boolean;
+}
+export const generationSchema: z.ZodType<GenerationDefaults> = z.strictObject({
+  num_beams: count,
   max_new_tokens: count,
   min_length: z.number().int().min(0),
   no_repeat_ngram_size: z.number().int().min(0),
   length_penalty: z.number(),
-  /** Divide scores by length ** length_penalty (fairseq's default), or rank by the sum (`--unnormalized`). */
   normalize_scores: z.boolean(),
 });
-export type GenerationDefaults = z.infer<typeof generationSchema>;
 
 /** The `config.json` of a converted OFA model: everything that the weights alone do not say. */
-export const ofaConfigSchema = z.strictObject({
+export interface OfaConfig {
+  readonly format: 'mue-tfjs';
+  readonly version: 1;
+  readonly family: 'ofa';
+  readonly d_model: number;
+  readonly encoder_layers: number;
+  readonly decoder_layers: number;
+  readonly encoder_ffn_dim: number;
+  readonly decoder_ffn_dim: number;
+  readonly encoder_attention_heads: number;
+  readonly decoder_attention_heads: number;
+  /** Bottleneck blocks of the three ResNet stages. */
+  readonly resnet_layers: readonly [number, number, number];
+  readonly batch_norm_epsilon: number;
+  readonly vocab_size: number;
+  readonly code_dict_size: number;
+  readonly num_bins: number;
+  readonly max_source_positions: number;
+  readonly max_target_positions: number;
+  readonly token_bucket_size: number;
+  readonly image_bucket_size: number;
+  readonly attn_scale_factor: number;
+  readonly code_image_size: number;
+  readonly scale_attn: boolean;
+  readonly scale_fc: boolean;
+  readonly scale_heads: boolean;
+  readonly scale_resids: boolean;
+  /** Trained for multiple early exiting: image and text are two streams. False: one joint encoder (plain OFA). */
+  readonly train_mue: boolean;
+  /** Whether the image stream of a MuE model uses its relative position bias (quirk Q1); in plain OFA it always does. */
+  readonly mue_image_rel_bias: boolean;
+  /** Side of the square that pictures are resized to, in pixels; and their normalisation, per channel. */
+  readonly patch_image_size: number;
+  readonly image_mean: readonly [number, number, number];
+  readonly image_std: readonly [number, number, number];
+  /** What the decoder of closed tasks is fed before the answer. */
+  readonly prompt_type: 'none' | 'src' | 'prev_output';
+  /** Whether entailment prompts were trained with a text premise ("can image and text1 …"). */
+  readonly add_caption: boolean;
+  readonly max_src_length: number;
+  readonly generation: {readonly caption: GenerationDefaults; readonly vqa: GenerationDefaults; readonly prompt: GenerationDefaults};
+}
+export const ofaConfigSchema: z.ZodType<OfaConfig> = z.strictObject({
   format: z.literal('mue-tfjs'),
   version: z.literal(1),
   family: z.literal('ofa'),
@@ -27,7 +76,6 @@ export const ofaConfigSchema = z.strictObject({
   decoder_ffn_dim: count,
   encoder_attention_heads: count,
   decoder_attention_heads: count,
-  /** Bottleneck blocks of the three ResNet stages. */
   resnet_layers: z.tuple([count, count, count]),
   batch_norm_epsilon: z.number().positive(),
   vocab_size: count,
@@ -43,19 +91,13 @@ export const ofaConfigSchema = z.strictObject({
   scale_fc: z.boolean(),
   scale_heads: z.boolean(),
   scale_resids: z.boolean(),
-  /** Trained for multiple early exiting: image and text are two streams. False: one joint encoder (plain OFA). */
   train_mue: z.boolean(),
-  /** Whether the image stream of a MuE model uses its relative position bias (quirk Q1); in plain OFA it always does. */
   mue_image_rel_bias: z.boolean(),
-  /** Side of the square that pictures are resized to, in pixels; and their normalisation, per channel. */
   patch_image_size: count,
   image_mean: z.tuple([z.number(), z.number(), z.number()]),
   image_std: z.tuple([z.number(), z.number(), z.number()]),
-  /** What the decoder of closed tasks is fed before the answer. */
   prompt_type: z.enum(['none', 'src', 'prev_output']),
-  /** Whether entailment prompts were trained with a text premise ("can image and text1 …"). */
   add_caption: z.boolean(),
   max_src_length: count,
   generation: z.strictObject({caption: generationSchema, vqa: generationSchema, prompt: generationSchema}),
 });
-export type OfaConfig = z.infer<typeof ofaConfigSchema>;
