@@ -1,0 +1,71 @@
+import {bfloat16ToFloat32, float16ToFloat32} from './float16.js';
+
+/** Element types of checkpoints, under the names that safetensors gives them. */
+export type DType = 'F16' | 'BF16' | 'F32' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+
+/** Bytes of one element. */
+export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
+  F16: 2,
+  BF16: 2,
+  F32: 4,
+  F64: 8,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+
+/** What reading a tensor gives: halves are widened to float32, everything else keeps its type. */
+export type TensorData = Float32Array | Float64Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint8Array;
+
+export function isDType(name: unknown): name is DType {
+  return typeof name === 'string' && Object.hasOwn(DTYPE_BYTES, name);
+}
+
+export function isFloat(dtype: DType): boolean {
+  return dtype === 'F16' || dtype === 'BF16' || dtype === 'F32' || dtype === 'F64';
+}
+
+/** Little-endian bytes, from byte 0 of their buffer, as raw elements: halves as their bits. The buffer is shared, not copied. */
+export function rawElements(
+  bytes: Uint8Array<ArrayBuffer>,
+  dtype: DType,
+): Uint16Array | Float32Array | Float64Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint8Array {
+  const {buffer, byteOffset} = bytes;
+  const count = bytes.length / DTYPE_BYTES[dtype];
+  switch (dtype) {
+    case 'F16':
+    case 'BF16':
+      return new Uint16Array(buffer, byteOffset, count);
+    case 'F32':
+      return new Float32Array(buffer, byteOffset, count);
+    case 'F64':
+      return new Float64Array(buffer, byteOffset, count);
+    case 'I64':
+      return new BigInt64Array(buffer, byteOffset, count);
+    case 'I32':
+      return new Int32Array(buffer, byteOffset, count);
+    case 'I16':
+      return new Int16Array(buffer, byteOffset, count);
+    case 'I8':
+      return new Int8Array(buffer, byteOffset, count);
+    case 'U8':
+    case 'BOOL':
+      return bytes;
+  }
+}
+
+/** Raw elements with halves widened. */
+export function widen(raw: ReturnType<typeof rawElements>, dtype: DType): TensorData {
+  if (dtype === 'F16') return float16ToFloat32(raw as Uint16Array);
+  if (dtype === 'BF16') return bfloat16ToFloat32(raw as Uint16Array);
+  return raw as TensorData;
+}
+
+/** Any tensor's values as float32; float64 and integers are rounded. The array itself if it is float32 already. */
+export function toFloat32(data: TensorData): Float32Array {
+  if (data instanceof Float32Array) return data;
+  return data instanceof BigInt64Array ? Float32Array.from(data, Number) : Float32Array.from(data);
+}

@@ -1,0 +1,105 @@
+import type {PickleMachine} from './pickle.js';
+import type {PickleValue} from './pickle-values.js';
+
+type Operation = (m: PickleMachine) => void;
+
+/** Makes a container on top of the stack take what lies above it. */
+const into =
+  (items: (m: PickleMachine) => PickleValue[], act: (m: PickleMachine, target: PickleValue, items: PickleValue[]) => void): Operation =>
+  (m) => {
+    const taken = items(m);
+    act(m, m.peek(), taken);
+  };
+
+const marked = (m: PickleMachine): PickleValue[] => m.popMark();
+
+/** What each opcode does, by its number in Python's pickletools. */
+export const OPCODES: ReadonlyMap<number, Operation> = new Map<number, Operation>([
+  // Protocol and frames: checked and passed over.
+  [0x80, (m) => m.protocol(m.u8())],
+  [0x95, (m) => m.checkLength(m.u64())],
+  // Stack.
+  [0x28, (m) => m.mark()],
+  [0x30, (m) => m.drop()],
+  [0x31, (m) => void m.popMark()],
+  [0x32, (m) => m.push(m.peek())],
+  // Constants and numbers.
+  [0x4e, (m) => m.push(null)],
+  [0x88, (m) => m.push(true)],
+  [0x89, (m) => m.push(false)],
+  [0x4b, (m) => m.push(m.u8())],
+  [0x4d, (m) => m.push(m.u16())],
+  [0x4a, (m) => m.push(m.i32())],
+  [0x8a, (m) => m.push(m.long(m.u8()))],
+  [0x8b, (m) => m.push(m.long(m.u32()))],
+  [0x47, (m) => m.push(m.f64())],
+  [0x49, (m) => m.push(m.intLine())],
+  [0x4c, (m) => m.push(m.integer(m.line().replace(/L$/, '')))],
+  [0x46, (m) => m.push(Number(m.line()))],
+  // Text and bytes.
+  [0x53, (m) => m.push(m.quoted())],
+  [0x56, (m) => m.push(m.line())],
+  [0x8c, (m) => m.push(m.text(m.u8()))],
+  [0x58, (m) => m.push(m.text(m.u32()))],
+  [0x8d, (m) => m.push(m.text(m.u64()))],
+  [0x55, (m) => m.push(m.latin1(m.u8()))],
+  [0x54, (m) => m.push(m.latin1(m.u32()))],
+  [0x43, (m) => m.push(m.take(m.u8()).slice())],
+  [0x42, (m) => m.push(m.take(m.u32()).slice())],
+  [0x8e, (m) => m.push(m.take(m.u64()).slice())],
+  [0x96, (m) => m.push(m.take(m.u64()).slice())],
+  // Lists, tuples, sets, dicts. A tuple is a list that nothing changes.
+  [0x5d, (m) => m.push([])],
+  [0x29, (m) => m.push([])],
+  [0x7d, (m) => m.push(new Map())],
+  [0x8f, (m) => m.push(new Set())],
+  [0x6c, (m) => m.push(m.popMark())],
+  [0x74, (m) => m.push(m.popMark())],
+  [0x91, (m) => m.push(new Set(m.popMark()))],
+  [0x64, (m) => m.dict(m.popMark())],
+  [0x85, (m) => m.push(m.popMany(1))],
+  [0x86, (m) => m.push(m.popMany(2))],
+  [0x87, (m) => m.push(m.popMany(3))],
+  [
+    0x61,
+    into(
+      (m) => m.popMany(1),
+      (m, list, items) => m.append(list, items),
+    ),
+  ],
+  [0x65, into(marked, (m, list, items) => m.append(list, items))],
+  [0x90, into(marked, (m, set, items) => m.addItems(set, items))],
+  [
+    0x73,
+    into(
+      (m) => m.popMany(2),
+      (m, map, items) => m.setItems(map, items),
+    ),
+  ],
+  [0x75, into(marked, (m, map, items) => m.setItems(map, items))],
+  // Memo.
+  [0x70, (m) => void m.memo.set(Number(m.line()), m.peek())],
+  [0x71, (m) => void m.memo.set(m.u8(), m.peek())],
+  [0x72, (m) => void m.memo.set(m.u32(), m.peek())],
+  [0x94, (m) => void m.memo.set(m.memo.size, m.peek())],
+  [0x67, (m) => m.push(m.recall(Number(m.line())))],
+  [0x68, (m) => m.push(m.recall(m.u8()))],
+  [0x6a, (m) => m.push(m.recall(m.u32()))],
+  // Classes and functions: names; "calls" of them: data.
+  [0x63, (m) => m.push(m.global(m.line(), m.line()))],
+  [0x93, (m) => m.push(m.globalOf(m.popMany(2)))],
+  [0x52, (m) => m.reduce(m.popMany(2))],
+  [0x81, (m) => m.reduce(m.popMany(2))],
+  [0x92, (m) => m.reduceNamed(m.popMany(3))],
+  [0x69, (m) => m.push(m.build(m.global(m.line(), m.line()), m.popMark()))],
+  [0x6f, (m) => m.construct(m.popMark())],
+  [
+    0x62,
+    into(
+      (m) => m.popMany(1),
+      (m, target, [state]) => m.setState(target, state!),
+    ),
+  ],
+  [0x51, (m) => m.push(m.persistent(m.pop()))],
+  [0x50, (m) => m.push(m.persistent(m.line()))],
+]);

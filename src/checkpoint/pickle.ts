@@ -1,0 +1,290 @@
+import {WeightsError} from '../runtime/errors.js';
+import {isDangerous, type PickleBuilder, PLAIN_GLOBALS} from './pickle-globals.js';
+import {OPCODES} from './pickle-opcodes.js';
+import {PickleGlobal, PickleObject, type PickleValue} from './pickle-values.js';
+
+export interface UnpickleOptions {
+  /** What messages call the bytes. */
+  readonly source: string;
+  /** Globals of the format, by 'module.name', beside the plain ones. */
+  readonly globals?: ReadonlyMap<string, PickleBuilder>;
+  /** What stands behind a persistent id; without it, one is an error. */
+  readonly persistent?: (id: PickleValue) => PickleValue;
+}
+
+export interface Unpickled {
+  readonly value: PickleValue;
+  /** Paths of classes and functions that were called for and not built, sorted. */
+  readonly placeholders: readonly string[];
+}
+
+const MARK = Symbol('mark');
+const utf8 = new TextDecoder('utf-8', {fatal: false});
+
+/**
+ * Reads a Python pickle (protocols 0 to 5) as data. Nothing is ever executed: a class or function is a name, and what the pickle would
+ * call becomes the value of a known builder or an inert object. Work and memory are bounded by the length of the bytes: one opcode a
+ * byte at most, no recursion, and no length is believed that the bytes do not hold.
+ * @throws WeightsError 'damaged-pickle', or 'unsafe-pickle' where it names something that runs programs (os.system and the like).
+ */
+export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled {
+  const machine = new PickleMachine(bytes, options);
+  return {value: machine.run(), placeholders: [...machine.placeholders].sort()};
+}
+
+/** The stack, the memo and the position in the bytes; what the opcodes do with them is the table of pickle-opcodes. */
+export class PickleMachine {
+  readonly placeholders: Set<string> = new Set();
+  private readonly data: DataView;
+  readonly memo: Map<number, PickleValue> = new Map();
+  private stack: (PickleValue | typeof MARK)[] = [];
+  private at = 0;
+  private work = 0;
+
+  constructor(
+    private readonly bytes: Uint8Array,
+    private readonly options: UnpickleOptions,
+  ) {
+    this.data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  run(): PickleValue {
+    for (;;) {
+      const opcode = this.u8();
+      if (opcode === 0x2e) return this.pop();
+      const operation = OPCODES.get(opcode);
+      if (!operation) throw this.error(`opcode 0x${opcode.toString(16)} is not known or not read`);
+      operation(this);
+    }
+  }
+
+  global(module: string, name: string): PickleGlobal {
+    const global = new PickleGlobal(module, name);
+    if (!isDangerous(global)) return global;
+    throw new WeightsError(
+      'unsafe-pickle',
+      `${this.options.source}: the pickle names '${global.path}', which runs programs or code. Nothing was executed; the file is refused.`,
+      {hint: 'No checkpoint needs this: do not open the file with other software either.'},
+    );
+  }
+
+  protocol(version: number): void {
+    if (version > 5) throw this.error(`protocol ${version} is not known`);
+  }
+
+  globalOf([module, name]: readonly PickleValue[]): PickleGlobal {
+    if (typeof module !== 'string' || typeof name !== 'string') throw this.error('a class whose name is no string');
+    return this.global(module, name);
+  }
+
+  reduce([callee, args]: readonly PickleValue[]): void {
+    this.push(this.build(callee!, args!));
+  }
+
+  /** A call with named arguments, too: they are kept as a last one. */
+  reduceNamed([callee, args, named]: readonly PickleValue[]): void {
+    if (!(named instanceof Map)) throw this.error('named arguments that are no dict');
+    this.push(this.build(callee!, named.size ? [...this.list(args!), named] : args!));
+  }
+
+  construct([callee, ...args]: PickleValue[]): void {
+    this.push(this.build(callee ?? null, args));
+  }
+
+  build(callee: PickleValue, args: PickleValue): PickleValue {
+    if (!(callee instanceof PickleGlobal)) {
+      if (!(callee instanceof PickleObject)) throw this.error('a call of something that is no class or function');
+      return new PickleObject(callee.className, this.list(args));
+    }
+    const items = this.list(args);
+    for (const item of items) this.work += Array.isArray(item) ? item.length : item instanceof Map || item instanceof Set ? item.size : 0;
+    // Builders may copy a container; a pickle that has one copied over and over is no checkpoint.
+    if (this.work > 1_000_000 + 4 * this.bytes.length) throw this.error('more work than a checkpoint asks for');
+    // How protocols 0 and 1 make an object of a plain class: _reconstructor(class, object, None).
+    if (
+      callee.name === '_reconstructor' &&
+      (callee.module === 'copyreg' || callee.module === 'copy_reg') &&
+      items[0] instanceof PickleGlobal
+    )
+      return this.build(items[0], []);
+    const builder = this.options.globals?.get(callee.path) ?? PLAIN_GLOBALS.get(callee.path);
+    const built = builder?.(items);
+    if (built !== undefined) return built;
+    if (this.placeholders.size < 1000) this.placeholders.add(callee.path);
+    return new PickleObject(callee.path, items);
+  }
+
+  setState(target: PickleValue, state: PickleValue): void {
+    if (target instanceof PickleObject) target.state = state;
+    // Attributes of a dict (torch puts _metadata on a state dict) say nothing that is read here.
+    else if (!(target instanceof Map)) throw this.error('BUILD on a value that has no state');
+  }
+
+  append(target: PickleValue, items: PickleValue[]): void {
+    const list = target instanceof PickleObject ? target.items : target;
+    if (!Array.isArray(list)) throw this.error('APPEND without a list');
+    for (const item of items) list.push(item);
+  }
+
+  addItems(target: PickleValue, items: readonly PickleValue[]): void {
+    if (!(target instanceof Set)) throw this.error('ADDITEMS without a set');
+    for (const item of items) target.add(item);
+  }
+
+  dict(items: PickleValue[]): void {
+    this.push(new Map());
+    this.setItems(this.peek(), items);
+  }
+
+  setItems(target: PickleValue, items: PickleValue[]): void {
+    const map = target instanceof PickleObject ? target.entries : target;
+    if (!(map instanceof Map) || items.length % 2) throw this.error('SETITEMS without a dict, or with half a pair');
+    for (let i = 0; i < items.length; i += 2) map.set(items[i]!, items[i + 1]!);
+  }
+
+  persistent(id: PickleValue): PickleValue {
+    if (!this.options.persistent) throw this.error('a persistent id, which means nothing here');
+    return this.options.persistent(id);
+  }
+
+  recall(index: number): PickleValue {
+    const value = this.memo.get(index);
+    if (value === undefined) throw this.error(`memo ${index} was never set`);
+    return value;
+  }
+
+  list(value: PickleValue): PickleValue[] {
+    if (!Array.isArray(value)) throw this.error('arguments that are no tuple');
+    return value;
+  }
+
+  /** Removes a mark, too. */
+  drop(): void {
+    this.stack.pop();
+  }
+
+  mark(): void {
+    this.stack.push(MARK);
+  }
+
+  push(value: PickleValue): void {
+    this.stack.push(value);
+  }
+
+  peek(): PickleValue {
+    const value = this.stack.at(-1);
+    if (value === undefined || value === MARK) throw this.error('the stack is empty');
+    return value;
+  }
+
+  pop(): PickleValue {
+    const value = this.peek();
+    this.stack.pop();
+    return value;
+  }
+
+  popMany(count: number): PickleValue[] {
+    const values: PickleValue[] = [];
+    for (let i = 0; i < count; i++) values.push(this.pop());
+    return values.reverse();
+  }
+
+  popMark(): PickleValue[] {
+    const mark = this.stack.lastIndexOf(MARK);
+    if (mark < 0) throw this.error('a mark is missing');
+    return this.stack.splice(mark).slice(1) as PickleValue[];
+  }
+
+  error(what: string): WeightsError {
+    return new WeightsError('damaged-pickle', `${this.options.source}: byte ${this.at} of its pickle: ${what}.`, {
+      hint: 'The file is damaged, or no checkpoint.',
+    });
+  }
+
+  checkLength(length: number): void {
+    if (length > this.bytes.length - this.at) throw this.error(`${length} bytes are announced, ${this.bytes.length - this.at} are left`);
+  }
+
+  take(length: number): Uint8Array {
+    this.checkLength(length);
+    this.at += length;
+    return this.bytes.subarray(this.at - length, this.at);
+  }
+
+  u8(): number {
+    this.checkLength(1);
+    return this.bytes[this.at++]!;
+  }
+
+  number(width: number, read: (at: number) => number): number {
+    this.checkLength(width);
+    this.at += width;
+    return read(this.at - width);
+  }
+
+  u16(): number {
+    return this.number(2, (at) => this.data.getUint16(at, true));
+  }
+
+  u32(): number {
+    return this.number(4, (at) => this.data.getUint32(at, true));
+  }
+
+  i32(): number {
+    return this.number(4, (at) => this.data.getInt32(at, true));
+  }
+
+  u64(): number {
+    return this.number(8, (at) => Number(this.data.getBigUint64(at, true)));
+  }
+
+  f64(): number {
+    return this.number(8, (at) => this.data.getFloat64(at, false));
+  }
+
+  /** A little-endian two's complement integer of any length: a number where it is safe, else a bigint. */
+  long(length: number): number | bigint {
+    // A long of kilobytes takes time quadratic in its length to convert, and no checkpoint has one.
+    if (length > 1024) throw this.error(`an integer of ${length} bytes`);
+    let value = 0n;
+    const digits = this.take(length);
+    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(digits[i]!);
+    return small(length && digits[length - 1]! & 0x80 ? value - (1n << BigInt(8 * length)) : value);
+  }
+
+  integer(text: string): number | bigint {
+    if (!/^[+-]?\d{1,2000}$/.test(text)) throw this.error('an integer that is none');
+    return small(BigInt(text.replace(/^\+/, '')));
+  }
+
+  intLine(): PickleValue {
+    const text = this.line();
+    return text === '00' ? false : text === '01' ? true : this.integer(text);
+  }
+
+  text(length: number): string {
+    return utf8.decode(this.take(length));
+  }
+
+  latin1(length: number): string {
+    return Array.from(this.take(length), (byte) => String.fromCharCode(byte)).join('');
+  }
+
+  line(): string {
+    const end = this.bytes.indexOf(0x0a, this.at);
+    if (end < 0) throw this.error('a line without an end');
+    const text = utf8.decode(this.take(end - this.at));
+    this.at++;
+    return text;
+  }
+
+  quoted(): string {
+    const text = this.line();
+    if (!/^(['"]).*\1$/.test(text) || text.length < 2) throw this.error('a string without quotes');
+    return text.slice(1, -1);
+  }
+}
+
+function small(value: bigint): number | bigint {
+  return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
+}

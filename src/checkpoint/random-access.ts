@@ -1,0 +1,24 @@
+import {WeightsError} from '../runtime/errors.js';
+
+/** Bytes that can be read by offset: a file, a blob, a buffer. The one thing that readers of checkpoints need. */
+export interface RandomAccess {
+  /** What messages call it: a file name or an address. */
+  readonly name: string;
+  /** Bytes in all. */
+  readonly size: number;
+  /**
+   * @returns exactly `length` bytes from `offset`, in a buffer of their own that starts at byte 0 (so that any typed array can view it).
+   * @throws WeightsError if the source ends before that.
+   */
+  read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** @throws WeightsError unless [offset, offset + length) lies inside the source. */
+export function checkRange(source: RandomAccess, offset: number, length: number): void {
+  if (Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && offset + length <= source.size) return;
+  throw new WeightsError(
+    'truncated-file',
+    `${source.name}: bytes ${offset} to ${offset + length} are wanted, but the file has ${source.size} bytes.`,
+    {hint: 'The file is cut off or damaged: copy or download it again.'},
+  );
+}

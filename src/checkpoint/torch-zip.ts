@@ -1,0 +1,292 @@
+import {WeightsError} from '../runtime/errors.js';
+import {type Checkpoint, elementCount, type PlainValue, type TensorEntry, unknownTensor} from './checkpoint.js';
+import {type DType, DTYPE_BYTES, rawElements, type TensorData, widen} from './dtype.js';
+import {unpickle} from './pickle.js';
+import type {PickleBuilder} from './pickle-globals.js';
+import {PickleGlobal, PickleLeaf, PickleObject, type PickleValue, toPlain} from './pickle-values.js';
+import type {RandomAccess} from './random-access.js';
+import {ZipFile} from './zip.js';
+
+const MAX_PICKLE_BYTES = 64 * 2 ** 20;
+const MAX_DIMENSIONS = 16;
+const STORAGES: Readonly<Record<string, DType>> = {
+  HalfStorage: 'F16',
+  BFloat16Storage: 'BF16',
+  FloatStorage: 'F32',
+  DoubleStorage: 'F64',
+  LongStorage: 'I64',
+  IntStorage: 'I32',
+  ShortStorage: 'I16',
+  CharStorage: 'I8',
+  ByteStorage: 'U8',
+  BoolStorage: 'BOOL',
+};
+
+class TorchStorage extends PickleLeaf {
+  constructor(
+    readonly key: string,
+    readonly dtype: DType,
+    /** Elements. */
+    readonly length: number,
+  ) {
+    super();
+  }
+  describe(): string {
+    return `storage ${this.key}: ${this.dtype}[${this.length}]`;
+  }
+}
+
+/** Where a tensor's elements lie: counted in elements of its storage. */
+class TorchTensor extends PickleLeaf {
+  constructor(
+    readonly storage: TorchStorage,
+    readonly offset: number,
+    readonly shape: readonly number[],
+    readonly stride: readonly number[],
+  ) {
+    super();
+  }
+  describe(): string {
+    return `tensor ${this.storage.dtype}[${this.shape.join(', ')}]`;
+  }
+}
+
+const isCounts = (value: PickleValue | undefined): value is number[] =>
+  Array.isArray(value) && value.length <= MAX_DIMENSIONS && value.every((n) => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0);
+
+/** torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, …). */
+const rebuildTensor: PickleBuilder = ([storage, offset, size, stride, , hooks]) => {
+  if (!(storage instanceof TorchStorage) || !isCounts([offset!]) || !isCounts(size) || !isCounts(stride) || size.length !== stride.length)
+    return undefined;
+  if (hooks !== undefined && hooks !== null && !(hooks instanceof Map && hooks.size === 0)) return undefined;
+  return new TorchTensor(storage, offset as number, [...size], [...stride]);
+};
+
+const TORCH_GLOBALS: ReadonlyMap<string, PickleBuilder> = new Map<string, PickleBuilder>([
+  ['torch._utils._rebuild_tensor_v2', rebuildTensor],
+  ['torch._utils._rebuild_tensor', rebuildTensor],
+  ['torch._utils._rebuild_parameter', ([data]) => (data instanceof TorchTensor ? data : undefined)],
+  ['torch.Size', ([sizes]) => (isCounts(sizes) ? [...sizes] : undefined)],
+]);
+
+/** Persistent ids of torch.save: ('storage', storage class, key, device, element count). */
+function storageOf(source: string): (id: PickleValue) => PickleValue {
+  return (id) => {
+    const [kind, type, key, , length] = Array.isArray(id) ? id : [];
+    const dtype = type instanceof PickleGlobal && type.module.split('.')[0] === 'torch' ? STORAGES[type.name] : undefined;
+    if (kind !== 'storage' || typeof key !== 'string' || !/^\w+$/.test(key) || !isCounts([length!]))
+      throw new WeightsError('damaged-pickle', `${source}: a storage is described in a way that torch.save does not write.`);
+    if (!dtype)
+      throw new WeightsError(
+        'unsupported-dtype',
+        `${source}: storage ${key} is of type ${type instanceof PickleGlobal ? type.path : 'unknown'}; supported are ${Object.keys(STORAGES).join(', ')}.`,
+      );
+    return new TorchStorage(key, dtype, length as number);
+  };
+}
+
+/** Which weights of a training checkpoint: those of the model, or their moving average. */
+export type StateName = 'model' | 'ema';
+
+/** A file that torch.save wrote: its structure is read at once, its tensors when they are asked for. */
+export class TorchFile implements Disposable {
+  private constructor(
+    private readonly access: RandomAccess & Partial<Disposable>,
+    private readonly zip: ZipFile,
+    private readonly prefix: string,
+    readonly top: ReadonlyMap<PickleValue, PickleValue>,
+    readonly placeholders: readonly string[],
+  ) {}
+
+  /** @throws WeightsError if the file is no torch zip file, is damaged, or names what runs code. The access stays the caller's then. */
+  static async open(access: RandomAccess & Partial<Disposable>): Promise<TorchFile> {
+    await checkMagic(access);
+    const zip = await ZipFile.open(access);
+    const pickles = [...zip.entries.values()].filter((e) => /^[^/]*\/?data\.pkl$/.test(e.name));
+    if (pickles.length !== 1)
+      throw new WeightsError(
+        'not-a-checkpoint',
+        `${access.name}: a zip file with ${pickles.length} 'data.pkl' in it; torch.save writes exactly one.`,
+      );
+    const prefix = pickles[0]!.name.slice(0, -'data.pkl'.length);
+    const order = zip.entries.get(`${prefix}byteorder`);
+    if (order && new TextDecoder().decode(await zip.readAll(order, 16)).trim() === 'big')
+      throw new WeightsError(
+        'unsupported-byte-order',
+        `${access.name}: written on a big-endian machine; only little-endian files are read.`,
+      );
+    const pickle = await zip.readAll(pickles[0]!, MAX_PICKLE_BYTES);
+    const options = {source: access.name, globals: TORCH_GLOBALS, persistent: storageOf(access.name)};
+    const {value, placeholders} = unpickle(pickle, options);
+    if (!(value instanceof Map))
+      throw new WeightsError(
+        'not-a-checkpoint',
+        `${access.name}: a checkpoint is a dict of tensors, or has one under 'model'; this file holds something else.`,
+      );
+    return new TorchFile(access, zip, prefix, value, placeholders);
+  }
+
+  /** Whether it is a trainer's checkpoint (weights under 'model') rather than a bare dict of tensors. */
+  get isTraining(): boolean {
+    return this.top.get('model') instanceof Map || this.top.has('model');
+  }
+
+  /**
+   * The weights as a checkpoint. Disposing it closes the file.
+   * @throws WeightsError if they are not there, or if anything among them is not a plain tensor.
+   */
+  checkpoint(which: StateName = 'model'): Checkpoint {
+    const extra = this.top.get('extra_state');
+    const state =
+      which === 'ema' ? (extra instanceof Map ? extra.get('ema') : undefined) : this.isTraining ? this.top.get('model') : this.top;
+    if (!(state instanceof Map))
+      throw new WeightsError(
+        state instanceof PickleObject ? 'unsafe-pickle' : which === 'ema' ? 'no-ema' : 'not-a-checkpoint',
+        state instanceof PickleObject
+          ? `${this.access.name}: its '${which}' would be made by calling '${state.className}'. Nothing is called; the file is refused.`
+          : `${this.access.name}: there are no weights under '${which === 'ema' ? 'extra_state.ema' : 'model'}'.`,
+        which === 'ema' ? {hint: 'This checkpoint has no moving average: convert it without --ema.'} : {},
+      );
+    const cfg = this.top.get('cfg') ?? this.top.get('args');
+    return new TorchCheckpoint(this.access, this.zip, this.prefix, this.tensors(state, which), toPlain(cfg ?? null), this.placeholders);
+  }
+
+  [Symbol.dispose](): void {
+    this.access[Symbol.dispose]?.();
+  }
+
+  private tensors(state: ReadonlyMap<PickleValue, PickleValue>, which: StateName): ReadonlyMap<string, TorchTensor> {
+    const tensors = new Map<string, TorchTensor>();
+    for (const [name, value] of state) {
+      if (typeof name !== 'string') throw new WeightsError('damaged-pickle', `${this.access.name}: a name in '${which}' is no string.`);
+      if (value instanceof PickleObject)
+        throw new WeightsError(
+          'unsafe-pickle',
+          `${this.access.name}: '${name}' would be made by calling '${value.className}'. Nothing is called; among the weights only tensors are accepted.`,
+        );
+      if (!(value instanceof TorchTensor))
+        throw new WeightsError('not-a-tensor', `${this.access.name}: '${name}' in '${which}' is no tensor.`);
+      this.check(name, value);
+      tensors.set(name, value);
+    }
+    return tensors;
+  }
+
+  /** A tensor must lie inside its storage, and the storage must be as long as its zip entry. */
+  private check(name: string, {storage, offset, shape, stride}: TorchTensor): void {
+    const fail = (what: string): WeightsError =>
+      new WeightsError('damaged-tensor', `${this.access.name}: '${name}' [${shape.join(', ')}]: ${what}.`);
+    const entry = this.zip.entries.get(`${this.prefix}data/${storage.key}`);
+    if (!entry) throw fail(`its storage ${storage.key} is not in the file`);
+    const wanted = storage.length * DTYPE_BYTES[storage.dtype];
+    if (entry.bytes !== wanted) throw fail(`its storage ${storage.key} should have ${wanted} bytes, but has ${entry.bytes}`);
+    const count = elementCount(shape);
+    // A stride of 0 lets a short storage pass as an endless tensor: nothing here needs more elements than are stored.
+    if (count > storage.length) throw fail(`it has ${count} elements, its storage ${storage.length}`);
+    const last = shape.reduce((sum, size, d) => sum + (size - 1) * stride[d]!, offset);
+    if (count > 0 && last >= storage.length) throw fail(`it reaches element ${last} of a storage of ${storage.length}`);
+  }
+}
+
+class TorchCheckpoint implements Checkpoint {
+  readonly format = 'torch';
+  readonly source: string;
+
+  constructor(
+    private readonly access: RandomAccess & Partial<Disposable>,
+    private readonly zip: ZipFile,
+    private readonly prefix: string,
+    private readonly tensors: ReadonlyMap<string, TorchTensor>,
+    readonly cfg: PlainValue,
+    readonly placeholders: readonly string[],
+  ) {
+    this.source = access.name;
+  }
+
+  names(): readonly string[] {
+    return [...this.tensors.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.tensors.has(name);
+  }
+
+  entry(name: string): TensorEntry {
+    const {storage, shape} = this.tensor(name);
+    return {dtype: storage.dtype, shape};
+  }
+
+  async read(name: string): Promise<TensorData> {
+    const {storage, offset, shape, stride} = this.tensor(name);
+    const count = elementCount(shape);
+    const width = DTYPE_BYTES[storage.dtype];
+    const span = count === 0 ? 0 : shape.reduce((sum, size, d) => sum + (size - 1) * stride[d]!, 1);
+    const start = await this.zip.locate(this.zip.entries.get(`${this.prefix}data/${storage.key}`)!);
+    const raw = rawElements(await this.access.read(start + offset * width, span * width), storage.dtype);
+    return widen(isContiguous(shape, stride) ? raw : gather(raw, shape, stride, count), storage.dtype);
+  }
+
+  sameStorage(a: string, b: string): boolean {
+    const [x, y] = [this.tensor(a), this.tensor(b)];
+    const where = (t: TorchTensor): string => JSON.stringify([t.storage.key, t.offset, t.shape, t.stride]);
+    return where(x) === where(y);
+  }
+
+  [Symbol.dispose](): void {
+    this.access[Symbol.dispose]?.();
+  }
+
+  private tensor(name: string): TorchTensor {
+    const tensor = this.tensors.get(name);
+    if (!tensor) throw unknownTensor(this.source, name);
+    return tensor;
+  }
+}
+
+function isContiguous(shape: readonly number[], stride: readonly number[]): boolean {
+  let expected = 1;
+  for (let d = shape.length - 1; d >= 0; d--) {
+    if (shape[d] !== 1 && stride[d] !== expected) return false;
+    expected *= shape[d]!;
+  }
+  return true;
+}
+
+/** Elements of a strided view (a transposed matrix, a convolution stored channels-last) in row-major order. */
+function gather<T extends ReturnType<typeof rawElements>>(raw: T, shape: readonly number[], stride: readonly number[], count: number): T {
+  const out = new (raw.constructor as new (length: number) => T)(count);
+  const index = new Array<number>(shape.length).fill(0);
+  const inner = shape.at(-1) ?? 1;
+  const innerStride = stride.at(-1) ?? 0;
+  let at = 0;
+  for (let row = 0; row < count; row += inner) {
+    for (let i = 0; i < inner; i++) out[row + i] = raw[at + i * innerStride]!;
+    for (let d = shape.length - 2; d >= 0; d--) {
+      at += stride[d]!;
+      if (++index[d]! < shape[d]!) break;
+      at -= shape[d]! * stride[d]!;
+      index[d] = 0;
+    }
+  }
+  return out;
+}
+
+/** Tells a truncated or foreign file from a torch file by its first bytes, to say which it is. */
+async function checkMagic(access: RandomAccess): Promise<void> {
+  const head = await access.read(0, Math.min(access.size, 64));
+  if (head[0] === 0x50 && head[1] === 0x4b) return;
+  // The magic number 0x1950a86a20f9469cfc6c, pickled with protocol 2, that torch.save wrote before version 1.6.
+  const legacy = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+  if (legacy.every((byte, i) => head[i] === byte))
+    throw new WeightsError(
+      'legacy-torch-file',
+      `${access.name}: written by torch.save before PyTorch 1.6 (no zip file); only the zip format is read.`,
+      {
+        hint: 'Save it again in Python: torch.save(torch.load(file, map_location="cpu"), new_file).',
+      },
+    );
+  throw new WeightsError(
+    'not-a-checkpoint',
+    `${access.name}: not a PyTorch file: it does not begin as a zip file does (${access.size} bytes).`,
+  );
+}

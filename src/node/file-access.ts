@@ -1,0 +1,58 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import {checkRange, type RandomAccess} from '../checkpoint/random-access.js';
+import {WeightsError} from '../runtime/errors.js';
+
+/** A file that is read by offset, never as a whole. */
+export class FileAccess implements RandomAccess, Disposable {
+  private constructor(
+    readonly name: string,
+    readonly size: number,
+    private fd: number | null,
+  ) {}
+
+  /** @throws WeightsError if there is no such file, or it cannot be read. */
+  static open(file: string): FileAccess {
+    let fd: number | null = null;
+    try {
+      fd = fs.openSync(file, 'r');
+      const stat = fs.fstatSync(fd);
+      if (stat.isFile()) return new FileAccess(path.basename(file), stat.size, fd);
+    } catch (cause) {
+      if (fd !== null) fs.closeSync(fd);
+      const code = (cause as NodeJS.ErrnoException).code;
+      throw new WeightsError('unreadable-file', `${file}: ${code === 'ENOENT' ? 'there is no such file' : `cannot be read (${code})`}.`, {
+        cause,
+      });
+    }
+    fs.closeSync(fd);
+    throw new WeightsError('unreadable-file', `${file}: not a file.`);
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    checkRange(this, offset, length);
+    const bytes = new Uint8Array(length);
+    // A single read call is limited to 2 GiB.
+    for (let done = 0; done < length; ) {
+      const count = await this.readPart(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
+      if (count === 0) throw new WeightsError('truncated-file', `${this.name}: the file became shorter while it was read.`);
+      done += count;
+    }
+    return bytes;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.fd !== null) fs.closeSync(this.fd);
+    this.fd = null;
+  }
+
+  private readPart(into: Uint8Array, at: number, length: number, position: number): Promise<number> {
+    const {fd} = this;
+    if (fd === null) throw new WeightsError('file-closed', `${this.name}: the file was closed already.`);
+    return new Promise((resolve, reject) => {
+      fs.read(fd, into, at, length, position, (error, count) =>
+        error ? reject(new WeightsError('unreadable-file', `${this.name}: ${error.message}.`, {cause: error})) : resolve(count),
+      );
+    });
+  }
+}
