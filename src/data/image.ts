@@ -1,0 +1,151 @@
+import {InputError} from '../runtime/errors.js';
+
+/** A decoded picture: h × w × 3 bytes, row by row, red green blue. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** Integer weights of one axis: output i is the sum of `weights[i · taps + k] · input[first[i] + k]`, k < count[i]. */
+interface AxisWeights {
+  readonly taps: number;
+  readonly first: Int32Array;
+  readonly count: Int32Array;
+  readonly weights: Int32Array;
+}
+
+const PRECISION = 22;
+const HALF = 1 << (PRECISION - 1);
+
+/**
+ * Pillow's `Image.resize(…, BICUBIC)`, bit for bit (Pillow 9.5 … 12): antialiased, horizontal pass first, rounded to bytes after each
+ * pass, a pass skipped where the size stays (ofa_mue.md section 7).
+ *
+ * @returns a new picture, or `image` itself if it has that size already.
+ * @throws InputError `image-size` where the sizes or the data's length make no sense.
+ */
+export function resizeBicubic(image: RgbImage, width: number, height: number): RgbImage {
+  checkSize(image.width, image.height, 'the picture');
+  checkSize(width, height, 'the wanted size');
+  if (image.data.length !== image.width * image.height * 3) {
+    throw new InputError(
+      'image-size',
+      `the picture: wanted ${image.width} × ${image.height} × 3 = ${image.width * image.height * 3} bytes, got ${image.data.length}`,
+    );
+  }
+  const wide = image.width === width ? image : horizontal(image, width);
+  return wide.height === height ? wide : vertical(wide, height);
+}
+
+/** One pixel value (v / 255 − mean) / std in float32 steps, as torchvision computes it. @returns h · w · 3 values, NHWC order. */
+export function toPixels(
+  image: RgbImage,
+  mean: readonly number[] = [0.5, 0.5, 0.5],
+  std: readonly number[] = [0.5, 0.5, 0.5],
+): Float32Array {
+  const tables = [0, 1, 2].map((channel) => {
+    const m = Math.fround(mean[channel]!);
+    const s = Math.fround(std[channel]!);
+    return Float32Array.from({length: 256}, (_, v) => Math.fround(Math.fround(Math.fround(v / 255) - m) / s));
+  });
+  const [red, green, blue] = tables as [Float32Array, Float32Array, Float32Array];
+  const {data} = image;
+  const pixels = new Float32Array(data.length);
+  for (let i = 0; i < data.length; i += 3) {
+    pixels[i] = red[data[i]!]!;
+    pixels[i + 1] = green[data[i + 1]!]!;
+    pixels[i + 2] = blue[data[i + 2]!]!;
+  }
+  return pixels;
+}
+
+function checkSize(width: number, height: number, what: string): void {
+  if (!Number.isSafeInteger(width) || !Number.isSafeInteger(height) || width < 1 || height < 1 || width * height * 3 > 0x7fffffff) {
+    throw new InputError('image-size', `${what}: wanted whole numbers from 1 and under 2 GiB of pixels, got ${width} × ${height}`);
+  }
+}
+
+function cubic(distance: number): number {
+  const x = Math.abs(distance);
+  if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+  if (x < 2) return (((x - 5) * x + 8) * x - 4) * -0.5;
+  return 0;
+}
+
+// The order of these float64 operations is Pillow's (Resample.c): another order rounds some weights to other integers.
+function axisWeights(from: number, to: number): AxisWeights {
+  const scale = from / to;
+  const filterScale = Math.max(scale, 1);
+  const support = 2 * filterScale;
+  const taps = Math.ceil(support) * 2 + 1;
+  const first = new Int32Array(to);
+  const count = new Int32Array(to);
+  const weights = new Int32Array(to * taps);
+  const exact = new Float64Array(taps);
+  for (let i = 0; i < to; i++) {
+    const centre = (i + 0.5) * scale;
+    const start = Math.max(0, Math.trunc(centre - support + 0.5));
+    const n = Math.min(from, Math.trunc(centre + support + 0.5)) - start;
+    let sum = 0;
+    for (let k = 0; k < n; k++) {
+      exact[k] = cubic((k + start - centre + 0.5) * (1 / filterScale));
+      sum += exact[k]!;
+    }
+    first[i] = start;
+    count[i] = n;
+    for (let k = 0; k < n; k++) {
+      const weight = (sum === 0 ? exact[k]! : exact[k]! / sum) * (1 << PRECISION);
+      weights[i * taps + k] = Math.trunc(weight < 0 ? weight - 0.5 : weight + 0.5);
+    }
+  }
+  return {taps, first, count, weights};
+}
+
+// No sum can leave int32: the absolute weights of a normalised cubic add up to at most about 1.3 · 2²², times 255 is under 1.4 · 2³⁰.
+function horizontal(image: RgbImage, width: number): RgbImage {
+  const {taps, first, count, weights} = axisWeights(image.width, width);
+  const {data: from, height} = image;
+  const to = new Uint8ClampedArray(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    const row = y * image.width * 3;
+    let out = y * width * 3;
+    for (let x = 0; x < width; x++) {
+      let red = HALF;
+      let green = HALF;
+      let blue = HALF;
+      let at = row + first[x]! * 3;
+      const end = x * taps + count[x]!;
+      for (let k = x * taps; k < end; k++) {
+        const weight = weights[k]!;
+        red = (red + Math.imul(weight, from[at]!)) | 0;
+        green = (green + Math.imul(weight, from[at + 1]!)) | 0;
+        blue = (blue + Math.imul(weight, from[at + 2]!)) | 0;
+        at += 3;
+      }
+      to[out++] = red >> PRECISION;
+      to[out++] = green >> PRECISION;
+      to[out++] = blue >> PRECISION;
+    }
+  }
+  return {width, height, data: new Uint8Array(to.buffer)};
+}
+
+function vertical(image: RgbImage, height: number): RgbImage {
+  const {taps, first, count, weights} = axisWeights(image.height, height);
+  const {data: from, width} = image;
+  const rowLength = width * 3;
+  const to = new Uint8ClampedArray(rowLength * height);
+  const sums = new Int32Array(rowLength);
+  for (let y = 0; y < height; y++) {
+    sums.fill(HALF);
+    for (let k = 0; k < count[y]!; k++) {
+      const weight = weights[y * taps + k]!;
+      const row = (first[y]! + k) * rowLength;
+      for (let x = 0; x < rowLength; x++) sums[x] = sums[x]! + Math.imul(weight, from[row + x]!);
+    }
+    const out = y * rowLength;
+    for (let x = 0; x < rowLength; x++) to[out + x] = sums[x]! >> PRECISION;
+  }
+  return {width, height, data: new Uint8Array(to.buffer)};
+}

@@ -1,0 +1,86 @@
+import {createHash} from 'node:crypto';
+import {describe, expect, test} from '@jest/globals';
+import fc from 'fast-check';
+import {type RgbImage, resizeBicubic, toPixels} from '../../src/data/image.js';
+import {golden} from '../support/golden.js';
+
+const info = golden<{images: Record<string, {size: [number, number]; sizes: Record<string, {sha256_rgb: string}>}>}>('images.json').images;
+const arrays = golden('images.safetensors');
+const names = Object.keys(info);
+
+function decoded(name: string): RgbImage {
+  const [width, height] = info[name]!.size;
+  return {width, height, data: arrays[`decoded.${name}`]!.data as Uint8Array};
+}
+
+describe.each(names)('%s', (name) => {
+  test.each(Object.keys(info[name]!.sizes))('resized to %s² equals Pillow', (size) => {
+    const {data, width, height} = resizeBicubic(decoded(name), Number(size), Number(size));
+    expect([width, height]).toEqual([Number(size), Number(size)]);
+    const expected = arrays[`resized${size}.${name}`];
+    if (expected !== undefined) expect(Buffer.compare(data, expected.data as Uint8Array)).toBe(0);
+    expect(createHash('sha256').update(data).digest('hex')).toBe(info[name]!.sizes[size]!.sha256_rgb);
+  });
+});
+
+test('normalised pixels', () => {
+  const expected = arrays['normalised64.rgb_71x53.png']!;
+  const pixels = toPixels(resizeBicubic(decoded('rgb_71x53.png'), 64, 64));
+  // The golden is [3, h, w], float32.
+  const channelsLast = Float32Array.from(pixels, (_, i) => Number(expected.data[(i % 3) * 64 * 64 + Math.floor(i / 3)]));
+  expect(pixels).toEqual(channelsLast);
+});
+
+test('a flat picture stays flat at any size, also at the extremes of the bytes', () => {
+  fc.assert(
+    fc.property(
+      fc.record({w: fc.integer({min: 1, max: 70}), h: fc.integer({min: 1, max: 70}), value: fc.constantFrom(0, 1, 127, 254, 255)}),
+      fc.integer({min: 1, max: 90}),
+      fc.integer({min: 1, max: 90}),
+      ({w, h, value}, width, height) => {
+        const {data} = resizeBicubic({width: w, height: h, data: new Uint8Array(w * h * 3).fill(value)}, width, height);
+        expect(data.length).toBe(width * height * 3);
+        expect(data.every((v) => v === value)).toBe(true);
+      },
+    ),
+  );
+});
+
+test('black and white stripes cannot overflow the accumulators', () => {
+  fc.assert(
+    fc.property(fc.integer({min: 2, max: 300}), fc.integer({min: 1, max: 300}), fc.integer({min: 1, max: 7}), (from, to, period) => {
+      const row = Uint8Array.from({length: from * 3}, (_, i) => (Math.floor(i / 3 / period) % 2 ? 255 : 0));
+      const {data} = resizeBicubic({width: from, height: 1, data: row}, to, 1);
+      const far = Array.from({length: to}, (_, i) => Math.abs(data[i * 3]! - reference(row, from, to, i)));
+      expect(Math.max(...far)).toBeLessThanOrEqual(1);
+    }),
+  );
+});
+
+/** The same sum in float64, rounded once. */
+function reference(row: Uint8Array, from: number, to: number, i: number): number {
+  const scale = from / to;
+  const stretch = Math.max(1, scale);
+  const centre = (i + 0.5) * scale;
+  const first = Math.max(0, Math.trunc(centre - 2 * stretch + 0.5));
+  const last = Math.min(from, Math.trunc(centre + 2 * stretch + 0.5));
+  let sum = 0;
+  let total = 0;
+  for (let j = first; j < last; j++) {
+    const x = Math.abs((j - centre + 0.5) / stretch);
+    const k = x < 1 ? 1.5 * x ** 3 - 2.5 * x ** 2 + 1 : x < 2 ? -0.5 * x ** 3 + 2.5 * x ** 2 - 4 * x + 2 : 0;
+    sum += k * row[j * 3]!;
+    total += k;
+  }
+  return Math.max(0, Math.min(255, Math.round(sum / total)));
+}
+
+test('the same size is the same picture, and nonsense is refused', () => {
+  const image = decoded('rgb_1x1.png');
+  expect(resizeBicubic(image, 1, 1)).toBe(image);
+  const refused = expect.objectContaining({code: 'image-size'});
+  expect(() => resizeBicubic(image, 0, 4)).toThrow(refused);
+  expect(() => resizeBicubic(image, 1.5, 4)).toThrow(refused);
+  expect(() => resizeBicubic(image, 100_000, 100_000)).toThrow(refused);
+  expect(() => resizeBicubic({...image, data: new Uint8Array(4)}, 2, 2)).toThrow(refused);
+});

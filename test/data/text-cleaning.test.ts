@@ -1,0 +1,34 @@
+import {expect, test} from '@jest/globals';
+import {captionTarget, preCaption, preQuestion, removePunctuation} from '../../src/data/text-cleaning.js';
+import {golden} from '../support/golden.js';
+
+const g = golden<{
+  cleaning: {text: string; max_words: number | null; pre_caption: string; pre_question: string}[];
+  punctuation_removal: {text: string; stripped: string}[];
+  caption_target: {text: string; caption_target: string}[];
+}>('text_cleaning.json');
+
+test('pre_caption and pre_question, every row', () => {
+  expect(g.cleaning.length).toBe(210);
+  for (const row of g.cleaning) {
+    const max = row.max_words ?? undefined;
+    expect([row.text, preCaption(row.text, max)]).toEqual([row.text, row.pre_caption]);
+    expect([row.text, preQuestion(row.text, max)]).toEqual([row.text, row.pre_question]);
+  }
+});
+
+test('punctuation and caption targets, every row', () => {
+  for (const {text, stripped} of g.punctuation_removal) expect(removePunctuation(text)).toBe(stripped);
+  for (const {text, caption_target} of g.caption_target) expect(captionTarget(text)).toBe(caption_target);
+});
+
+test("white space is Python's: U+001C…1F and U+0085 count, U+FEFF does not", () => {
+  expect(preCaption('a\x1c\x1d b')).toBe('a b');
+  expect(preCaption('a\ufeff\ufeffb')).toBe('a\ufeff\ufeffb');
+  expect(removePunctuation('\x85 a \x1f')).toBe('a');
+  expect(captionTarget('a\x1fb \ufeff')).toBe('a b \ufeff');
+});
+
+test('a megabyte of spaces is no obstacle', () => {
+  expect(preCaption(`a${' '.repeat(1_000_000)}b${' \n'.repeat(500_000)}`)).toBe('a b');
+});
