@@ -1,0 +1,116 @@
+// Penn-Treebank tokens as the Stanford tokeniser (3.4.1, -preserveLines -lowerCase) makes them of captions. Written from
+// its behaviour on probes, not from its source; texts unlike captions (mail headers, formulas) may come out differently.
+
+/** Tokens that pycocoevalcap drops. Lower-case brackets (`-lrb-`) are not among them, nor runs such as `!!`. */
+const DROPPED = new Set(["''", "'", '``', '`', '.', '?', '!', ',', ':', '-', '--', '...', ';']);
+
+const W = '[\\p{L}\\p{M}\\p{N}]';
+const ABBREVIATIONS =
+  'adj|adm|adv|al|ala|alex|apr|aug|ave|bhd|blvd|brig|bros|calif|capt|cf|cie|co|col|colo|conn|corp|cos|cpl|ct|dak|dec|dept|det|dr|drs|ens|' +
+  'esq|est|etc|ext|feb|fla|fri|ft|ga|gen|gov|hon|inc|ind|insp|jan|jos|jr|jul|jun|kan|ky|lt|ltd|maj|mar|md|mfg|mich|mme|mo|mon|mont|mr|' +
+  'mrs|ms|mt|mtg|neb|nev|nov|oct|penn|pfc|ph|plc|pres|prof|pte|pty|pvt|rd|rep|reps|rev|rt|sen|sens|sep|sept|seq|sfc|sgt|spc|sq|sr|st|ste|' +
+  'sys|tel|tenn|thu|thurs|tue|tues|univ|va|vs|vt|wed|wis|wm|wyo|ph\\.d|[a-z]';
+const SUFFIX = "(?:s|m|d|re|ve|ll)(?!['\\p{L}\\p{N}])";
+
+/** Every kind of token longer than one character. The longest match wins; of equally long ones, the first. */
+const KINDS: readonly RegExp[] = [
+  'https?://[^\\s"<>()]*[^\\s"<>().,;:!?]',
+  `[\\p{L}\\p{N}._%+-]+@[\\p{L}\\p{N}-]+(?:\\.[\\p{L}\\p{N}-]+)*|@[a-z_][\\w]*|#\\p{L}+`,
+  '<[a-z/][^<>]*>',
+  // Numbers, times, dates, fractions; a sign or a point may come first.
+  '[-+]?[.,]?\\d+(?:[.,:/-]\\d+)*',
+  // u.s., p.m., and sentences or domains without a space: dog.cat
+  '\\p{L}(?:\\.\\p{L})+\\.(?!\\p{L})',
+  '\\p{L}+(?:[.!?]\\p{L}+)+',
+  `(?:${ABBREVIATIONS})\\.(?!\\p{L})`,
+  '(?:art|ca|fig|nos?|op|pp|prop)\\.(?= ?\\d)',
+  `\\p{L}+\\.(?=,)`,
+  // Words, with hyphens, slashes and underscores inside.
+  `${W}+(?:[-_/]${W}+)*`,
+  `w/(?=o\\b)o`,
+  // Apostrophes that do not split.
+  `[dol]'(?!(?:s|m|d|re|ve|ll)\\b)\\p{L}{2,}|ma'am|c'mon|'(?:cause|em|til|n'?(?!\\p{L})|\\d0s)|ol'|y'(?=\\p{L})|\\p{L}+(?=n't(?!\\p{L}))`,
+  `n't(?!\\p{L})|'n(?!\\p{L})|'t(?=(?:is|was)(?!\\p{L}))|'${SUFFIX}`,
+  '[:;=]-?[()]|[:;=]-?[dp](?!\\p{L})|\\^_\\^',
+  "[!?]+|\\.{3}|-{2,}|''|``",
+].map((pattern) => new RegExp(pattern, 'iuy'));
+// Company names keep their ampersand only in capitals.
+const CAPITALS = /[A-Z]+(?:&[A-Z]+)+(?![\p{L}\p{N}])/uy;
+/** Words that are two tokens. */
+const SPLIT: Readonly<Record<string, string>> = {
+  cannot: 'can not',
+  gonna: 'gon na',
+  gotta: 'got ta',
+  wanna: 'wan na',
+  gimme: 'gim me',
+  lemme: 'lem me',
+};
+const WRITTEN: Readonly<Record<string, string>> = {
+  '(': '-lrb-',
+  ')': '-rrb-',
+  '[': '-lsb-',
+  ']': '-rsb-',
+  '{': '-lcb-',
+  '}': '-rcb-',
+  '"': "''",
+  '«': '``',
+  '»': "''",
+  '‹': '`',
+  '›': "'",
+  '“': '``',
+  '”': "''",
+  '‘': '`',
+  '–': '--',
+  '—': '--',
+  '―': '--',
+  '…': '...',
+  '½': '1/2',
+  '¼': '1/4',
+  '¾': '3/4',
+  '£': '#',
+  '€': '$',
+  '¢': 'cents',
+};
+const ENTITIES: Readonly<Record<string, string>> = {'&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"', '&apos;': "'", '&nbsp;': ' '};
+
+/**
+ * Tokens of a caption, lower-case, without punctuation, separated by single spaces: what pycocoevalcap scores
+ * (early_exit.md D3). "A man's dog, isn't it?" → "a man 's dog is n't it".
+ */
+export function ptbTokenize(text: string): string {
+  // The original deletes what it cannot read: symbols beyond the basic plane, joiners, soft hyphens.
+  const plain = text
+    .replace(/&(?:amp|lt|gt|quot|apos|nbsp);/g, (entity) => ENTITIES[entity]!)
+    .replace(/’/g, "'")
+    .replace(/\u{AD}|\u{FE0F}/gu, '')
+    .replace(/[\s\u{200B}-\u{200D}\u{FEFF}]+|(?![\p{L}\p{M}\p{N}])[\u{10000}-\u{10FFFF}]/gu, ' ');
+  const tokens: string[] = [];
+  let at = 0;
+  while (at < plain.length) {
+    if (plain[at] === ' ') {
+      at++;
+      continue;
+    }
+    const token = longest(plain, at);
+    at += token.length;
+    const lower = token.toLowerCase();
+    const written = WRITTEN[lower] ?? SPLIT[lower] ?? (/^[:;=]-?[()]$/.test(lower) ? lower.replace(/[()]/, (b) => WRITTEN[b]!) : lower);
+    if (!DROPPED.has(written) && !/^-{2,}$/.test(written)) tokens.push(written);
+  }
+  return tokens.join(' ');
+}
+
+function longest(text: string, at: number): string {
+  CAPITALS.lastIndex = at;
+  const capitals = CAPITALS.exec(text);
+  let best = capitals === null ? String.fromCodePoint(text.codePointAt(at)!) : capitals[0];
+  if (capitals !== null) return best;
+  for (const kind of KINDS) {
+    kind.lastIndex = at;
+    const match = kind.exec(text);
+    if (match !== null && match[0].length > best.length) best = match[0];
+  }
+  // A word that ends in n't is the word and n't.
+  const negated = /^(.+)n't$/iu.exec(`${best}${text.slice(at + best.length, at + best.length + 2)}`);
+  return negated !== null && best.toLowerCase().endsWith('n') && !best.includes("'") ? negated[1]! : best;
+}
