@@ -51,12 +51,17 @@ export class CiderD {
     const images = documentFrequency?.images ?? references.length;
     if (documentFrequency !== undefined && !(images >= 1))
       throw new InputError('document-frequency', `CIDEr-D: document frequencies of ${images} images; at least 1 is needed.`);
-    const frequency: number[] = [];
+    const frequency = new Array<number>(this.trie.size + 1).fill(0);
     if (documentFrequency === undefined) {
-      for (const item of counted) {
-        const seen = new Set(item.flatMap((reference) => [...reference.terms.keys()]));
-        for (const gram of seen) frequency[gram] = (frequency[gram] ?? 0) + 1;
-      }
+      const lastItem = new Int32Array(this.trie.size + 1).fill(-1);
+      counted.forEach((item, i) => {
+        for (const {grams} of item) {
+          for (const gram of grams) {
+            if (lastItem[gram] !== i) frequency[gram] = (frequency[gram] ?? 0) + 1;
+            lastItem[gram] = i;
+          }
+        }
+      });
     } else {
       for (const [gram, count] of documentFrequency.counts) frequency[this.intern(words(gram))] = count;
     }
@@ -100,24 +105,31 @@ export class CiderD {
       return id;
     });
     const base = keep ? 0 : this.trie.size;
-    const terms = new Map<number, {order: number; times: number}>();
-    for (let from = 0; from < word.length; from++) {
-      let gram = 0;
-      for (let n = 1; n <= ORDER && from + n <= word.length; n++) {
+    // The n-gram that starts at each token, of the order before the one at hand.
+    const prefix = new Int32Array(word.length);
+    const grams: number[] = [];
+    const times: number[] = [];
+    const starts = [0];
+    for (let n = 1; n <= ORDER; n++) {
+      const found = new Int32Array(Math.max(0, word.length - n + 1));
+      for (let from = 0; from < found.length; from++) {
         // Both factors stay far below 2 ** 26, so the key is an exact integer.
-        const key = gram * WORDS + word[from + n - 1]!;
-        let next = this.trie.get(key) ?? added.get(key);
-        if (next === undefined) {
-          next = base + added.size + 1;
-          added.set(key, next);
+        const key = prefix[from]! * WORDS + word[from + n - 1]!;
+        let gram = this.trie.get(key) ?? added.get(key);
+        if (gram === undefined) {
+          gram = base + added.size + 1;
+          added.set(key, gram);
         }
-        gram = next;
-        const term = terms.get(gram);
-        if (term === undefined) terms.set(gram, {order: n, times: 1});
-        else term.times++;
+        prefix[from] = gram;
+        found[from] = gram;
       }
+      for (const gram of found.sort()) {
+        if (grams.length > starts[n - 1]! && grams.at(-1) === gram) times[times.length - 1]!++;
+        else times[grams.push(gram) - 1] = 1;
+      }
+      starts.push(grams.length);
     }
-    return {terms, length: Math.max(0, tokens.length - 1)};
+    return {grams: Int32Array.from(grams), times, starts, length: Math.max(0, tokens.length - 1)};
   }
 
   private intern(tokens: readonly string[]): number {
@@ -132,24 +144,24 @@ export class CiderD {
     return gram;
   }
 
-  private vector({terms, length}: Counted): Vector {
-    const sorted = [...terms].sort((a, b) => a[1].order - b[1].order);
-    const weights = Float64Array.from(sorted, ([gram, {times}]) => times * (this.logImages - (this.logFrequency[gram] ?? 0)));
-    const starts = Array.from({length: ORDER + 1}, (_, n) => {
-      const first = sorted.findIndex(([, term]) => term.order > n);
-      return first < 0 ? sorted.length : first;
+  private vector({grams, times, starts, length}: Counted): Vector {
+    const weights = Float64Array.from(grams, (gram, k) => times[k]! * (this.logImages - (this.logFrequency[gram] ?? 0)));
+    const norms = Array.from({length: ORDER}, (_, n) => {
+      let squares = 0;
+      for (let k = starts[n]!; k < starts[n + 1]!; k++) squares += weights[k]! ** 2;
+      return Math.sqrt(squares);
     });
-    const norms = Array.from({length: ORDER}, (_, n) =>
-      Math.sqrt(weights.subarray(starts[n], starts[n + 1]).reduce((s, w) => s + w * w, 0)),
-    );
-    return {grams: Int32Array.from(sorted, ([gram]) => gram), weights, starts, norms, length};
+    return {grams, weights, starts, norms, length};
   }
 }
 
 const WORDS = 2 ** 26;
 
 interface Counted {
-  readonly terms: ReadonlyMap<number, {readonly order: number; readonly times: number}>;
+  /** Distinct n-grams, order by order, and how often each occurs. */
+  readonly grams: Int32Array;
+  readonly times: readonly number[];
+  readonly starts: readonly number[];
   /** Number of bigrams: what the reference implementation calls the length. */
   readonly length: number;
 }

@@ -19,6 +19,7 @@ const KINDS: readonly RegExp[] = [
   '<[a-z/][^<>]*>',
   // Numbers, times, dates, fractions; a sign or a point may come first.
   '[-+]?[.,]?\\d+(?:[.,:/-]\\d+)*',
+  '\\d+ \\d+/\\d+(?![\\d/])',
   // u.s., p.m., and sentences or domains without a space: dog.cat
   '\\p{L}(?:\\.\\p{L})+\\.(?!\\p{L})',
   '\\p{L}+(?:[.!?]\\p{L}+)+',
@@ -29,48 +30,52 @@ const KINDS: readonly RegExp[] = [
   `${W}+(?:[-_/]${W}+)*`,
   `w/(?=o\\b)o`,
   // Apostrophes that do not split.
-  `[dol]'(?!(?:s|m|d|re|ve|ll)\\b)\\p{L}{2,}|ma'am|c'mon|'(?:cause|em|til|n'?(?!\\p{L})|\\d0s)|ol'|y'(?=\\p{L})|\\p{L}+(?=n't(?!\\p{L}))`,
+  `[dol]'(?!(?:s|m|d|re|ve|ll)\\b)\\p{L}{2,}|ma'am|c'mon|'(?:cause|em|til|n'|n(?!\\p{L})|\\d0s)|ol'|y'(?=\\p{L})|\\p{L}+(?=n't(?!\\p{L}))`,
   `n't(?!\\p{L})|'n(?!\\p{L})|'t(?=(?:is|was)(?!\\p{L}))|'${SUFFIX}`,
   '[:;=]-?[()]|[:;=]-?[dp](?!\\p{L})|\\^_\\^',
-  "[!?]+|\\.{3}|-{2,}|''|``",
+  "_+|[!?]+|\\.{3}|-{2,}|''|``",
 ].map((pattern) => new RegExp(pattern, 'iuy'));
 // Company names keep their ampersand only in capitals.
 const CAPITALS = /[A-Z]+(?:&[A-Z]+)+(?![\p{L}\p{N}])/uy;
 /** Words that are two tokens. */
-const SPLIT: Readonly<Record<string, string>> = {
-  cannot: 'can not',
-  gonna: 'gon na',
-  gotta: 'got ta',
-  wanna: 'wan na',
-  gimme: 'gim me',
-  lemme: 'lem me',
-};
-const WRITTEN: Readonly<Record<string, string>> = {
-  '(': '-lrb-',
-  ')': '-rrb-',
-  '[': '-lsb-',
-  ']': '-rsb-',
-  '{': '-lcb-',
-  '}': '-rcb-',
-  '"': "''",
-  '«': '``',
-  '»': "''",
-  '‹': '`',
-  '›': "'",
-  '“': '``',
-  '”': "''",
-  '‘': '`',
-  '–': '--',
-  '—': '--',
-  '―': '--',
-  '…': '...',
-  '½': '1/2',
-  '¼': '1/4',
-  '¾': '3/4',
-  '£': '#',
-  '€': '$',
-  '¢': 'cents',
-};
+const SPLIT: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    cannot: 'can not',
+    gonna: 'gon na',
+    gotta: 'got ta',
+    wanna: 'wan na',
+    gimme: 'gim me',
+    lemme: 'lem me',
+  }),
+);
+const WRITTEN: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    '(': '-lrb-',
+    ')': '-rrb-',
+    '[': '-lsb-',
+    ']': '-rsb-',
+    '{': '-lcb-',
+    '}': '-rcb-',
+    '"': "''",
+    '«': '``',
+    '»': "''",
+    '‹': '`',
+    '›': "'",
+    '“': '``',
+    '”': "''",
+    '‘': '`',
+    '–': '--',
+    '—': '--',
+    '―': '--',
+    '…': '...',
+    '½': '1/2',
+    '¼': '1/4',
+    '¾': '3/4',
+    '£': '#',
+    '€': '$',
+    '¢': 'cents',
+  }),
+);
 const ENTITIES: Readonly<Record<string, string>> = {'&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"', '&apos;': "'", '&nbsp;': ' '};
 
 /**
@@ -94,8 +99,10 @@ export function ptbTokenize(text: string): string {
     const token = longest(plain, at);
     at += token.length;
     const lower = token.toLowerCase();
-    const written = WRITTEN[lower] ?? SPLIT[lower] ?? (/^[:;=]-?[()]$/.test(lower) ? lower.replace(/[()]/, (b) => WRITTEN[b]!) : lower);
-    if (!DROPPED.has(written) && !/^-{2,}$/.test(written)) tokens.push(written);
+    const written =
+      WRITTEN.get(lower) ?? SPLIT.get(lower) ?? (/^[:;=]-?[()]$/.test(lower) ? lower.replace(/[()]/, (b) => WRITTEN.get(b)!) : lower);
+    // A mixed number is one token with a no-break space inside.
+    if (!DROPPED.has(written) && !/^-{2,}$/.test(written)) tokens.push(written.replace(/(?<=\d) /, '\u{A0}'));
   }
   return tokens.join(' ');
 }
