@@ -1,0 +1,177 @@
+import type {Checkpoint, PlainValue} from '../../checkpoint/checkpoint.js';
+import {type DType, isFloat, toFloat32} from '../../checkpoint/dtype.js';
+import {WeightsError} from '../../runtime/errors.js';
+import type {OfaConfig} from './config.js';
+import {importConfig, type NamedShapes} from './import-config.js';
+import {checkpointShape, fromHuggingFaceName, ignoredReason, type OfaWeight, ofaWeights, TIED_COPIES, TIED_EMBEDDING} from './names.js';
+import {OfaSettings} from './settings.js';
+
+/** One weight of the model and where it comes from. */
+export interface ImportedWeight extends OfaWeight {
+  /** Name in the checkpoint; null where the neutral value stands in. */
+  readonly source: string | null;
+  readonly dtype: DType;
+}
+
+/** How a checkpoint becomes a model: decided from names, shapes and settings, before any weight is read. */
+export interface OfaImport {
+  readonly config: OfaConfig;
+  /** All weights, in the order of the table. */
+  readonly weights: readonly ImportedWeight[];
+  readonly ignored: readonly {readonly name: string; readonly reason: string}[];
+  /** Decisions that deserve a word. */
+  readonly notes: readonly string[];
+}
+
+/** Names without which a checkpoint is not OFA's; half of them must be there for anything else to be a meaningful complaint. */
+const SIGNATURE = [
+  'encoder.embed_tokens.weight',
+  'encoder.embed_images.conv1.weight',
+  'encoder.image_proj.weight',
+  'encoder.token_rel_pos_table_list.0.weight',
+  'decoder.self_pos_q_linear.weight',
+  'decoder.cross_pos_q_linear.weight',
+];
+
+/**
+ * Compares a checkpoint with the model that its configuration asks for.
+ * @param cfg the settings that belong to it, if the checkpoint itself holds none: a Hugging Face `config.json`, for one.
+ * @throws WeightsError if it is another model's, asks for something unsupported, or lacks weights, has unknown ones or ones of other
+ *   shapes: all of them in one message.
+ */
+export function importOfa(checkpoint: Checkpoint, cfg: PlainValue = checkpoint.cfg): OfaImport {
+  const sources = new Map(checkpoint.names().map((name) => [fromHuggingFaceName(name), name]));
+  if (sources.size !== checkpoint.names().length)
+    throw new WeightsError(
+      'damaged-checkpoint',
+      `${checkpoint.source}: it has tensors under fairseq's and Hugging Face's names for the same weight.`,
+    );
+  checkFamily(checkpoint, sources);
+  const tied = [TIED_EMBEDDING, ...TIED_COPIES].find((name) => sources.has(name));
+  if (tied && !sources.has(TIED_EMBEDDING)) sources.set(TIED_EMBEDDING, sources.get(tied)!);
+  const shapes: NamedShapes = {
+    names: [...sources.keys()],
+    shape: (name) => (sources.has(name) ? checkpoint.entry(sources.get(name)!).shape : undefined),
+  };
+  const notes: string[] = [];
+  const config = importConfig(OfaSettings.from(cfg), shapes, notes);
+  const wanted = ofaWeights(config);
+  const ignored = checkNames(checkpoint, sources, wanted);
+  checkShapes(checkpoint, sources, wanted);
+  const weights = wanted.map((weight): ImportedWeight => {
+    const source = sources.get(weight.name) ?? null;
+    return {...weight, source, dtype: source === null ? 'F32' : checkpoint.entry(source).dtype};
+  });
+  for (const path of checkpoint.placeholders) notes.push(`the file names the class ${path}: kept as data, never called`);
+  return {config, weights, ignored, notes};
+}
+
+function checkFamily(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>): void {
+  const found = SIGNATURE.filter((name) => sources.has(name)).length;
+  if (2 * found >= SIGNATURE.length) return;
+  const names = checkpoint.names();
+  const guess = names.some((name) => name.startsWith('visual.') || name.startsWith('text_decoder.'))
+    ? ' It looks like an OpenCLIP or CoCa model.'
+    : names.some((name) => /^(bert|roberta|gpt|transformer|shared|model|vision_model|text_model)\b/.test(name))
+      ? ' It looks like another Transformer.'
+      : '';
+  throw new WeightsError(
+    'other-model',
+    `${checkpoint.source}: not an OFA model: its ${names.length} tensors begin with ${
+      names
+        .slice(0, 3)
+        .map((n) => `'${n.slice(0, 80)}'`)
+        .join(', ') || 'nothing'
+    }, ` + `and '${SIGNATURE.find((name) => !sources.has(name))}' is not among them.${guess}`,
+    {hint: 'Only OFA checkpoints (fairseq .pt, or Hugging Face-style folders) can be converted.'},
+  );
+}
+
+/** @returns what is ignored, with the reason. @throws WeightsError listing what is missing and what nobody asked for. */
+function checkNames(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly OfaWeight[]): OfaImport['ignored'] {
+  const names = new Set(wanted.map(({name}) => name));
+  const missing = wanted.filter(({name, neutral}) => neutral === undefined && !sources.has(name)).map(({name}) => name);
+  const ignored: {name: string; reason: string}[] = [];
+  const unknown: string[] = [];
+  for (const [name, source] of sources) {
+    if (names.has(name)) continue;
+    const reason = ignoredReason(name);
+    if (reason === null) unknown.push(source);
+    else ignored.push({name: source, reason});
+  }
+  const problems = [
+    ...(missing.length ? [`${missing.length} missing: ${list(missing)}`] : []),
+    ...(unknown.length ? [`${unknown.length} that the configuration does not ask for: ${list(unknown)}`] : []),
+  ];
+  if (problems.length)
+    throw new WeightsError(
+      missing.length ? 'missing-weights' : 'unknown-weights',
+      `${checkpoint.source}: the tensors are not those of its configuration: ${problems.join('; ')}.`,
+      {
+        hint: missing.length
+          ? 'The file is incomplete, or its configuration belongs to another model.'
+          : 'Adapters, prompts and other additions are not supported.',
+      },
+    );
+  return ignored;
+}
+
+function checkShapes(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly OfaWeight[]): void {
+  const problems: string[] = [];
+  const check = (name: string, expected: readonly number[]): void => {
+    const source = sources.get(name);
+    if (source === undefined) return;
+    const {shape, dtype} = checkpoint.entry(source);
+    if (shape.join() !== expected.join())
+      problems.push(`'${source}' is [${shape.join(', ')}], the configuration asks for [${expected.join(', ')}]`);
+    else if (!isFloat(dtype)) problems.push(`'${source}' is of type ${dtype}, not a floating-point type`);
+  };
+  for (const weight of wanted) check(weight.name, checkpointShape(weight));
+  const tied = wanted.find(({name}) => name === TIED_EMBEDDING)!;
+  for (const copy of TIED_COPIES) check(copy, checkpointShape(tied));
+  if (problems.length)
+    throw new WeightsError('wrong-shapes', `${checkpoint.source}: ${problems.length} of its tensors do not fit: ${list(problems, '; ')}.`);
+}
+
+/** All of a short list; of a long one the first fifty. */
+function list(items: readonly string[], separator = ', '): string {
+  const rest = items.length - 50;
+  return items.slice(0, 50).join(separator) + (rest > 0 ? `${separator}and ${rest} more` : '');
+}
+
+/**
+ * Values of one weight, as the checkpoint lays them out.
+ * @throws WeightsError if one of them is NaN or infinite.
+ */
+export async function readImported(checkpoint: Checkpoint, weight: ImportedWeight): Promise<Float32Array> {
+  if (weight.source === null) {
+    const count = weight.shape.reduce((product, n) => product * n, 1);
+    return new Float32Array(count).fill(weight.neutral ?? 0);
+  }
+  const values = toFloat32(await checkpoint.read(weight.source));
+  let bad = 0;
+  while (bad < values.length && Number.isFinite(values[bad])) bad++;
+  if (bad === values.length) return values;
+  throw new WeightsError(
+    'bad-values',
+    `${checkpoint.source}: '${weight.source}' holds ${values[bad]} at element ${bad}: the training diverged, or the file is damaged.`,
+  );
+}
+
+/**
+ * Makes sure that the copies of the tied matrix in the checkpoint are copies; copies that share its storage need no reading.
+ * @throws WeightsError if one differs: the model would then have two matrices where this implementation has one.
+ */
+export async function checkTied(checkpoint: Checkpoint, values: Float32Array): Promise<void> {
+  const tied = [TIED_EMBEDDING, ...TIED_COPIES].filter((name) => checkpoint.has(name));
+  for (const copy of tied.slice(1)) {
+    if (checkpoint.sameStorage(tied[0]!, copy)) continue;
+    const other = toFloat32(await checkpoint.read(copy));
+    const at = other.findIndex((value, i) => value !== values[i]);
+    if (at >= 0)
+      throw new WeightsError(
+        'untied-embedding',
+        `${checkpoint.source}: '${copy}' should equal '${tied[0]}', but element ${at} is ${other[at]} instead of ${values[at]}; only tied embeddings are supported.`,
+      );
+  }
+}

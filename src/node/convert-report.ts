@@ -1,0 +1,55 @@
+import type {OfaConfig} from '../models/ofa/config.js';
+import type {FileRecord} from './model-folder.js';
+
+/** What a conversion did, from both sides: what became of each tensor of the source, and where each weight of the model is from. */
+export interface ConvertReport {
+  readonly input: string;
+  readonly output: string;
+  readonly format: 'torch' | 'safetensors';
+  /** Which weights of a training checkpoint were taken. */
+  readonly weights: 'model' | 'ema';
+  readonly source: readonly FileRecord[];
+  readonly config: OfaConfig;
+  readonly dtype: 'float16' | 'float32';
+  readonly parameters: number;
+  readonly used: readonly {readonly name: string; readonly source: string; readonly dtype: string; readonly shape: readonly number[]}[];
+  readonly ignored: readonly {readonly name: string; readonly reason: string}[];
+  /** Weights that the source lacks and whose neutral value stands in. */
+  readonly filled: readonly {readonly name: string; readonly value: 0 | 1}[];
+  readonly notes: readonly string[];
+  readonly vocabulary: {readonly origin: string; readonly bpeOrigin: string; readonly lines: number; readonly ids: number};
+  readonly files: readonly FileRecord[];
+}
+
+const thousands = (n: number): string => n.toLocaleString('en-US');
+export const megabytes = (bytes: number): string => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+
+/** One line about the model: what `convert` and `inspect` print of a configuration. */
+export function describeConfig(config: OfaConfig): string {
+  const {encoder_layers: encoder, decoder_layers: decoder, d_model: size, encoder_attention_heads: heads} = config;
+  const blocks = config.resnet_layers.join(', ');
+  const kind = config.train_mue ? `MuE, image relative bias ${config.mue_image_rel_bias ? 'on' : 'off'}` : 'plain OFA';
+  return `${kind}; width ${size}, ${heads} heads, ${encoder} + ${decoder} layers, ResNet ${blocks}, ${thousands(config.vocab_size)} ids, ${config.patch_image_size} px`;
+}
+
+/** The report for people. */
+export function formatReport(report: ConvertReport): string {
+  const reasons = new Map<string, number>();
+  for (const {reason} of report.ignored) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+  const bytes = report.files.reduce((sum, file) => sum + file.bytes, 0);
+  const {origin, bpeOrigin, lines, ids} = report.vocabulary;
+  return [
+    `${report.input} → ${report.output}`,
+    `  model       ${describeConfig(report.config)}`,
+    `  parameters  ${thousands(report.parameters)}, stored as ${report.dtype}`,
+    `  source      ${report.format}, ${report.weights === 'ema' ? 'moving average (EMA), ' : ''}${megabytes(report.source.reduce((sum, file) => sum + file.bytes, 0))}`,
+    `  used        ${report.used.length} tensors`,
+    `  ignored     ${report.ignored.length} tensors`,
+    ...[...reasons].map(([reason, count]) => `                ${count} × ${reason}`),
+    `  missing     ${report.filled.length === 0 ? 'none' : `${report.filled.length}, replaced by their neutral value`}`,
+    ...report.filled.map(({name, value}) => `                ${name} = ${value}`),
+    `  vocabulary  ${origin} (${thousands(lines)} lines, ${thousands(ids)} ids)${bpeOrigin === origin ? '' : `, BPE files ${bpeOrigin}`}`,
+    `  written     ${report.files.length} files, ${megabytes(bytes)}`,
+    ...report.notes.map((note) => `  note: ${note}`),
+  ].join('\n');
+}

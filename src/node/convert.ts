@@ -1,0 +1,162 @@
+import path from 'node:path';
+import type {Checkpoint} from '../checkpoint/checkpoint.js';
+import {toFloat32} from '../checkpoint/dtype.js';
+import {fitsFloat16} from '../checkpoint/float16.js';
+import {bytesOf, type TensorPlan, writeSafetensors} from '../checkpoint/safetensors.js';
+import {planShards, shardIndex, shardName} from '../checkpoint/shards.js';
+import {checkTied, type ImportedWeight, importOfa, type OfaImport, readImported} from '../models/ofa/import.js';
+import {toStored} from '../models/ofa/layout.js';
+import {parameterCount, TIED_EMBEDDING} from '../models/ofa/names.js';
+import {OfaSettings} from '../models/ofa/settings.js';
+import {throwIfAborted, UsageError, WeightsError} from '../runtime/errors.js';
+import type {ConvertReport} from './convert-report.js';
+import {checkTarget, type FileRecord, type FolderWriter, hashFile, writeFolder} from './model-folder.js';
+import {openCheckpoint} from './open-checkpoint.js';
+import {checkVocabulary, findVocabulary, storedVocabulary} from './vocabulary-files.js';
+
+/** The names are those of transformers.js's progress events. */
+export interface ConvertProgress {
+  readonly status: 'initiate' | 'progress' | 'done';
+  /** The file that is written. */
+  readonly file: string;
+  /** Tensors written, of all files, and tensors in all. */
+  readonly loaded: number;
+  readonly total: number;
+}
+
+export interface ConvertOptions {
+  /** A .pt, .bin or .safetensors file, or a folder in Hugging Face's manner. */
+  readonly input: string;
+  /** The model folder to make. */
+  readonly output: string;
+  /** Folder or dict.txt; default: where the checkpoint's settings say, beside the file, else OFA's own. */
+  readonly vocab?: string | undefined;
+  /** 'auto' keeps halves where every weight is exactly one; else float32. */
+  readonly dtype?: 'auto' | 'float16' | 'float32' | undefined;
+  /** Take the moving average of the weights. */
+  readonly ema?: boolean | undefined;
+  /** Most bytes of one file of weights; default 2 GB. */
+  readonly maxShardBytes?: number | undefined;
+  /** Replace a model that is in the folder already. */
+  readonly force?: boolean | undefined;
+  readonly onProgress?: ((event: ConvertProgress) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+
+/**
+ * Converts an OFA checkpoint to a model folder: config.json, model*.safetensors, the vocabulary and a manifest. One tensor is in memory at
+ * a time (the tied embedding twice, where the checkpoint stores copies of it). Equal input gives equal files.
+ * @throws WeightsError for a checkpoint that cannot be used, UsageError for an output folder in use, AbortError; then nothing is written.
+ */
+export async function convertCheckpoint(options: ConvertOptions): Promise<ConvertReport> {
+  const {input, output, signal, maxShardBytes = 2e9} = options;
+  if (!(maxShardBytes > 0))
+    throw new UsageError('bad-option', `The size of a shard must be a positive number of bytes, not ${maxShardBytes}.`);
+  throwIfAborted(signal);
+  checkTarget(path.resolve(output), options.force ?? false);
+  const which = options.ema ? 'ema' : 'model';
+  using source = await openCheckpoint(input, which);
+  const {checkpoint, cfg, folder} = source;
+  const plan = importOfa(checkpoint, cfg);
+  const vocabulary = findVocabulary(options.vocab, folder, OfaSettings.from(cfg).text('bpe_dir'));
+  const lines = checkVocabulary(vocabulary, plan.config);
+  const dtype = await chooseDtype(checkpoint, plan, options.dtype ?? 'auto', signal);
+  const records: FileRecord[] = [];
+  for (const file of source.files) records.push(await hashFile(file, signal));
+  const parameters = parameterCount(plan.weights);
+  const files = await writeFolder(output, {force: options.force, keep: ['exit.json']}, async (writer) => {
+    writer.add('config.json', json(plan.config));
+    await writeWeights(writer, checkpoint, plan.weights, dtype, {...options, maxShardBytes});
+    for (const [name, bytes] of storedVocabulary(vocabulary)) writer.add(name, bytes);
+    const manifest = {
+      format: 'mue-tfjs',
+      version: 1,
+      family: 'ofa',
+      source: {name: path.basename(path.resolve(input)), weights: which, files: records},
+      dtype,
+      parameters,
+      files: [...writer.files],
+    };
+    writer.add('manifest.json', json(manifest));
+    return writer.files;
+  });
+  return {
+    input,
+    output,
+    format: checkpoint.format,
+    weights: which,
+    source: records,
+    config: plan.config,
+    dtype,
+    parameters,
+    used: plan.weights.flatMap(({name, source, dtype, shape}) => (source === null ? [] : [{name, source, dtype, shape}])),
+    ignored: plan.ignored,
+    filled: plan.weights.flatMap(({name, source, neutral}) => (source === null ? [{name, value: neutral ?? 0}] : [])),
+    notes: plan.notes,
+    vocabulary: {origin: vocabulary.origin, bpeOrigin: vocabulary.bpeOrigin, lines, ids: plan.config.vocab_size},
+    files,
+  };
+}
+
+/** Halves where they lose nothing: known from the types, or else by looking, until the first value that does not fit. */
+async function chooseDtype(
+  checkpoint: Checkpoint,
+  plan: OfaImport,
+  wanted: 'auto' | 'float16' | 'float32',
+  signal: AbortSignal | undefined,
+): Promise<'float16' | 'float32'> {
+  if (wanted !== 'auto') return wanted;
+  for (const {source, dtype} of plan.weights) {
+    if (source === null || dtype === 'F16') continue;
+    throwIfAborted(signal);
+    if (!fitsFloat16(toFloat32(await checkpoint.read(source)))) return 'float32';
+  }
+  return 'float16';
+}
+
+async function writeWeights(
+  writer: FolderWriter,
+  checkpoint: Checkpoint,
+  weights: readonly ImportedWeight[],
+  dtype: 'float16' | 'float32',
+  options: ConvertOptions & {readonly maxShardBytes: number},
+): Promise<void> {
+  const type = dtype === 'float16' ? 'F16' : 'F32';
+  const byName = new Map(weights.map((weight) => [weight.name, weight]));
+  const tensors = weights.map(({name, shape}): TensorPlan => ({name, shape, dtype: type}));
+  const shards = planShards(tensors, options.maxShardBytes);
+  let loaded = 0;
+  for (const [i, shard] of shards.entries()) {
+    const file = shardName(i, shards.length);
+    const tell = (status: ConvertProgress['status']): void => options.onProgress?.({status, file, loaded, total: weights.length});
+    tell('initiate');
+    const produce = async ({name}: TensorPlan): Promise<Uint8Array> => {
+      throwIfAborted(options.signal);
+      const bytes = await storedBytes(checkpoint, byName.get(name)!, type);
+      loaded++;
+      tell('progress');
+      return bytes;
+    };
+    await writer.stream(file, (sink) => writeSafetensors(shard, {format: 'mue-tfjs'}, produce, sink));
+    tell('done');
+  }
+  throwIfAborted(options.signal);
+  if (shards.length > 1) writer.add('model.safetensors.index.json', json(shardIndex(shards)));
+}
+
+async function storedBytes(checkpoint: Checkpoint, weight: ImportedWeight, type: 'F16' | 'F32'): Promise<Uint8Array> {
+  const values = await readImported(checkpoint, weight);
+  if (weight.name === TIED_EMBEDDING) await checkTied(checkpoint, values);
+  const stored = toStored(values, weight, type);
+  if (stored instanceof Uint16Array && stored.some((bits) => (bits & 0x7c00) === 0x7c00))
+    throw new WeightsError(
+      'float16-overflow',
+      `${checkpoint.source}: '${weight.source}' has values beyond 65,504, which float16 cannot hold.`,
+      {
+        hint: 'Convert with --dtype float32.',
+      },
+    );
+  return bytesOf(stored);
+}

@@ -1,0 +1,114 @@
+import {createHash, randomBytes} from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import {AbortError, InputError, MueError, throwIfAborted, UsageError} from '../runtime/errors.js';
+
+/** A file of a model folder, as its manifest lists it. */
+export interface FileRecord {
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/**
+ * Writes a folder that appears whole or not at all: files go into a hidden sibling, which takes the folder's name in the end. Whatever
+ * goes wrong before that removes the sibling and leaves what was there as it was.
+ */
+export async function writeFolder<T>(
+  target: string,
+  options: {readonly force?: boolean | undefined; readonly keep?: readonly string[]},
+  fill: (folder: FolderWriter) => Promise<T>,
+): Promise<T> {
+  const output = path.resolve(target);
+  checkTarget(output, options.force ?? false);
+  const part = path.join(path.dirname(output), `.${path.basename(output)}.partial-${randomBytes(4).toString('hex')}`);
+  try {
+    fs.mkdirSync(part, {recursive: true});
+    const result = await fill(new FolderWriter(part));
+    for (const name of options.keep ?? [])
+      if (fs.existsSync(path.join(output, name)) && !fs.existsSync(path.join(part, name)))
+        fs.copyFileSync(path.join(output, name), path.join(part, name));
+    replace(output, part);
+    return result;
+  } catch (error) {
+    fs.rmSync(part, {recursive: true, force: true});
+    if (error instanceof MueError || !(error instanceof Error) || !('code' in error)) throw error;
+    throw new InputError('cannot-write', `${target}: cannot be written: ${error.message}.`, {cause: error});
+  }
+}
+
+/** @throws UsageError if writing there would lose anything. */
+export function checkTarget(output: string, force: boolean): void {
+  const stat = fs.statSync(output, {throwIfNoEntry: false});
+  if (!stat) return;
+  if (!stat.isDirectory()) throw new UsageError('output-exists', `${output}: a file is there already.`);
+  const names = fs.readdirSync(output);
+  if (names.length === 0) return;
+  if (!force)
+    throw new UsageError('output-exists', `${output}: the folder is not empty.`, {
+      hint: 'Name another folder, or add --force to replace the model in it.',
+    });
+  if (!names.includes('manifest.json'))
+    throw new UsageError('output-exists', `${output}: only a folder with a model in it is replaced; this one has no manifest.json.`);
+}
+
+function replace(output: string, part: string): void {
+  const old = `${part}-old`;
+  const exists = fs.existsSync(output);
+  if (exists) fs.renameSync(output, old);
+  try {
+    fs.renameSync(part, output);
+  } catch (error) {
+    if (exists) fs.renameSync(old, output);
+    throw error;
+  }
+  fs.rmSync(old, {recursive: true, force: true});
+}
+
+/** Files of a folder in the making; each is hashed as it is written. */
+export class FolderWriter {
+  readonly files: FileRecord[] = [];
+
+  constructor(private readonly folder: string) {}
+
+  /** Writes a small file at once. */
+  add(name: string, content: string | Uint8Array): void {
+    const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+    fs.writeFileSync(path.join(this.folder, name), bytes);
+    this.files.push({name, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex')});
+  }
+
+  /** Writes a large file piece by piece. */
+  async stream(name: string, write: (sink: (piece: Uint8Array) => Promise<void>) => Promise<void>): Promise<void> {
+    const hash = createHash('sha256');
+    let bytes = 0;
+    const file = await fs.promises.open(path.join(this.folder, name), 'wx');
+    try {
+      await write(async (piece) => {
+        hash.update(piece);
+        for (let done = 0; done < piece.length; )
+          done += (await file.write(piece, done, Math.min(piece.length - done, 2 ** 30))).bytesWritten;
+        bytes += piece.length;
+      });
+    } finally {
+      await file.close();
+    }
+    this.files.push({name, bytes, sha256: hash.digest('hex')});
+  }
+}
+
+/** SHA-256 of a file of any length. @throws AbortError */
+export async function hashFile(file: string, signal?: AbortSignal): Promise<FileRecord> {
+  throwIfAborted(signal);
+  const hash = createHash('sha256');
+  let bytes = 0;
+  try {
+    for await (const piece of fs.createReadStream(file, {highWaterMark: 2 ** 20, ...(signal ? {signal} : {})})) {
+      hash.update(piece as Buffer);
+      bytes += (piece as Buffer).length;
+    }
+  } catch (error) {
+    throw signal?.aborted ? new AbortError() : error;
+  }
+  return {name: path.basename(file), bytes, sha256: hash.digest('hex')};
+}

@@ -1,0 +1,104 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import type {Checkpoint, PlainValue} from '../checkpoint/checkpoint.js';
+import {SafetensorsFile} from '../checkpoint/safetensors.js';
+import {openShards} from '../checkpoint/shards.js';
+import {type StateName, TorchFile} from '../checkpoint/torch-zip.js';
+import {WeightsError} from '../runtime/errors.js';
+import {FileAccess} from './file-access.js';
+
+/** A checkpoint on disk: weights, the settings that belong to them, and the files that hold both. */
+export interface OpenCheckpoint extends Disposable {
+  readonly checkpoint: Checkpoint;
+  readonly cfg: PlainValue;
+  /** The folder that the weights are in. */
+  readonly folder: string;
+  /** Every file of weights, and config.json if it was read; absolute. */
+  readonly files: readonly string[];
+}
+
+/** What a folder of weights may hold, most wanted first. */
+const WEIGHT_FILES = ['model.safetensors.index.json', 'model.safetensors', 'pytorch_model.bin.index.json', 'pytorch_model.bin'];
+const MAX_CONFIG_BYTES = 16 * 2 ** 20;
+
+/**
+ * Opens a `.pt`, `.bin` or `.safetensors` file, or a folder in Hugging Face's manner (sharded ones, too). Settings come from the file
+ * itself, else from `config.json` beside the weights.
+ * @param which the model's weights, or their moving average (trainers' checkpoints only).
+ * @throws WeightsError if there is none, or it is damaged.
+ */
+export async function openCheckpoint(input: string, which: StateName = 'model'): Promise<OpenCheckpoint> {
+  const file = path.resolve(weightFile(input));
+  const folder = path.dirname(file);
+  const files = [file];
+  const open = async (name: string): Promise<Checkpoint> => {
+    const shard = path.join(folder, name);
+    if (shard !== file) files.push(shard);
+    return openFile(shard, which);
+  };
+  const checkpoint = file.endsWith('.index.json')
+    ? await openShards(path.basename(file), readText(file, 2 ** 26), open)
+    : await open(path.basename(file));
+  try {
+    let {cfg} = checkpoint;
+    const config = path.join(folder, 'config.json');
+    if (cfg === null && fs.existsSync(config)) {
+      cfg = parse(config);
+      files.push(config);
+    }
+    return {checkpoint, cfg, folder, files, [Symbol.dispose]: () => checkpoint[Symbol.dispose]()};
+  } catch (error) {
+    checkpoint[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function weightFile(input: string): string {
+  const stat = fs.statSync(input, {throwIfNoEntry: false});
+  if (!stat) throw new WeightsError('unreadable-file', `${input}: there is no such file or folder.`);
+  if (!stat.isDirectory()) return input;
+  const names = fs.readdirSync(input);
+  const known = WEIGHT_FILES.find((name) => names.includes(name));
+  const others = names.filter((name) => /\.(pt|pth|bin|safetensors)$/.test(name));
+  if (known) return path.join(input, known);
+  if (others.length === 1) return path.join(input, others[0]!);
+  throw new WeightsError(
+    'not-a-checkpoint',
+    `${input}: ${others.length} files of weights in the folder; one, or ${WEIGHT_FILES.join(' or ')}, is wanted.`,
+    {
+      hint: 'Name the file itself.',
+    },
+  );
+}
+
+/** By what a file begins with, not by its name: a torch file is a zip, safetensors begins with the length of its header. */
+async function openFile(file: string, which: StateName): Promise<Checkpoint> {
+  const access = FileAccess.open(file);
+  try {
+    const head = await access.read(0, Math.min(16, access.size));
+    // Byte 8 of a safetensors file is the brace of its header.
+    if (head[8] === 0x7b || file.endsWith('.safetensors')) {
+      if (which === 'ema') throw new WeightsError('no-ema', `${access.name}: a safetensors file holds no moving average.`);
+      return await SafetensorsFile.open(access);
+    }
+    return (await TorchFile.open(access)).checkpoint(which);
+  } catch (error) {
+    access[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function readText(file: string, maxBytes: number): string {
+  const {size} = fs.statSync(file);
+  if (size > maxBytes) throw new WeightsError('bad-config', `${file}: ${size} bytes, at most ${maxBytes} are read.`);
+  return fs.readFileSync(file, 'utf8');
+}
+
+function parse(file: string): PlainValue {
+  try {
+    return JSON.parse(readText(file, MAX_CONFIG_BYTES)) as PlainValue;
+  } catch (cause) {
+    if (cause instanceof WeightsError) throw cause;
+    throw new WeightsError('bad-config', `${file}: not JSON.`, {cause});
+  }
+}
