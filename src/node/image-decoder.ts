@@ -1,0 +1,69 @@
+import type {RgbImage} from '../data/image.js';
+import {InputError} from '../runtime/errors.js';
+import {applyOrientation, startsWith} from './picture/exif.js';
+import type {PictureFormat, PictureHeader} from './picture/picture-format.js';
+
+/** How pictures are read. */
+export interface DecodeOptions {
+  /** EXIF's orientation: ignored by default, as the authors' pipeline does; `apply` turns the picture upright. */
+  readonly exif?: 'ignore' | 'apply';
+  /** Larger pictures are refused before anything is allocated for them. Default 100,000,000. */
+  readonly maxPixels?: number;
+}
+
+/** 10,000 × 10,000: 300 MB of RGB. Pillow warns from 89 and refuses from 179 million pixels on. */
+export const DEFAULT_MAX_PIXELS = 100_000_000;
+
+/**
+ * A picture file's bytes → RGB, byte for byte what Pillow's `Image.open(…).convert('RGB')` gives: alpha dropped without compositing,
+ * the first frame of an animation. JPEG, PNG, WebP, GIF and BMP, told apart by their first bytes; each format's code is loaded when needed.
+ *
+ * @throws InputError `image-empty`, `image-format` (not a picture, or a kind that is not read), `image-too-large`,
+ *   `image-corrupt` (damaged or cut off; what PIL repairs silently, such as a missing PNG end chunk, is accepted).
+ */
+export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
+  const {exif = 'ignore', maxPixels = DEFAULT_MAX_PIXELS} = options;
+  const format = await formatOf(bytes);
+  const header = format.inspect(bytes);
+  if (header.width * header.height > maxPixels) {
+    throw new InputError(
+      'image-too-large',
+      `the ${format.name} picture has ${header.width} × ${header.height} = ${header.width * header.height} pixels, the limit is ${maxPixels}`,
+      {hint: 'The model sees a few hundred pixels a side: save the picture smaller, or raise the limit.'},
+    );
+  }
+  const image = await format.decode(bytes, header);
+  if (image.width !== header.width || image.height !== header.height) {
+    const sizes = `${header.width} × ${header.height}, its data ${image.width} × ${image.height}`;
+    throw new InputError('image-corrupt', `the ${format.name} picture is damaged: its header says ${sizes}`);
+  }
+  return exif === 'apply' ? applyOrientation(image, header.orientation) : image;
+}
+
+async function formatOf(bytes: Uint8Array): Promise<PictureFormat<PictureHeader>> {
+  if (bytes.length === 0) throw new InputError('image-empty', 'the picture file is empty (0 bytes)');
+  const erase = <H extends PictureHeader>(format: PictureFormat<H>): PictureFormat<PictureHeader> =>
+    format as unknown as PictureFormat<PictureHeader>;
+  if (startsWith(bytes, [0xff, 0xd8, 0xff])) return erase((await import('./picture/jpeg.js')).jpeg);
+  if (startsWith(bytes, [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])) return erase((await import('./picture/png.js')).png);
+  if (text(bytes, 0, 4) === 'RIFF' && text(bytes, 8, 12) === 'WEBP') return erase((await import('./picture/webp.js')).webp);
+  if (['GIF87a', 'GIF89a'].includes(text(bytes, 0, 6))) return erase((await import('./picture/gif.js')).gif);
+  if (text(bytes, 0, 2) === 'BM' && bytes.length >= 18) return erase((await import('./picture/bmp.js')).bmp);
+  throw new InputError('image-format', `not a picture that can be read: ${describe(bytes)}`, {
+    hint: 'JPEG, PNG, WebP, GIF and BMP are read; what counts is the content, not the name of the file.',
+  });
+}
+
+function describe(bytes: Uint8Array): string {
+  if (text(bytes, 4, 8) === 'ftyp') return 'it looks like HEIC, AVIF or a video';
+  if (startsWith(bytes, [0x49, 0x49, 0x2a, 0]) || startsWith(bytes, [0x4d, 0x4d, 0, 0x2a])) return 'it looks like TIFF';
+  const start = bytes.subarray(0, 32);
+  if (start.every((byte) => byte === 9 || byte === 10 || byte === 13 || (byte >= 32 && byte < 127))) {
+    return `it is text beginning with ${JSON.stringify(text(start, 0, 32))}`;
+  }
+  return `it begins with the bytes ${Array.from(bytes.subarray(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join(' ')}`;
+}
+
+function text(bytes: Uint8Array, from: number, to: number): string {
+  return String.fromCharCode(...bytes.subarray(from, to));
+}

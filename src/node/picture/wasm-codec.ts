@@ -1,0 +1,72 @@
+import {readFile} from 'node:fs/promises';
+import {createRequire} from 'node:module';
+
+/** What a @jsquash decoder's module exports. */
+export interface CodecModule {
+  readonly default: (
+    bytes: ArrayBuffer,
+    options?: {preserveOrientation?: boolean},
+  ) => Promise<{width: number; height: number; data: Uint8ClampedArray}>;
+  readonly init: (options: object) => Promise<void>;
+}
+
+/** A picture that needs more pixels than this leaves its WebAssembly memory behind: it can grow but never shrink. */
+const LARGE = 16_000_000;
+
+/**
+ * A picture decoder in WebAssembly. One instance serves all pictures, so memory does not grow with their number; it is replaced after
+ * an error, which leaves its heap in an unknown state, and after a very large picture.
+ */
+export class WasmCodec {
+  private readonly load: () => Promise<CodecModule>;
+  private readonly wasmFile: string;
+  private compiled: Promise<WebAssembly.Module> | undefined;
+  private ready: Promise<CodecModule> | undefined;
+
+  /** @param wasmFile its path as a module specifier, found where the package is installed, never fetched. */
+  constructor(load: () => Promise<CodecModule>, wasmFile: string) {
+    this.load = load;
+    this.wasmFile = wasmFile;
+  }
+
+  /** @returns RGBA, 4 bytes a pixel. @throws whatever the decoder threw. */
+  async decode(bytes: Uint8Array, pixels: number): Promise<{width: number; height: number; data: Uint8ClampedArray}> {
+    this.ready ??= this.start();
+    const codec = await this.ready;
+    try {
+      // Turning is not the codec's business (its name for "turn by EXIF" is preserveOrientation).
+      const picture = await codec.default(new Uint8Array(bytes).buffer, {preserveOrientation: false});
+      if (pixels > LARGE) this.ready = undefined;
+      return picture;
+    } catch (error) {
+      this.ready = undefined;
+      throw error;
+    }
+  }
+
+  private async start(): Promise<CodecModule> {
+    this.compiled ??= readFile(createRequire(import.meta.url).resolve(this.wasmFile)).then((file) => WebAssembly.compile(file));
+    const [codec, compiled] = await Promise.all([this.load(), this.compiled]);
+    await codec.init({
+      print: () => {},
+      printErr: () => {},
+      instantiateWasm: (imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) => {
+        const instance = new WebAssembly.Instance(compiled, imports);
+        done(instance);
+        return instance.exports;
+      },
+    });
+    return codec;
+  }
+}
+
+/** RGBA → RGB, alpha dropped without compositing. */
+export function dropAlpha(rgba: ArrayLike<number>): Uint8Array {
+  const data = new Uint8Array((rgba.length / 4) * 3);
+  for (let from = 0, to = 0; to < data.length; from += 4, to += 3) {
+    data[to] = rgba[from]!;
+    data[to + 1] = rgba[from + 1]!;
+    data[to + 2] = rgba[from + 2]!;
+  }
+  return data;
+}
