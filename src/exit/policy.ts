@@ -1,0 +1,41 @@
+import type * as tf from '@tensorflow/tfjs';
+
+/** Where a stack of layers sits; thresholds are kept by this name. `encoder` is the joint one of plain OFA. */
+export type StackName = 'encoder.image' | 'encoder.text' | 'encoder' | 'decoder' | 'vision' | 'text' | 'multimodal';
+export const STACK_NAMES: readonly StackName[] = ['encoder.image', 'encoder.text', 'encoder', 'decoder', 'vision', 'text', 'multimodal'];
+
+/** A point between two layers. */
+export interface Position {
+  readonly stack: StackName;
+  /** Layers run so far in this pass, 1 … depth. */
+  readonly layer: number;
+  readonly depth: number;
+  /** Decoding step from 0, and the most steps there may be (N); absent in an encoder and in scoring. */
+  readonly step?: number;
+  readonly maxSteps?: number;
+}
+
+/** What a policy saw at one position, and decided. No score where it did not look. */
+export interface Observation {
+  readonly exit: boolean;
+  readonly score?: number;
+  readonly threshold?: number;
+}
+
+/** Decides, between two layers, whether the state is good enough. A policy cannot touch the model. */
+export interface ExitPolicy {
+  readonly name: string;
+  /**
+   * Async, because reading a number from a GPU is.
+   * @param before state before the layer just run, [B, T, D]; borrowed
+   * @param after state after it
+   * @param logits scores of the next word for `after`, [B, V] or of the allowed answers only; computed when called, borrowed
+   */
+  observe(before: tf.Tensor3D, after: tf.Tensor3D, at: Position, logits: () => tf.Tensor2D): Promise<Observation>;
+}
+
+/** Runs every layer and measures nothing. An ordinary policy: "early exit off" is no second code path. */
+export const never: ExitPolicy = {
+  name: 'never',
+  observe: () => Promise.resolve({exit: false}),
+};

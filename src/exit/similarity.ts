@@ -1,0 +1,39 @@
+import {UsageError} from '../runtime/errors.js';
+import {cosine} from './cosine.js';
+import type {ExitPolicy} from './policy.js';
+import {type Schedule, thresholdAt} from './schedules.js';
+
+/** `reference`: what the authors' release computes, quirks and all; `corrected`: what it means (ofa_mue section 10.9). */
+export type Mode = 'reference' | 'corrected';
+
+export interface SimilarityOptions {
+  /** Exit above this cosine; null never. */
+  readonly threshold: number | null;
+  readonly schedule?: Schedule;
+  readonly mode?: Mode;
+}
+
+/**
+ * MuE's criterion: leave when one more layer hardly changed the state, cos(before, after) > threshold, strictly.
+ *
+ * Corrected mode measures nothing at the last layer nor when the threshold says never (λ ≥ 1: a float32 cosine of a vector
+ * with itself can exceed 1). Reference mode measures at every layer that runs, and takes an absent threshold for 1.
+ * @throws UsageError for a threshold that is not a number
+ */
+export function similarity({threshold, schedule = {name: 'constant'}, mode = 'corrected'}: SimilarityOptions): ExitPolicy {
+  if (threshold !== null && !Number.isFinite(threshold)) {
+    throw new UsageError('threshold-invalid', `an exit threshold must be a number, not ${threshold}`, {
+      hint: 'Leave the threshold out, or write null, for never.',
+    });
+  }
+  const off = threshold === null || (mode === 'corrected' && threshold >= 1);
+  return {
+    name: 'similarity',
+    observe: async (before, after, at) => {
+      if (mode === 'corrected' && (off || at.layer === at.depth)) return {exit: false};
+      const limit = off ? 1 : thresholdAt(schedule, threshold, at.step, at.maxSteps);
+      const score = await cosine(before, after);
+      return {exit: score > limit, score, threshold: limit};
+    },
+  };
+}

@@ -1,0 +1,75 @@
+import type * as tf from '@tensorflow/tfjs';
+import type {ExitPolicy, StackName} from '../exit/policy.js';
+import type {Macs, StackTrace} from '../exit/trace.js';
+
+// What the floors above see of any model.   B pictures, R = B·K rows, V words
+
+/**
+ * How layers that an exit skipped get their keys and values for that token (ofa_mue section 10.9, early_exit B3).
+ * `gap`: not at all, their caches stay shorter, as in the release; `copy`: they take over the exit layer's cache, the
+ * research branch's intent; `project`: from the exit state, through their own projections; `just-in-time`: exact, the
+ * token is run through the missing layers, together with the next one that goes deeper.
+ */
+export type SkippedKv = 'gap' | 'copy' | 'project' | 'just-in-time';
+export const SKIPPED_KV: readonly SkippedKv[] = ['gap', 'copy', 'project', 'just-in-time'];
+
+export interface EncodeInput {
+  /** Normalised pictures [B, h, w, 3], borrowed. */
+  readonly pixels: tf.Tensor4D;
+  /** Token ids a picture, with begin and end; padded here. */
+  readonly prompts: readonly (readonly number[])[];
+  /** False where a picture is absent and its patches are padding. All true by default. */
+  readonly patchMasks?: readonly boolean[];
+}
+
+export interface RunOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Pictures and prompts, encoded. Owns its tensors; outlives the decodings made from it. */
+export interface Encoded extends Disposable {
+  readonly pictures: number;
+  readonly traces: readonly StackTrace[];
+  readonly macs: Macs;
+}
+
+export interface StepOptions extends RunOptions {
+  /** Rows that count for the exit decision (beams with a finite score); all by default. */
+  readonly rows?: readonly number[];
+}
+
+/** One answer a picture being written, by K rows (beams) each. Owns its caches. */
+export interface Decoding extends Disposable {
+  /** Feeds the newest token of every row. @returns logits [R, V], the caller's. */
+  step(tokens: readonly number[], policy: ExitPolicy, options?: StepOptions): Promise<{logits: tf.Tensor2D; traces: readonly StackTrace[]}>;
+  /** Row r becomes what row `rows[r]` was. Fewer rows: whole pictures have left. */
+  reorder(rows: readonly number[]): void;
+  readonly macs: Macs;
+}
+
+export interface ScoreInput {
+  /** Token ids a row, R = B·K rows in order of pictures; padded here. */
+  readonly targets: readonly (readonly number[])[];
+  /** Where next-word scores are wanted. */
+  readonly at: readonly {readonly row: number; readonly position: number}[];
+  /** Only the scores of these words. */
+  readonly words?: readonly number[];
+}
+
+export interface Scored {
+  /** [at.length, V or words.length], the caller's. */
+  readonly logits: tf.Tensor2D;
+  readonly traces: readonly StackTrace[];
+  readonly macs: Macs;
+}
+
+export interface VisionLanguageModel extends Disposable {
+  /** Stacks that can exit, with their depths. */
+  readonly stacks: Readonly<Partial<Record<StackName, number>>>;
+  readonly vocabularySize: number;
+  encode(input: EncodeInput, policy: ExitPolicy, options?: RunOptions): Promise<Encoded>;
+  /** @param rows a picture (beams). @param maxSteps most steps there will be. */
+  startDecoding(encoded: Encoded, rows: number, maxSteps: number, skipped: SkippedKv): Decoding;
+  /** One teacher-forced pass over whole targets. */
+  score(encoded: Encoded, input: ScoreInput, policy: ExitPolicy, options?: RunOptions): Promise<Scored>;
+}

@@ -1,0 +1,45 @@
+// Which row of a relative-position table a pair of positions reads (ofa_mue section 3.3).
+
+/** Row of the token table for a distance query − key: exact up to half the bucket size, logarithmic beyond. */
+export function tokenBucket(distance: number, bucketSize: number, maxPosition = 1024): number {
+  const middle = bucketSize / 2;
+  const size = Math.abs(distance);
+  if (size <= middle) return distance + bucketSize - 1;
+  const far = Math.ceil((Math.log(size / middle) / Math.log((maxPosition - 1) / middle)) * (middle - 1)) + middle;
+  return Math.sign(distance) * far + bucketSize - 1;
+}
+
+/** Table rows for all pairs of `length` positions, [length · length], queries first. */
+export function tokenBuckets(length: number, bucketSize: number, maxPosition?: number): Int32Array {
+  const byDistance = Int32Array.from({length: 2 * length - 1}, (_, i) => tokenBucket(i - length + 1, bucketSize, maxPosition));
+  return Int32Array.from({length: length * length}, (_, i) => byDistance[Math.floor(i / length) - (i % length) + length - 1]!);
+}
+
+/** Position id of row y, column x on the grid of `gridSize` columns, whatever the picture's size; 0 is kept for "begin". */
+export function imagePositionIds(height: number, width: number, gridSize: number): Int32Array {
+  return Int32Array.from({length: height * width}, (_, p) => Math.floor(p / width) * gridSize + (p % width) + 1);
+}
+
+/** Row of the image table for two position ids (1-based on the grid; 0 is "begin"). */
+export function imageBucket(query: number, key: number, gridSize: number): number {
+  const span = 2 * gridSize - 1;
+  const special = span * span;
+  if (query === 0 || key === 0) return special + (query === 0 ? (key === 0 ? 2 : 0) : 1);
+  const dy = Math.floor((query - 1) / gridSize) - Math.floor((key - 1) / gridSize);
+  const dx = ((query - 1) % gridSize) - ((key - 1) % gridSize);
+  return (dy + gridSize - 1) * span + dx + gridSize - 1;
+}
+
+/** Table rows for all pairs of ids, queries first. */
+export function imageBuckets(ids: Int32Array, gridSize: number): Int32Array {
+  const n = ids.length;
+  return Int32Array.from({length: n * n}, (_, i) => imageBucket(ids[Math.floor(i / n)]!, ids[i % n]!, gridSize));
+}
+
+/** Position ids of the codes of a generated picture: begin, then `window`² codes row by row, then 1024s up to `length`. */
+export function codePositionIds(window: number, gridSize: number, length: number): Int32Array {
+  return Int32Array.from({length}, (_, i) => {
+    if (i === 0) return 0;
+    return i <= window * window ? Math.floor((i - 1) / window) * gridSize + ((i - 1) % window) + 1 : 1024;
+  });
+}

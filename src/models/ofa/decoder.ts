@@ -1,0 +1,137 @@
+import * as tf from '@tensorflow/tfjs';
+import {Block, input} from '../../nn/block.js';
+import {Embedding, type TiedEmbedding} from '../../nn/embedding.js';
+import {LayerNorm} from '../../nn/layer-norm.js';
+import {Linear} from '../../nn/linear.js';
+import {codePositionIds, imageBuckets, tokenBuckets} from './buckets.js';
+import type {OfaConfig} from './config.js';
+import {DecoderLayer} from './decoder-layer.js';
+import {layerConfig} from './encoder.js';
+import {absoluteBias, relativeBias} from './position-bias.js';
+
+// R rows, T target positions, M encoder length, D width, H heads
+
+/** What the decoder writes: words, or the codes of a picture, which have their own positions and norm (ofa_mue section 4). */
+export type Target = 'text' | 'code';
+
+/** Everything of the decoder that has weights but the tied embedding, which is the encoder's. */
+export class OfaDecoder extends Block<OfaConfig> {
+  static className = 'MueOfaDecoder';
+  readonly #tokens: TiedEmbedding;
+  readonly textNorm: LayerNorm;
+  readonly codeNorm: LayerNorm;
+  readonly textPositionTable: Embedding;
+  readonly imagePositionTable: Embedding;
+  readonly textPositionNorm: LayerNorm;
+  readonly imagePositionNorm: LayerNorm;
+  readonly selfPositionQueries: Linear;
+  readonly selfPositionKeys: Linear;
+  readonly crossPositionQueries: Linear;
+  readonly crossPositionKeys: Linear;
+  readonly layers: readonly DecoderLayer[];
+  readonly textRelative: readonly Embedding[];
+  readonly imageRelative: readonly Embedding[];
+  readonly norm: LayerNorm;
+
+  constructor(config: OfaConfig, tokens: TiedEmbedding) {
+    super(config);
+    this.#tokens = tokens;
+    const size = config.d_model;
+    const heads = config.decoder_attention_heads;
+    const norm = (name: string): LayerNorm => this.child(name, new LayerNorm({size}));
+    const square = (name: string): Linear => this.child(name, new Linear({inputSize: size, units: size}));
+    const each = <B extends Block>(name: string, make: () => B): B[] =>
+      Array.from({length: config.decoder_layers}, (_, i) => this.child(`${name}.${i}`, make()));
+    this.textNorm = norm('layernorm_embedding');
+    this.codeNorm = norm('code_layernorm_embedding');
+    this.textPositionTable = this.child('embed_positions', new Embedding({rows: config.max_target_positions + 2, size}));
+    this.imagePositionTable = this.child('embed_image_positions', new Embedding({rows: config.image_bucket_size ** 2 + 1, size}));
+    this.textPositionNorm = norm('pos_ln');
+    this.imagePositionNorm = norm('image_pos_ln');
+    this.selfPositionQueries = square('self_pos_q_linear');
+    this.selfPositionKeys = square('self_pos_k_linear');
+    this.crossPositionQueries = square('cross_pos_q_linear');
+    this.crossPositionKeys = square('cross_pos_k_linear');
+    this.layers = each('layers', () => new DecoderLayer(layerConfig(config, 'decoder')));
+    this.textRelative = each('token_rel_pos_table_list', () => new Embedding({rows: 2 * config.token_bucket_size - 1, size: heads}));
+    this.imageRelative = each(
+      'image_rel_pos_table_list',
+      () => new Embedding({rows: (2 * config.image_bucket_size - 1) ** 2 + 3, size: heads}),
+    );
+    this.norm = norm('layer_norm');
+  }
+
+  /** @param ids [R, T]. @returns [R, T, D], the caller's. Positions are never added; they act through biases alone. */
+  embed(ids: tf.Tensor2D, target: Target = 'text'): tf.Tensor3D {
+    return tf.tidy(() => (target === 'code' ? this.codeNorm : this.textNorm).forward(this.#tokens.forward(ids)));
+  }
+
+  /** Position vectors of the target. @returns [1, T, D], the caller's. */
+  positions(length: number, target: Target = 'text'): tf.Tensor3D {
+    return tf.tidy(() =>
+      target === 'code'
+        ? this.imagePositionNorm.forward(
+            this.imagePositionTable.forward(tf.tensor1d(this.#codeIds(length), 'int32')).expandDims(0) as tf.Tensor3D,
+          )
+        : this.textPositionNorm.forward(this.textPositionTable.rows(0, length).expandDims(0) as tf.Tensor3D),
+    );
+  }
+
+  #codeIds(length: number): Int32Array {
+    return codePositionIds(this.config.code_image_size / 8, this.config.image_bucket_size, length);
+  }
+
+  /** Self-attention bias of one layer, without causality. @param positions [1, T, D]. @returns [1, H, T, T], the caller's. */
+  selfBias(layer: number, absolute: tf.Tensor4D, target: Target = 'text'): tf.Tensor4D {
+    return tf.tidy(() => {
+      const {token_bucket_size, max_target_positions, image_bucket_size} = this.config;
+      const length = absolute.shape[2];
+      const relative =
+        target === 'code'
+          ? relativeBias(this.imageRelative[layer]!, imageBuckets(this.#codeIds(length), image_bucket_size), length, length)
+          : relativeBias(this.textRelative[layer]!, tokenBuckets(length, token_bucket_size, max_target_positions), length, length);
+      return absolute.add(relative) as tf.Tensor4D;
+    });
+  }
+
+  /** @param positions [1, T, D]. @returns [1, H, T, T], the caller's; shared by all layers. */
+  selfAbsoluteBias(positions: tf.Tensor3D): tf.Tensor4D {
+    return absoluteBias(
+      positions,
+      positions,
+      this.selfPositionQueries,
+      this.selfPositionKeys,
+      this.config.decoder_attention_heads,
+      this.config.attn_scale_factor,
+    );
+  }
+
+  /** @param positions [1, T, D]. @param encoderPositions [1, M, D], normed. @returns [1, H, T, M], the caller's; shared by all layers. */
+  crossBias(positions: tf.Tensor3D, encoderPositions: tf.Tensor3D): tf.Tensor4D {
+    return absoluteBias(
+      positions,
+      encoderPositions,
+      this.crossPositionQueries,
+      this.crossPositionKeys,
+      this.config.decoder_attention_heads,
+      this.config.attn_scale_factor,
+    );
+  }
+
+  /** Scores of the next word. @param x [N, D], not yet normed. @param ids only these words. @returns [N, V or ids], the caller's. */
+  logits(x: tf.Tensor2D, ids?: readonly number[]): tf.Tensor2D {
+    return tf.tidy(() => {
+      const normed = this.norm.forward(x);
+      return ids ? this.#tokens.projectOnto(normed, ids) : this.#tokens.project(normed);
+    });
+  }
+
+  /** As a layer: token ids [B, T] to embedded tokens [B, T, D]. */
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.embed(input(inputs).toInt() as tf.Tensor2D);
+  }
+  override computeOutputShape(shape: tf.Shape): tf.Shape {
+    return [...shape, this.config.d_model];
+  }
+}
+tf.serialization.registerClass(OfaDecoder);

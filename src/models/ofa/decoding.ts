@@ -1,0 +1,222 @@
+import * as tf from '@tensorflow/tfjs';
+import type {ExitPolicy} from '../../exit/policy.js';
+import {runStack} from '../../exit/run-stack.js';
+import type {Macs, StackTrace} from '../../exit/trace.js';
+import {KvCache} from '../../nn/kv-cache.js';
+import {TensorScope} from '../../runtime/tensor-scope.js';
+import type {Decoding, SkippedKv, StepOptions} from '../model.js';
+import {causalMask, type TargetBias} from './bias-tables.js';
+import type {OfaCost} from './cost.js';
+import type {OfaDecoder} from './decoder.js';
+import type {CrossMemory, DecoderBias} from './decoder-layer.js';
+import type {OfaEncoded} from './encoding.js';
+
+// B pictures, K beams each, R = B·K rows, M encoder length, n keys so far, D width, H heads
+
+const PAD = 1;
+
+/** One answer a picture, token by token, with caches (ofa_mue sections 4.4 and 10.7). */
+export class OfaDecoding implements Decoding {
+  /** Self-attention caches, one a layer. */
+  readonly caches: readonly KvCache[];
+  readonly #scope = new TensorScope();
+  /** Encoder states [B, M, D], for layers that have not run yet. */
+  #states: tf.Tensor3D;
+  #mask: tf.Tensor4D | undefined;
+  /** What each layer's cross-attention reads, from the first time it runs. */
+  readonly #memories: (CrossMemory | undefined)[];
+  /** Mode `just-in-time`: states [R, k, D] of the newest k tokens, which left before this layer. */
+  readonly #pending: (tf.Tensor3D | undefined)[];
+  /** [1, H, T, M] */
+  readonly #crossBias: tf.Tensor4D;
+  #step = 0;
+  #macs: {run: number; full: number};
+
+  /**
+   * @param encoded borrowed, only during the call
+   * @param rows K, beams a picture
+   * @param bias kept elsewhere, or owned if `ownsBias`
+   */
+  constructor(
+    private readonly decoder: OfaDecoder,
+    private readonly cost: OfaCost,
+    encoded: OfaEncoded,
+    private readonly rows: number,
+    private readonly maxSteps: number,
+    private readonly skipped: SkippedKv,
+    private readonly bias: TargetBias,
+    ownsBias: boolean,
+  ) {
+    const {layers} = decoder;
+    this.caches = layers.map(() => this.#scope.hold(new KvCache()));
+    this.#memories = layers.map(() => undefined);
+    this.#pending = layers.map(() => undefined);
+    this.#states = this.#scope.hold(encoded.states.clone());
+    this.#mask = encoded.mask && this.#scope.hold(encoded.mask.clone());
+    this.#crossBias = this.#scope.hold(decoder.crossBias(bias.positions, encoded.positions));
+    if (ownsBias) this.#scope.hold(bias);
+    const positions = cost.crossPositions(this.#length);
+    // A full answer runs every layer at its first step.
+    this.#macs = {run: positions, full: positions + layers.length * encoded.pictures * cost.crossMemory(this.#length)};
+  }
+
+  get #length(): number {
+    return this.#states.shape[1];
+  }
+
+  get #pictures(): number {
+    return this.#states.shape[0];
+  }
+
+  get macs(): Macs {
+    return {...this.#macs};
+  }
+
+  async step(
+    tokens: readonly number[],
+    policy: ExitPolicy,
+    {rows, signal}: StepOptions = {},
+  ): Promise<{logits: tf.Tensor2D; traces: readonly StackTrace[]}> {
+    using scope = new TensorScope();
+    const {decoder, cost} = this;
+    const depth = decoder.layers.length;
+    const step = this.#step;
+    const embedded = scope.hold(tf.tidy(() => decoder.embed(tf.tensor2d([...tokens], [tokens.length, 1], 'int32'))));
+    const padded = tokens.includes(PAD) ? tokens.map((token) => [token === PAD]) : undefined;
+    const logits = (x: tf.Tensor3D): tf.Tensor2D => tf.tidy(() => decoder.logits(x.squeeze([1]) as tf.Tensor2D));
+    const view =
+      rows && rows.length < tokens.length
+        ? (x: tf.Tensor3D): tf.Tensor3D => tf.tidy(() => tf.gather(x, tf.tensor1d([...rows], 'int32')))
+        : undefined;
+    const {x, trace} = await runStack(
+      embedded,
+      (state, layer) => this.#run(state, layer, padded),
+      {stack: 'decoder', depth, step, maxSteps: this.maxSteps},
+      policy,
+      {
+        logits,
+        signal,
+        ...(view ? {view} : {}),
+      },
+    );
+    scope.hold(x);
+    this.#fillSkipped(x, trace.exitLayer, padded);
+    this.#step++;
+    this.#count(tokens.length, trace, (rows?.length ?? tokens.length) * decoder.config.d_model);
+    const fixed = cost.targetPositions(1, step + 1, this.#length) + tokens.length * cost.logits(decoder.config.vocab_size);
+    this.#macs.run += fixed;
+    this.#macs.full += fixed;
+    return {logits: logits(x), traces: [trace]};
+  }
+
+  #count(rows: number, trace: StackTrace, tested: number): void {
+    this.#macs.full += trace.depth * rows * this.cost.decoderLayer(1, this.#step, this.#length);
+    this.#macs.run += trace.scores.filter((s) => s !== null).length * this.cost.exitTest(tested);
+    if (this.skipped === 'project') this.#macs.run += (trace.depth - trace.exitLayer) * rows * this.cost.projectedKeysValues();
+  }
+
+  /** One layer for the newest token, and before it for tokens that left earlier and are needed exactly now. */
+  #run(x: tf.Tensor3D, layer: number, padded: readonly (readonly boolean[])[] | undefined): tf.Tensor3D {
+    const pending = this.#pending[layer];
+    const [rows] = x.shape;
+    const late = pending?.shape[1] ?? 0;
+    const memory = this.#memory(layer);
+    const input = pending ? tf.concat([pending, x], 1) : x;
+    const flags = padded?.map((row) => [...new Array<boolean>(late).fill(false), ...row]);
+    const output = this.decoder.layers[layer]!.forward(
+      input,
+      this.caches[layer]!,
+      memory,
+      (keys) => this.#biases(layer, late + 1, keys),
+      flags,
+    );
+    this.#macs.run += rows * this.cost.decoderLayer(late + 1, this.caches[layer]!.length, this.#length);
+    if (!pending) return output;
+    input.dispose();
+    this.#setPending(layer, undefined);
+    this.#addPending(layer + 1, tf.slice(output, [0, 0, 0], [-1, late, -1]));
+    const newest = tf.slice(output, [0, late, 0], [-1, 1, -1]);
+    output.dispose();
+    return newest;
+  }
+
+  /** Biases of the newest `tokens` rows. Called inside a tidy. */
+  #biases(layer: number, tokens: number, keys: number): DecoderBias {
+    const first = this.#step + 1 - tokens;
+    const heads = this.decoder.config.decoder_attention_heads;
+    // A cache that skipped steps holds fewer keys than positions: the last columns are used (right-aligned, ofa_mue 10.12).
+    const self = tf.slice(this.bias.self[layer]!, [0, 0, first, this.#step + 1 - keys], [1, heads, tokens, keys]);
+    const cross = tf.slice(this.#crossBias, [0, 0, first, 0], [1, heads, tokens, this.#length]);
+    return {
+      self: tokens > 1 ? [self, causalMask(tokens, keys)] : [self],
+      cross: [tokens > 1 ? tf.tile(cross, [1, 1, this.rows, 1]) : cross, ...(this.#mask ? [this.#mask] : [])],
+    };
+  }
+
+  #memory(layer: number): CrossMemory {
+    const known = this.#memories[layer];
+    if (known) return known;
+    const made = this.#scope.hold(this.decoder.layers[layer]!.remember(this.#states));
+    this.#memories[layer] = made;
+    this.#macs.run += this.#pictures * this.cost.crossMemory(this.#length);
+    return made;
+  }
+
+  /** Gives the layers that did not run what their mode says they get for this token. @param x exit state [R, 1, D]. */
+  #fillSkipped(x: tf.Tensor3D, exitLayer: number, padded: readonly (readonly boolean[])[] | undefined): void {
+    const {layers} = this.decoder;
+    if (this.skipped === 'just-in-time' && exitLayer < layers.length) this.#addPending(exitLayer, x.clone());
+    for (let layer = exitLayer; layer < layers.length; layer++) {
+      if (this.skipped === 'project') {
+        const {keys, values} = layers[layer]!.selfKeysValues(x);
+        this.caches[layer]!.append({keys, values}, padded);
+        keys.dispose();
+        values.dispose();
+      } else if (this.skipped === 'copy') {
+        this.caches[layer]!.copyFrom(this.caches[exitLayer - 1]!);
+        this.#memories[layer] = this.#memories[exitLayer - 1];
+      }
+    }
+  }
+
+  #addPending(layer: number, states: tf.Tensor3D): void {
+    if (layer >= this.#pending.length) return states.dispose();
+    const before = this.#pending[layer];
+    this.#setPending(layer, before ? tf.concat([before, states], 1) : states.clone());
+    states.dispose();
+  }
+
+  #setPending(layer: number, states: tf.Tensor3D | undefined): void {
+    const before = this.#pending[layer];
+    if (before) this.#scope.drop(before);
+    this.#pending[layer] = states && this.#scope.hold(states);
+  }
+
+  reorder(rows: readonly number[]): void {
+    for (const cache of this.caches) cache.reorder(rows);
+    const index = tf.tensor1d([...rows], 'int32');
+    this.#pending.forEach((states, layer) => {
+      if (states) this.#setPending(layer, tf.gather(states, index));
+    });
+    index.dispose();
+    this.#keepPictures(Array.from({length: rows.length / this.rows}, (_, b) => Math.floor(rows[b * this.rows]! / this.rows)));
+  }
+
+  /** Encoder-side tensors change only when pictures leave; beams of one picture share them. */
+  #keepPictures(pictures: readonly number[]): void {
+    if (pictures.length === this.#pictures) return;
+    using scope = new TensorScope();
+    const index = scope.hold(tf.tensor1d([...pictures], 'int32'));
+    const gathered = new Map([...new Set(this.#memories)].map((memory) => [memory, memory && this.#scope.hold(memory.gather(index))]));
+    this.#memories.forEach((memory, layer) => {
+      this.#memories[layer] = gathered.get(memory);
+    });
+    for (const memory of gathered.keys()) if (memory) this.#scope.drop(memory);
+    this.#states = this.#scope.replace(this.#states, tf.gather(this.#states, index));
+    if (this.#mask) this.#mask = this.#scope.replace(this.#mask, tf.gather(this.#mask, index));
+  }
+
+  [Symbol.dispose](): void {
+    this.#scope[Symbol.dispose]();
+  }
+}

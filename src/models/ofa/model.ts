@@ -1,0 +1,110 @@
+import type {ExitPolicy, StackName} from '../../exit/policy.js';
+import type {WeightSource} from '../../nn/block.js';
+import {TensorScope} from '../../runtime/tensor-scope.js';
+import type {EncodeInput, RunOptions, Scored, ScoreInput, SkippedKv, VisionLanguageModel} from '../model.js';
+import {ImageBias, TargetBias} from './bias-tables.js';
+import type {OfaConfig} from './config.js';
+import {OfaCost} from './cost.js';
+import type {OfaDecoder} from './decoder.js';
+import type {CrossMemory} from './decoder-layer.js';
+import {OfaDecoding} from './decoding.js';
+import type {OfaEncoder} from './encoder.js';
+import {type OfaEncoded, OfaEncoding} from './encoding.js';
+import {OfaModule} from './module.js';
+import {OfaScoring, type TargetPass} from './scoring.js';
+
+/** Targets whose self-attention biases are kept; longer ones make their own. */
+const KEPT_TARGETS = 64;
+
+/** OFA, plain or with MuE's two streams: weights, the encoder, and two ways through the decoder. Owns its tensors. */
+export class OfaModel implements VisionLanguageModel {
+  readonly config: OfaConfig;
+  readonly cost: OfaCost;
+  readonly module: OfaModule;
+  readonly encoding: OfaEncoding;
+  readonly scoring: OfaScoring;
+  readonly #scope = new TensorScope();
+  readonly #targetBias: TargetBias;
+
+  private constructor(module: OfaModule) {
+    this.module = this.#scope.hold(module);
+    this.config = module.config;
+    this.cost = new OfaCost(this.config);
+    const side = Math.ceil(this.config.patch_image_size / 16);
+    try {
+      this.encoding = new OfaEncoding(module.encoder, this.cost, this.#scope.hold(new ImageBias(module.encoder, side, side)));
+      this.#targetBias = this.#scope.hold(new TargetBias(module.decoder, Math.min(KEPT_TARGETS, this.config.max_target_positions)));
+    } catch (error) {
+      this.#scope[Symbol.dispose]();
+      throw error;
+    }
+    this.scoring = new OfaScoring(module.decoder, this.cost);
+  }
+
+  /** @throws WeightsError if names or shapes do not match the configuration, both ways. */
+  static async load(config: OfaConfig, weights: WeightSource): Promise<OfaModel> {
+    const module = new OfaModule(config);
+    await module.load(weights);
+    return new OfaModel(module);
+  }
+
+  get encoder(): OfaEncoder {
+    return this.module.encoder;
+  }
+
+  get decoder(): OfaDecoder {
+    return this.module.decoder;
+  }
+
+  get vocabularySize(): number {
+    return this.config.vocab_size;
+  }
+
+  get stacks(): Readonly<Partial<Record<StackName, number>>> {
+    const {encoder_layers, decoder_layers, train_mue} = this.config;
+    return train_mue
+      ? {'encoder.image': encoder_layers, 'encoder.text': encoder_layers, decoder: decoder_layers}
+      : {encoder: encoder_layers, decoder: decoder_layers};
+  }
+
+  encode(input: EncodeInput, policy: ExitPolicy, options?: RunOptions): Promise<OfaEncoded> {
+    return this.encoding.encode(input, policy, options);
+  }
+
+  startDecoding(encoded: OfaEncoded, rows: number, maxSteps: number, skipped: SkippedKv): OfaDecoding {
+    const steps = maxSteps + 1; // the end symbol's step
+    const kept = steps <= this.#targetBias.length;
+    const bias = kept ? this.#targetBias : new TargetBias(this.decoder, steps);
+    return new OfaDecoding(this.decoder, this.cost, encoded, rows, maxSteps, skipped, bias, !kept);
+  }
+
+  async score(encoded: OfaEncoded, input: ScoreInput, policy: ExitPolicy, options?: RunOptions): Promise<Scored> {
+    using scope = new TensorScope();
+    return await this.scoring.score(
+      this.targetPass(encoded, Math.max(...input.targets.map((t) => t.length)), scope),
+      input,
+      policy,
+      options,
+    );
+  }
+
+  /** What teacher-forced passes over one encoding share; `scope` owns it. */
+  targetPass(encoded: OfaEncoded, length: number, scope: TensorScope): TargetPass {
+    const memories = new Map<number, CrossMemory>();
+    return {
+      encoded,
+      bias: length <= this.#targetBias.length ? this.#targetBias : scope.hold(new TargetBias(this.decoder, length)),
+      memory: (layer) => {
+        const known = memories.get(layer);
+        if (known) return known;
+        const made = scope.hold(this.decoder.layers[layer]!.remember(encoded.states));
+        memories.set(layer, made);
+        return made;
+      },
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#scope[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,90 @@
+import * as tf from '@tensorflow/tfjs';
+import {Block, input} from './block.js';
+import {type HeadMatrices, mergeHeads, multiplyHeads, splitHeads, splitKeys} from './heads.js';
+import {Linear} from './linear.js';
+
+export interface AttentionConfig {
+  readonly size: number;
+  readonly heads: number;
+  /** Queries are multiplied by (head width · scaleFactor)^(−1/2); OFA uses 2, since the position bias is scaled alike. */
+  readonly scaleFactor: number;
+  /** A learned factor a head, `c_attn` (`scale_heads`), applied before the output projection. */
+  readonly headScale: boolean;
+}
+
+/** Keys [B, H, d, S] (transposed) and values [B, H, S, d]. */
+export type KeysValues = {
+  readonly keys: tf.Tensor4D;
+  readonly values: tf.Tensor4D;
+};
+
+/** Multi-head attention with an additive bias a head (ofa_mue section 3.4). Cut in parts, so that caches stay outside. */
+export class Attention extends Block<AttentionConfig> {
+  static className = 'MueAttention';
+  readonly q: Linear;
+  readonly k: Linear;
+  readonly v: Linear;
+  readonly out: Linear;
+
+  constructor(config: AttentionConfig) {
+    super(config);
+    const linear = () => new Linear({inputSize: config.size, units: config.size});
+    this.q = this.child('q_proj', linear());
+    this.k = this.child('k_proj', linear());
+    this.v = this.child('v_proj', linear());
+    this.out = this.child('out_proj', linear());
+    if (config.headScale) this.declare('c_attn', [config.heads], tf.initializers.ones());
+  }
+
+  /** Scaled queries, heads not yet split. @param x [B, T, D]. @returns [B, T, D], the caller's. */
+  queries(x: tf.Tensor3D): tf.Tensor3D {
+    const {size, heads, scaleFactor} = this.config;
+    return tf.tidy(() => this.q.forward(x).mul(((size / heads) * scaleFactor) ** -0.5) as tf.Tensor3D);
+  }
+
+  /** @param x [B, S, D]. @returns tensors of the caller's. */
+  keysValues(x: tf.Tensor3D): KeysValues {
+    const {heads} = this.config;
+    return tf.tidy(() => ({keys: splitKeys(this.k.forward(x), heads), values: splitHeads(this.v.forward(x), heads)}));
+  }
+
+  /**
+   * @param queries [B, H, T, d]
+   * @param bias added to the scores, broadcast to [B, H, T, S]: positions, and −1e9 where a key may not be seen
+   * @returns [B, H, T, d], heads scaled, not yet projected; the caller's
+   */
+  attend(
+    queries: tf.Tensor4D,
+    keys: tf.Tensor4D | HeadMatrices,
+    values: tf.Tensor4D | HeadMatrices,
+    bias: readonly tf.Tensor[],
+  ): tf.Tensor4D {
+    return tf.tidy(() => {
+      const scores = bias.reduce<tf.Tensor>((sum, b) => sum.add(b), multiplyHeads(queries, keys));
+      const mixed = multiplyHeads(tf.softmax(scores as tf.Tensor4D), values); // [B, H, T, d]
+      return this.config.headScale ? (mixed.mul(this.weight('c_attn').reshape([1, -1, 1, 1])) as tf.Tensor4D) : mixed;
+    });
+  }
+
+  /** Self-attention over a whole sequence. @param x [B, T, D]. @returns [B, T, D], the caller's. */
+  forward(x: tf.Tensor3D, bias: readonly tf.Tensor[] = []): tf.Tensor3D {
+    return tf.tidy(() => {
+      const {keys, values} = this.keysValues(x);
+      return this.project(this.attend(splitHeads(this.queries(x), this.config.heads), keys, values, bias));
+    });
+  }
+
+  /** Merges heads and projects. @param heads [B, H, T, d]. @returns [B, T, D], the caller's. */
+  project(heads: tf.Tensor4D): tf.Tensor3D {
+    return tf.tidy(() => this.out.forward(mergeHeads(heads)));
+  }
+
+  /** @param inputs x [B, T, D], then any biases. */
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.forward(input(inputs), Array.isArray(inputs) ? inputs.slice(1) : []);
+  }
+  override computeOutputShape(shape: tf.Shape | tf.Shape[]): tf.Shape {
+    return (Array.isArray(shape[0]) ? shape[0] : shape) as tf.Shape;
+  }
+}
+tf.serialization.registerClass(Attention);

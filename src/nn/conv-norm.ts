@@ -1,0 +1,74 @@
+import * as tf from '@tensorflow/tfjs';
+import {Block, input, type WeightRequest, type WeightSource} from './block.js';
+
+export interface ConvNormConfig {
+  /** Names in the checkpoint, of the convolution and of its batch norm: 'conv1' and 'bn1', 'downsample.0' and 'downsample.1'. */
+  readonly conv: string;
+  readonly norm: string;
+  readonly inputs: number;
+  readonly filters: number;
+  readonly kernel: number;
+  readonly stride: number;
+  readonly epsilon: number;
+  readonly relu: boolean;
+}
+
+/**
+ * A convolution without bias, its batch norm folded in: y = conv(x)·s + (β − μ·s), s = γ/√(σ² + ε). Padding is explicit and
+ * symmetric, (kernel − 1)/2 on each side; 'same' padding is asymmetric at stride 2 and gives other numbers (ofa_mue 2.1).
+ * Files keep the five arrays unfolded, so that float16 ones stay exact; folding happens here, in double precision.
+ */
+export class ConvNorm extends Block<ConvNormConfig> {
+  static className = 'MueConvNorm';
+
+  constructor(config: ConvNormConfig) {
+    super(config);
+    const {kernel, inputs, filters} = config;
+    this.declare('folded_weight', [kernel, kernel, inputs, filters], tf.initializers.heNormal({}));
+    this.declare('folded_bias', [filters], tf.initializers.zeros());
+  }
+
+  protected override ownRequests(path: string): WeightRequest[] {
+    const {kernel, inputs, filters, conv, norm} = this.config;
+    return [
+      {name: `${path}.${conv}.weight`, shape: [kernel, kernel, inputs, filters]},
+      ...['weight', 'bias', 'running_mean', 'running_var'].map((part) => ({name: `${path}.${norm}.${part}`, shape: [filters]})),
+    ];
+  }
+
+  protected override async ownValues(source: WeightSource, path: string): Promise<ReadonlyMap<string, Float32Array>> {
+    const {conv, norm, filters, epsilon} = this.config;
+    const kernel = await source.read(`${path}.${conv}.weight`);
+    const [gain, shift, mean, variance] = (await Promise.all(
+      ['weight', 'bias', 'running_mean', 'running_var'].map((part) => source.read(`${path}.${norm}.${part}`)),
+    )) as [Float32Array, Float32Array, Float32Array, Float32Array];
+    const scale = Float64Array.from(gain, (g, c) => g / Math.sqrt(variance[c]! + epsilon));
+    return new Map([
+      ['folded_weight', kernel.map((w, i) => w * scale[i % filters]!)],
+      ['folded_bias', shift.map((b, c) => b - mean[c]! * scale[c]!)],
+    ]);
+  }
+
+  /** @param x [B, h, w, inputs]. @returns [B, h', w', filters], the caller's. */
+  forward(x: tf.Tensor4D): tf.Tensor4D {
+    const {kernel, stride, relu} = this.config;
+    return tf.fused.conv2d({
+      x,
+      filter: this.weight<tf.Tensor4D>('folded_weight'),
+      strides: stride,
+      pad: (kernel - 1) / 2,
+      dimRoundingMode: 'floor',
+      bias: this.weight('folded_bias'),
+      activation: relu ? 'relu' : 'linear',
+    });
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.forward(input(inputs));
+  }
+  override computeOutputShape(shape: tf.Shape): tf.Shape {
+    const side = (n: number | null | undefined): number | null => (n == null ? null : Math.floor((n - 1) / this.config.stride) + 1);
+    return [shape[0] ?? null, side(shape[1]), side(shape[2]), this.config.filters];
+  }
+}
+tf.serialization.registerClass(ConvNorm);

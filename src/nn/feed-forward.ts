@@ -1,0 +1,43 @@
+import * as tf from '@tensorflow/tfjs';
+import {Block, input} from './block.js';
+import {gelu} from './gelu.js';
+import {LayerNorm} from './layer-norm.js';
+import {Linear} from './linear.js';
+
+export interface FeedForwardConfig {
+  readonly size: number;
+  readonly hidden: number;
+  /** Normalise between the two linear maps (`scale_fc`). */
+  readonly innerNorm: boolean;
+}
+
+/** fc2(LN(gelu(fc1(x)))): the second half of a transformer layer, its residual and outer norm left to the layer. */
+export class FeedForward extends Block<FeedForwardConfig> {
+  static className = 'MueFeedForward';
+  readonly fc1: Linear;
+  readonly fc2: Linear;
+  readonly norm: LayerNorm | undefined;
+
+  constructor(config: FeedForwardConfig) {
+    super(config);
+    this.fc1 = this.child('fc1', new Linear({inputSize: config.size, units: config.hidden}));
+    this.fc2 = this.child('fc2', new Linear({inputSize: config.hidden, units: config.size}));
+    this.norm = config.innerNorm ? this.child('ffn_layernorm', new LayerNorm({size: config.hidden})) : undefined;
+  }
+
+  /** @param x [..., size]. @returns the same shape, the caller's. */
+  forward<T extends tf.Tensor>(x: T): T {
+    return tf.tidy(() => {
+      const hidden = gelu(this.fc1.forward(x));
+      return this.fc2.forward(this.norm ? this.norm.forward(hidden) : hidden);
+    });
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.forward(input(inputs));
+  }
+  override computeOutputShape(shape: tf.Shape): tf.Shape {
+    return shape;
+  }
+}
+tf.serialization.registerClass(FeedForward);

@@ -1,0 +1,71 @@
+import * as tf from '@tensorflow/tfjs';
+import {fastBatchedMatMul} from '../runtime/backend-traits.js';
+
+// B batch, T queries, S keys, H heads, d head width, D = H·d
+
+/** [B, T, D] → [B, H, T, d] */
+export function splitHeads(x: tf.Tensor3D, heads: number): tf.Tensor4D {
+  const [b, t, size] = x.shape;
+  return tf.tidy(() => x.reshape([b, t, heads, size / heads]).transpose([0, 2, 1, 3]) as tf.Tensor4D);
+}
+
+/** [B, S, D] → [B, H, d, S]: keys are kept transposed, as products need them. */
+export function splitKeys(x: tf.Tensor3D, heads: number): tf.Tensor4D {
+  const [b, s, size] = x.shape;
+  return tf.tidy(() => x.reshape([b, s, heads, size / heads]).transpose([0, 2, 3, 1]) as tf.Tensor4D);
+}
+
+/** [B, H, T, d] → [B, T, D] */
+export function mergeHeads(x: tf.Tensor4D): tf.Tensor3D {
+  const [b, h, t, d] = x.shape;
+  return tf.tidy(() => x.transpose([0, 2, 1, 3]).reshape([b, t, h * d]) as tf.Tensor3D);
+}
+
+/** Below this many multiply-accumulates a matrix the naive batched loop costs less than taking the batch apart. */
+const SMALL_PRODUCT = 40_000;
+
+/**
+ * One matrix a batch element and head, [B, H, m, n], as the right operand of several products (the keys or values of a
+ * memory that every decoding step reads). Where batched products are slow, its parts are cut once and kept: XNNPACK packs
+ * a matrix when it first meets it and keys the packing by tensor. Owns its tensors.
+ */
+export class HeadMatrices implements Disposable {
+  readonly all: tf.Tensor4D;
+  #parts: tf.Tensor2D[] | undefined;
+
+  /** Takes ownership of `all`. */
+  constructor(all: tf.Tensor4D) {
+    this.all = all;
+  }
+
+  parts(): readonly tf.Tensor2D[] {
+    // Cut at first use, which may be inside a tidy that must not take them.
+    this.#parts ??= cut(this.all).map((part) => tf.keep(part));
+    return this.#parts;
+  }
+
+  [Symbol.dispose](): void {
+    this.all.dispose();
+    for (const part of this.#parts ?? []) part.dispose();
+  }
+}
+
+/** Batched product [B, H, m, k] × [B, H, k, n] → [B, H, m, n], the caller's. */
+export function multiplyHeads(a: tf.Tensor4D, b: tf.Tensor4D | HeadMatrices): tf.Tensor4D {
+  const right = b instanceof HeadMatrices ? b.all : b;
+  const [batch, heads, m, k] = a.shape;
+  const n = right.shape[3];
+  if (fastBatchedMatMul() || m * k * n < SMALL_PRODUCT) return tf.matMul(a, right);
+  const parts = b instanceof HeadMatrices ? b.parts() : undefined;
+  return tf.tidy(() => {
+    const rights = parts ?? cut(right);
+    const products = cut(a).map((left, i) => tf.matMul(left, rights[i]!));
+    return tf.stack(products).reshape([batch, heads, m, n]) as tf.Tensor4D;
+  });
+}
+
+/** [B, H, m, n] → B·H matrices [m, n] */
+function cut(x: tf.Tensor4D): tf.Tensor2D[] {
+  const [b, h, m, n] = x.shape;
+  return tf.tidy(() => tf.unstack(x.reshape([b * h, m, n])) as tf.Tensor2D[]);
+}

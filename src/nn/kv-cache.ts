@@ -1,0 +1,78 @@
+import * as tf from '@tensorflow/tfjs';
+import type {KeysValues} from './attention.js';
+
+// R rows, H heads, n keys so far, d head width
+
+/** Keys [R, H, d, n] and values [R, H, n, d] of one layer's self-attention, growing with every token. Owns its tensors. */
+export class KvCache implements Disposable {
+  #held: KeysValues | undefined;
+  /** Per row and key, whether the key is of a padding token; empty until one is fed. */
+  #padded: boolean[][] = [];
+
+  get length(): number {
+    return this.#held?.values.shape[2] ?? 0;
+  }
+
+  /** Borrowed; undefined while empty. */
+  get held(): KeysValues | undefined {
+    return this.#held;
+  }
+
+  /**
+   * Appends the keys and values of new tokens, which stay the caller's.
+   * @param padded per row and new token, whether it is padding; its key is then never attended to
+   */
+  append(next: KeysValues, padded?: readonly (readonly boolean[])[]): void {
+    const before = this.#held;
+    const old = this.length;
+    this.#replace(
+      before
+        ? {keys: tf.concat([before.keys, next.keys], 3), values: tf.concat([before.values, next.values], 2)}
+        : {keys: next.keys.clone(), values: next.values.clone()},
+    );
+    if (this.#padded.length > 0 || padded?.some((row) => row.includes(true))) {
+      const none = (count: number): boolean[] => new Array<boolean>(count).fill(false);
+      this.#padded = Array.from({length: next.values.shape[0]}, (_, r) => [
+        ...(this.#padded[r] ?? none(old)),
+        ...(padded?.[r] ?? none(this.length - old)),
+      ]);
+    }
+  }
+
+  /** Additive mask [R, 1, 1, n], the caller's; undefined if no key is padding. */
+  mask(): tf.Tensor4D | undefined {
+    if (this.#padded.length === 0) return undefined;
+    return tf.tensor4d(
+      this.#padded.flat().map((p) => (p ? -1e9 : 0)),
+      [this.#padded.length, 1, 1, this.length],
+    );
+  }
+
+  /** Row r becomes what row `rows[r]` was. */
+  reorder(rows: readonly number[]): void {
+    const before = this.#held;
+    if (!before) return;
+    const index = tf.tensor1d([...rows], 'int32');
+    this.#replace({keys: tf.gather(before.keys, index), values: tf.gather(before.values, index)});
+    index.dispose();
+    if (this.#padded.length > 0) this.#padded = rows.map((r) => this.#padded[r]!);
+  }
+
+  /** Takes over the whole history of another layer (mode `copy`); the tensors are shared, the caches stay independent. */
+  copyFrom(other: KvCache): void {
+    if (!other.#held) return;
+    this.#replace({keys: other.#held.keys.clone(), values: other.#held.values.clone()});
+    this.#padded = other.#padded.map((row) => [...row]);
+  }
+
+  #replace(next: KeysValues): void {
+    this[Symbol.dispose]();
+    this.#held = next;
+  }
+
+  [Symbol.dispose](): void {
+    this.#held?.keys.dispose();
+    this.#held?.values.dispose();
+    this.#held = undefined;
+  }
+}

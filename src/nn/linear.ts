@@ -1,0 +1,31 @@
+import * as tf from '@tensorflow/tfjs';
+import {Block, input} from './block.js';
+
+/** x·W + b over the last axis. W is [in, out], transposed from the checkpoint's [out, in] at conversion. */
+export class Linear extends Block<{inputSize: number; units: number}> {
+  static className = 'MueLinear';
+
+  constructor(config: {inputSize: number; units: number}) {
+    super(config);
+    // ofa_mue section 1.2: linear weights are drawn from N(0, 0.02²), biases are zero.
+    this.declare('weight', [config.inputSize, config.units], tf.initializers.randomNormal({stddev: 0.02}));
+    this.declare('bias', [config.units], tf.initializers.zeros());
+  }
+
+  /** @param x [..., in]. @returns [..., out], the caller's. */
+  forward<T extends tf.Tensor>(x: T): T {
+    return tf.tidy(() => {
+      const a = x.reshape([-1, this.config.inputSize]) as tf.Tensor2D;
+      const y = tf.fused.matMul({a, b: this.weight<tf.Tensor2D>('weight'), bias: this.weight('bias')});
+      return y.reshape([...x.shape.slice(0, -1), this.config.units]) as T;
+    });
+  }
+
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.forward(input(inputs));
+  }
+  override computeOutputShape(shape: tf.Shape): tf.Shape {
+    return [...shape.slice(0, -1), this.config.units];
+  }
+}
+tf.serialization.registerClass(Linear);
