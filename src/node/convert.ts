@@ -1,5 +1,6 @@
+import fs from 'node:fs';
 import path from 'node:path';
-import type {Checkpoint} from '../checkpoint/checkpoint.js';
+import type {Checkpoint, PlainValue} from '../checkpoint/checkpoint.js';
 import {toFloat32} from '../checkpoint/dtype.js';
 import {fitsFloat16} from '../checkpoint/float16.js';
 import {bytesOf, type TensorPlan, writeSafetensors} from '../checkpoint/safetensors.js';
@@ -59,6 +60,8 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
   const which = options.ema ? 'ema' : 'model';
   using source = await openCheckpoint(input, which);
   const {checkpoint, cfg, folder} = source;
+  if (fs.existsSync(path.join(folder, 'manifest.json')) && isConverted(cfg))
+    throw new WeightsError('already-converted', `${input}: a converted model already; there is nothing to convert.`);
   const plan = importOfa(checkpoint, cfg);
   const vocabulary = findVocabulary(options.vocab, folder, OfaSettings.from(cfg).text('bpe_dir'));
   const lines = checkVocabulary(vocabulary, plan.config);
@@ -98,6 +101,10 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
     vocabulary: {origin: vocabulary.origin, bpeOrigin: vocabulary.bpeOrigin, lines, ids: plan.config.vocab_size},
     files,
   };
+}
+
+function isConverted(cfg: PlainValue): boolean {
+  return typeof cfg === 'object' && cfg !== null && 'format' in cfg && cfg.format === 'mue-tfjs';
 }
 
 /** Halves where they lose nothing: known from the types, or else by looking, until the first value that does not fit. */
@@ -150,7 +157,7 @@ async function storedBytes(checkpoint: Checkpoint, weight: ImportedWeight, type:
   const values = await readImported(checkpoint, weight);
   if (weight.name === TIED_EMBEDDING) await checkTied(checkpoint, values);
   const stored = toStored(values, weight, type);
-  if (stored instanceof Uint16Array && stored.some((bits) => (bits & 0x7c00) === 0x7c00))
+  if (stored instanceof Uint16Array && overflowed(stored))
     throw new WeightsError(
       'float16-overflow',
       `${checkpoint.source}: '${weight.source}' has values beyond 65,504, which float16 cannot hold.`,
@@ -159,4 +166,10 @@ async function storedBytes(checkpoint: Checkpoint, weight: ImportedWeight, type:
       },
     );
   return bytesOf(stored);
+}
+
+/** Whether a half became infinite; finite float32 values do where they are too large. */
+function overflowed(halves: Uint16Array): boolean {
+  for (let i = 0; i < halves.length; i++) if ((halves[i]! & 0x7c00) === 0x7c00) return true;
+  return false;
 }

@@ -205,3 +205,24 @@ export function ignoredReason(name: string): string | null {
   if (/(^|\.)classification_heads\./.test(name)) return 'classification head, unused by every task';
   return null;
 }
+
+export type ModelPart =
+  | 'token embedding'
+  | 'resnet'
+  | 'image projection'
+  | 'positions'
+  | 'relative position tables'
+  | 'encoder layers'
+  | 'decoder layers'
+  | 'norms and types';
+
+/** The part of the model that a weight (under fairseq's name) belongs to. */
+export function partOf(name: string): ModelPart {
+  if (name === TIED_EMBEDDING || TIED_COPIES.includes(name)) return 'token embedding';
+  if (name.startsWith('encoder.embed_images.')) return 'resnet';
+  if (name.startsWith('encoder.image_proj.')) return 'image projection';
+  if (/_rel_pos_table_list\./.test(name)) return 'relative position tables';
+  if (/\.(embed_positions|embed_image_positions|pos_ln|image_pos_ln|\w*pos_[qk]_linear)\./.test(name)) return 'positions';
+  if (name.startsWith('encoder.layers.')) return 'encoder layers';
+  return name.startsWith('decoder.layers.') ? 'decoder layers' : 'norms and types';
+}

@@ -1,0 +1,103 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import {elementCount, type TensorEntry} from '../checkpoint/checkpoint.js';
+import type {StateName} from '../checkpoint/torch-zip.js';
+import {type OfaConfig, ofaConfigSchema} from '../models/ofa/config.js';
+import {importOfa} from '../models/ofa/import.js';
+import {type OfaWeight, ofaWeights, parameterCount, partOf} from '../models/ofa/names.js';
+import {WeightsError} from '../runtime/errors.js';
+import {describeConfig} from './convert-report.js';
+import {openCheckpoint} from './open-checkpoint.js';
+
+/** What is known of a model folder or a checkpoint without computing anything. */
+export interface Inspection {
+  readonly path: string;
+  /** A folder that `mue convert` wrote, or something that it could read. */
+  readonly kind: 'model' | 'checkpoint';
+  readonly format: 'torch' | 'safetensors';
+  /** Null where the tensors are no usable OFA model; `problem` then says why. */
+  readonly config: OfaConfig | null;
+  readonly problem: string | null;
+  /** Tied weights once, no running statistics, no index tables. Without a configuration: all elements of the file. */
+  readonly parameters: number;
+  /** The parameters again, by part of the model; largest first. */
+  readonly parts: readonly {readonly part: string; readonly parameters: number}[];
+  /** Everything in the file, in its order. */
+  readonly tensors: readonly ({readonly name: string} & TensorEntry)[];
+  readonly notes: readonly string[];
+}
+
+/**
+ * Looks into a model folder or a checkpoint; no tensor is read.
+ * @throws WeightsError if it is neither, or damaged. A checkpoint of another model is no error: its tensors are listed.
+ */
+export async function inspect(target: string, options: {readonly which?: StateName} = {}): Promise<Inspection> {
+  using source = await openCheckpoint(target, options.which);
+  const {checkpoint, cfg} = source;
+  const tensors = checkpoint.names().map((name) => ({name, ...checkpoint.entry(name)}));
+  const about = {path: target, format: checkpoint.format, tensors};
+  const known = ofaConfigSchema.safeParse(cfg);
+  if (known.success && fs.existsSync(path.join(source.folder, 'manifest.json'))) {
+    const wanted = ofaWeights(known.data);
+    return {...about, kind: 'model', config: known.data, problem: mismatch(wanted, tensors), notes: [], ...counts(wanted)};
+  }
+  try {
+    const {config, weights, notes} = importOfa(checkpoint, cfg);
+    return {...about, kind: 'checkpoint', config, problem: null, notes, ...counts(weights)};
+  } catch (error) {
+    if (!(error instanceof WeightsError)) throw error;
+    const parts = sumBy(
+      tensors,
+      ({name}) => name.split('.')[0]!,
+      (tensor) => elementCount(tensor.shape),
+    );
+    const parameters = parts.reduce((sum, part) => sum + part.parameters, 0);
+    return {...about, kind: 'checkpoint', config: null, problem: error.message, notes: [], parameters, parts};
+  }
+}
+
+function counts(weights: readonly OfaWeight[]): Pick<Inspection, 'parameters' | 'parts'> {
+  return {
+    parameters: parameterCount(weights),
+    parts: sumBy(
+      weights,
+      ({name}) => partOf(name),
+      (weight) => parameterCount([weight]),
+    ),
+  };
+}
+
+function sumBy<T>(items: readonly T[], key: (item: T) => string, count: (item: T) => number): Inspection['parts'] {
+  const sums = new Map<string, number>();
+  for (const item of items) sums.set(key(item), (sums.get(key(item)) ?? 0) + count(item));
+  return [...sums].map(([part, parameters]) => ({part, parameters})).sort((a, b) => b.parameters - a.parameters);
+}
+
+function mismatch(wanted: readonly OfaWeight[], tensors: Inspection['tensors']): string | null {
+  const shapes = new Map(tensors.map(({name, shape}) => [name, shape.join(', ')]));
+  const bad = wanted.filter(({name, shape}) => shapes.get(name) !== shape.join(', ')).map(({name}) => name);
+  return bad.length
+    ? `${bad.length} weights are missing or of another shape than config.json asks for: ${bad.slice(0, 10).join(', ')}${bad.length > 10 ? ', …' : ''}`
+    : null;
+}
+
+/** The inspection for people. @param listTensors add a line for every tensor. */
+export function formatInspection(inspection: Inspection, listTensors = true): string {
+  const {config, problem, parts, tensors, parameters} = inspection;
+  const width = Math.max(...parts.map(({part}) => part.length), 'parameters'.length);
+  const digits = parameters.toLocaleString('en-US').length;
+  const count = (label: string, n: number): string => `  ${label.padEnd(width)}  ${n.toLocaleString('en-US').padStart(digits)}`;
+  const settings = config ? Object.entries(config).filter(([, value]) => typeof value !== 'object' || Array.isArray(value)) : [];
+  return [
+    `${inspection.path}: ${inspection.kind === 'model' ? 'converted model' : 'checkpoint'}, ${inspection.format}, ${tensors.length} tensors`,
+    ...(config ? [`  ${describeConfig(config)}`] : []),
+    ...(problem ? [`  problem: ${problem}`] : []),
+    ...inspection.notes.map((note) => `  note: ${note}`),
+    '',
+    count('parameters', parameters),
+    ...parts.map(({part, parameters}) => count(part, parameters)),
+    ...(config ? ['', 'configuration', ...settings.map(([key, value]) => `  ${key} = ${JSON.stringify(value)}`)] : []),
+    ...(config ? Object.entries(config.generation).map(([task, search]) => `  generation.${task} = ${JSON.stringify(search)}`) : []),
+    ...(listTensors ? ['', 'tensors', ...tensors.map(({name, dtype, shape}) => `  ${name}  ${dtype} [${shape.join(', ')}]`)] : []),
+  ].join('\n');
+}

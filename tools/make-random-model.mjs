@@ -1,0 +1,38 @@
+// Writes an OFA model of a released size with random weights, to measure with. Needs `npm run build`.
+import {parseArgs} from 'node:util';
+
+const {values} = parseArgs({
+  options: {
+    size: {type: 'string', default: 'tiny'},
+    out: {type: 'string'},
+    kind: {type: 'string', default: 'model'},
+    dtype: {type: 'string', default: 'float16'},
+    seed: {type: 'string', default: '1'},
+    mue: {type: 'boolean', default: false},
+    force: {type: 'boolean', default: false},
+  },
+});
+const {OFA_SIZES, ofaConfigOfSize} = await import('../dist/models/ofa/sizes.js');
+const {writeRandomModel} = await import('../dist/node/random-model.js');
+if (
+  !values.out ||
+  !OFA_SIZES.includes(values.size) ||
+  !['model', 'checkpoint'].includes(values.kind) ||
+  !['float16', 'float32'].includes(values.dtype)
+) {
+  console.error(
+    `usage: node tools/make-random-model.mjs --size ${OFA_SIZES.join('|')} --out DIR [--kind model|checkpoint] [--dtype float16|float32] [--seed N] [--mue] [--force]`,
+  );
+  process.exit(2);
+}
+const start = performance.now();
+const files = await writeRandomModel({
+  config: ofaConfigOfSize(values.size, {train_mue: values.mue}),
+  output: values.out,
+  kind: values.kind,
+  dtype: values.dtype,
+  seed: Number(values.seed),
+  force: values.force,
+});
+const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+console.error(`${values.out}: ${files.length} files, ${(bytes / 1e6).toFixed(1)} MB, ${((performance.now() - start) / 1e3).toFixed(1)} s`);
