@@ -1,0 +1,52 @@
+import {InputError} from '../runtime/errors.js';
+import {badRow, type DatasetItem, type OnBadRow, reportBadRow} from './dataset.js';
+import {jsonArrayItems} from './json-array.js';
+import type {ByteChunks} from './lines.js';
+
+/** Options of `readKarpathy`. */
+export interface KarpathyOptions {
+  readonly imagePath: (name: string) => string;
+  /** Only the pictures of this split: train, restval, val, test. Default all. */
+  readonly split?: string | undefined;
+  readonly onBadRow?: OnBadRow | undefined;
+}
+
+/**
+ * COCO captions in Karpathy's splits (dataset_coco.json): `{"images": [{"filepath", "filename", "split", "cocoid", "sentences":
+ * [{"raw"}]}]}`. Streamed picture by picture: the file of 144 MB is never in memory. `line` is the number of the picture, from 1.
+ *
+ * @throws InputError `bad-json` if the file is no such JSON; `bad-row` where no onBadRow listens.
+ */
+export async function* readKarpathy(chunks: ByteChunks, options: KarpathyOptions): AsyncGenerator<DatasetItem> {
+  let line = 0;
+  for await (const entry of jsonArrayItems(chunks, 'images')) {
+    line++;
+    let item: DatasetItem | undefined;
+    try {
+      item = readEntry(entry, line, options);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      reportBadRow(options.onBadRow, line, error.code === 'bad-row' ? error : badRow(line, error.message, error));
+      continue;
+    }
+    if (item !== undefined) yield item;
+  }
+}
+
+function readEntry(entry: unknown, line: number, {imagePath, split}: KarpathyOptions): DatasetItem | undefined {
+  if (typeof entry !== 'object' || entry === null) throw badRow(line, 'wanted a JSON object');
+  const {split: of, filename, filepath, sentences, cocoid, imgid} = entry as Partial<Record<string, unknown>>;
+  if (split !== undefined && of !== split) return undefined;
+  if (typeof filename !== 'string' || filename === '') throw badRow(line, 'filename is missing');
+  if (!Array.isArray(sentences)) throw badRow(line, 'sentences are missing');
+  const references = sentences.map((sentence: {raw?: unknown} | null) => sentence?.raw);
+  if (references.some((reference) => typeof reference !== 'string')) throw badRow(line, 'a sentence has no "raw"');
+  const id = String(cocoid ?? imgid ?? filename);
+  return {
+    id,
+    imageId: id,
+    image: {path: imagePath(typeof filepath === 'string' && filepath !== '' ? `${filepath}/${filename}` : filename)},
+    references: references as string[],
+    line,
+  };
+}
