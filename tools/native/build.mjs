@@ -1,5 +1,6 @@
 // Builds TensorFlow.js' own Node binding (Node-API sources of @tensorflow/tfjs-node-gpu) against the TensorFlow library of a wheel.
-// usage: npm run native [-- cpu|gpu] [--force]. Leaves .native/<cpu|gpu>/: tfjs_binding.node, stderr_capture.node, tensorflow/, nvidia/ (gpu), stamp.json.
+// usage: npm run native [-- cpu|gpu] [--force]. Leaves in .native/<cpu|gpu>/: tfjs_binding.node, stderr_capture.node, stamp.json, the folder
+// tensorflow, and nvidia (gpu).
 // Needs python3 with pip, and g++. Downloads only what the requirements files beside this one name, checked by hash.
 // Works in a folder beside the result and renames it when all is well, so that a broken or interrupted build leaves nothing.
 import {spawn, spawnSync} from 'node:child_process';

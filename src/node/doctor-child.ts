@@ -1,0 +1,23 @@
+// One device in a process of its own: a driver that crashes takes only this one down.
+// usage: node doctor-child.js DEVICE SECONDS [NATIVE_FOLDER]; the last line of stdout is a DeviceReport as JSON.
+import {BackendError} from '../runtime/errors.js';
+import {selectBackend} from './backends.js';
+import type {DeviceReport} from './doctor.js';
+import {microBench} from './micro-bench.js';
+
+const [device = '', seconds = '0', nativeFolder] = process.argv.slice(2);
+
+async function report(): Promise<DeviceReport> {
+  try {
+    const {backend, device: real, threads, note} = await selectBackend(device, nativeFolder === undefined ? {} : {nativeFolder});
+    const bench = Number(seconds) > 0 ? {bench: await microBench(Number(seconds))} : {};
+    return {device: real, ok: true, backend, note, ...(threads === undefined ? {} : {threads}), ...bench};
+  } catch (error) {
+    const reason = (error instanceof Error ? error.message : String(error)).replace(`--device ${device}: `, '');
+    const hint = error instanceof BackendError && error.hint !== undefined ? {hint: error.hint} : {};
+    return {device: device as DeviceReport['device'], ok: false, reason, ...hint};
+  }
+}
+
+// A GPU's threads may outlive the work: leave once the line is out.
+process.stdout.write(`\n${JSON.stringify(await report())}\n`, () => process.exit(0));
