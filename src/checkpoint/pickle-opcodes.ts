@@ -38,7 +38,7 @@ export const OPCODES: ReadonlyMap<number, Operation> = new Map<number, Operation
   [0x46, (m) => m.push(Number(m.line()))],
   // Text and bytes.
   [0x53, (m) => m.push(m.quoted())],
-  [0x56, (m) => m.push(m.line())],
+  [0x56, (m) => m.push(m.escapedLine())],
   [0x8c, (m) => m.push(m.text(m.u8()))],
   [0x58, (m) => m.push(m.text(m.u32()))],
   [0x8d, (m) => m.push(m.text(m.u64()))],

@@ -43,7 +43,7 @@ export type PickleValue =
   | PickleLeaf;
 
 const NAMESPACES = new Set(['argparse.Namespace', 'types.SimpleNamespace']);
-const MAX_NODES = 1_000_000;
+const MAX_NODES = 200_000;
 const MAX_DEPTH = 100;
 
 /**

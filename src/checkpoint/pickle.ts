@@ -271,11 +271,24 @@ export class PickleMachine {
   }
 
   line(): string {
-    const end = this.bytes.indexOf(0x0a, this.at);
-    if (end < 0) throw this.error('a line without an end');
-    const text = utf8.decode(this.take(end - this.at));
+    const text = this.text(this.lineLength());
     this.at++;
     return text;
+  }
+
+  /** Python's raw-unicode-escape: latin1, but for \u0123 and \U00012345. */
+  escapedLine(): string {
+    const text = this.latin1(this.lineLength());
+    this.at++;
+    return text.replace(/\\u([\da-fA-F]{4})|\\U(0010[\da-fA-F]{4}|000[\da-fA-F]{5})/g, (_, short, long) =>
+      String.fromCodePoint(Number.parseInt(short ?? long, 16)),
+    );
+  }
+
+  private lineLength(): number {
+    const end = this.bytes.indexOf(0x0a, this.at);
+    if (end < 0) throw this.error('a line without an end');
+    return end - this.at;
   }
 
   quoted(): string {
