@@ -180,7 +180,10 @@ export class OfaDecoding implements Decoding {
   }
 
   #addPending(layer: number, states: tf.Tensor3D): void {
-    if (layer >= this.#pending.length) return states.dispose();
+    if (layer >= this.#pending.length) {
+      states.dispose();
+      return;
+    }
     const before = this.#pending[layer];
     this.#setPending(layer, before ? tf.concat([before, states], 1) : states.clone());
     states.dispose();

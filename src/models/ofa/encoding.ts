@@ -56,13 +56,29 @@ export class OfaEncoding {
   async encode({pixels, prompts, patchMasks}: EncodeInput, policy: ExitPolicy, options: RunOptions = {}): Promise<OfaEncoded> {
     using scope = new TensorScope();
     const features = scope.hold(this.encoder.resnet.forward(pixels));
-    const [, height, width] = features.shape;
+    const front = pixels.shape[0] * this.cost.resnet(pixels.shape[1], pixels.shape[2]);
+    return await this.encodeFeatures(features, front, {prompts, ...(patchMasks ? {patchMasks} : {})}, policy, options);
+  }
+
+  /**
+   * The encoder behind the ResNet, so that one picture's features can serve several prompts.
+   * @param features [B, h, w, 1024], borrowed
+   * @param front what they cost, in multiply-accumulates
+   */
+  async encodeFeatures(
+    features: tf.Tensor4D,
+    front: number,
+    {prompts, patchMasks}: Omit<EncodeInput, 'pixels'>,
+    policy: ExitPolicy,
+    options: RunOptions = {},
+  ): Promise<OfaEncoded> {
+    using scope = new TensorScope();
+    const [pictures, height, width] = features.shape;
     const bias = this.biasFor(height, width, scope);
     const image = this.image(features, bias, patchMasks, scope);
-    scope.drop(features);
     const text = this.text(prompts, scope);
-    const front = pixels.shape[0] * (this.cost.resnet(pixels.shape[1], pixels.shape[2]) + this.cost.patchProjection(height * width));
-    const before = {run: front, full: front};
+    const embedding = front + pictures * this.cost.patchProjection(height * width);
+    const before = {run: embedding, full: embedding};
     if (!this.encoder.config.train_mue) {
       const joint = await this.runJoint(image, text, bias, policy, options);
       scope.hold(joint.x);
@@ -159,7 +175,8 @@ export class OfaEncoding {
   /** The final norm over both streams, whatever depth each left at. @param x [B, M, D], borrowed. */
   finish(x: tf.Tensor3D, image: Stream, text: Stream, traces: readonly StackTrace[], macs: Macs): OfaEncoded {
     using scope = new TensorScope();
-    const {positions, mask} = join(image, text, scope);
+    const positions = scope.hold(tf.concat([image.positions, text.positions], 1));
+    const mask = joinMasks(image, text, scope);
     const states = scope.hold(this.encoder.norm.forward(x));
     if (mask) scope.give(mask);
     return new OfaEncoded(scope.give(states), scope.give(positions), mask, traces, macs);
@@ -194,12 +211,17 @@ function masked(x: tf.Tensor3D, positions: tf.Tensor3D, absent: readonly (readon
 
 /** Image first, then text. */
 function join(image: Stream, text: Stream, scope: TensorScope): Stream {
-  const mask = (stream: Stream): tf.Tensor4D => stream.mask ?? tf.zeros([stream.x.shape[0], 1, 1, stream.x.shape[1]]);
   return {
     x: scope.hold(tf.concat([image.x, text.x], 1)),
     positions: scope.hold(tf.concat([image.positions, text.positions], 1)),
-    mask: image.mask || text.mask ? scope.hold(tf.tidy(() => tf.concat([mask(image), mask(text)], 3))) : undefined,
+    mask: joinMasks(image, text, scope),
   };
+}
+
+function joinMasks(image: Stream, text: Stream, scope: TensorScope): tf.Tensor4D | undefined {
+  if (!image.mask && !text.mask) return undefined;
+  const mask = (stream: Stream): tf.Tensor4D => stream.mask ?? tf.zeros([stream.x.shape[0], 1, 1, stream.x.shape[1]]);
+  return scope.hold(tf.tidy(() => tf.concat([mask(image), mask(text)], 3)));
 }
 
 function withMask(bias: tf.Tensor, mask: tf.Tensor4D | undefined): tf.Tensor[] {

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
-import type {ExitPolicy} from '../../exit/policy.js';
+import {type ExitPolicy, never} from '../../exit/policy.js';
 import {runStack} from '../../exit/run-stack.js';
 import type {Macs, StackTrace} from '../../exit/trace.js';
 import {KvCache} from '../../nn/kv-cache.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
-import {causalMask, type TargetBias} from './bias-tables.js';
+import {causalMask, TargetBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
-import type {OfaDecoder} from './decoder.js';
+import type {OfaDecoder, Target} from './decoder.js';
 import type {CrossMemory} from './decoder-layer.js';
 import type {OfaEncoded} from './encoding.js';
 
@@ -53,6 +53,38 @@ export class OfaScoring {
       );
       return this.decoder.logits(rows as tf.Tensor2D, words);
     });
+  }
+
+  /**
+   * Logits at every position where some rows write the codes of a picture instead of words (ofa_mue section 4.2): those
+   * have their own norm, positions and relative biases. One row a picture, full depth.
+   * @param code whether each row is of codes. @returns [R·T, V], the caller's
+   */
+  async codeLogits({encoded, memory}: TargetPass, targets: readonly (readonly number[])[], code: readonly boolean[]): Promise<tf.Tensor2D> {
+    using scope = new TensorScope();
+    const {decoder} = this;
+    const length = targets[0]!.length;
+    const biases = {text: scope.hold(new TargetBias(decoder, length, 'text')), code: scope.hold(new TargetBias(decoder, length, 'code'))};
+    const byRow = (of: (target: Target) => tf.Tensor): tf.Tensor =>
+      scope.hold(tf.tidy(() => tf.concat(code.map((isCode) => of(isCode ? 'code' : 'text')))));
+    const embedded = scope.hold(
+      tf.tidy(() =>
+        tf.concat(targets.map((row, r) => decoder.embed(tf.tensor2d([...row], [1, length], 'int32'), code[r] ? 'code' : 'text'))),
+      ),
+    ) as tf.Tensor3D;
+    const cross = byRow((target) => decoder.crossBias(biases[target].positions, encoded.positions));
+    const self = decoder.layers.map((_, layer) => byRow((target) => biases[target].self[layer]!));
+    const causal = scope.hold(causalMask(length, length));
+    const forward = (state: tf.Tensor3D, layer: number): tf.Tensor3D => {
+      using cache = new KvCache();
+      return decoder.layers[layer]!.forward(state, cache, memory(layer), () => ({
+        self: [self[layer]!, causal],
+        cross: encoded.mask ? [cross, encoded.mask] : [cross],
+      }));
+    };
+    const {x: last} = await runStack(embedded, forward, {stack: 'decoder', depth: decoder.layers.length}, never);
+    scope.hold(last);
+    return tf.tidy(() => decoder.logits(last.reshape([-1, decoder.config.d_model]) as tf.Tensor2D));
   }
 
   /** @returns the exit state [R, T, D], the caller's. */

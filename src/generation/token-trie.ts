@@ -1,0 +1,30 @@
+/**
+ * The answers that are allowed, as a tree of tokens (ofa_mue section 8). An answer is entered as its ids and the end
+ * symbol; the begin symbol is the root.
+ */
+export class TokenTrie {
+  readonly #root: Node = new Map();
+
+  constructor(
+    answers: Iterable<readonly number[]>,
+    private readonly eos: number,
+  ) {
+    for (const answer of answers) {
+      let node = this.#root;
+      for (const token of [...answer, eos]) {
+        let next = node.get(token);
+        if (!next) node.set(token, (next = new Map()));
+        node = next;
+      }
+    }
+  }
+
+  /** Tokens that may follow; only the end symbol once the prefix has left the tree. */
+  allowed(prefix: readonly number[]): readonly number[] {
+    let node: Node | undefined = this.#root;
+    for (const token of prefix) node = node?.get(token);
+    return node && node.size > 0 ? [...node.keys()] : [this.eos];
+  }
+}
+
+interface Node extends Map<number, Node> {}
