@@ -127,6 +127,8 @@ describe('refused', () => {
       'bmp-565.bmp',
       'webp-animated-alpha.webp',
       'jpeg-restart.jpg',
+      'jpeg-cmyk-422-restart.jpg',
+      'jpeg-cmyk-progressive.jpg',
     ];
     await fc.assert(
       fc.asyncProperty(

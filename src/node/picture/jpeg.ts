@@ -17,7 +17,7 @@ const codec = new WasmCodec(
 );
 
 /**
- * JPEG by mozjpeg, whose decoder gives libjpeg-turbo's bytes, hence Pillow's. A file without its end mark is refused, as PIL does.
+ * JPEG by mozjpeg, whose decoder gives libjpeg-turbo's bytes, hence Pillow's; CMYK, which it does not take, by our own. A file without its end mark is refused, as PIL does.
  */
 export const jpeg: PictureFormat<JpegHeader> = {name: 'JPEG', inspect, decode};
 
@@ -64,7 +64,7 @@ function readFrame(marker: number, segment: Uint8Array): {width: number; height:
 }
 
 async function decode(bytes: Uint8Array, {width, height, components}: JpegHeader): Promise<RgbImage> {
-  if (components === 4) throw unsupported('JPEG', 'is CMYK');
+  if (components === 4) return (await import('./cmyk-jpeg.js')).decodeCmykJpeg(bytes);
   try {
     const picture = await codec.decode(bytes, width * height);
     return {width: picture.width, height: picture.height, data: dropAlpha(picture.data)};

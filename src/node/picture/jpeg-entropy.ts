@@ -1,0 +1,178 @@
+import {corrupt} from './picture-error.js';
+
+/** A Huffman table. */
+export interface Huffman {
+  /** For each code length the largest code, the first code's index in `values` minus that code; -1 where there is none. */
+  readonly largest: Int32Array;
+  readonly offset: Int32Array;
+  readonly values: Uint8Array;
+}
+
+/** What one component of a scan is decoded with: its tables, the last DC value, and where its coefficients go (64 a block). */
+export interface EntropyPart {
+  readonly component: {readonly coefficients: Int16Array};
+  readonly dc: Huffman | undefined;
+  readonly ac: Huffman | undefined;
+  predicted: number;
+}
+
+/** The coefficients of a progressive scan (in zigzag order) and their bits (successive approximation). */
+export interface Band {
+  readonly start: number;
+  readonly end: number;
+  readonly high: number;
+  readonly low: number;
+}
+
+/** Decodes the blocks of a scan in their order. */
+export interface BlockDecoder {
+  block(part: EntropyPart, at: number): void;
+  reset(): void;
+}
+
+/** Sequential scans. */
+export function baselineDecoder(bits: BitReader): BlockDecoder {
+  return {
+    reset: () => {},
+    block: (part, at) => {
+      const {coefficients} = part.component;
+      part.predicted += bits.signed(bits.symbol(part.dc));
+      coefficients[at] = part.predicted;
+      for (let k = 1; k < 64; k++) {
+        const symbol = bits.symbol(part.ac);
+        const size = symbol & 15;
+        const run = symbol >> 4;
+        if (size === 0 && run < 15) break;
+        k += run;
+        if (k > 63) throw corrupt('JPEG', 'a block has too many coefficients');
+        coefficients[at + k] = bits.signed(size);
+      }
+    },
+  };
+}
+
+/** Progressive scans: first and refining ones of the DC value or of a band of the others. */
+export function progressiveDecoder(bits: BitReader, {start, end, high, low}: Band): BlockDecoder {
+  let endOfBand = 0;
+  const reset = (): void => {
+    endOfBand = 0;
+  };
+  const bit = 1 << low;
+  if (start === 0) {
+    const block = (part: EntropyPart, at: number): void => {
+      const {coefficients} = part.component;
+      if (high > 0) {
+        if (bits.bit()) coefficients[at] = coefficients[at]! | bit;
+        return;
+      }
+      part.predicted += bits.signed(bits.symbol(part.dc));
+      coefficients[at] = part.predicted << low;
+    };
+    return {block, reset};
+  }
+  const first = (part: EntropyPart, at: number): void => {
+    if (endOfBand > 0) {
+      endOfBand--;
+      return;
+    }
+    for (let k = start; k <= end; k++) {
+      const symbol = bits.symbol(part.ac);
+      const size = symbol & 15;
+      const run = symbol >> 4;
+      if (size === 0 && run < 15) {
+        endOfBand = (1 << run) - 1 + bits.read(run);
+        return;
+      }
+      k += run;
+      if (k > 63) throw corrupt('JPEG', 'a block has too many coefficients');
+      part.component.coefficients[at + k] = bits.signed(size) << low;
+    }
+  };
+  const refine = (part: EntropyPart, at: number): void => {
+    const {coefficients} = part.component;
+    const correct = (k: number): void => {
+      const value = coefficients[at + k]!;
+      if (bits.bit() && (value & bit) === 0) coefficients[at + k] = value + (value > 0 ? bit : -bit);
+    };
+    let k = start;
+    for (; endOfBand === 0 && k <= end; k++) {
+      const symbol = bits.symbol(part.ac);
+      let run = symbol >> 4;
+      let value = 0;
+      if ((symbol & 15) > 0) value = bits.bit() ? bit : -bit;
+      else if (run < 15) {
+        endOfBand = (1 << run) + bits.read(run);
+        break;
+      }
+      // Known coefficients on the way get their next bit; `run` counts the zeros.
+      for (; k <= end; k++) {
+        if (coefficients[at + k] !== 0) correct(k);
+        else if (run-- === 0) break;
+      }
+      if (value !== 0 && k <= end) coefficients[at + k] = value;
+    }
+    if (endOfBand > 0) {
+      for (; k <= end; k++) if (coefficients[at + k] !== 0) correct(k);
+      endOfBand--;
+    }
+  };
+  return {block: high === 0 ? first : refine, reset};
+}
+
+/** The bits of a scan, stuffing removed. */
+export class BitReader {
+  position = 0;
+  private readonly data: Uint8Array;
+  private byte = 0;
+  private left = 0;
+
+  constructor(data: Uint8Array) {
+    this.data = data;
+  }
+
+  bit(): number {
+    if (this.left === 0) {
+      const byte = this.data[this.position];
+      if (byte === undefined) throw corrupt('JPEG', 'it is cut off inside its pixels');
+      if (byte === 0xff) {
+        if (this.data[this.position + 1] !== 0) throw corrupt('JPEG', 'its pixels end early');
+        this.position++;
+      }
+      this.position++;
+      this.byte = byte;
+      this.left = 8;
+    }
+    return (this.byte >> --this.left) & 1;
+  }
+
+  read(count: number): number {
+    let value = 0;
+    for (let i = 0; i < count; i++) value = (value << 1) | this.bit();
+    return value;
+  }
+
+  /** A number of `size` bits in JPEG's signed form. */
+  signed(size: number): number {
+    if (size > 15) throw corrupt('JPEG', 'a coefficient is too large');
+    const value = this.read(size);
+    return size > 0 && value < 1 << (size - 1) ? value - (1 << size) + 1 : value;
+  }
+
+  symbol(table: Huffman | undefined): number {
+    if (table === undefined) throw corrupt('JPEG', 'a Huffman table is missing');
+    let code = 0;
+    for (let length = 1; length <= 16; length++) {
+      code = (code << 1) | this.bit();
+      if (code <= table.largest[length]!) return table.values[code + table.offset[length]!] ?? 0;
+    }
+    throw corrupt('JPEG', 'a code has no meaning');
+  }
+
+  /** Goes on after the next restart mark. */
+  restart(): void {
+    this.left = 0;
+    const mark = this.data[this.position + 1] ?? 0;
+    if (this.data[this.position] !== 0xff || mark < 0xd0 || mark > 0xd7) throw corrupt('JPEG', 'a restart mark is missing');
+    this.position += 2;
+  }
+}
