@@ -1,0 +1,137 @@
+import {InputError, UsageError} from '../runtime/errors.js';
+import {seededRandom} from '../runtime/random.js';
+import {itemsNeeded, type RiskTest, riskPValue} from './hoeffding-bentkus.js';
+import {checkDelta, meanLoss, type TestedPoint} from './learn-then-test.js';
+import {paretoFront} from './pareto-front.js';
+
+/** What is to be chosen from, with what is known of it on the calibration items. */
+export interface ParetoProblem {
+  readonly candidates: number;
+  /** Losses of one candidate, each in [0, 1], by item. Called once a candidate, and again for those tested. */
+  readonly loss: (candidate: number) => ArrayLike<number>;
+  /** Cost of one candidate by item, in any unit (layers, MACs, milliseconds). */
+  readonly cost: (candidate: number) => ArrayLike<number>;
+  /** Calibration items, as indices into losses and costs; may repeat. Default: all of them. */
+  readonly items?: ArrayLike<number>;
+  /** Group of every item (its picture): a group is never split between the two parts. By index into losses. */
+  readonly groups?: ArrayLike<number>;
+}
+
+/** What is to be guaranteed. */
+export interface ParetoOptions {
+  /** Largest risk. */
+  readonly alpha: number;
+  /** Probability with which the guarantee may fail. */
+  readonly delta: number;
+  readonly seed: number;
+  /** Share of the items (or groups) that chooses the front; the rest tests it. Default 0.5. */
+  readonly split?: number;
+  readonly test?: RiskTest;
+}
+
+/** A point of the front, its two estimates, and its test. */
+export interface ParetoTestedPoint extends TestedPoint {
+  /** Mean loss and mean cost on part 1, which put the point where it is in the sequence. */
+  readonly frontRisk: number;
+  readonly frontCost: number;
+}
+
+/** All that it takes to check the choice: plain data, safe to print as JSON. */
+export interface ParetoCertificate {
+  readonly method: 'pareto-testing';
+  readonly test: RiskTest;
+  readonly alpha: number;
+  readonly delta: number;
+  readonly seed: number;
+  readonly split: number;
+  /** Items of part 1 (chooses the front) and part 2 (tests it). */
+  readonly n1: number;
+  readonly n2: number;
+  readonly candidates: number;
+  readonly frontSize: number;
+  /** The sequence as tested: up to and including the first failure. */
+  readonly tested: readonly ParetoTestedPoint[];
+  /** The cheapest accepted point; null if nothing can be certified. Cost is the mean over all items. */
+  readonly chosen: (TestedPoint & {readonly cost: number}) | null;
+  /** If nothing is certified: items part 2 would need, were the risk of the safest point what it is here; null if no number would do. */
+  readonly itemsNeeded: number | null;
+}
+
+/**
+ * Pareto Testing (early_exit.md B4): part 1 of the calibration items chooses and orders the Pareto front of (risk, cost),
+ * part 2 tests it in that order until the first failure; the cheapest accepted point is chosen. Then, with probability
+ * 1 − δ over calibration sets of independent items, its true risk is at most α. Where items share pictures they are
+ * not independent: `groups` keeps the parts apart, but only losses averaged by picture make the test itself exact.
+ */
+export function paretoTesting(problem: ParetoProblem, options: ParetoOptions): ParetoCertificate {
+  const {alpha, delta, seed, split = 0.5, test = 'hoeffding-bentkus'} = options;
+  checkDelta(delta);
+  if (!(split > 0 && split < 1)) throw new UsageError('split', `Pareto testing: split is ${split}; a number between 0 and 1 is needed.`);
+  if (problem.candidates === 0) throw new InputError('no-candidates', 'Pareto testing: no candidates; at least one is needed.');
+  const [part1, part2] = splitItems(problem, split, seed);
+  const risks = new Float64Array(problem.candidates);
+  const costs = new Float64Array(problem.candidates);
+  for (let candidate = 0; candidate < problem.candidates; candidate++) {
+    risks[candidate] = meanLoss(problem.loss(candidate), part1, candidate, test);
+    costs[candidate] = mean(problem.cost(candidate), part1);
+  }
+  const front = paretoFront(risks, costs);
+  const tested: ParetoTestedPoint[] = [];
+  for (const candidate of front) {
+    const risk = meanLoss(problem.loss(candidate), part2, candidate, test);
+    const pValue = riskPValue(risk, part2.length, alpha, test);
+    const accepted = pValue <= delta;
+    tested.push({candidate, frontRisk: risks[candidate]!, frontCost: costs[candidate]!, risk, pValue, accepted});
+    if (!accepted) break;
+  }
+  // Costs fall along the front, so the last accepted point is the cheapest.
+  const last = tested.findLast((point) => point.accepted);
+  let chosen: ParetoCertificate['chosen'] = null;
+  if (last !== undefined) {
+    const cost = problem.cost(last.candidate);
+    const total = mean(cost, part1) * part1.length + mean(cost, part2) * part2.length;
+    chosen = {...last, cost: total / (part1.length + part2.length)};
+  }
+  const needed = chosen === null && tested[0] !== undefined ? itemsNeeded(alpha, delta, tested[0].risk, test) : Number.POSITIVE_INFINITY;
+  return {
+    method: 'pareto-testing',
+    test,
+    alpha,
+    delta,
+    seed,
+    split,
+    n1: part1.length,
+    n2: part2.length,
+    candidates: problem.candidates,
+    frontSize: front.length,
+    tested,
+    chosen,
+    itemsNeeded: Number.isFinite(needed) ? needed : null,
+  };
+}
+
+function splitItems({loss, items, groups}: ParetoProblem, split: number, seed: number): [Int32Array, Int32Array] {
+  const all = Int32Array.from(items ?? Array.from({length: loss(0).length}, (_, i) => i));
+  const groupOf = (item: number): number => groups?.[item] ?? item;
+  const random = seededRandom(seed);
+  let part1: Set<number> | undefined;
+  if (groups !== undefined) {
+    const names = random.shuffle(Float64Array.from(new Set(Array.from(all, groupOf))));
+    part1 = new Set(names.subarray(0, Math.round(split * names.length)));
+  } else {
+    random.shuffle(all);
+  }
+  const parts: [Int32Array, Int32Array] =
+    part1 === undefined
+      ? [all.slice(0, Math.round(split * all.length)), all.slice(Math.round(split * all.length))]
+      : [all.filter((item) => part1.has(groupOf(item))), all.filter((item) => !part1.has(groupOf(item)))];
+  if (parts[0].length === 0 || parts[1].length === 0)
+    throw new InputError('too-few-items', `Pareto testing: ${all.length} calibration items; both parts of the split need at least one.`);
+  return parts;
+}
+
+function mean(values: ArrayLike<number>, items: Int32Array): number {
+  let sum = 0;
+  for (const item of items) sum += values[item]!;
+  return sum / items.length;
+}
