@@ -5,7 +5,7 @@ import type {ExitPolicy, Position} from './policy.js';
 import type {StackTrace} from './trace.js';
 
 export interface RunStackOptions {
-  /** Scores of the next word for a state; called only if the policy asks, its result is disposed here. */
+  /** Scores of the next word for a (whole) state; called only if the policy asks, its result is disposed here. */
   readonly logits?: (x: tf.Tensor3D) => tf.Tensor2D;
   /** The rows of a state that count for the decision (finite-score beams); the result is disposed here. All by default. */
   readonly view?: (x: tf.Tensor3D) => tf.Tensor3D;
@@ -63,7 +63,7 @@ async function observe(
   let computed: tf.Tensor2D | undefined;
   return await policy.observe(a, b, at, () => {
     if (!logits) throw new Error(`policy '${policy.name}' asks for logits in '${at.stack}', which has none`);
-    computed ??= scope.hold(logits(b));
+    computed ??= scope.hold(logits(after));
     return computed;
   });
 }

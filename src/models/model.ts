@@ -1,17 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy, StackName} from '../exit/policy.js';
+import type {SkippedKv} from '../exit/skipped-kv.js';
 import type {Macs, StackTrace} from '../exit/trace.js';
 
 // What the floors above see of any model.   B pictures, R = B·K rows, V words
-
-/**
- * How layers that an exit skipped get their keys and values for that token (ofa_mue section 10.9, early_exit B3).
- * `gap`: not at all, their caches stay shorter, as in the release; `copy`: they take over the exit layer's cache, the
- * research branch's intent; `project`: from the exit state, through their own projections; `just-in-time`: exact, the
- * token is run through the missing layers, together with the next one that goes deeper.
- */
-export type SkippedKv = 'gap' | 'copy' | 'project' | 'just-in-time';
-export const SKIPPED_KV: readonly SkippedKv[] = ['gap', 'copy', 'project', 'just-in-time'];
 
 export interface EncodeInput {
   /** Normalised pictures [B, h, w, 3], borrowed. */
@@ -54,6 +46,8 @@ export interface ScoreInput {
   readonly at: readonly {readonly row: number; readonly position: number}[];
   /** Only the scores of these words. */
   readonly words?: readonly number[];
+  /** The decision looks at the first positions of the first row of all alone; at everything by default, padding included. */
+  readonly decideOn?: number;
 }
 
 export interface Scored {

@@ -1,10 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy} from '../../exit/policy.js';
 import {runStack} from '../../exit/run-stack.js';
+import type {SkippedKv} from '../../exit/skipped-kv.js';
 import type {Macs, StackTrace} from '../../exit/trace.js';
 import {KvCache} from '../../nn/kv-cache.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {Decoding, SkippedKv, StepOptions} from '../model.js';
+import type {Decoding, StepOptions} from '../model.js';
 import {causalMask, type TargetBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
 import type {OfaDecoder} from './decoder.js';
@@ -94,7 +95,7 @@ export class OfaDecoding implements Decoding {
       {stack: 'decoder', depth, step, maxSteps: this.maxSteps},
       policy,
       {
-        logits,
+        logits: (state) => (view ? tf.tidy(() => logits(view(state))) : logits(state)),
         signal,
         ...(view ? {view} : {}),
       },

@@ -1,7 +1,8 @@
 import type {ExitPolicy, StackName} from '../../exit/policy.js';
+import type {SkippedKv} from '../../exit/skipped-kv.js';
 import type {WeightSource} from '../../nn/block.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {EncodeInput, RunOptions, Scored, ScoreInput, SkippedKv, VisionLanguageModel} from '../model.js';
+import type {EncodeInput, RunOptions, Scored, ScoreInput, VisionLanguageModel} from '../model.js';
 import {ImageBias, TargetBias} from './bias-tables.js';
 import type {OfaConfig} from './config.js';
 import {OfaCost} from './cost.js';

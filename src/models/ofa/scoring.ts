@@ -31,10 +31,10 @@ export class OfaScoring {
     private readonly cost: OfaCost,
   ) {}
 
-  async score(pass: TargetPass, {targets, at, words}: ScoreInput, policy: ExitPolicy, options: RunOptions = {}): Promise<Scored> {
+  async score(pass: TargetPass, {targets, at, words, decideOn}: ScoreInput, policy: ExitPolicy, options: RunOptions = {}): Promise<Scored> {
     using scope = new TensorScope();
     const logits = (x: tf.Tensor3D): tf.Tensor2D => this.logits(x, at, words);
-    const {x, trace, macs} = await this.run(pass, targets, policy, {...options, logits});
+    const {x, trace, macs} = await this.run(pass, targets, policy, {...options, logits, ...(decideOn ? {decideOn} : {})});
     scope.hold(x);
     const last = at.length * this.cost.logits(words?.length ?? this.decoder.config.vocab_size);
     return {logits: logits(x), traces: [trace], macs: {run: macs.run + last, full: macs.full + last}};
@@ -92,7 +92,7 @@ export class OfaScoring {
     {encoded, bias, memory}: TargetPass,
     targets: readonly (readonly number[])[],
     policy: ExitPolicy,
-    {logits, signal}: RunOptions & {logits?: (x: tf.Tensor3D) => tf.Tensor2D} = {},
+    {logits, signal, decideOn}: RunOptions & {logits?: (x: tf.Tensor3D) => tf.Tensor2D; decideOn?: number} = {},
   ): Promise<{x: tf.Tensor3D; trace: StackTrace; macs: Macs}> {
     using scope = new TensorScope();
     const {decoder, cost} = this;
@@ -122,7 +122,11 @@ export class OfaScoring {
       );
     };
     const depth = decoder.layers.length;
-    const {x, trace} = await runStack(embedded, forward, {stack: 'decoder', depth}, policy, {signal, ...(logits ? {logits} : {})});
+    const {x, trace} = await runStack(embedded, forward, {stack: 'decoder', depth}, policy, {
+      signal,
+      ...(logits ? {logits} : {}),
+      ...(decideOn ? {view: (state: tf.Tensor3D) => tf.slice(state, [0, 0, 0], [1, decideOn, -1])} : {}),
+    });
     const shared = cost.crossPositions(memoryLength) + cost.targetPositions(length, length, memoryLength);
     const layer = rows * cost.decoderLayer(length, length, memoryLength) + encoded.pictures * cost.crossMemory(memoryLength);
     const tests = trace.scores.filter((s) => s !== null).length * cost.exitTest(embedded.size);

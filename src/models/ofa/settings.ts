@@ -28,7 +28,8 @@ export class OfaSettings {
 
   static from(cfg: PlainValue): OfaSettings {
     if (!isFields(cfg)) return new OfaSettings({}, {}, false);
-    if ('model' in cfg || 'task' in cfg) {
+    // A flat list of arguments has a task, too, but that is its name.
+    if (isFields(cfg.model) || isFields(cfg.task)) {
       const [model, task] = [cfg.model, cfg.task].map((part) => (isFields(part) ? part : {})) as [Fields, Fields];
       return new OfaSettings(model, task, true);
     }

@@ -1,0 +1,167 @@
+import {z} from 'zod';
+import {UsageError} from '../runtime/errors.js';
+import {fixed} from './fixed.js';
+import {type ExitPolicy, never, STACK_NAMES, type StackName} from './policy.js';
+import {SCHEDULE_NAMES, type ScheduleName} from './schedules.js';
+import {type Mode, similarity} from './similarity.js';
+import {SKIPPED_KV, type SkippedKv} from './skipped-kv.js';
+import {stackPolicies} from './stack-policies.js';
+
+// One JSON value for exits everywhere: `--exit plan.json`, the API's `exit`, what calibration writes (ofa_mue section 10.13).
+
+/** What one stack does. A null threshold never exits. */
+export interface StackPlan {
+  readonly policy: string;
+  readonly threshold?: number | null | undefined;
+  readonly schedule?: ScheduleName | undefined;
+  readonly tau?: number | undefined;
+  readonly beta?: number | undefined;
+  /** `fixed`: the depth. */
+  readonly layers?: number | undefined;
+}
+
+export interface ExitPlan {
+  readonly version: 1;
+  /** SHA-256 of the weights that it was made for; refused for others. */
+  readonly model?: string | undefined;
+  readonly task?: string | undefined;
+  readonly mode: Mode;
+  readonly skippedKv: SkippedKv;
+  /** A stack left out never exits. */
+  readonly stacks: Readonly<Partial<Record<StackName, StackPlan>>>;
+  /** How calibration came to it; kept, not used. */
+  readonly certificate?: unknown;
+}
+
+/** Plans of a model folder (`exit.json`), one a task. */
+export interface ExitPlans {
+  readonly version: 1;
+  readonly plans: Readonly<Record<string, ExitPlan>>;
+}
+
+const stackPlanSchema = z.looseObject({
+  policy: z.string(),
+  threshold: z.number().nullable().optional(),
+  schedule: z.enum(SCHEDULE_NAMES as [ScheduleName, ...ScheduleName[]]).optional(),
+  tau: z.number().optional(),
+  beta: z.number().optional(),
+  layers: z.number().optional(),
+});
+export const exitPlanSchema: z.ZodType<ExitPlan> = z.strictObject({
+  version: z.literal(1),
+  model: z.string().optional(),
+  task: z.string().optional(),
+  mode: z.enum(['reference', 'corrected']).default('corrected'),
+  skippedKv: z.enum(SKIPPED_KV as [SkippedKv, ...SkippedKv[]]).default('project'),
+  stacks: z.partialRecord(z.enum(STACK_NAMES as [StackName, ...StackName[]]), stackPlanSchema),
+  certificate: z.unknown().optional(),
+}) as unknown as z.ZodType<ExitPlan>;
+export const exitPlansSchema: z.ZodType<ExitPlans> = z.strictObject({
+  version: z.literal(1),
+  plans: z.record(z.string(), exitPlanSchema),
+}) as unknown as z.ZodType<ExitPlans>;
+
+type PolicyMaker = (plan: StackPlan, mode: Mode) => ExitPolicy;
+
+/** Every policy by the name that plans use. A new one is one file and one line here. */
+const POLICIES: Readonly<Record<string, PolicyMaker>> = {
+  never: () => never,
+  similarity: ({threshold = null, schedule = 'constant', tau, beta}, mode) =>
+    similarity({threshold, mode, schedule: {name: schedule, ...(tau === undefined ? {} : {tau}), ...(beta === undefined ? {} : {beta})}}),
+  fixed: ({layers}) => fixed({layers: layers ?? Number.NaN}),
+};
+export const POLICY_NAMES: readonly string[] = Object.keys(POLICIES);
+
+/** A plan that never exits. */
+export const NEVER_PLAN: ExitPlan = {version: 1, mode: 'corrected', skippedKv: 'project', stacks: {}};
+
+/**
+ * The policy of a plan. Policies may remember what they saw: make one for every answer.
+ * @param depths the model's stacks
+ * @throws UsageError for an unknown policy, a stack that the model lacks, or a threshold that is no number
+ */
+export function planPolicy(plan: ExitPlan, depths: Readonly<Partial<Record<StackName, number>>>): ExitPolicy {
+  const entries = Object.entries(plan.stacks) as [StackName, StackPlan][];
+  return stackPolicies(
+    Object.fromEntries(
+      entries.map(([stack, stackPlan]) => {
+        if (depths[stack] === undefined) {
+          throw new UsageError(
+            'plan-stack',
+            `the exit plan speaks of the stack '${stack}', but this model has ${Object.keys(depths).join(', ')}`,
+            {
+              hint: "A plain OFA model has one joint 'encoder'; only models trained with MuE have 'encoder.image' and 'encoder.text'.",
+            },
+          );
+        }
+        const make = POLICIES[stackPlan.policy];
+        if (!make)
+          throw new UsageError(
+            'plan-policy',
+            `the exit plan asks for the policy '${stackPlan.policy}' in '${stack}'; known are ${POLICY_NAMES.join(', ')}`,
+          );
+        return [stack, make(stackPlan, plan.mode)];
+      }),
+    ),
+  );
+}
+
+/**
+ * Reads a plan from JSON text: one plan, or a set of plans by task.
+ * @throws UsageError if it is neither
+ */
+export function parsePlan(text: string, source: string, task: string): ExitPlan {
+  const fail = (why: string): never => {
+    throw new UsageError('plan-invalid', `${source} is no exit plan: ${why}`, {
+      hint: 'See docs/exits.md for the format; `mue calibrate` writes one.',
+    });
+  };
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+  const many = typeof json === 'object' && json !== null && 'plans' in json;
+  const parsed = many ? exitPlansSchema.safeParse(json) : exitPlanSchema.safeParse(json);
+  if (!parsed.success) return fail(parsed.error.issues.map(({path, message}) => `${path.join('.') || 'top level'}: ${message}`).join('; '));
+  if (!many) return parsed.data as ExitPlan;
+  return (parsed.data as ExitPlans).plans[task] ?? NEVER_PLAN;
+}
+
+/** Thresholds as the command line takes them; one not given never exits. */
+export interface Thresholds {
+  readonly image?: number | undefined;
+  readonly text?: number | undefined;
+  readonly decoder?: number | undefined;
+  readonly schedule?: ScheduleName | undefined;
+  readonly mode?: Mode | undefined;
+  readonly skippedKv?: SkippedKv | undefined;
+}
+
+/** MuE's plan from three thresholds. Reference mode brings the release's schedule and caches along, unless told otherwise. */
+export function thresholdPlan({image, text, decoder, schedule, mode = 'corrected', skippedKv}: Thresholds): ExitPlan {
+  const reference = mode === 'reference';
+  const similar = (threshold: number | undefined, named?: ScheduleName): StackPlan => ({
+    policy: 'similarity',
+    threshold: threshold ?? null,
+    ...(named ? {schedule: named} : {}),
+  });
+  return {
+    version: 1,
+    mode,
+    skippedKv: skippedKv ?? (reference ? 'gap' : 'project'),
+    stacks: {
+      'encoder.image': similar(image),
+      'encoder.text': similar(text),
+      decoder: similar(decoder, schedule ?? (reference ? 'release' : 'constant')),
+    },
+  };
+}
+
+/** The values of the authors' evaluation scripts (section 10.6), in reference mode. Captions' also serve questions and prompts. */
+export function releasePlan(task: string): ExitPlan {
+  return task === 'snli-ve'
+    ? thresholdPlan({image: 0.7, text: 0.99, decoder: 0.7, mode: 'reference'})
+    : thresholdPlan({image: 0.99, text: 0.7, decoder: 0.9, mode: 'reference'});
+}
