@@ -5,6 +5,7 @@ import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../runtime/errors.js';
 import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native-binding.js';
+import {mendNativeKernels} from './native-kernels.js';
 import {Unavailable} from './unavailable.js';
 
 /** Every word that `--device` takes. */
@@ -120,7 +121,10 @@ async function startCuda({tf32 = false, nativeFolder = NATIVE_FOLDER}: BackendOp
 }
 
 async function startTensorflow(native: NativeBackend): Promise<void> {
-  if (!tf.findBackendFactory('tensorflow')) tf.registerBackend('tensorflow', native.create, PRIORITY.tensorflow);
+  if (!tf.findBackendFactory('tensorflow')) {
+    tf.registerBackend('tensorflow', native.create, PRIORITY.tensorflow);
+    mendNativeKernels();
+  }
   await start('tensorflow');
 }
 
