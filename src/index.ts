@@ -1,0 +1,27 @@
+// The public API, as a table of contents. Nothing here touches a platform; `mue-tfjs/node` loads models on Node.
+export {fixed} from './exit/fixed.js';
+export {
+  type ExitPlan,
+  type ExitPlans,
+  parsePlan,
+  planPolicy,
+  releasePlan,
+  type StackPlan,
+  thresholdPlan,
+  type Thresholds,
+} from './exit/plan.js';
+export {type ExitPolicy, never, type Observation, type Position, type StackName} from './exit/policy.js';
+export {runStack} from './exit/run-stack.js';
+export {type Schedule, type ScheduleName, thresholdAt} from './exit/schedules.js';
+export {type Mode, similarity} from './exit/similarity.js';
+export type {SkippedKv} from './exit/skipped-kv.js';
+export {stackPolicies} from './exit/stack-policies.js';
+export type {Macs, StackTrace} from './exit/trace.js';
+export {beamSearch, type Hypothesis, type SearchOptions} from './generation/beam-search.js';
+export {TokenTrie} from './generation/token-trie.js';
+export type {Decoding, Encoded, VisionLanguageModel} from './models/model.js';
+export {OfaModel} from './models/ofa/model.js';
+export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError} from './runtime/errors.js';
+export {TensorScope} from './runtime/tensor-scope.js';
+export type {Answer, Entailment} from './tasks/answer.js';
+export {type AnswerOptions, type AskOptions, type ExitChoice, type GenerateOptions, Mue, type StreamedToken} from './tasks/mue.js';

@@ -1,0 +1,60 @@
+import type {StackName} from '../exit/policy.js';
+import type {Macs, StackTrace} from '../exit/trace.js';
+
+/** Milliseconds of one answer, by part; what is missing did not happen. */
+export interface Milliseconds {
+  /** Decoding and resizing the picture. */
+  readonly preprocess: number;
+  readonly encode: number;
+  readonly decode: number;
+  readonly total: number;
+}
+
+/** Layers that ran in a stack: one number, or one for every decoding step. */
+export interface LayersRun {
+  readonly run: number | readonly number[];
+  readonly of: number;
+}
+
+export interface AnswerHypothesis {
+  readonly text: string;
+  /** Without begin and end symbol. */
+  readonly tokens: readonly number[];
+  readonly score: number;
+}
+
+/** What every task answers with. */
+export interface Answer extends AnswerHypothesis {
+  /** All that were found, best first; the first is the answer. */
+  readonly hypotheses: readonly AnswerHypothesis[];
+  readonly layers: Readonly<Partial<Record<StackName, LayersRun>>>;
+  readonly macs: Macs;
+  readonly ms: Milliseconds;
+  readonly trace: readonly StackTrace[];
+  /** Words for people: what was cut or assumed. */
+  readonly notes: readonly string[];
+}
+
+/** Of an entailment question: log-softmax over the three answers. */
+export interface Entailment extends Answer {
+  readonly text: EntailmentLabel;
+  readonly scores: Readonly<Record<EntailmentLabel, number>>;
+}
+export type EntailmentLabel = 'no' | 'yes' | 'maybe';
+
+/** Layers by stack, from the traces of one answer. */
+export function layersRun(traces: readonly StackTrace[]): Answer['layers'] {
+  const stacks = new Map<StackName, StackTrace[]>();
+  for (const trace of traces) stacks.set(trace.stack, [...(stacks.get(trace.stack) ?? []), trace]);
+  return Object.fromEntries(
+    [...stacks].map(([stack, of]) => [
+      stack,
+      {run: of[0]!.step === undefined && of.length === 1 ? of[0]!.exitLayer : of.map(({exitLayer}) => exitLayer), of: of[0]!.depth},
+    ]),
+  );
+}
+
+/** Mean layers run in a stack. */
+export function meanLayers({run}: LayersRun): number {
+  return typeof run === 'number' ? run : run.reduce((sum, n) => sum + n, 0) / run.length;
+}

@@ -1,0 +1,361 @@
+import * as tf from '@tensorflow/tfjs';
+import {type RgbImage, resizeBicubic, toPixels} from '../data/image.js';
+import {removePunctuation} from '../data/text-cleaning.js';
+import type {Tokenizer} from '../data/tokenizer.js';
+import {type ExitPlan, type ExitPlans, NEVER_PLAN, planPolicy, releasePlan} from '../exit/plan.js';
+import type {ExitPolicy} from '../exit/policy.js';
+import type {Mode} from '../exit/similarity.js';
+import type {SkippedKv} from '../exit/skipped-kv.js';
+import {addMacs, type Macs, type StackTrace} from '../exit/trace.js';
+import {beamSearch, type SearchStep} from '../generation/beam-search.js';
+import {TokenTrie} from '../generation/token-trie.js';
+import type {Encoded, VisionLanguageModel} from '../models/model.js';
+import type {GenerationDefaults} from '../models/ofa/config.js';
+import type {OfaModel} from '../models/ofa/model.js';
+import {InputError, throwIfAborted, UsageError} from '../runtime/errors.js';
+import {TensorScope} from '../runtime/tensor-scope.js';
+import {type Answer, type AnswerHypothesis, type Entailment, type EntailmentLabel, layersRun} from './answer.js';
+import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} from './prompts.js';
+import {scoreAnswers} from './score-answers.js';
+
+export type TaskName = 'caption' | 'snli-ve' | 'vqa' | 'prompt';
+
+/** A policy of the caller's own, with what surrounds it. */
+export interface CustomExit {
+  readonly policy: ExitPolicy;
+  readonly mode?: Mode;
+  readonly skippedKv?: SkippedKv;
+}
+
+/**
+ * When to stop: `model` the model folder's own plan (never, if it has none), `never`, `release` the authors' scripts in
+ * reference mode, a plan, or a policy.
+ */
+export type ExitChoice = 'model' | 'never' | 'release' | ExitPlan | CustomExit;
+
+/** A token as it is written; beam 1 only. */
+export interface StreamedToken {
+  readonly step: number;
+  readonly token: number;
+  /** The text so far. */
+  readonly text: string;
+  readonly traces: readonly StackTrace[];
+}
+
+export interface AnswerOptions {
+  readonly exit?: ExitChoice | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Names are Hugging Face's; what is left out comes from the model's configuration. */
+export interface GenerateOptions extends AnswerOptions {
+  readonly num_beams?: number | undefined;
+  readonly max_new_tokens?: number | undefined;
+  readonly min_length?: number | undefined;
+  readonly no_repeat_ngram_size?: number | undefined;
+  readonly length_penalty?: number | undefined;
+  readonly temperature?: number | undefined;
+  readonly onToken?: ((token: StreamedToken) => void) | undefined;
+}
+
+export interface AskOptions extends GenerateOptions {
+  /** The answers that are allowed; any words if left out. */
+  readonly answers?: readonly string[] | undefined;
+  /** Search among the allowed answers with a trie (default), or score each of them (`all-candidates`). */
+  readonly method?: 'trie' | 'all-candidates' | undefined;
+}
+
+/** What a platform lends. */
+export interface Pictures {
+  /** @throws InputError if the bytes are no picture that it knows, or too large. */
+  decode(bytes: Uint8Array): Promise<RgbImage>;
+}
+
+export interface MueParts {
+  readonly model: OfaModel;
+  readonly tokenizer: Tokenizer;
+  readonly pictures: Pictures;
+  /** The model folder's own plans. */
+  readonly plans?: ExitPlans | undefined;
+  /** SHA-256 of the weights; plans made for others are refused. */
+  readonly sha256?: string | undefined;
+}
+
+/** Bytes of a picture file, or a decoded picture. */
+export type Picture = Uint8Array | RgbImage;
+
+/** A model with everything around it that a question needs: captions, visual entailment, questions, free prompts. */
+export class Mue implements Disposable {
+  readonly model: OfaModel;
+  readonly tokenizer: Tokenizer;
+  readonly sha256: string | undefined;
+  readonly plans: ExitPlans | undefined;
+  readonly #pictures: Pictures;
+
+  /** Takes ownership of the model. */
+  constructor({model, tokenizer, pictures, plans, sha256}: MueParts) {
+    this.model = model;
+    this.tokenizer = tokenizer;
+    this.plans = plans;
+    this.sha256 = sha256;
+    this.#pictures = pictures;
+  }
+
+  /** Describes a picture. @throws InputError, AbortError */
+  async caption(picture: Picture, options: GenerateOptions = {}): Promise<Answer> {
+    return await this.#write(picture, 'caption', this.#source(CAPTION_PROMPT), [], undefined, options);
+  }
+
+  /** Decides whether a picture (and a text premise) entails a hypothesis. @throws InputError, AbortError */
+  async entail(picture: Picture, hypothesis: string, options: AnswerOptions & {premise?: string | undefined} = {}): Promise<Entailment> {
+    const {max_src_length} = this.model.config;
+    const source = this.#source(entailmentPrompt(this.#text(hypothesis, 'hypothesis'), options.premise, max_src_length));
+    const answers = ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(` ${word}`));
+    const {scores, ...rest} = await this.#choose(picture, 'snli-ve', source, answers, options);
+    const all = Object.fromEntries(ENTAILMENT_ANSWERS.map((word, i) => [word, scores[i]!])) as Record<EntailmentLabel, number>;
+    return {...rest, text: rest.text as EntailmentLabel, scores: all, notes: cut(hypothesis, max_src_length)};
+  }
+
+  /** Answers a question in any words, or with one of the given answers. @throws InputError, AbortError */
+  async ask(picture: Picture, question: string, options: AskOptions = {}): Promise<Answer> {
+    const {max_src_length} = this.model.config;
+    const source = this.#source(questionPrompt(this.#text(question, 'question'), max_src_length));
+    const notes = cut(question, max_src_length);
+    const answers = options.answers && this.#answers(options.answers);
+    if (answers && options.method === 'all-candidates') {
+      const {scores: _, ...rest} = await this.#choose(picture, 'vqa', source, answers, options);
+      return {...rest, notes};
+    }
+    const trie = answers && new TokenTrie(answers, this.tokenizer.eos);
+    return {...(await this.#write(picture, 'vqa', source, this.#decoderPrompt(source).slice(1), trie, options)), notes};
+  }
+
+  /** Writes on after any prompt. @throws InputError, AbortError */
+  async prompt(picture: Picture, text: string, options: GenerateOptions = {}): Promise<Answer> {
+    const asked = this.#text(text, 'prompt');
+    return await this.#write(picture, 'prompt', this.#source(asked.startsWith(' ') ? asked : ` ${asked}`), [], undefined, options);
+  }
+
+  /** Normalised pixels [1, size, size, 3], the caller's. */
+  async pixels(picture: Picture): Promise<tf.Tensor4D> {
+    const {patch_image_size: size, image_mean, image_std} = this.model.config;
+    const image = picture instanceof Uint8Array ? await this.#pictures.decode(picture) : picture;
+    return tf.tensor4d(toPixels(resizeBicubic(image, size, size), image_mean, image_std), [1, size, size, 3]);
+  }
+
+  /** The policy and its surroundings for one answer. @throws UsageError for a plan that does not fit this model or task */
+  exits(task: TaskName, choice: ExitChoice = 'model'): {policy: ExitPolicy; mode: Mode; skippedKv: SkippedKv} {
+    if (typeof choice === 'object' && 'policy' in choice) return {mode: 'corrected', skippedKv: 'project', ...choice};
+    const plan = typeof choice === 'object' ? choice : this.#namedPlan(task, choice);
+    if (plan.model && this.sha256 && plan.model !== this.sha256) {
+      throw new UsageError(
+        'plan-model',
+        `the exit plan was made for the weights ${plan.model.slice(0, 12)}…, but these are ${this.sha256.slice(0, 12)}…`,
+        {
+          hint: 'Thresholds mean nothing for another model: calibrate again with `mue calibrate`.',
+        },
+      );
+    }
+    if (plan.task && plan.task !== task)
+      throw new UsageError('plan-task', `the exit plan was made for the task '${plan.task}', not for '${task}'`);
+    return {policy: planPolicy(plan, this.model.stacks), mode: plan.mode, skippedKv: plan.skippedKv};
+  }
+
+  #namedPlan(task: TaskName, name: 'model' | 'never' | 'release'): ExitPlan {
+    if (name === 'never') return NEVER_PLAN;
+    if (name === 'release') return releasePlan(task);
+    return this.plans?.plans[task] ?? NEVER_PLAN;
+  }
+
+  /** Begin symbol, words, end symbol. @throws InputError if the model has no positions for so many */
+  #source(text: string): number[] {
+    const {tokenizer} = this;
+    const ids = [tokenizer.bos, ...tokenizer.encode(text), tokenizer.eos];
+    const {max_source_positions} = this.model.config;
+    if (ids.length > max_source_positions) {
+      throw new InputError('text-too-long', `the text has ${ids.length} tokens, but the model has positions for ${max_source_positions}`, {
+        hint: 'Shorten it.',
+      });
+    }
+    return ids;
+  }
+
+  #text(text: string, what: string): string {
+    if (text.trim() === '') throw new InputError('text-empty', `the ${what} is empty`);
+    // Before any cleaning, which would cut it silently.
+    this.#source(` ${text}`);
+    return text;
+  }
+
+  #answers(answers: readonly string[]): readonly (readonly number[])[] {
+    const unique = [...new Set(answers.map((a) => a.trim()).filter((a) => a !== ''))];
+    if (unique.length === 0) throw new UsageError('answers-empty', 'the list of allowed answers is empty');
+    return unique.map((answer) => this.tokenizer.encode(` ${answer}`));
+  }
+
+  /** What the decoder is fed before the answer of a closed task. */
+  #decoderPrompt(source: readonly number[]): readonly number[] {
+    const {prompt_type} = this.model.config;
+    if (prompt_type === 'none') return source.slice(0, 1);
+    return prompt_type === 'src' ? source : source.slice(0, -1);
+  }
+
+  /** Scores given answers. */
+  async #choose(
+    picture: Picture,
+    task: TaskName,
+    source: readonly number[],
+    answers: readonly (readonly number[])[],
+    {exit, signal}: AnswerOptions,
+  ): Promise<Answer & {scores: readonly number[]}> {
+    using scope = new TensorScope();
+    const {policy, mode} = this.exits(task, exit);
+    const clock = new Clock();
+    const encoded = scope.hold(await this.#encode(picture, source, policy, clock, signal));
+    const {scores, traces, macs} = await scoreAnswers(this.model, encoded, policy, {
+      prompts: [this.#decoderPrompt(source)],
+      answers,
+      mode,
+      signal,
+    });
+    const hypotheses = answers.map((tokens, i) => ({text: this.#decode(tokens), tokens, score: scores[0]![i]!}));
+    // The first of equals wins, as in the release.
+    const ranked = [...hypotheses].sort((a, b) => b.score - a.score);
+    return {...this.#answer(ranked, [...encoded.traces, ...traces], addMacs(encoded.macs, macs), clock), scores: scores[0]!};
+  }
+
+  /** Writes an answer word by word. */
+  async #write(
+    picture: Picture,
+    task: TaskName,
+    source: readonly number[],
+    prefix: readonly number[],
+    trie: TokenTrie | undefined,
+    options: GenerateOptions,
+  ): Promise<Answer> {
+    using scope = new TensorScope();
+    const {signal, onToken} = options;
+    const {policy, mode, skippedKv} = this.exits(task, options.exit);
+    const defaults = this.model.config.generation[task === 'snli-ve' ? 'prompt' : task];
+    const settings = this.#settings(defaults, options, prefix.length);
+    if (onToken && settings.num_beams > 1)
+      throw new UsageError('stream-beams', 'tokens can be streamed with one beam only: of several, the best is known at the end', {
+        hint: 'Set num_beams to 1.',
+      });
+    const clock = new Clock();
+    const encoded = scope.hold(await this.#encode(picture, source, policy, clock, signal));
+    const model: VisionLanguageModel = this.model;
+    const decoding = scope.hold(model.startDecoding(encoded, settings.num_beams, settings.max_new_tokens, skippedKv));
+    const stream = onToken && ((step: SearchStep) => this.#stream(step, prefix.length, onToken));
+    const {hypotheses, traces} = await beamSearch(decoding, 1, policy, {
+      beams: settings.num_beams,
+      maxLength: settings.max_new_tokens,
+      minLength: settings.min_length,
+      noRepeatNgram: settings.no_repeat_ngram_size,
+      lengthPenalty: settings.length_penalty,
+      normalize: settings.normalize_scores,
+      temperature: settings.temperature,
+      deadBeamsDecide: mode === 'reference',
+      prefixes: [prefix],
+      ...(trie ? {trie} : {}),
+      ...(stream ? {onStep: stream} : {}),
+      signal,
+    });
+    const found = hypotheses[0]!.map(({tokens, score}) => {
+      const words = tokens.slice(prefix.length, -1);
+      return {text: this.#decode(words, task), tokens: words, score};
+    });
+    return this.#answer(found, [...encoded.traces, ...traces], addMacs(encoded.macs, decoding.macs), clock);
+  }
+
+  #settings(defaults: GenerationDefaults, options: GenerateOptions, prefix: number): GenerationDefaults & {temperature: number} {
+    const pick = <K extends keyof GenerateOptions & keyof GenerationDefaults>(key: K): number => Number(options[key] ?? defaults[key]);
+    const {max_target_positions, vocab_size} = this.model.config;
+    const settings = {
+      num_beams: Math.min(pick('num_beams'), vocab_size - 1),
+      // fairseq counts the forced prefix, so that a limit of 200 for questions is one of the whole target.
+      max_new_tokens: Math.min(
+        options.max_new_tokens === undefined ? defaults.max_new_tokens : options.max_new_tokens + prefix,
+        max_target_positions - 1,
+      ),
+      min_length: pick('min_length'),
+      no_repeat_ngram_size: pick('no_repeat_ngram_size'),
+      length_penalty: pick('length_penalty'),
+      normalize_scores: defaults.normalize_scores,
+      temperature: options.temperature ?? 1,
+    };
+    const whole = (name: 'num_beams' | 'max_new_tokens' | 'min_length' | 'no_repeat_ngram_size', least: number): void => {
+      if (!Number.isInteger(settings[name]) || settings[name] < least)
+        throw new UsageError('option-invalid', `${name} must be a whole number from ${least}, not ${settings[name]}`);
+    };
+    whole('num_beams', 1);
+    whole('max_new_tokens', 1);
+    whole('min_length', 0);
+    whole('no_repeat_ngram_size', 0);
+    if (!Number.isFinite(settings.length_penalty))
+      throw new UsageError('option-invalid', `length_penalty must be a number, not ${settings.length_penalty}`);
+    if (!(settings.temperature > 0)) throw new UsageError('option-invalid', `temperature must be above 0, not ${settings.temperature}`);
+    return settings;
+  }
+
+  async #encode(
+    picture: Picture,
+    source: readonly number[],
+    policy: ExitPolicy,
+    clock: Clock,
+    signal: AbortSignal | undefined,
+  ): Promise<Encoded> {
+    using scope = new TensorScope();
+    throwIfAborted(signal);
+    const pixels = scope.hold(await this.pixels(picture));
+    clock.lap('preprocess');
+    const encoded = await this.model.encode({pixels, prompts: [source]}, policy, {signal});
+    clock.lap('encode');
+    return encoded;
+  }
+
+  #stream({step, inputs, candidates, traces}: SearchStep, prefix: number, onToken: (token: StreamedToken) => void): void {
+    const best = candidates[0]![0]!;
+    if (step < prefix || best.token === this.tokenizer.eos) return;
+    onToken({step, token: best.token, text: this.#decode([...inputs[0]!.slice(1 + prefix), best.token]), traces});
+  }
+
+  /** Captions lose their punctuation, as in the release; every text its leading space. */
+  #decode(tokens: readonly number[], task?: TaskName): string {
+    const text = this.tokenizer.decode(tokens);
+    return (task === 'caption' ? removePunctuation(text) : text).trim();
+  }
+
+  #answer(hypotheses: readonly AnswerHypothesis[], trace: readonly StackTrace[], macs: Macs, clock: Clock): Answer {
+    clock.lap('decode');
+    const best = hypotheses[0] ?? {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
+    return {...best, hypotheses, layers: layersRun(trace), macs, ms: clock.read(), trace, notes: []};
+  }
+
+  [Symbol.dispose](): void {
+    this.model[Symbol.dispose]();
+  }
+}
+
+/** Says so where a text is longer than the words that the task keeps. */
+function cut(text: string, maxWords: number): string[] {
+  const words = text.trim().split(/\s+/u).length;
+  return words > maxWords ? [`the text has ${words} words; the first ${maxWords} are used`] : [];
+}
+
+/** Milliseconds between laps. */
+class Clock {
+  readonly #start = performance.now();
+  #last = this.#start;
+  readonly #laps = {preprocess: 0, encode: 0, decode: 0};
+
+  lap(part: 'preprocess' | 'encode' | 'decode'): void {
+    const now = performance.now();
+    this.#laps[part] += now - this.#last;
+    this.#last = now;
+  }
+
+  read(): Answer['ms'] {
+    return {...this.#laps, total: this.#last - this.#start};
+  }
+}

@@ -1,0 +1,22 @@
+import {preCaption, preQuestion} from '../data/text-cleaning.js';
+
+// What the tasks ask, word for word (ofa_mue section 8). Every prompt begins with a space.
+
+export const CAPTION_PROMPT = ' what does the image describe?';
+
+/** The three answers, in the release's order. */
+export const ENTAILMENT_ANSWERS = ['no', 'yes', 'maybe'] as const;
+
+/** Visual entailment, about the picture alone or with a text premise; texts cleaned as the release does. */
+export function entailmentPrompt(hypothesis: string, premise: string | undefined, maxWords: number): string {
+  const clean = preCaption(hypothesis, maxWords);
+  return premise === undefined
+    ? ` does the image describe " ${clean} "?`
+    : ` can image and text1 " ${preCaption(premise, maxWords)} " imply text2 " ${clean} "?`;
+}
+
+/** A question, with its question mark. */
+export function questionPrompt(question: string, maxWords: number): string {
+  const clean = preQuestion(question, maxWords);
+  return ` ${clean.endsWith('?') ? clean : `${clean}?`}`;
+}
