@@ -54,7 +54,7 @@ for (const file of files) {
     if (families.length === 2 && families[0] !== families[1])
       problems.push(`${file} imports ${target}: model families share no code with each other.`);
   }
-  if (FAMILY_FREE.includes(top) && /\b(ofa|coca)\b/i.test(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')))
+  if (FAMILY_FREE.includes(top) && file.includes(path.sep) && /\b(ofa|coca)\b/i.test(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')))
     problems.push(`${file} names a model family, but ${top} serves them all.`);
 }
 for (const problem of problems) console.error(problem);

@@ -90,7 +90,7 @@ export function planPolicy(plan: ExitPlan, depths: Readonly<Partial<Record<Stack
             'plan-stack',
             `the exit plan speaks of the stack '${stack}', but this model has ${Object.keys(depths).join(', ')}`,
             {
-              hint: "A plain OFA model has one joint 'encoder'; only models trained with MuE have 'encoder.image' and 'encoder.text'.",
+              hint: "A model with a joint encoder has one stack 'encoder'; only one trained with MuE has 'encoder.image' and 'encoder.text'.",
             },
           );
         }
