@@ -158,10 +158,12 @@ test('thresholds as a problem for Pareto Testing: both losses, any recorded cost
     const items = replay.outcomes(image, text, decoder);
     const gap = replayProblem(replay, thresholds, {loss: 'quality-gap', cost: 'macs'});
     expect(gap.candidates).toBe(2);
-    expect([...gap.loss(candidate)]).toEqual(Array.from(items.correct, (right, i) => (full.correct[i] === 1 && right === 0 ? 1 : 0)));
-    expect([...gap.cost(candidate)]).toEqual(Array.from(items.costs.macs!, Math.fround));
+    expect(Array.from(gap.loss(candidate))).toEqual(
+      Array.from(items.correct, (right, i) => (full.correct[i] === 1 && right === 0 ? 1 : 0)),
+    );
+    expect(Array.from(gap.cost(candidate))).toEqual(Array.from(items.costs.macs!, Math.fround));
     const same = replayProblem(replay, thresholds, {loss: 'consistency', cost: 'layers'});
-    expect([...same.loss(candidate)]).toEqual(Array.from(items.agrees, (agrees) => 1 - agrees));
+    expect(Array.from(same.loss(candidate))).toEqual(Array.from(items.agrees, (agrees) => 1 - agrees));
     const layers = same.cost(candidate);
     for (let i = 0; i < 40; i++) expect(layers[i]).toBe((items.imageLayers[i]! + items.textLayers[i]!) / 2 + items.decoderLayers[i]!);
   }
