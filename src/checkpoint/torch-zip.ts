@@ -128,7 +128,7 @@ export class TorchFile implements Disposable {
 
   /** Whether it is a trainer's checkpoint (weights under 'model') rather than a bare dict of tensors. */
   get isTraining(): boolean {
-    return this.top.get('model') instanceof Map || this.top.has('model');
+    return this.top.has('model');
   }
 
   /**
