@@ -1,25 +1,29 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends.js';
+import {doctor} from '../../src/node/doctor.js';
 import {NATIVE_FOLDER} from '../../src/node/native-binding.js';
 
-// One process holds one TensorFlow: the tests of this file build on each other.
 const built = path.join(NATIVE_FOLDER, 'cpu');
 const here = fs.existsSync(path.join(built, 'tfjs_binding.node'));
 if (!here) console.warn('native-binding.test: skipped, .native/cpu is not built (npm run native)');
 const testNative = here ? test : test.skip;
 
+// A library once loaded stays in its process: what depends on loading is tried in processes of its own.
+const child = fileURLToPath(new URL('../../dist/node/doctor-child.js', import.meta.url));
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-native-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
 
 testNative('a binding without its library names the library', async () => {
   fs.mkdirSync(path.join(folder, 'alone/cpu'), {recursive: true});
   fs.copyFileSync(path.join(built, 'tfjs_binding.node'), path.join(folder, 'alone/cpu/tfjs_binding.node'));
-  await expect(selectBackend('native', {nativeFolder: path.join(folder, 'alone')})).rejects.toMatchObject({
-    code: 'backend-unavailable',
-    message: expect.stringMatching(/the library libtensorflow_\w+\.so\.2 is missing/),
+  const {devices} = await doctor({child, devices: ['native'], benchSeconds: 0, nativeFolder: path.join(folder, 'alone')});
+  expect(devices[0]).toMatchObject({
+    ok: false,
+    reason: expect.stringMatching(/the library libtensorflow_\w+\.so\.2 is missing/),
     hint: 'npm run native -- cpu --force',
   });
 });
@@ -27,13 +31,14 @@ testNative('a binding without its library names the library', async () => {
 testNative('a build that sees no GPU is no CUDA device, but a native one', async () => {
   fs.mkdirSync(path.join(folder, 'blind'));
   fs.symlinkSync(built, path.join(folder, 'blind/gpu'));
-  const options = {nativeFolder: path.join(folder, 'blind')};
-  await expect(selectBackend('cuda', options)).rejects.toMatchObject({
-    code: 'backend-unavailable',
-    message: expect.stringMatching(/--device cuda: (no NVIDIA driver|TensorFlow sees no usable GPU|CUDA_VISIBLE_DEVICES)/),
+  const {devices, auto} = await doctor({child, devices: ['cuda', 'native'], benchSeconds: 0, nativeFolder: path.join(folder, 'blind')});
+  expect(devices[0]).toMatchObject({
+    device: 'cuda',
+    ok: false,
+    reason: expect.stringMatching(/^(no NVIDIA driver|TensorFlow sees no usable GPU|CUDA_VISIBLE_DEVICES)/),
   });
-  const selected = await selectBackend('native', options);
-  expect(selected).toMatchObject({backend: 'tensorflow', device: 'native', threads: os.availableParallelism()});
+  expect(devices[1]).toMatchObject({device: 'native', ok: true, backend: 'tensorflow', threads: os.availableParallelism()});
+  expect(auto).toBe('native');
 });
 
 testNative('it computes with the tfjs that the model imports', async () => {
