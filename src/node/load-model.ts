@@ -23,6 +23,10 @@ export interface LoadOptions {
   readonly exif?: 'ignore' | 'apply' | undefined;
   /** Largest picture, in pixels. */
   readonly maxPixels?: number | undefined;
+  /** Threads of the native device; default: all cores. */
+  readonly threads?: number | undefined;
+  /** Lets CUDA round factors to TF32; default: exact fp32. */
+  readonly tf32?: boolean | undefined;
 }
 
 /**
@@ -30,11 +34,12 @@ export interface LoadOptions {
  * @returns the model, the caller's to dispose
  * @throws WeightsError if the folder is no model or damaged, BackendError if the device cannot run
  */
-export async function loadModel(folder: string = SHIPPED_MODEL, {device = 'auto', exif, maxPixels}: LoadOptions = {}): Promise<Mue> {
+export async function loadModel(folder: string = SHIPPED_MODEL, options: LoadOptions = {}): Promise<Mue> {
+  const {device = 'auto', exif, maxPixels, threads, tf32} = options;
   const config = readConfig(folder);
   const tokenizer = readTokenizer(folder, config);
   const plans = readPlans(folder);
-  await selectBackend(device);
+  const runsOn = await selectBackend(device, {...(threads ? {threads} : {}), ...(tf32 ? {tf32} : {})});
   using weights = await openModelWeights((file) => Promise.resolve(FileAccess.open(path.join(folder, file))), fs.readdirSync(folder));
   const names = new Set(weights.names());
   const model = await OfaModel.load(config, {
@@ -42,8 +47,9 @@ export async function loadModel(folder: string = SHIPPED_MODEL, {device = 'auto'
     shape: (name) => (names.has(name) ? weights.shape(name) : undefined),
     read: (name) => weights.read(name),
   });
-  const options = {...(exif ? {exif} : {}), ...(maxPixels ? {maxPixels} : {})};
-  return new Mue({model, tokenizer, plans, sha256: weightsHash(folder), pictures: {decode: (bytes) => decodeImage(bytes, options)}});
+  const decoding = {...(exif ? {exif} : {}), ...(maxPixels ? {maxPixels} : {})};
+  const pictures = {decode: (bytes: Uint8Array) => decodeImage(bytes, decoding)};
+  return new Mue({model, tokenizer, plans, sha256: weightsHash(folder), runsOn, pictures});
 }
 
 /** @throws WeightsError if the folder has no valid config.json */

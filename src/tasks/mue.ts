@@ -79,6 +79,17 @@ export interface MueParts {
   readonly plans?: ExitPlans | undefined;
   /** SHA-256 of the weights; plans made for others are refused. */
   readonly sha256?: string | undefined;
+  readonly runsOn?: RunsOn | undefined;
+}
+
+/** Where a model computes. */
+export interface RunsOn {
+  /** What `--device` calls it: native, cuda, webgpu, wasm or cpu. */
+  readonly device: string;
+  /** What tfjs calls it. */
+  readonly backend: string;
+  /** One line for people: what runs, and why not something faster. */
+  readonly note: string;
 }
 
 /** Bytes of a picture file, or a decoded picture. */
@@ -90,14 +101,16 @@ export class Mue implements Disposable {
   readonly tokenizer: Tokenizer;
   readonly sha256: string | undefined;
   readonly plans: ExitPlans | undefined;
+  readonly runsOn: RunsOn | undefined;
   readonly #pictures: Pictures;
 
   /** Takes ownership of the model. */
-  constructor({model, tokenizer, pictures, plans, sha256}: MueParts) {
+  constructor({model, tokenizer, pictures, plans, sha256, runsOn}: MueParts) {
     this.model = model;
     this.tokenizer = tokenizer;
     this.plans = plans;
     this.sha256 = sha256;
+    this.runsOn = runsOn;
     this.#pictures = pictures;
   }
 

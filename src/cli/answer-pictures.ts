@@ -1,0 +1,83 @@
+import {AbortError, BackendError, UsageError, WeightsError} from '../runtime/errors.js';
+import type {Answer} from '../tasks/answer.js';
+import type {AnswerOptions, Mue, TaskName} from '../tasks/mue.js';
+import {answerJson, errorJson} from './answer-json.js';
+import type {AnswerFlags} from './answer-options.js';
+import {answerLine, answerText} from './answer-text.js';
+import type {CommandContext} from './command.js';
+import {exitChoice} from './exit-choice.js';
+import {describeError} from './fail.js';
+import {loadFrom} from './load.js';
+import {readPicture} from './read-picture.js';
+
+/** One answer about one picture. */
+export type AnswerOne = (mue: Mue, picture: Uint8Array, options: AnswerOptions) => Promise<Answer>;
+
+/**
+ * Answers about pictures, one after the other, with one model. A picture that fails is reported and the rest is done.
+ * @returns 0, 5 if some pictures failed, 1 if all did
+ */
+export async function answerPictures(
+  images: readonly string[],
+  task: TaskName,
+  flags: AnswerFlags,
+  {out, signal}: CommandContext,
+  answerOne: AnswerOne,
+): Promise<number> {
+  if (images.length === 0) throw new UsageError('no-input', 'no picture was given');
+  if (flags.json && flags.jsonl) throw new UsageError('json-twice', '--json and --jsonl exclude each other');
+  // A bad plan is found before the model is loaded.
+  exitChoice(flags, task);
+  const {mue, ms} = await loadFrom(flags, out);
+  using model = mue;
+  const exit = exitChoice(flags, task, mue.plans);
+  // A plan that does not fit the model is no fault of the first picture.
+  mue.exits(task, exit);
+  const backend = mue.runsOn?.device ?? flags.device;
+  const width = Math.max(...images.map((image) => image.length));
+  const objects: object[] = [];
+  let failed = 0;
+  for (const [i, image] of images.entries()) {
+    const load = i === 0 ? ms : 0;
+    try {
+      const answer = await answerOne(model, await readPicture(image), {exit, signal});
+      for (const note of answer.notes) out.say(`warning: ${image}: ${note}`);
+      if (flags.json || flags.jsonl) give(answerJson(answer, {image, load, backend, trace: flags.trace ?? false}));
+      else out.data(human(image, answer, load));
+    } catch (error) {
+      if (fatal(error)) throw error;
+      failed++;
+      if (flags.json || flags.jsonl) give(errorJson(image, error));
+      out.warn(`${image}: ${describeError(error)}`.trimEnd());
+    }
+  }
+  if (flags.json) out.data(JSON.stringify(images.length === 1 ? objects[0] : objects, null, 2));
+  return failed === 0 ? 0 : failed === images.length ? 1 : 5;
+
+  function give(object: object): void {
+    if (flags.jsonl) out.data(JSON.stringify(object));
+    else objects.push(object);
+  }
+
+  function human(image: string, answer: Answer, load: number): string {
+    if (out.quiet) return images.length === 1 ? answer.text : `${image}\t${answer.text}`;
+    const trace = flags.trace ? `\n${traceText(answer)}` : '';
+    return (images.length === 1 ? answerText(image, answer, load) : answerLine(image, answer, width)) + trace;
+  }
+}
+
+/** Errors that every further picture would meet, too. */
+function fatal(error: unknown): boolean {
+  return error instanceof AbortError || error instanceof UsageError || error instanceof WeightsError || error instanceof BackendError;
+}
+
+/** A line for every pass through a stack. */
+function traceText({trace}: Answer): string {
+  const number = (x: number | null): string => (x === null ? '–' : x.toFixed(4));
+  return trace
+    .map(({stack, step, exitLayer, depth, scores, thresholds}) => {
+      const seen = scores.map((score, i) => (score === null ? '–' : `${number(score)}/${number(thresholds[i] ?? null)}`));
+      return `  ${stack}${step === undefined ? '' : ` step ${step}`}: ${exitLayer}/${depth}  ${seen.join(' ')}`;
+    })
+    .join('\n');
+}

@@ -1,0 +1,44 @@
+import {type Answer, type Entailment, type LayersRun, meanLayers} from '../tasks/answer.js';
+
+const digits = (x: number, places: number): string => x.toFixed(places).replace(/\.0+$/, '');
+const ms = (x: number): string => `${x.toFixed(x < 9.95 ? 1 : 0)} ms`;
+const giga = (macs: number): string => (macs / 1e9).toFixed(2);
+/** 'encoder.image' is 'image' to people. */
+export const stackLabel = (stack: string): string => stack.replace(/^encoder\./, '');
+
+/** Share of the multiply-accumulates that exits saved, in percent. */
+export function savedPercent({run, full}: Answer['macs']): number {
+  return full === 0 ? 0 : (1 - run / full) * 100;
+}
+
+/** Mean layers a stack, such as `image 3/6, text 1/6, decoder 3.8/6`. */
+export function layersText(layers: Answer['layers']): string {
+  return Object.entries(layers)
+    .map(([stack, run]) => `${stackLabel(stack)} ${digits(meanLayers(run as LayersRun), 1)}/${(run as LayersRun).of}`)
+    .join(', ');
+}
+
+/** One answer at a glance, on several lines. */
+export function answerText(image: string, answer: Answer | Entailment, load: number): string {
+  const {macs, ms: time} = answer;
+  const parts = `picture ${ms(time.preprocess)}, encoder ${ms(time.encode)}, decoder ${ms(time.decode)}`;
+  return [
+    `${image}`,
+    `  ${answer.text === '' ? '(no words)' : answer.text}`,
+    ...('scores' in answer ? [`  ${scoresText(answer)}`] : []),
+    '',
+    `  layers  ${layersText(answer.layers)}`,
+    `  MACs    ${giga(macs.run)} of ${giga(macs.full)} G (${savedPercent(macs).toFixed(1)} % saved)`,
+    `  time    ${ms(time.total)} (${parts})${load > 0 ? `; model loaded in ${ms(load)}` : ''}`,
+  ].join('\n');
+}
+
+/** One answer on one line. @param width columns of the names of the pictures */
+export function answerLine(image: string, answer: Answer | Entailment, width: number): string {
+  const {macs, ms: time} = answer;
+  return `${image.padEnd(width)}  ${answer.text || '(no words)'}  [${layersText(answer.layers)}; ${savedPercent(macs).toFixed(0)} % of MACs saved; ${ms(time.total)}]`;
+}
+
+function scoresText({scores}: Entailment): string {
+  return (['yes', 'no', 'maybe'] as const).map((word) => `${word} ${(Math.exp(scores[word]) * 100).toFixed(1)} %`).join(', ');
+}

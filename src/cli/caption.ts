@@ -1,0 +1,17 @@
+import type {Command} from 'commander';
+import {addAnswerOptions, type AnswerFlags} from './answer-options.js';
+import {runs} from './command.js';
+import {addGenerationOptions, type GenerationFlags} from './generation-options.js';
+
+export interface CaptionFlags extends AnswerFlags, GenerationFlags {
+  readonly stream?: boolean;
+}
+
+export function registerCaption(program: Command): void {
+  const command = program
+    .command('caption')
+    .description('Describe pictures')
+    .argument('<images...>', 'picture files (JPEG, PNG, WebP, GIF, BMP); - reads one from stdin');
+  addGenerationOptions(addAnswerOptions(command)).option('--stream', 'show words and their depth as they are written (one beam)');
+  runs<readonly [string[]], CaptionFlags>(command, async () => (await import('./run-caption.js')).runCaption);
+}

@@ -1,0 +1,16 @@
+import type {Command} from 'commander';
+import {runs} from './command.js';
+import {addModelOptions, type ModelFlags} from './model-options.js';
+
+export interface DemoFlags extends ModelFlags {
+  readonly out: string;
+}
+
+export function registerDemo(program: Command): void {
+  const command = program
+    .command('demo')
+    .description('Caption and question the example pictures, at full depth and with early exit')
+    .option('--out <file.html>', 'the page to write', 'demo.html');
+  addModelOptions(command);
+  runs<readonly [], DemoFlags>(command, async () => (await import('./run-demo.js')).runDemo);
+}

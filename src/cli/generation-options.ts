@@ -1,0 +1,40 @@
+import {type Command, Option} from 'commander';
+import type {GenerateOptions} from '../tasks/mue.js';
+import {finiteNumber, wholeNumber} from './option-values.js';
+
+/** How words are searched for; what is not given comes from the model. */
+export interface GenerationFlags {
+  readonly numBeams?: number;
+  readonly maxNewTokens?: number;
+  readonly minLength?: number;
+  readonly noRepeatNgramSize?: number;
+  readonly lengthPenalty?: number;
+  readonly temperature?: number;
+  readonly seed?: number;
+}
+
+/** Hugging Face's names; fairseq's are aliases (see option-aliases). */
+export function addGenerationOptions(command: Command): Command {
+  const noRepeat = new Option('--no-repeat-ngram-size <n>', 'no group of so many words twice; 0 allows it').argParser(wholeNumber(0));
+  // Commander takes every --no-… for the opposite of something.
+  noRepeat.negate = false;
+  return command
+    .option('--num-beams <n>', 'width of the beam search; 1 is greedy (also --beam)', wholeNumber(1))
+    .option('--max-new-tokens <n>', 'most tokens of an answer (also --max-len-b)', wholeNumber(1))
+    .option('--min-length <n>', 'no end before so many tokens (also --min-len)', wholeNumber(0))
+    .addOption(noRepeat)
+    .option('--length-penalty <x>', 'above 1 favours long answers (also --lenpen)', finiteNumber)
+    .option('--temperature <x>', 'divides the scores of words', finiteNumber)
+    .option('--seed <n>', 'accepted for scripts that pass it: answers are not sampled, so nothing depends on it', wholeNumber(0));
+}
+
+export function generateOptions(flags: GenerationFlags): GenerateOptions {
+  return {
+    num_beams: flags.numBeams,
+    max_new_tokens: flags.maxNewTokens,
+    min_length: flags.minLength,
+    no_repeat_ngram_size: flags.noRepeatNgramSize,
+    length_penalty: flags.lengthPenalty,
+    temperature: flags.temperature,
+  };
+}

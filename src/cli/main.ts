@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+import '../runtime/dispose-symbol.js';
+import fs from 'node:fs';
+import {Command, CommanderError} from 'commander';
+import {registerAsk} from './ask.js';
+import {registerCaption} from './caption.js';
+import {registerConvert} from './convert.js';
+import {registerData} from './data.js';
+import {registerDemo} from './demo.js';
+import {registerDoctor} from './doctor.js';
+import {registerEntail} from './entail.js';
+import {fail} from './fail.js';
+import {registerInspect} from './inspect.js';
+import {replaceAliases} from './option-aliases.js';
+import {registerPrompt} from './prompt.js';
+
+// Every command, in the order of the help. A new one is one file and one line here. Nothing that these files import may
+// pull in tfjs: they declare options, and load what they need when they run, so that --help is immediate.
+const COMMANDS: readonly ((program: Command) => void)[] = [
+  registerCaption,
+  registerEntail,
+  registerAsk,
+  registerPrompt,
+  registerConvert,
+  registerInspect,
+  registerDoctor,
+  registerData,
+  registerDemo,
+];
+
+const {version} = JSON.parse(fs.readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {version: string};
+
+const program = new Command('mue')
+  .description('Captions, visual entailment and questions with early exits (OFA + MuE on TensorFlow.js).')
+  .version(version, '-V, --version')
+  .helpCommand(true)
+  .showHelpAfterError('(see mue <command> --help)')
+  .configureHelp({showGlobalOptions: true})
+  .addHelpText('after', '\nExit codes: 0 ok, 1 failure, 2 usage, 3 model or weights, 4 backend, 5 some inputs failed, 130 interrupted.')
+  .exitOverride();
+for (const register of COMMANDS) register(program);
+
+// `mue … | head` is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+try {
+  await program.parseAsync([...process.argv.slice(0, 2), ...replaceAliases(process.argv.slice(2))]);
+} catch (error) {
+  // Commander has printed its message; its own code for wrong usage is 1, ours 2.
+  process.exitCode = error instanceof CommanderError ? (error.exitCode === 0 ? 0 : 2) : fail(error);
+}

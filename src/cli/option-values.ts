@@ -1,0 +1,29 @@
+import {InvalidArgumentError} from 'commander';
+import {UsageError} from '../runtime/errors.js';
+
+/** Parser of an option that takes a whole number from `least`. */
+export function wholeNumber(least: number): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (!Number.isSafeInteger(value) || value < least) throw new InvalidArgumentError(`It must be a whole number from ${least}.`);
+    return value;
+  };
+}
+
+/** Parser of an option that takes any finite number. */
+export function finiteNumber(text: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (!Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
+  return value;
+}
+
+/** Parser of an exit threshold. @throws UsageError `threshold-invalid` */
+export function threshold(flag: string): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text);
+    if (Number.isFinite(value)) return value;
+    throw new UsageError('threshold-invalid', `${flag}: an exit threshold must be a number, not '${text}'`, {
+      hint: 'Leave the option out for never; 1 or more is never, too.',
+    });
+  };
+}

@@ -1,0 +1,11 @@
+import {answerPictures} from './answer-pictures.js';
+import type {CaptionFlags} from './caption.js';
+import type {CommandContext} from './command.js';
+import {streamOptions} from './stream-tokens.js';
+
+export async function runCaption([images]: readonly [string[]], flags: CaptionFlags, context: CommandContext): Promise<number> {
+  const generation = streamOptions(flags, context.out);
+  return await answerPictures(images, 'caption', flags, context, (mue, picture, options) =>
+    mue.caption(picture, {...generation, ...options}),
+  );
+}

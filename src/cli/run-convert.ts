@@ -1,0 +1,27 @@
+import {convertCheckpoint} from '../node/convert.js';
+import {formatReport} from '../node/convert-report.js';
+import type {CommandContext} from './command.js';
+import type {ConvertFlags} from './convert.js';
+
+export async function runConvert(
+  [input, output]: readonly [string, string],
+  flags: ConvertFlags,
+  {out, signal}: CommandContext,
+): Promise<undefined> {
+  const {vocab, dtype, ema, force, maxShard} = flags;
+  const maxShardBytes = maxShard === undefined ? undefined : maxShard * 1e6;
+  const report = await convertCheckpoint({
+    input,
+    output,
+    vocab,
+    dtype,
+    ema,
+    force,
+    maxShardBytes,
+    signal,
+    onProgress: ({status, file, total}) => {
+      if (status === 'initiate') out.say(`writing ${file} (${total} tensors in all) …`);
+    },
+  });
+  out.data(flags.json ? JSON.stringify(report, null, 2) : formatReport(report));
+}

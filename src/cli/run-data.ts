@@ -1,0 +1,33 @@
+import path from 'node:path';
+import {type ExportReport, exportDataset} from '../node/export-dataset.js';
+import {openDataset} from '../node/open-dataset.js';
+import {exportScenes} from '../node/scenes-dataset.js';
+import {UsageError} from '../runtime/errors.js';
+import type {CommandContext} from './command.js';
+import type {DataFlags} from './data.js';
+
+export async function runData([source, target]: readonly [string, string], flags: DataFlags, {out}: CommandContext): Promise<number> {
+  let skipped = 0;
+  const reports = flags.scenes ? await exportScenes(source, target) : await exportOne();
+  if (flags.json) out.data(JSON.stringify({sets: reports, skipped}, null, 2));
+  else
+    for (const [name, {rows, pictures, bytes}] of Object.entries(reports))
+      out.data(`${path.join(target, `${name}.jsonl`)}  ${rows} rows, ${pictures} pictures (${(bytes / 1e6).toFixed(1)} MB)`);
+  return skipped > 0 ? 5 : 0;
+
+  async function exportOne(): Promise<Record<string, ExportReport>> {
+    if (flags.task === undefined) throw new UsageError('task-missing', 'mue data needs --task caption, snli-ve or vqa');
+    const {task, images, columns, split} = flags;
+    const name =
+      flags.name ??
+      path
+        .basename(source)
+        .replace(/\.gz$/i, '')
+        .replace(/\.(tsv|jsonl|ndjson|json)$/i, '');
+    const onBadRow = ({line, error}: {line: number; error: Error}): void => {
+      skipped++;
+      out.warn(`warning: line ${line} is skipped: ${error.message}`);
+    };
+    return {[name]: await exportDataset(openDataset(source, {task, images, columns, split, onBadRow}), target, name)};
+  }
+}
