@@ -1,11 +1,22 @@
 import {z} from 'zod';
 import {UsageError} from '../runtime/errors.js';
+import {cosineLast} from './cosine-last.js';
+import {cosineMean} from './cosine-mean.js';
+import {entropy} from './entropy.js';
 import {fixed} from './fixed.js';
+import {type LinearHead, linearHead} from './linear-head.js';
+import {patience} from './patience.js';
 import {type ExitPolicy, never, STACK_NAMES, type StackName} from './policy.js';
-import {SCHEDULE_NAMES, type ScheduleName} from './schedules.js';
+import {quantileBudget} from './quantile-budget.js';
+import {random} from './random.js';
+import {relativeL2} from './relative-l2.js';
+import {type Schedule, SCHEDULE_NAMES, type ScheduleName} from './schedules.js';
 import {type Mode, similarity} from './similarity.js';
 import {SKIPPED_KV, type SkippedKv} from './skipped-kv.js';
+import {softmaxMargin} from './softmax-margin.js';
+import {softmaxMax} from './softmax-max.js';
 import {stackPolicies} from './stack-policies.js';
+import type {RowRule, ThresholdOptions} from './thresholded.js';
 
 // One JSON value for exits everywhere: `--exit plan.json`, the API's `exit`, what calibration writes (ofa_mue section 10.13).
 
@@ -18,6 +29,18 @@ export interface StackPlan {
   readonly beta?: number | undefined;
   /** `fixed`: the depth. */
   readonly layers?: number | undefined;
+  /** How the beams of a picture decide: by one score (`joint`, default), or when `every` one would leave by itself. */
+  readonly rows?: RowRule | undefined;
+  /** `patience`, `patience-confidence`: layers that must agree. */
+  readonly patience?: number | undefined;
+  /** `random`: how often each depth is drawn, from depth 1. */
+  readonly histogram?: readonly number[] | undefined;
+  readonly seed?: number | undefined;
+  /** `quantile-budget`: a threshold a layer, and of which score. */
+  readonly thresholds?: readonly (number | null)[] | undefined;
+  readonly score?: 'similarity' | 'softmax-margin' | undefined;
+  /** `linear-head`: what training gave. */
+  readonly head?: LinearHead | undefined;
 }
 
 export interface ExitPlan {
@@ -46,6 +69,13 @@ const stackPlanSchema = z.looseObject({
   tau: z.number().optional(),
   beta: z.number().optional(),
   layers: z.number().optional(),
+  rows: z.enum(['joint', 'every']).optional(),
+  patience: z.number().optional(),
+  histogram: z.array(z.number()).optional(),
+  seed: z.number().optional(),
+  thresholds: z.array(z.number().nullable()).optional(),
+  score: z.enum(['similarity', 'softmax-margin']).optional(),
+  head: z.object({weights: z.array(z.number()), biases: z.array(z.number())}).optional(),
 });
 export const exitPlanSchema: z.ZodType<ExitPlan> = z.strictObject({
   version: z.literal(1),
@@ -61,14 +91,41 @@ export const exitPlansSchema: z.ZodType<ExitPlans> = z.strictObject({
   plans: z.record(z.string(), exitPlanSchema),
 }) as unknown as z.ZodType<ExitPlans>;
 
+function thresholdOptions({
+  threshold = null,
+  schedule: name = 'constant',
+  tau,
+  beta,
+  rows,
+}: StackPlan): ThresholdOptions & {schedule: Schedule} {
+  return {threshold, schedule: {name, ...(tau === undefined ? {} : {tau}), ...(beta === undefined ? {} : {beta})}, ...(rows ? {rows} : {})};
+}
+
 type PolicyMaker = (plan: StackPlan, mode: Mode) => ExitPolicy;
 
 /** Every policy by the name that plans use. A new one is one file and one line here. */
 const POLICIES: Readonly<Record<string, PolicyMaker>> = {
   never: () => never,
-  similarity: ({threshold = null, schedule = 'constant', tau, beta}, mode) =>
-    similarity({threshold, mode, schedule: {name: schedule, ...(tau === undefined ? {} : {tau}), ...(beta === undefined ? {} : {beta})}}),
+  similarity: (plan, mode) => similarity({...thresholdOptions(plan), mode}),
+  'cosine-last': (plan) => cosineLast(thresholdOptions(plan)),
+  'cosine-mean': (plan) => cosineMean(thresholdOptions(plan)),
+  'relative-l2': (plan) => relativeL2(thresholdOptions(plan)),
+  'softmax-margin': (plan) => softmaxMargin(thresholdOptions(plan)),
+  'softmax-max': (plan) => softmaxMax(thresholdOptions(plan)),
+  entropy: (plan) => entropy(thresholdOptions(plan)),
+  patience: ({patience: layers}) => patience({patience: layers ?? Number.NaN}),
+  'patience-confidence': ({patience: layers, threshold}) => patience({patience: layers ?? Number.NaN, threshold: threshold ?? 0}),
+  'linear-head': ({head, ...plan}) => linearHead({head: head ?? {weights: [], biases: []}, ...thresholdOptions(plan)}),
   fixed: ({layers}) => fixed({layers: layers ?? Number.NaN}),
+  random: ({histogram, seed}) => random({histogram: histogram ?? [], seed: seed ?? 0}),
+  'quantile-budget': ({thresholds, score}) => quantileBudget({thresholds: thresholds ?? [], score: score ?? 'similarity'}),
+  oracle: () => {
+    throw new UsageError(
+      'plan-oracle',
+      'an oracle knows the answer of the last layer, so that it can be replayed from a recording, but not run',
+      {hint: 'Use `mue sweep`.'},
+    );
+  },
 };
 export const POLICY_NAMES: readonly string[] = Object.keys(POLICIES);
 

@@ -1,15 +1,13 @@
-import {UsageError} from '../runtime/errors.js';
 import {cosine} from './cosine.js';
 import type {ExitPolicy} from './policy.js';
-import {type Schedule, thresholdAt} from './schedules.js';
+import {rowCosines} from './row-similarities.js';
+import {thresholdAt} from './schedules.js';
+import {checkThreshold, type ThresholdOptions} from './thresholded.js';
 
 /** `reference`: what the authors' release computes, quirks and all; `corrected`: what it means (ofa_mue section 10.9). */
 export type Mode = 'reference' | 'corrected';
 
-export interface SimilarityOptions {
-  /** Exit above this cosine; null never. */
-  readonly threshold: number | null;
-  readonly schedule?: Schedule;
+export interface SimilarityOptions extends ThresholdOptions {
   readonly mode?: Mode;
 }
 
@@ -20,19 +18,15 @@ export interface SimilarityOptions {
  * with itself can exceed 1). Reference mode measures at every layer that runs, and takes an absent threshold for 1.
  * @throws UsageError for a threshold that is not a number
  */
-export function similarity({threshold, schedule = {name: 'constant'}, mode = 'corrected'}: SimilarityOptions): ExitPolicy {
-  if (threshold !== null && !Number.isFinite(threshold)) {
-    throw new UsageError('threshold-invalid', `an exit threshold must be a number, not ${threshold}`, {
-      hint: 'Leave the threshold out, or write null, for never.',
-    });
-  }
+export function similarity({threshold, schedule = {name: 'constant'}, mode = 'corrected', rows = 'joint'}: SimilarityOptions): ExitPolicy {
+  if (threshold !== null) checkThreshold(threshold);
   const off = threshold === null || (mode === 'corrected' && threshold >= 1);
   return {
     name: 'similarity',
     observe: async (before, after, at) => {
       if (mode === 'corrected' && (off || at.layer === at.depth)) return {exit: false};
       const limit = off ? 1 : thresholdAt(schedule, threshold, at.step, at.maxSteps);
-      const score = await cosine(before, after);
+      const score = rows === 'joint' ? await cosine(before, after) : Math.min(...(await rowCosines(before, after)));
       return {exit: score > limit, score, threshold: limit};
     },
   };
