@@ -1,4 +1,5 @@
 import {WeightsError} from '../runtime/errors.js';
+import {PickleBytes} from './pickle-bytes.js';
 import {isDangerous, type PickleBuilder, PLAIN_GLOBALS} from './pickle-globals.js';
 import {OPCODES} from './pickle-opcodes.js';
 import {PickleGlobal, PickleObject, type PickleValue} from './pickle-values.js';
@@ -19,7 +20,6 @@ export interface Unpickled {
 }
 
 const MARK = Symbol('mark');
-const utf8 = new TextDecoder('utf-8', {fatal: false});
 
 /**
  * Reads a Python pickle (protocols 0 to 5) as data. Nothing is ever executed: a class or function is a name, and what the pickle would
@@ -32,25 +32,24 @@ export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled
   return {value: machine.run(), placeholders: [...machine.placeholders].sort()};
 }
 
-/** The stack, the memo and the position in the bytes; what the opcodes do with them is the table of pickle-opcodes. */
+/** The bytes, the stack and the memo; what the opcodes do with them is the table of pickle-opcodes. */
 export class PickleMachine {
   readonly placeholders: Set<string> = new Set();
-  private readonly data: DataView;
+  readonly input: PickleBytes;
   readonly memo: Map<number, PickleValue> = new Map();
   private stack: (PickleValue | typeof MARK)[] = [];
-  private at = 0;
   private work = 0;
 
   constructor(
-    private readonly bytes: Uint8Array,
+    bytes: Uint8Array,
     private readonly options: UnpickleOptions,
   ) {
-    this.data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.input = new PickleBytes(bytes, options.source);
   }
 
   run(): PickleValue {
     for (;;) {
-      const opcode = this.u8();
+      const opcode = this.input.u8();
       if (opcode === 0x2e) return this.pop();
       const operation = OPCODES.get(opcode);
       if (!operation) throw this.error(`opcode 0x${opcode.toString(16)} is not known or not read`);
@@ -99,7 +98,7 @@ export class PickleMachine {
     const items = this.list(args);
     for (const item of items) this.work += Array.isArray(item) ? item.length : item instanceof Map || item instanceof Set ? item.size : 0;
     // Builders may copy a container; a pickle that has one copied over and over is no checkpoint.
-    if (this.work > 1_000_000 + 4 * this.bytes.length) throw this.error('more work than a checkpoint asks for');
+    if (this.work > 1_000_000 + 4 * this.input.size) throw this.error('more work than a checkpoint asks for');
     // How protocols 0 and 1 make an object of a plain class: _reconstructor(class, object, None).
     if (
       callee.name === '_reconstructor' &&
@@ -195,109 +194,7 @@ export class PickleMachine {
     return this.stack.splice(mark).slice(1) as PickleValue[];
   }
 
-  error(what: string): WeightsError {
-    return new WeightsError('damaged-pickle', `${this.options.source}: byte ${this.at} of its pickle: ${what}.`, {
-      hint: 'The file is damaged, or no checkpoint.',
-    });
+  private error(what: string): WeightsError {
+    return this.input.error(what);
   }
-
-  checkLength(length: number): void {
-    if (length > this.bytes.length - this.at) throw this.error(`${length} bytes are announced, ${this.bytes.length - this.at} are left`);
-  }
-
-  take(length: number): Uint8Array {
-    this.checkLength(length);
-    this.at += length;
-    return this.bytes.subarray(this.at - length, this.at);
-  }
-
-  u8(): number {
-    this.checkLength(1);
-    return this.bytes[this.at++]!;
-  }
-
-  number(width: number, read: (at: number) => number): number {
-    this.checkLength(width);
-    this.at += width;
-    return read(this.at - width);
-  }
-
-  u16(): number {
-    return this.number(2, (at) => this.data.getUint16(at, true));
-  }
-
-  u32(): number {
-    return this.number(4, (at) => this.data.getUint32(at, true));
-  }
-
-  i32(): number {
-    return this.number(4, (at) => this.data.getInt32(at, true));
-  }
-
-  u64(): number {
-    return this.number(8, (at) => Number(this.data.getBigUint64(at, true)));
-  }
-
-  f64(): number {
-    return this.number(8, (at) => this.data.getFloat64(at, false));
-  }
-
-  /** A little-endian two's complement integer of any length: a number where it is safe, else a bigint. */
-  long(length: number): number | bigint {
-    // A long of kilobytes takes time quadratic in its length to convert, and no checkpoint has one.
-    if (length > 1024) throw this.error(`an integer of ${length} bytes`);
-    let value = 0n;
-    const digits = this.take(length);
-    for (let i = length - 1; i >= 0; i--) value = (value << 8n) | BigInt(digits[i]!);
-    return small(length && digits[length - 1]! & 0x80 ? value - (1n << BigInt(8 * length)) : value);
-  }
-
-  integer(text: string): number | bigint {
-    if (!/^[+-]?\d{1,2000}$/.test(text)) throw this.error('an integer that is none');
-    return small(BigInt(text.replace(/^\+/, '')));
-  }
-
-  intLine(): PickleValue {
-    const text = this.line();
-    return text === '00' ? false : text === '01' ? true : this.integer(text);
-  }
-
-  text(length: number): string {
-    return utf8.decode(this.take(length));
-  }
-
-  latin1(length: number): string {
-    return Array.from(this.take(length), (byte) => String.fromCharCode(byte)).join('');
-  }
-
-  line(): string {
-    const text = this.text(this.lineLength());
-    this.at++;
-    return text;
-  }
-
-  /** Python's raw-unicode-escape: latin1, but for \u0123 and \U00012345. */
-  escapedLine(): string {
-    const text = this.latin1(this.lineLength());
-    this.at++;
-    return text.replace(/\\u([\da-fA-F]{4})|\\U(0010[\da-fA-F]{4}|000[\da-fA-F]{5})/g, (_, short, long) =>
-      String.fromCodePoint(Number.parseInt(short ?? long, 16)),
-    );
-  }
-
-  private lineLength(): number {
-    const end = this.bytes.indexOf(0x0a, this.at);
-    if (end < 0) throw this.error('a line without an end');
-    return end - this.at;
-  }
-
-  quoted(): string {
-    const text = this.line();
-    if (!/^(['"]).*\1$/.test(text) || text.length < 2) throw this.error('a string without quotes');
-    return text.slice(1, -1);
-  }
-}
-
-function small(value: bigint): number | bigint {
-  return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
 }

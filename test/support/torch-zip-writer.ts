@@ -18,7 +18,7 @@ export class Call {
   constructor(
     readonly callee: Global,
     readonly args: readonly Pickled[],
-    readonly state?: Pickled,
+    readonly state?: Pickled | undefined,
   ) {}
 }
 export type TorchType = 'HalfStorage' | 'BFloat16Storage' | 'FloatStorage' | 'DoubleStorage' | 'LongStorage';
