@@ -7,6 +7,8 @@ import {throwIfAborted} from '../runtime/errors.js';
 import {type FileRecord, writeFolder} from './model-folder.js';
 import {findVocabulary, storedVocabulary} from './vocabulary-files.js';
 
+const {imul} = Math;
+
 export interface RandomModelOptions {
   readonly config: OfaConfig;
   readonly output: string;
@@ -74,8 +76,8 @@ function randomWeight(weight: OfaWeight, seed: number): Uint16Array {
   for (let i = 0; i < count; i += 2) {
     // splitmix32: a counter, mixed. Each of its halves picks one of 65,536 quantiles.
     state = (state + 0x9e3779b9) >>> 0;
-    let z = Math.imul(state ^ (state >>> 16), 0x21f0aaad);
-    z = Math.imul(z ^ (z >>> 15), 0x735a2d97);
+    let z = imul(state ^ (state >>> 16), 0x21f0aaad);
+    z = imul(z ^ (z >>> 15), 0x735a2d97);
     z ^= z >>> 15;
     out[i] = normals[z & 0xffff]!;
     if (i + 1 < count) out[i + 1] = normals[z >>> 16]!;
@@ -96,10 +98,12 @@ let normals: Uint16Array | undefined;
 function normalHalves(deviation: number): Uint16Array {
   const quantiles = new Float32Array(65536);
   // The cumulative distribution is added up by small steps, and each quantile taken where it passes.
+  const {exp} = Math;
+  const root = Math.sqrt(2 * Math.PI);
   const step = 1e-5;
   let [x, area, next] = [-6, 0, 0];
   while (next < 65536 && x < 6) {
-    area += (Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)) * step;
+    area += (exp((-x * x) / 2) / root) * step;
     x += step;
     while (next < 65536 && area >= (next + 0.5) / 65536) quantiles[next++] = x * deviation;
   }

@@ -99,13 +99,13 @@ describe('the micro checkpoint', () => {
       const moved = shape.join() !== from.join() || /(_proj|_linear|fc[12])\.weight$/.test(name);
       if (!moved || from.length !== 2) continue;
       expect([name, shape]).toEqual([name, [...from].reverse()]);
-      const wrong = data.findIndex((value, i) => value !== original[(i % a) * b + Math.floor(i / a)]);
+      const wrong = data.findIndex((value, i) => value !== original[(i % a) * b + (i - (i % a)) / a]);
       expect([name, wrong]).toEqual([name, -1]);
     }
     // Sums do not depend on the layout: all weights, convolutions too.
     const {checksums} = golden<{checksums: Record<string, [number, number]>}>('ofa_micro.json');
     for (const {name, source} of report.used) {
-      const absolute = weights[name]!.data.reduce((sum, value) => sum + Math.abs(value), 0);
+      const absolute = weights[name]!.data.reduce((sum, value) => sum + (value < 0 ? -value : value), 0);
       expect([name, absolute]).toEqual([name, expect.closeTo(checksums[source]![1], 6)]);
     }
     expect(weights['encoder.embed_images.conv1.weight']!.shape).toEqual([7, 7, 3, 64]);
@@ -258,7 +258,7 @@ describe('the vocabulary', () => {
     const report = await convert({input: at('beside', 'ofa_micro.pt'), vocab: undefined, output: at('out', 'beside')});
     expect(report.vocabulary).toMatchObject({lines: 336, origin: at('beside', 'BPE'), bpeOrigin: at('beside', 'BPE')});
     expect(fs.readFileSync(at('out', 'beside', 'dict.txt'))).toEqual(Buffer.from(goldenBytes('dict_micro.txt')));
-    expect(zlib.gunzipSync(fs.readFileSync(at('out', 'beside', 'encoder.json.gz')))).toEqual(text('encoder.json'));
+    expect(zlib.gunzipSync(fs.readFileSync(at('out', 'beside', 'encoder.json.gz'))).equals(text('encoder.json'))).toBe(true);
   });
 });
 

@@ -150,7 +150,8 @@ export async function readImported(checkpoint: Checkpoint, weight: ImportedWeigh
   }
   const values = toFloat32(await checkpoint.read(weight.source));
   let bad = 0;
-  while (bad < values.length && Number.isFinite(values[bad])) bad++;
+  // NaN and the infinities are what does not give 0 here; one subtraction a value is all that hundreds of millions of them can have.
+  while (bad < values.length && values[bad]! - values[bad]! === 0) bad++;
   if (bad === values.length) return values;
   throw new WeightsError(
     'bad-values',
@@ -167,8 +168,9 @@ export async function checkTied(checkpoint: Checkpoint, values: Float32Array): P
   for (const copy of tied.slice(1)) {
     if (checkpoint.sameStorage(tied[0]!, copy)) continue;
     const other = toFloat32(await checkpoint.read(copy));
-    const at = other.findIndex((value, i) => value !== values[i]);
-    if (at >= 0)
+    let at = 0;
+    while (at < other.length && other[at] === values[at]) at++;
+    if (at < other.length)
       throw new WeightsError(
         'untied-embedding',
         `${checkpoint.source}: '${copy}' should equal '${tied[0]}', but element ${at} is ${other[at]} instead of ${values[at]}; only tied embeddings are supported.`,
