@@ -1,7 +1,34 @@
+import fs from 'node:fs';
+import path from 'node:path';
 import type {CommandContext} from './command.js';
 import type {DemoFlags} from './demo.js';
+import {demoPage} from './demo-page.js';
+import {type DemoRow, resnetMacs, runExamples} from './demo-run.js';
+import {tableHead, tableRow, tableSummary} from './demo-table.js';
+import {loadFrom} from './load.js';
 
-export function runDemo(_: readonly [], _flags: DemoFlags, {out}: CommandContext): Promise<undefined> {
-  out.say('demo: to come');
-  return Promise.resolve(undefined);
+export async function runDemo(_: readonly [], flags: DemoFlags, {out, signal}: CommandContext): Promise<undefined> {
+  const start = performance.now();
+  const {mue, ms} = await loadFrom(flags, out);
+  using model = mue;
+  out.say(`model loaded in ${ms.toFixed(0)} ms\n`);
+  const rows: DemoRow[] = [];
+  for await (const row of runExamples(model, signal)) {
+    if (rows.length === 0) out.data(tableHead(row));
+    rows.push(row);
+    out.data(tableRow(row));
+  }
+  out.data('');
+  out.data(tableSummary(rows, resnetMacs(model)));
+  const note = model.runsOn?.note ?? flags.device;
+  // Written beside, then moved: an interrupted run leaves an older page as it was.
+  const target = path.resolve(flags.out);
+  const partial = `${target}.partial`;
+  try {
+    fs.writeFileSync(partial, demoPage(rows, {tokenizer: model.tokenizer, resnet: resnetMacs(model), note}));
+    fs.renameSync(partial, target);
+  } finally {
+    fs.rmSync(partial, {force: true});
+  }
+  out.say(`\nwrote ${flags.out}: words and their depth, in a browser (${((performance.now() - start) / 1e3).toFixed(0)} s in all)`);
 }

@@ -1,0 +1,173 @@
+import type {StackTrace} from '../exit/trace.js';
+import {type Answer, type Entailment, meanLayers} from '../tasks/answer.js';
+import {type DemoRow, type Pair, type Saved, savedBy} from './demo-run.js';
+import {DEMO_SCRIPT, DEMO_STYLE} from './demo-style.js';
+import {percent, signed} from './demo-table.js';
+
+/** What the page needs beside the rows. */
+export interface DemoPageOptions {
+  readonly tokenizer: {decode(ids: readonly number[]): string};
+  /** Multiply-accumulates of the ResNet. */
+  readonly resnet: number;
+  /** Where it ran. */
+  readonly note: string;
+}
+
+/** Text as HTML, in elements and in quoted attributes. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+}
+
+const giga = (macs: number): string => `${(macs / 1e9).toFixed(2)} G`;
+const layers = (n: number): string => n.toFixed(1).replace(/\.0$/, '');
+
+/** One self-contained page: no script, style, font or picture from elsewhere. */
+export function demoPage(rows: readonly DemoRow[], {tokenizer, resnet, note}: DemoPageOptions): string {
+  const captions = savedBy(rows.map(({caption}) => caption));
+  const same = rows.filter(({caption}) => caption.full.text === caption.early.text).length;
+  const right = (task: 'entailment' | 'answer', side: 'full' | 'early'): number =>
+    rows.filter((row) => row[task][side].text === (task === 'entailment' ? row.label : row.expected)).length;
+  const rights = (task: 'entailment' | 'answer'): string =>
+    `${right(task, 'full')} of ${rows.length} right at full depth, ${right(task, 'early')} with early exit`;
+  const share = resnet / captions.macs.full;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>mue-tfjs: how deep did each word go?</title>
+<style>${DEMO_STYLE}</style>
+</head>
+<body>
+<header>
+<h1>How deep did each word go?</h1>
+<p>${rows.length} pictures, each captioned and questioned at full depth and with early exits: a layer that hardly changes the state any
+more is the last one to run. Computed in JavaScript on this machine: ${escapeHtml(note)}.</p>
+</header>
+<section class="summary">
+${tile('Captions', `${same} of ${rows.length} the same words`, captions)}
+${tile('Entailment', rights('entailment'), savedBy(rows.map(({entailment}) => entailment)))}
+${tile('Questions', rights('answer'), savedBy(rows.map(({answer}) => answer)))}
+</section>
+<p class="remark">Layers are not time. The ResNet that turns the picture into patches is ${giga(resnet)} of the ${giga(captions.macs.full)} multiply-accumulates
+of a caption (${percent(share)}) and never exits, so exits can save at most ${percent(1 - share)} of the arithmetic of this model. Milliseconds are
+single runs and vary with the machine.</p>
+${legend()}
+<main>
+${rows.map((row) => card(row, tokenizer)).join('\n')}
+</main>
+<footer>Pictures contain Twemoji graphics (CC-BY 4.0) and Noto Emoji graphics (Apache 2.0), modified. Made by <code>mue demo</code>.</footer>
+<div id="tip" role="status" hidden></div>
+<script>${DEMO_SCRIPT}</script>
+</body>
+</html>
+`;
+}
+
+function tile(title: string, result: string, {layers: saved, macs, ms}: Saved): string {
+  const row = (name: string, share: number, detail: string): string =>
+    `<tr><th>${name}</th><td class="share">${signed(share)}</td><td>${detail}</td></tr>`;
+  return `<div class="tile"><h2>${title}</h2><p>${escapeHtml(result)}</p><table>
+${row('layers', saved, 'mean of image and text, and decoder')}
+${row('MACs', macs.saved, `${giga(macs.full)} → ${giga(macs.early)}`)}
+${row('time', ms.saved, `${ms.full.toFixed(0)} → ${ms.early.toFixed(0)} ms`)}
+</table></div>`;
+}
+
+function legend(): string {
+  const cell = (kind: string, style = ''): string => `<i class="cell ${kind}"${style}></i>`;
+  return `<section class="legend"><span>${cell('run', ' style="--s:.1"')}${cell('run', ' style="--s:.55"')}${cell('run', ' style="--s:1"')}
+layer ran; the darker, the more similar its output to its input</span>
+<span>${cell('run exit', ' style="--s:1"')} similarity above the threshold: exit</span>
+<span>${cell('skipped')} layer skipped</span><span>Hover over a cell for its numbers.</span></section>`;
+}
+
+function card(row: DemoRow, tokenizer: DemoPageOptions['tokenizer']): string {
+  const {full, early} = row.caption;
+  const same = full.text === early.text;
+  const image = `data:image/${row.file.endsWith('.png') ? 'png' : 'jpeg'};base64,${Buffer.from(row.bytes).toString('base64')}`;
+  return `<article>
+<div class="picture"><img src="${image}" alt="${escapeHtml(row.reference)}" width="256" height="256">
+<p class="file">${escapeHtml(row.file)}</p>
+${stacks(early)}</div>
+<div class="answers">
+<h3>${escapeHtml(early.text)}</h3>
+<p class="muted">${same ? 'the same words at full depth' : `at full depth: <b>${escapeHtml(full.text)}</b>`}</p>
+${words(early, tokenizer)}
+<p class="numbers">${numbers(row.caption)}</p>
+<dl>
+<dt>Does the picture show “${escapeHtml(row.hypothesis)}”?</dt>
+<dd>${chip(row.entailment.early.text, row.label)} ${other(row.entailment)}${probabilities(row.entailment.early)}<p class="numbers">${numbers(row.entailment)}</p></dd>
+<dt>${escapeHtml(row.question)}</dt>
+<dd>${chip(row.answer.early.text, row.expected)} ${other(row.answer)}<p class="numbers">${numbers(row.answer)}</p></dd>
+</dl>
+</div>
+</article>`;
+}
+
+function chip(text: string, expected: string): string {
+  const right = text === expected;
+  const title = right ? 'as expected' : `expected: ${expected}`;
+  return `<span class="chip ${right ? 'right' : 'wrong'}" title="${escapeHtml(title)}">${right ? '✓' : '✗'} ${escapeHtml(text)}</span>`;
+}
+
+function other({full, early}: Pair<Answer>): string {
+  return full.text === early.text ? '' : `<span class="muted">at full depth: ${escapeHtml(full.text)}</span>`;
+}
+
+function probabilities({scores}: Entailment): string {
+  const bars = (['yes', 'no', 'maybe'] as const).map((word) => {
+    const p = Math.exp(scores[word]);
+    return `<span class="p" data-tip="${word}: ${(p * 100).toFixed(2)} %"><i style="width:${(p * 100).toFixed(1)}%"></i><b>${word}</b></span>`;
+  });
+  return `<span class="bars">${bars.join('')}</span>`;
+}
+
+function numbers({full, early}: Pair<Answer>): string {
+  const run = Object.entries(early.layers).map(([stack, run]) => `${stack.replace(/^encoder\./, '')} ${layers(meanLayers(run))}/${run.of}`);
+  return `${run.join(' · ')} layers · MACs ${giga(full.macs.run)} → ${giga(early.macs.run)} · ${full.ms.total.toFixed(0)} → ${early.ms.total.toFixed(0)} ms`;
+}
+
+/** The streams of the encoder, a row of cells each. */
+function stacks({trace}: Answer): string {
+  const encoders = trace.filter(({step}) => step === undefined);
+  return `<div class="stacks">${encoders
+    .map(
+      (t) =>
+        `<div><span>${escapeHtml(t.stack.replace(/^encoder\./, ''))}</span><span class="cells">${cells(t).join('')}</span><span>${t.exitLayer}/${t.depth}</span></div>`,
+    )
+    .join('')}</div>`;
+}
+
+/** A column of cells for every word, first layer at the bottom. */
+function words(answer: Answer, tokenizer: DemoPageOptions['tokenizer']): string {
+  const steps = answer.trace.filter(({step}) => step !== undefined);
+  // Decoding of single tokens would lose what pieces share: the text grows piece by piece instead.
+  const texts = answer.tokens.map((_, i) => tokenizer.decode(answer.tokens.slice(0, i + 1)));
+  const columns = steps.map((trace, i) => {
+    const label = i < texts.length ? texts[i]!.slice(texts[i - 1]?.length ?? 0) : i === texts.length ? 'end' : '…';
+    const kind = i < texts.length ? (label.startsWith(' ') ? '' : ' joined') : ' muted';
+    return `<div class="word${kind}"><span class="column">${cells(trace).reverse().join('')}</span><span class="label">${escapeHtml(label.trim())}</span></div>`;
+  });
+  return `<div class="words">${columns.join('')}</div>`;
+}
+
+function cells({scores, thresholds, exitLayer, depth, exited, stack, step}: StackTrace): string[] {
+  const where = `${stack.replace(/^encoder\./, '')}${step === undefined ? '' : `, step ${step + 1}`}`;
+  return Array.from({length: depth}, (_, layer) => {
+    const name = `${where}, layer ${layer + 1} of ${depth}`;
+    if (layer >= exitLayer) return `<i class="cell skipped" data-tip="${escapeHtml(name)}: skipped"></i>`;
+    const score = scores[layer] ?? null;
+    const limit = thresholds[layer] ?? null;
+    const exit = exited && layer === exitLayer - 1;
+    const measured =
+      score === null ? 'not measured' : `similarity ${score.toFixed(4)}${limit === null ? '' : `, threshold ${limit.toFixed(4)}`}`;
+    return `<i class="cell run${exit ? ' exit' : ''}" style="--s:${shade(score)}" data-tip="${escapeHtml(`${name}: ${measured}${exit ? ': exit' : ''}`)}"></i>`;
+  });
+}
+
+/** 0 … 1: similarities crowd near 1, so the scale is that of the angle. */
+function shade(score: number | null): string {
+  return score === null ? '.5' : (1 - Math.acos(Math.max(0, Math.min(1, score))) / (Math.PI / 2)).toFixed(2);
+}
