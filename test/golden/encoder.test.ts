@@ -12,6 +12,7 @@ import {closeArrays, closeTo, SIMILARITIES, STATES} from '../support/close-to.js
 import {golden, type GoldenArray} from '../support/golden.js';
 import {microModel} from '../support/micro-model.js';
 import {goldenPixels} from '../support/pixels.js';
+import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
 
 interface PlainCase {
   readonly patches_h: number;
@@ -50,15 +51,24 @@ test('buckets and position ids', () => {
   expect([ids.reduce((a, b) => a + b, 0), ids.length]).toEqual(plainInfo.image_position_idx_sum_len);
 });
 
-onBackends('plain encoder', () => {
-  let model: OfaModel;
+onBackends('encoder', (device) => {
+  const {cases} = golden<{cases: readonly MueCase[]}>('mue_encoder.json');
+  const expected = golden('mue_encoder.safetensors');
+  let joint: OfaModel;
+  let mue: OfaModel;
+  let remembered: RememberedFeatures;
   beforeAll(async () => {
-    model = await microModel('plain');
+    joint = await microModel('plain');
+    mue = await microModel('mue');
+    remembered = rememberFeatures(joint, mue);
   });
-  afterAll(() => model[Symbol.dispose]());
+  afterAll(() => {
+    for (const owned of [remembered, joint, mue]) owned[Symbol.dispose]();
+  });
 
-  test.each(Object.keys(plainInfo.cases))('case %s', async (name) => {
+  test.each(Object.keys(plainInfo.cases))('plain, case %s', async (name) => {
     using scope = new TensorScope();
+    const model = joint;
     const {src_tokens, patch_masks, patches_h, patches_w, text_length} = plainInfo.cases[name]!;
     const {encoder, encoding} = model;
     const want = (part: string): GoldenArray | undefined => plain[`${name}.${part}`];
@@ -69,7 +79,7 @@ onBackends('plain encoder', () => {
     };
     const pixels = scope.hold(goldenPixels(plain[`${name}.image_u8`]!));
     if (want('pixel_values')) await closeTo(scope.hold(pixels.transpose([0, 3, 1, 2])), want('pixel_values')!, 1e-6);
-    const features = scope.hold(encoder.resnet.forward(pixels));
+    const features = scope.hold(device === 'cpu' ? await remembered.of(pixels) : encoder.resnet.forward(pixels));
     await check(features.transpose([0, 3, 1, 2]), 'resnet_features');
     await check(
       tf.tidy(() => encoder.patchProjection.forward(features.reshape([features.shape[0], -1, 1024]))),
@@ -136,32 +146,17 @@ onBackends('plain encoder', () => {
     await closeUnmasked(encoded.states, want('encoder_out')!, mask);
     await check(encoded.positions.clone(), 'position_embeddings');
   });
-});
 
-onBackends('MuE encoder', () => {
-  const {cases} = golden<{cases: readonly MueCase[]}>('mue_encoder.json');
-  const expected = golden('mue_encoder.safetensors');
-  let model: OfaModel;
-  // The ResNet takes seconds a picture on the cpu backend: once a picture, not once a case.
-  const known = new Map<string, tf.Tensor4D>();
-  const featuresOf = (letter: string): tf.Tensor4D => {
-    const made = known.get(letter) ?? tf.tidy(() => model.encoder.resnet.forward(goldenPixels(plain[`${letter}.image_u8`]!)));
-    known.set(letter, made);
-    return made;
-  };
-  beforeAll(async () => {
-    model = await microModel('mue');
-  });
-  afterAll(() => {
-    for (const features of known.values()) features.dispose();
-    known.clear();
-    model[Symbol.dispose]();
-  });
-
-  test.each(cases.map((c) => [`${c.case}.${c.name}`, c] as const))('%s', async (name, c) => {
+  const featuresOf = async (letter: string): Promise<tf.Tensor4D> => {
     using scope = new TensorScope();
+    return await remembered.of(scope.hold(goldenPixels(plain[`${letter}.image_u8`]!)));
+  };
+
+  test.each(cases.map((c) => [`${c.case}.${c.name}`, c] as const))('MuE, %s', async (name, c) => {
+    using scope = new TensorScope();
+    const model = mue;
     const [letter, sample] = c.case.split('_sample') as [string, string | undefined];
-    const all = featuresOf(letter);
+    const all = scope.hold(await featuresOf(letter));
     const features = sample === undefined ? all : scope.hold(tf.slice(all, [Number(sample), 0, 0, 0], [1, -1, -1, -1]));
     const policy = stackPolicies({
       'encoder.image': similarity({threshold: c.img_thres, mode: 'reference'}),
@@ -185,10 +180,11 @@ onBackends('MuE encoder', () => {
     }
   });
 
-  test.each(['a', 'b'])('states and biases of both streams, case %s', async (letter) => {
+  test.each(['a', 'b'])('MuE, states and biases of both streams, case %s', async (letter) => {
     using scope = new TensorScope();
+    const model = mue;
     const {src_tokens, text_length} = plainInfo.cases[letter]!;
-    const features = featuresOf(letter);
+    const features = scope.hold(await featuresOf(letter));
     const [, height, width] = features.shape;
     const bias = scope.hold(new ImageBias(model.encoder, height, width));
     const image = model.encoding.image(features, bias, undefined, scope);

@@ -13,6 +13,7 @@ import {closeArrays, LOGITS, SIMILARITIES} from '../support/close-to.js';
 import {golden} from '../support/golden.js';
 import {microModel} from '../support/micro-model.js';
 import {goldenPixels} from '../support/pixels.js';
+import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
 
 interface Step {
   readonly threshold: number;
@@ -76,13 +77,14 @@ const number = (value: number | string): number => (value === '-Infinity' ? -Inf
 
 onBackends('generation', () => {
   const models: Partial<Record<'plain' | 'mue', OfaModel>> = {};
+  let remembered: RememberedFeatures;
   beforeAll(async () => {
     models.plain = await microModel('plain');
     models.mue = await microModel('mue');
+    remembered = rememberFeatures(models.plain, models.mue);
   });
   afterAll(() => {
-    models.plain![Symbol.dispose]();
-    models.mue![Symbol.dispose]();
+    for (const owned of [remembered, models.plain!, models.mue!]) owned[Symbol.dispose]();
   });
 
   const lengths = (c: Case): number => {
