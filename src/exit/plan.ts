@@ -143,6 +143,9 @@ export function planPolicy(plan: ExitPlan, depths: Readonly<Partial<Record<Stack
     Object.fromEntries(
       entries.map(([stack, stackPlan]) => {
         if (depths[stack] === undefined) {
+          // What never exits anyway says nothing about the stack: thresholds that were not given must fit a joint encoder, too.
+          if (stackPlan.policy === 'never' || (stackPlan.policy === 'similarity' && (stackPlan.threshold ?? null) === null))
+            return [stack, never];
           throw new UsageError(
             'plan-stack',
             `the exit plan speaks of the stack '${stack}', but this model has ${Object.keys(depths).join(', ')}`,

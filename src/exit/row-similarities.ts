@@ -2,12 +2,6 @@ import * as tf from '@tensorflow/tfjs';
 
 // Measures of change other than the cosine of whole tensors (early_exit B3).   R rows, T positions
 
-/** Per row, the cosine of all its positions as one vector. */
-export function rowCosines(before: tf.Tensor3D, after: tf.Tensor3D): Promise<readonly number[]> {
-  const flat = (x: tf.Tensor3D): tf.Tensor3D => x.reshape([x.shape[0], 1, -1]) as tf.Tensor3D;
-  return read(() => cosines(flat(before), flat(after)).squeeze([1]));
-}
-
 /** Per row, of its newest position: cos(before, after). @param before [R, T, D], borrowed */
 export function lastCosines(before: tf.Tensor3D, after: tf.Tensor3D): Promise<readonly number[]> {
   const last = (x: tf.Tensor3D): tf.Tensor3D => tf.slice(x, [0, x.shape[1] - 1, 0], [-1, 1, -1]);

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {throwIfAborted} from '../runtime/errors.js';
+import {breathe} from '../runtime/breathe.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {ExitPolicy, Position} from './policy.js';
 import type {StackTrace} from './trace.js';
@@ -34,7 +34,7 @@ export async function runStack(
   let exited = false;
   let layer = 0;
   while (layer < stack.depth && !exited) {
-    throwIfAborted(options.signal);
+    await breathe(options.signal);
     const after = scope.hold(forward(before, layer));
     layer++;
     const seen = await observe(policy, before, after, {...stack, layer}, options);

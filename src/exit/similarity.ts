@@ -1,6 +1,5 @@
-import {cosine} from './cosine.js';
+import {cosine, rowCosines} from './cosine.js';
 import type {ExitPolicy} from './policy.js';
-import {rowCosines} from './row-similarities.js';
 import {thresholdAt} from './schedules.js';
 import {checkThreshold, type ThresholdOptions} from './thresholded.js';
 

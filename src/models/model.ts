@@ -57,6 +57,23 @@ export interface Scored {
   readonly macs: Macs;
 }
 
+/**
+ * A picture whose encoder stacks ran to the end and kept what every layer gave: any choice of exits can be had from it
+ * without running them again. What recordings are made with.
+ */
+export interface PictureDepths extends Disposable {
+  withPrompt(prompt: readonly number[], options?: RunOptions): Promise<PromptDepths>;
+}
+
+export interface PromptDepths extends Disposable {
+  /** The encoder stacks, with the similarity of successive states after every layer, the last included. */
+  readonly stacks: readonly {readonly stack: StackName; readonly similarity: readonly number[]}[];
+  /** The encoding in which each stack left after so many layers; one or several, each as a picture of its own. The caller's. */
+  combine(depths: readonly (readonly number[])[]): Encoded;
+  /** Multiply-accumulates of scoring a target of `tokens` tokens at `words` words, with these exits. */
+  scoringMacs(depths: readonly number[], decoderLayers: number, tokens: number, words: number): number;
+}
+
 export interface VisionLanguageModel extends Disposable {
   /** Stacks that can exit, with their depths. */
   readonly stacks: Readonly<Partial<Record<StackName, number>>>;
@@ -64,6 +81,7 @@ export interface VisionLanguageModel extends Disposable {
   encode(input: EncodeInput, policy: ExitPolicy, options?: RunOptions): Promise<Encoded>;
   /** @param rows a picture (beams). @param maxSteps most steps there will be. */
   startDecoding(encoded: Encoded, rows: number, maxSteps: number, skipped: SkippedKv): Decoding;
+  pictureDepths(pixels: tf.Tensor4D, options?: RunOptions): Promise<PictureDepths>;
   /** One teacher-forced pass over whole targets. */
   score(encoded: Encoded, input: ScoreInput, policy: ExitPolicy, options?: RunOptions): Promise<Scored>;
 }

@@ -24,6 +24,7 @@ export class OfaDecoding implements Decoding {
   /** Encoder states [B, M, D], for layers that have not run yet. */
   #states: tf.Tensor3D;
   #mask: tf.Tensor4D | undefined;
+  #remember: OfaEncoded['remember'];
   /** What each layer's cross-attention reads, from the first time it runs. */
   readonly #memories: (CrossMemory | undefined)[];
   /** Mode `just-in-time`: states [R, k, D] of the newest k tokens, which left before this layer. */
@@ -54,6 +55,7 @@ export class OfaDecoding implements Decoding {
     this.#pending = layers.map(() => undefined);
     this.#states = this.#scope.hold(encoded.states.clone());
     this.#mask = encoded.mask && this.#scope.hold(encoded.mask.clone());
+    this.#remember = encoded.remember;
     this.#crossBias = this.#scope.hold(decoder.crossBias(bias.positions, encoded.positions));
     if (ownsBias) this.#scope.hold(bias);
     const positions = cost.crossPositions(this.#length);
@@ -157,7 +159,7 @@ export class OfaDecoding implements Decoding {
   #memory(layer: number): CrossMemory {
     const known = this.#memories[layer];
     if (known) return known;
-    const made = this.#scope.hold(this.decoder.layers[layer]!.remember(this.#states));
+    const made = this.#scope.hold(this.#remember?.(layer) ?? this.decoder.layers[layer]!.remember(this.#states));
     this.#memories[layer] = made;
     this.#macs.run += this.#pictures * this.cost.crossMemory(this.#length);
     return made;
@@ -217,6 +219,7 @@ export class OfaDecoding implements Decoding {
     });
     for (const memory of gathered.keys()) if (memory) this.#scope.drop(memory);
     this.#states = this.#scope.replace(this.#states, tf.gather(this.#states, index));
+    this.#remember = undefined; // it speaks of all pictures
     if (this.#mask) this.#mask = this.#scope.replace(this.#mask, tf.gather(this.#mask, index));
   }
 

@@ -6,6 +6,7 @@ import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Encoded, EncodeInput, RunOptions} from '../model.js';
 import {ImageBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
+import type {CrossMemory} from './decoder-layer.js';
 import type {OfaEncoder} from './encoder.js';
 
 // B pictures, P patches, S text tokens, M = P + S, D width, H heads
@@ -31,6 +32,8 @@ export class OfaEncoded implements Encoded {
     readonly mask: tf.Tensor4D | undefined,
     readonly traces: readonly StackTrace[],
     readonly macs: Macs,
+    /** What a decoder layer's cross-attention reads, where it need not be computed from the states; the caller's. */
+    readonly remember?: (layer: number) => CrossMemory,
   ) {}
 
   get pictures(): number {

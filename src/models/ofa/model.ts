@@ -1,3 +1,4 @@
+import type * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv.js';
 import type {WeightSource} from '../../nn/block.js';
@@ -11,6 +12,7 @@ import type {CrossMemory} from './decoder-layer.js';
 import {OfaDecoding} from './decoding.js';
 import type {OfaEncoder} from './encoder.js';
 import {type OfaEncoded, OfaEncoding} from './encoding.js';
+import {OfaPictureDepths} from './depths.js';
 import {OfaModule} from './module.js';
 import {OfaScoring, type TargetPass} from './scoring.js';
 
@@ -79,6 +81,10 @@ export class OfaModel implements VisionLanguageModel {
     return new OfaDecoding(this.decoder, this.cost, encoded, rows, maxSteps, skipped, bias, !kept);
   }
 
+  pictureDepths(pixels: tf.Tensor4D, options?: RunOptions): Promise<OfaPictureDepths> {
+    return OfaPictureDepths.run(this, pixels, options);
+  }
+
   async score(encoded: OfaEncoded, input: ScoreInput, policy: ExitPolicy, options?: RunOptions): Promise<Scored> {
     using scope = new TensorScope();
     return await this.scoring.score(
@@ -98,7 +104,7 @@ export class OfaModel implements VisionLanguageModel {
       memory: (layer) => {
         const known = memories.get(layer);
         if (known) return known;
-        const made = scope.hold(this.decoder.layers[layer]!.remember(encoded.states));
+        const made = scope.hold(encoded.remember?.(layer) ?? this.decoder.layers[layer]!.remember(encoded.states));
         memories.set(layer, made);
         return made;
       },

@@ -127,7 +127,7 @@ export class OfaScoring {
       ...(logits ? {logits} : {}),
       ...(decideOn ? {view: (state: tf.Tensor3D) => tf.slice(state, [0, 0, 0], [1, decideOn, -1])} : {}),
     });
-    const shared = cost.crossPositions(memoryLength) + cost.targetPositions(length, length, memoryLength);
+    const shared = cost.crossPositions(memoryLength) + cost.targetPositions(length, length, memoryLength); // by the batch
     const layer = rows * cost.decoderLayer(length, length, memoryLength) + encoded.pictures * cost.crossMemory(memoryLength);
     const tests = trace.scores.filter((s) => s !== null).length * cost.exitTest(embedded.size);
     return {x, trace, macs: {run: shared + trace.exitLayer * layer + tests, full: shared + depth * layer}};

@@ -1,0 +1,147 @@
+import * as tf from '@tensorflow/tfjs';
+
+// Kernels of the wasm backend that only move numbers about.
+
+type Call = Parameters<tf.KernelFunc>[0];
+type Numbers = Float32Array | Int32Array;
+
+/** What these kernels use of the wasm backend. */
+interface WasmBackend {
+  makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
+  /** A view, valid until the heap grows: made after every allocation. */
+  typedArrayFromHeap(tensor: tf.TensorInfo): Numbers;
+}
+
+let mended = false;
+
+/**
+ * tfjs-backend-wasm 4.22 copies the *whole* input for every slice it takes, so that cutting a tensor of n parts in parts
+ * moves n² of them (144 heads of 64×269: 2.4 s, here 3 ms), and its gather goes element by element through an index
+ * computation (36 rows of 65,536: 480 ms, here 4 ms). These move runs of memory. Strings and batched gathers stay as they were.
+ */
+export function mendWasmCopies(): void {
+  if (mended) return;
+  mended = true;
+  wrap(tf.Slice, (call) => slice(call));
+  wrap(tf.Unpack, (call) => unpack(call));
+  wrap(tf.SplitV, (call) => splitV(call));
+  wrap(tf.GatherV2, (call) => gather(call));
+}
+
+/** Puts a kernel before another, which takes what it leaves undefined. */
+function wrap(name: string, kernel: (call: Call) => tf.TensorInfo | tf.TensorInfo[] | undefined): void {
+  const config = tf.getKernel(name, 'wasm');
+  tf.unregisterKernel(name, 'wasm');
+  const {setupFunc: _, ...rest} = config; // it has run
+  tf.registerKernel({...rest, kernelFunc: (call) => kernel(call) ?? config.kernelFunc(call)});
+}
+
+const numeric = ({dtype}: tf.TensorInfo): boolean => dtype === 'float32' || dtype === 'int32';
+const product = (shape: readonly number[]): number => shape.reduce((size, n) => size * n, 1);
+
+function slice({inputs, attrs, backend}: Call): tf.TensorInfo | undefined {
+  const {x} = inputs as {x: tf.TensorInfo};
+  if (!numeric(x)) return undefined;
+  const {begin, size} = attrs as unknown as {begin: number | number[]; size: number | number[]};
+  const [from, to] = tf.slice_util.parseSliceParams(x as tf.Tensor, begin, size) as [number[], number[]];
+  const wasm = backend as unknown as WasmBackend;
+  return copySlice(x, from, to, wasm.makeOutput(to, x.dtype), wasm);
+}
+
+function unpack({inputs, attrs, backend}: Call): tf.TensorInfo[] | undefined {
+  const {value} = inputs as {value: tf.TensorInfo};
+  if (!numeric(value)) return undefined;
+  const axis = axisOf(attrs, value.shape.length);
+  const parts = Array.from({length: value.shape[axis]!}, () => 1);
+  return cut(value, axis, parts, backend as unknown as WasmBackend).map((part) => ({
+    ...part,
+    shape: value.shape.filter((_, i) => i !== axis),
+  }));
+}
+
+function splitV({inputs, attrs, backend}: Call): tf.TensorInfo[] | undefined {
+  const {x} = inputs as {x: tf.TensorInfo};
+  if (!numeric(x)) return undefined;
+  const axis = axisOf(attrs, x.shape.length);
+  const {numOrSizeSplits} = attrs as unknown as {numOrSizeSplits: number | number[]};
+  const sizes = tf.backend_util.prepareSplitSize(x as tf.Tensor, numOrSizeSplits, axis);
+  return cut(x, axis, sizes, backend as unknown as WasmBackend);
+}
+
+function axisOf(attrs: Call['attrs'], rank: number): number {
+  const {axis} = attrs as unknown as {axis: number};
+  return axis < 0 ? axis + rank : axis;
+}
+
+function cut(x: tf.TensorInfo, axis: number, sizes: readonly number[], wasm: WasmBackend): tf.TensorInfo[] {
+  let at = 0;
+  const parts = sizes.map((size) => {
+    const shape = x.shape.map((n, i) => (i === axis ? size : n));
+    const begin = x.shape.map((_, i) => (i === axis ? at : 0));
+    at += size;
+    return {begin, shape, out: wasm.makeOutput(shape, x.dtype)};
+  });
+  return parts.map(({begin, shape, out}) => copySlice(x, begin, shape, out, wasm));
+}
+
+/** Copies runs along the last axes that are taken whole. */
+function copySlice(
+  x: tf.TensorInfo,
+  begin: readonly number[],
+  size: readonly number[],
+  out: tf.TensorInfo,
+  wasm: WasmBackend,
+): tf.TensorInfo {
+  const total = product(size);
+  if (total === 0) return out;
+  const source = wasm.typedArrayFromHeap(x);
+  const target = wasm.typedArrayFromHeap(out);
+  const rank = size.length;
+  // The innermost axis that is not whole; all behind it is one run.
+  let inner = rank - 1;
+  while (inner > 0 && size[inner] === x.shape[inner]) inner--;
+  const unit = product(x.shape.slice(inner + 1));
+  const run = (rank === 0 ? 1 : size[inner]!) * unit;
+  const strides = tf.util.computeStrides(x.shape);
+  const stride = (axis: number): number => (axis < strides.length ? strides[axis]! : 1);
+  const index = new Array<number>(Math.max(inner, 0)).fill(0);
+  let at = 0;
+  for (;;) {
+    let offset = rank === 0 ? 0 : begin[inner]! * stride(inner);
+    for (let axis = 0; axis < inner; axis++) offset += (begin[axis]! + index[axis]!) * stride(axis);
+    if (run < 16) for (let i = 0; i < run; i++) target[at + i] = source[offset + i]!;
+    else target.set(source.subarray(offset, offset + run), at);
+    at += run;
+    if (at >= total) return out;
+    for (let axis = inner - 1; ++index[axis]! === size[axis]; axis--) index[axis] = 0;
+  }
+}
+
+function gather({inputs, attrs, backend}: Call): tf.TensorInfo | undefined {
+  const {x, indices} = inputs as {x: tf.TensorInfo; indices: tf.TensorInfo};
+  const {batchDims} = attrs as unknown as {batchDims: number};
+  if (!numeric(x) || indices.dtype !== 'int32' || batchDims !== 0) return undefined;
+  const axis = axisOf(attrs, x.shape.length);
+  const wasm = backend as unknown as WasmBackend;
+  const out = wasm.makeOutput([...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)], x.dtype);
+  const source = wasm.typedArrayFromHeap(x);
+  const target = wasm.typedArrayFromHeap(out);
+  const which = wasm.typedArrayFromHeap(indices);
+  const rows = x.shape[axis]!;
+  const run = product(x.shape.slice(axis + 1));
+  for (const index of which) {
+    if (!(index >= 0 && index < rows)) throw new Error(`GatherV2: the index value ${index} is not in [0, ${rows - 1}]`);
+  }
+  const outer = product(x.shape.slice(0, axis));
+  let at = 0;
+  for (let o = 0; o < outer; o++) {
+    const base = o * rows * run;
+    for (let i = 0; i < which.length; i++) {
+      const offset = base + which[i]! * run;
+      if (run < 16) for (let j = 0; j < run; j++) target[at + j] = source[offset + j]!;
+      else target.set(source.subarray(offset, offset + run), at);
+      at += run;
+    }
+  }
+  return out;
+}
