@@ -7,6 +7,8 @@ import {BackendError} from '../runtime/errors.js';
 import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native-binding.js';
 import {mendNativeKernels} from './native-kernels.js';
 import {Unavailable} from './unavailable.js';
+import {mendWasmCopies} from './wasm-copies.js';
+import {mendWasmKernels} from './wasm-kernels.js';
 
 /** Every word that `--device` takes. */
 export const DEVICES = ['auto', 'native', 'cuda', 'webgpu', 'wasm', 'cpu'] as const;
@@ -155,6 +157,8 @@ async function startWasm(): Promise<Running> {
     wasm.setThreadsCount(1);
   }
   await start('wasm');
+  mendWasmKernels();
+  mendWasmCopies();
   // Emscripten takes over uncaught errors of the whole process (to exit with 7); that is not its business.
   for (const event of ['uncaughtException', 'unhandledRejection']) {
     for (const listener of process.rawListeners(event) as ((...args: unknown[]) => void)[]) {

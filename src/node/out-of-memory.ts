@@ -1,0 +1,29 @@
+import * as tf from '@tensorflow/tfjs';
+import {BackendError} from '../runtime/errors.js';
+
+/** What each backend says when its memory is full. */
+const SIGNS: Readonly<Record<string, RegExp>> = {
+  // RESOURCE_EXHAUSTED is 8.
+  tensorflow: /Invalid TF_Status: 8\b|OOM when allocating|failed to allocate memory|ResourceExhausted/i,
+  // An allocation inside XNNPACK ends in abort().
+  wasm: /^Aborted\(|memory access out of bounds|Array buffer allocation failed/,
+  webgpu: /out of memory|exceeds the max buffer size/i,
+  cpu: /Array buffer allocation failed|Invalid typed array length/,
+};
+
+/**
+ * Tells an error that means "memory is full" from others.
+ * @param error whatever an operation threw.
+ * @returns a BackendError 'out-of-memory' with the first one as its cause; undefined where the error is about something else.
+ */
+export function asOutOfMemory(error: unknown): BackendError | undefined {
+  if (error instanceof BackendError && error.code === 'out-of-memory') return error;
+  const backend = tf.getBackend();
+  if (!(error instanceof Error) || !SIGNS[backend]?.test(error.message)) return undefined;
+  const mebibytes = Math.round(tf.memory().numBytes / 2 ** 20);
+  const words = error.message.split('\n').find((line) => line.includes('OOM')) ?? error.message.split('\n')[0];
+  return new BackendError('out-of-memory', `${backend}: out of memory with ${mebibytes} MiB of tensors: ${words}`, {
+    cause: error,
+    hint: 'a smaller batch, image or model; or another --device',
+  });
+}
