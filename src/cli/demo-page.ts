@@ -69,7 +69,7 @@ function tile(title: string, result: string, {layers: saved, macs, ms}: Saved): 
   const row = (name: string, share: number, detail: string): string =>
     `<tr><th>${name}</th><td class="share">${signed(share)}</td><td>${detail}</td></tr>`;
   return `<div class="tile"><h2>${title}</h2><p>${escapeHtml(result)}</p><table>
-${row('layers', saved, 'mean of image and text, and decoder')}
+${row('layers', saved, 'encoder and decoder')}
 ${row('MACs', macs.saved, `${giga(macs.full)} → ${giga(macs.early)}`)}
 ${row('time', ms.saved, `${ms.full.toFixed(0)} → ${ms.early.toFixed(0)} ms`)}
 </table></div>`;
@@ -80,7 +80,7 @@ function legend(): string {
   return `<section class="legend"><span>${cell('run', ' style="--s:.1"')}${cell('run', ' style="--s:.55"')}${cell('run', ' style="--s:1"')}
 layer ran; the darker, the more similar its output to its input</span>
 <span>${cell('run exit', ' style="--s:1"')} similarity above the threshold: exit</span>
-<span>${cell('skipped')} layer skipped</span><span>Hover over a cell for its numbers.</span></section>`;
+<span>${cell('skipped')} layer skipped; layer 1 is at the bottom</span><span>Hover over a cell for its numbers.</span></section>`;
 }
 
 function card(row: DemoRow, tokenizer: DemoPageOptions['tokenizer']): string {
@@ -126,7 +126,12 @@ function probabilities({scores}: Entailment): string {
 
 function numbers({full, early}: Pair<Answer>): string {
   const run = Object.entries(early.layers).map(([stack, run]) => `${stack.replace(/^encoder\./, '')} ${layers(meanLayers(run))}/${run.of}`);
-  return `${run.join(' · ')} layers · MACs ${giga(full.macs.run)} → ${giga(early.macs.run)} · ${full.ms.total.toFixed(0)} → ${early.ms.total.toFixed(0)} ms`;
+  const parts = [
+    `layers: ${run.join(', ')}`,
+    `MACs ${giga(full.macs.run)} → ${giga(early.macs.run)}`,
+    `${full.ms.total.toFixed(0)} → ${early.ms.total.toFixed(0)} ms`,
+  ];
+  return parts.map((part) => `<span>${escapeHtml(part)}</span>`).join(' · ');
 }
 
 /** The streams of the encoder, a row of cells each. */

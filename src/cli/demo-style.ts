@@ -11,7 +11,7 @@ header p{max-width:78ch;margin:0;color:var(--muted)}
 .tile p{margin:0 0 8px;color:var(--muted);font-size:13px}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th{width:60px;text-align:left;font-weight:500;color:var(--muted)}td{padding:1px 0;font-size:13px;color:var(--muted)}
-td.share{width:76px;font-size:20px;font-weight:650;color:var(--ink)}
+td.share{width:84px;font-size:20px;font-weight:650;color:var(--ink)}
 .remark{margin:0 0 14px;padding:10px 14px;border-left:3px solid var(--exit);background:var(--card);border-radius:0 8px 8px 0;font-size:14px}
 .legend{display:flex;flex-wrap:wrap;gap:6px 22px;align-items:center;margin:18px 2px;color:var(--muted);font-size:13px}
 .legend span{display:inline-flex;align-items:center;gap:5px}
@@ -32,7 +32,7 @@ img{display:block;width:100%;max-width:256px;height:auto;border-radius:8px;borde
 .word.joined{margin-left:-5px}.word.joined .label::before{content:"·";color:var(--muted)}
 .column{display:flex;flex-direction:column;gap:2px}.word .cell{width:26px;height:10px}
 .label{margin-top:4px;font-size:13px;white-space:nowrap}.word.muted{opacity:.55}.word.muted .label{font-style:italic}
-.numbers{margin:2px 0 0;color:var(--muted);font-size:12.5px;font-variant-numeric:tabular-nums}
+.numbers{margin:6px 0 0;line-height:1.4;color:var(--muted);font-size:12.5px;font-variant-numeric:tabular-nums}
 dl{margin:12px 0 0;display:grid;gap:10px}dt{grid-column:1;font-weight:500}dd{margin:3px 0 0}
 dl{grid-template-columns:repeat(auto-fit,minmax(270px,1fr))}dl dt{grid-row:1}dl dd{grid-row:2}dl dt:nth-of-type(1),dl dd:nth-of-type(1){grid-column:1}dl dt:nth-of-type(2),dl dd:nth-of-type(2){grid-column:2}
 .chip{display:inline-block;padding:1px 10px;border-radius:99px;font-weight:600;font-size:14px}
@@ -40,6 +40,7 @@ dl{grid-template-columns:repeat(auto-fit,minmax(270px,1fr))}dl dt{grid-row:1}dl 
 .bars{display:inline-flex;gap:6px;margin-left:8px;vertical-align:middle}
 .p{position:relative;display:inline-block;width:56px;height:18px;border-radius:4px;background:var(--skip);overflow:hidden}
 .p i{position:absolute;inset:0 auto 0 0;background:color-mix(in srgb,var(--run) 40%,transparent)}.p b{position:relative;display:block;text-align:center;font-size:11px;line-height:18px;font-weight:500}
+.numbers span{white-space:nowrap}
 #tip{position:fixed;z-index:2;pointer-events:none;padding:4px 9px;border-radius:6px;background:var(--ink);color:var(--bg);font-size:12.5px;font-variant-numeric:tabular-nums;white-space:nowrap}
 footer{margin:22px 2px 0;color:var(--muted);font-size:12.5px}
 @media (max-width:760px){article{grid-template-columns:1fr}dl{grid-template-columns:1fr}dl dt,dl dd{grid-row:auto!important;grid-column:1!important}}

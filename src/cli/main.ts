@@ -35,16 +35,17 @@ const program = new Command('mue')
   .version(version, '-V, --version')
   .helpCommand(true)
   .showHelpAfterError('(see mue <command> --help)')
-  .configureHelp({showGlobalOptions: true})
+  .configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'error [usage]: '))})
   .addHelpText('after', '\nExit codes: 0 ok, 1 failure, 2 usage, 3 model or weights, 4 backend, 5 some inputs failed, 130 interrupted.')
   .exitOverride();
 for (const register of COMMANDS) register(program);
 
 // `mue … | head` is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+    throw error;
+  });
 
 try {
   await program.parseAsync([...process.argv.slice(0, 2), ...replaceAliases(process.argv.slice(2))]);

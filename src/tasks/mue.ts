@@ -12,7 +12,8 @@ import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, VisionLanguageModel} from '../models/model.js';
 import type {GenerationDefaults} from '../models/ofa/config.js';
 import type {OfaModel} from '../models/ofa/model.js';
-import {InputError, throwIfAborted, UsageError} from '../runtime/errors.js';
+import {breathe} from '../runtime/breathe.js';
+import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {type Answer, type AnswerHypothesis, type Entailment, type EntailmentLabel, layersRun} from './answer.js';
 import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} from './prompts.js';
@@ -319,7 +320,7 @@ export class Mue implements Disposable {
     signal: AbortSignal | undefined,
   ): Promise<Encoded> {
     using scope = new TensorScope();
-    throwIfAborted(signal);
+    await breathe(signal);
     const pixels = scope.hold(await this.pixels(picture));
     clock.lap('preprocess');
     const encoded = await this.model.encode({pixels, prompts: [source]}, policy, {signal});
