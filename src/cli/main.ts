@@ -9,10 +9,13 @@ import {registerData} from './data.js';
 import {registerDemo} from './demo.js';
 import {registerDoctor} from './doctor.js';
 import {registerEntail} from './entail.js';
+import {registerEvaluate} from './evaluate.js';
 import {fail} from './fail.js';
 import {registerInspect} from './inspect.js';
+import {registerMerge} from './merge.js';
 import {replaceAliases} from './option-aliases.js';
 import {registerPrompt} from './prompt.js';
+import {registerRecord} from './record.js';
 
 // Every command, in the order of the help. A new one is one file and one line here. Nothing that these files import may
 // pull in tfjs: they declare options, and load what they need when they run, so that --help is immediate.
@@ -21,10 +24,13 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerEntail,
   registerAsk,
   registerPrompt,
+  registerEvaluate,
+  registerMerge,
   registerConvert,
   registerInspect,
   registerDoctor,
   registerData,
+  registerRecord,
   registerDemo,
 ];
 

@@ -1,0 +1,35 @@
+import '../runtime/dispose-symbol.js';
+import {AbortError, MueError} from '../runtime/errors.js';
+import {evaluateShard} from './evaluate-shard.js';
+import type {WorkerMessage, WorkerTask} from './evaluate-workers.js';
+import {errorRecord} from './fail.js';
+
+// A process of `mue evaluate --workers n`: gets its task by a message, says how far it is by messages, and stops when its parent is gone.
+const controller = new AbortController();
+const abort = (): void => controller.abort(new AbortError());
+for (const event of ['SIGINT', 'SIGTERM', 'disconnect'] as const) process.on(event, abort);
+
+process.once('message', (task: WorkerTask) => {
+  void run(task);
+});
+
+async function run({flags, folder, shard}: WorkerTask): Promise<void> {
+  const warn = (line: string): void => tell({kind: 'warn', line});
+  try {
+    const out = {data: () => {}, say: () => {}, warn, quiet: true};
+    await evaluateShard(flags, folder, shard, {
+      out,
+      signal: controller.signal,
+      onProgress: (progress) => tell({kind: 'progress', progress}),
+    });
+    tell({kind: 'finished'}, () => process.disconnect());
+  } catch (error) {
+    const {exitCode = 1, hint} = error instanceof MueError ? error : {};
+    process.exitCode = exitCode;
+    tell({kind: 'failed', error: {...errorRecord(error), ...(hint === undefined ? {} : {hint}), exitCode}}, () => process.disconnect());
+  }
+}
+
+function tell(message: WorkerMessage, then: () => void = () => {}): void {
+  if (process.connected) process.send?.(message, then);
+}

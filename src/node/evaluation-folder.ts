@@ -1,0 +1,125 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import type {BadRows, EvaluationMetrics} from '../calibration/evaluation-metrics.js';
+import {evaluationMetrics} from '../calibration/evaluation-metrics.js';
+import type {EvaluationRow} from '../calibration/evaluation-row.js';
+import {InputError} from '../runtime/errors.js';
+import {readPredictions, writePredictions} from './predictions-file.js';
+import {type RunFile, readRun} from './run-file.js';
+import {cannotWrite, writeAtomic} from './write-atomic.js';
+
+/** A row that was skipped, as bad-rows.jsonl keeps it. */
+export interface BadRowRecord {
+  readonly line: number;
+  /** Absent if the line is no row at all. */
+  readonly index?: number;
+  readonly id?: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface Evaluation {
+  readonly run: RunFile;
+  /** In the order of the data set. */
+  readonly rows: readonly EvaluationRow[];
+  readonly bad: readonly BadRowRecord[];
+  /** Undefined while it is not finished. */
+  readonly metrics: EvaluationMetrics | undefined;
+}
+
+export const PREDICTIONS = 'predictions.jsonl';
+const BAD_ROWS = 'bad-rows.jsonl';
+const METRICS = 'metrics.json';
+
+/** Makes the folder of a run. @throws InputError `cannot-write` */
+export function makeFolder(folder: string): void {
+  try {
+    fs.mkdirSync(folder, {recursive: true});
+    fs.accessSync(folder, fs.constants.W_OK);
+  } catch (error) {
+    throw cannotWrite(folder, error);
+  }
+}
+
+/** Reads what a run wrote. @throws InputError `run-missing`, `run-corrupt`, `predictions-corrupt` */
+export async function readEvaluation(folder: string): Promise<Evaluation> {
+  const run = readRun(folder);
+  if (run === undefined)
+    throw new InputError('run-missing', `${folder} is no folder of an evaluation: it has no run.json`, {
+      hint: '`mue evaluate --out` writes one.',
+    });
+  const rows = (await readPredictions(path.join(folder, PREDICTIONS))).sort((a, b) => a.index - b.index);
+  return {run, rows, bad: readBadRows(path.join(folder, BAD_ROWS)), metrics: readMetrics(path.join(folder, METRICS))};
+}
+
+/** Takes back that a run is finished: it goes on. */
+export function reopenEvaluation(folder: string): void {
+  try {
+    fs.rmSync(path.join(folder, METRICS), {force: true});
+  } catch (error) {
+    throw cannotWrite(folder, error);
+  }
+}
+
+/**
+ * Writes what is only known in the end: rows in order, results in COCO's format, skipped rows, and at last metrics.json, which says
+ * that the run is finished.
+ */
+export function finishEvaluation(
+  folder: string,
+  run: RunFile,
+  rows: readonly EvaluationRow[],
+  bad: readonly BadRowRecord[],
+): EvaluationMetrics {
+  const sorted = rows.toSorted((a, b) => a.index - b.index);
+  const unreadable = bad.filter(({index}) => index === undefined).length;
+  const counts: BadRows = {unreadable, failed: bad.length - unreadable};
+  const metrics = evaluationMetrics(sorted, run, counts);
+  writePredictions(path.join(folder, PREDICTIONS), sorted);
+  const results = cocoResults(run, sorted);
+  if (results) writeAtomic(path.join(folder, results.name), `${JSON.stringify(results.list)}\n`);
+  if (bad.length > 0)
+    writeAtomic(
+      path.join(folder, BAD_ROWS),
+      bad.map((row) => `${JSON.stringify(row)}\n`),
+    );
+  else fs.rmSync(path.join(folder, BAD_ROWS), {force: true});
+  writeAtomic(path.join(folder, METRICS), `${JSON.stringify(metrics, null, 2)}\n`);
+  return metrics;
+}
+
+/** What the evaluation servers of COCO captions and VQA take. One caption a picture: of several rows the first. */
+function cocoResults({task, data}: RunFile, rows: readonly EvaluationRow[]): {name: string; list: readonly object[]} | undefined {
+  const of = data.name.replace(/\.gz$/i, '').replace(/\.(tsv|jsonl|ndjson|json)$/i, '');
+  if (task === 'vqa') return {name: `vqa_${of}_results.json`, list: rows.map(({id, answer}) => ({question_id: number(id), answer}))};
+  if (task !== 'caption') return undefined;
+  const captions = new Map<string, string>();
+  for (const {image_id, answer} of rows) if (!captions.has(image_id)) captions.set(image_id, answer);
+  return {name: `captions_${of}_results.json`, list: [...captions].map(([id, caption]) => ({image_id: number(id), caption}))};
+}
+
+/** COCO's ids are numbers; others stay texts. */
+function number(id: string): number | string {
+  return /^(0|[1-9]\d{0,14})$/.test(id) ? Number(id) : id;
+}
+
+function readBadRows(file: string): BadRowRecord[] {
+  if (!fs.existsSync(file)) return [];
+  const lines = fs
+    .readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
+  return lines.map((line, i) => parse(line, `${file}: line ${i + 1}`) as BadRowRecord);
+}
+
+function readMetrics(file: string): EvaluationMetrics | undefined {
+  return fs.existsSync(file) ? (parse(fs.readFileSync(file, 'utf8'), file) as EvaluationMetrics) : undefined;
+}
+
+function parse(text: string, what: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new InputError('run-corrupt', `${what} is no JSON: ${(cause as Error).message}`, {cause});
+  }
+}

@@ -1,0 +1,117 @@
+import fs from 'node:fs';
+import {type EvaluationRow, evaluationRowSchema} from '../calibration/evaluation-row.js';
+import {readLines} from '../data/lines.js';
+import {InputError} from '../runtime/errors.js';
+import {readChunks} from './open-dataset.js';
+import {cannotWrite, writeAtomic, writeWhole} from './write-atomic.js';
+
+/**
+ * predictions.jsonl, to which rows are appended. Every append is one write, and the file ends in a line break after each: whatever kills
+ * the process, the file is whole rows and at most a torn end, which opening it again cuts off.
+ */
+export class PredictionsFile implements Disposable {
+  private constructor(
+    readonly file: string,
+    /** Rows that were there when it was opened, in the order of the file. */
+    readonly rows: readonly EvaluationRow[],
+    private readonly fd: number,
+    private size: number,
+  ) {}
+
+  /** Opens or creates it. @throws InputError `predictions-corrupt`, `cannot-write` */
+  static async open(file: string): Promise<PredictionsFile> {
+    cutTornEnd(file);
+    const rows = fs.existsSync(file) ? await readPredictions(file) : [];
+    try {
+      const fd = fs.openSync(file, 'a');
+      return new PredictionsFile(file, rows, fd, fs.fstatSync(fd).size);
+    } catch (error) {
+      throw cannotWrite(file, error);
+    }
+  }
+
+  /** @throws InputError `folder-in-use` if another process writes there; `cannot-write`, and the file is as it was before */
+  append(row: EvaluationRow): void {
+    const bytes = Buffer.from(`${JSON.stringify(row)}\n`);
+    if (fs.fstatSync(this.fd).size !== this.size)
+      throw new InputError('folder-in-use', `${this.file}: another process writes to it`, {hint: 'Give each run a folder of its own.'});
+    try {
+      writeWhole(this.fd, bytes);
+      this.size += bytes.length;
+    } catch (error) {
+      fs.ftruncateSync(this.fd, this.size);
+      throw cannotWrite(this.file, error);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    fs.closeSync(this.fd);
+  }
+}
+
+/** Rows of predictions.jsonl in the order of the file. @throws InputError `predictions-corrupt`, `predictions-missing` */
+export async function readPredictions(file: string): Promise<EvaluationRow[]> {
+  const rows: EvaluationRow[] = [];
+  const seen = new Set<number>();
+  if (!fs.existsSync(file))
+    throw new InputError('predictions-missing', `${file}: there is no such file`, {hint: '`mue evaluate` writes it.'});
+  const corrupt = (line: number, why: string): never => {
+    throw new InputError('predictions-corrupt', `${file}: line ${line} is no row of an evaluation: ${why}`, {
+      hint: 'Delete that line, and run the same `mue evaluate` again: it answers what is missing.',
+    });
+  };
+  for await (const {text, line} of readLines(readChunks(file), {onBadRow: ({line, error}) => corrupt(line, error.message)})) {
+    let json: unknown;
+    try {
+      json = JSON.parse(text);
+    } catch (error) {
+      corrupt(line, (error as Error).message);
+    }
+    const parsed = evaluationRowSchema.safeParse(json);
+    if (!parsed.success) {
+      const issue = parsed.error.issues[0]!;
+      corrupt(line, `${issue.path.join('.') || 'row'}: ${issue.message}`);
+    }
+    const row = parsed.data as EvaluationRow;
+    if (seen.has(row.index)) corrupt(line, `row ${row.index} is there twice`);
+    seen.add(row.index);
+    rows.push(row);
+  }
+  return rows;
+}
+
+/** Writes all rows in the order of the data set, as a run without interruption would have. */
+export function writePredictions(file: string, rows: readonly EvaluationRow[]): void {
+  writeAtomic(file, lines());
+
+  function* lines(): Generator<string> {
+    for (const row of rows) yield `${JSON.stringify(row)}\n`;
+  }
+}
+
+/** A line without its end was being written when the process died. */
+function cutTornEnd(file: string): void {
+  let fd: number;
+  try {
+    fd = fs.openSync(file, 'r+');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw cannotWrite(file, error);
+  }
+  try {
+    const {size} = fs.fstatSync(fd);
+    const buffer = Buffer.alloc(1 << 16);
+    for (let end = size; end > 0; ) {
+      const from = Math.max(0, end - buffer.length);
+      const read = fs.readSync(fd, buffer, 0, end - from, from);
+      const at = buffer.subarray(0, read).lastIndexOf(10);
+      if (at >= 0 || from === 0) {
+        if (from + at + 1 < size) fs.ftruncateSync(fd, from + at + 1);
+        return;
+      }
+      end = from;
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+}

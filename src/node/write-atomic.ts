@@ -1,0 +1,45 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import {InputError} from '../runtime/errors.js';
+
+/** Writes a file that appears whole or not at all. @throws InputError `cannot-write` */
+export function writeAtomic(file: string, content: string | Iterable<string>): void {
+  const part = path.join(path.dirname(file), `.${path.basename(file)}.partial-${process.pid}`);
+  try {
+    const fd = fs.openSync(part, 'w');
+    try {
+      for (const piece of typeof content === 'string' ? [content] : content) writeWhole(fd, Buffer.from(piece));
+    } finally {
+      fs.closeSync(fd);
+    }
+    fs.renameSync(part, file);
+  } catch (error) {
+    fs.rmSync(part, {force: true});
+    throw cannotWrite(file, error);
+  }
+}
+
+/** One write call may take less than it is given. */
+export function writeWhole(fd: number, bytes: Uint8Array, position: number | null = null): void {
+  for (let done = 0; done < bytes.length; )
+    done += fs.writeSync(fd, bytes, done, bytes.length - done, position === null ? null : position + done);
+}
+
+/** A file system's error as ours; other errors as they are. */
+export function cannotWrite(file: string, error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code;
+  if (error instanceof InputError || typeof code !== 'string') return error;
+  const why: Readonly<Record<string, string>> = {
+    ENOSPC: 'the disk is full',
+    EDQUOT: 'the quota is used up',
+    EACCES: 'this is not allowed',
+    EPERM: 'this is not allowed',
+    EROFS: 'the file system is read-only',
+    ENOTDIR: 'a part of the path is no folder',
+    EEXIST: 'a file is there',
+  };
+  return new InputError('cannot-write', `${file}: cannot be written: ${why[code] ?? (error as Error).message} (${code})`, {
+    cause: error,
+    hint: 'What was written before is kept: make room, or name another folder, and run the same command again.',
+  });
+}
