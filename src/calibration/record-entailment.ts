@@ -57,7 +57,8 @@ export async function recordEntailment(
   const {logits: last} = await model.score(encoded, {targets: pairs.map(() => target), at, words: answers}, watch, {signal});
   last.dispose();
   const macs = new Float64Array(pairs.length * layers);
-  for (const [c, pair] of pairs.entries()) for (let l = 0; l < layers; l++) macs[c * layers + l] = prompt.scoringMacs(pair, l + 1, target.length, answers.length);
+  for (const [c, pair] of pairs.entries())
+    for (let l = 0; l < layers; l++) macs[c * layers + l] = prompt.scoringMacs(pair, l + 1, target.length, answers.length);
   return {encoder: prompt.stacks.map((stack) => stack.similarity), similarity, logits, macs};
 }
 

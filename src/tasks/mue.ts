@@ -122,12 +122,16 @@ export class Mue implements Disposable {
 
   /** Decides whether a picture (and a text premise) entails a hypothesis. @throws InputError, AbortError */
   async entail(picture: Picture, hypothesis: string, options: AnswerOptions & {premise?: string | undefined} = {}): Promise<Entailment> {
-    const {max_src_length} = this.model.config;
-    const source = this.#source(entailmentPrompt(this.#text(hypothesis, 'hypothesis'), options.premise, max_src_length));
-    const answers = ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(` ${word}`));
+    const {source, answers} = this.entailmentTokens(hypothesis, options.premise);
     const {scores, ...rest} = await this.#choose(picture, 'snli-ve', source, answers, options);
     const all = Object.fromEntries(ENTAILMENT_ANSWERS.map((word, i) => [word, scores[i]!])) as Record<EntailmentLabel, number>;
-    return {...rest, text: rest.text as EntailmentLabel, scores: all, notes: cut(hypothesis, max_src_length)};
+    return {...rest, text: rest.text as EntailmentLabel, scores: all, notes: cut(hypothesis, this.model.config.max_src_length)};
+  }
+
+  /** What an entailment question is to the model: the encoder's prompt, what the decoder is fed, the answers no, yes, maybe. */
+  entailmentTokens(hypothesis: string, premise?: string): {source: readonly number[]; target: readonly number[]; answers: readonly (readonly number[])[]} {
+    const source = this.#source(entailmentPrompt(this.#text(hypothesis, 'hypothesis'), premise, this.model.config.max_src_length));
+    return {source, target: this.#decoderPrompt(source), answers: ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(` ${word}`))};
   }
 
   /** Answers a question in any words, or with one of the given answers. @throws InputError, AbortError */

@@ -1,0 +1,105 @@
+import fs from 'node:fs';
+import {InputError, UsageError} from '../runtime/errors.js';
+
+/**
+ * A file of JSON lines that bulk work appends to and can go on with after any interruption, kill -9 included: a first line
+ * that says what the rows are, then a row a line. A torn last line is cut off when the file is opened again.
+ */
+export class RowLog implements Disposable {
+  private constructor(
+    private fd: number | undefined,
+    private readonly file: string,
+    /** Rows that are there already. */
+    readonly rows: readonly Readonly<Record<string, unknown>>[],
+  ) {}
+
+  /**
+   * Opens for appending, or begins the file.
+   * @param header what the rows depend on (model, data, options); plain JSON
+   * @throws UsageError if the file was begun with another header; InputError if it is damaged before its end, or cannot be written
+   */
+  static open(file: string, header: Readonly<Record<string, unknown>>): RowLog {
+    const line = `${JSON.stringify(header)}\n`;
+    let fd: number | undefined;
+    try {
+      if (!fs.existsSync(file)) fs.writeFileSync(file, '', {flag: 'a'});
+      const {header: found, rows, bytes} = parse(file);
+      if (found !== undefined && found !== line.trimEnd()) {
+        throw new UsageError('resume-mismatch', `${file} was begun with another model, data set or options`, {
+          hint: 'Go on with the same ones, or write to another file.',
+        });
+      }
+      fd = fs.openSync(file, 'r+');
+      fs.ftruncateSync(fd, found === undefined ? 0 : bytes);
+      fs.closeSync(fd);
+      fd = fs.openSync(file, 'a');
+      if (found === undefined) fs.writeSync(fd, line);
+      return new RowLog(fd, file, rows);
+    } catch (error) {
+      if (fd !== undefined) fs.closeSync(fd);
+      throw error instanceof InputError || error instanceof UsageError ? error : unwritable(file, error);
+    }
+  }
+
+  append(row: Readonly<Record<string, unknown>>): void {
+    if (this.fd === undefined) throw new Error(`${this.file} is closed`);
+    try {
+      const bytes = Buffer.from(`${JSON.stringify(row)}\n`);
+      for (let at = 0; at < bytes.length; ) at += fs.writeSync(this.fd, bytes, at);
+    } catch (error) {
+      throw unwritable(this.file, error);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.fd !== undefined) fs.closeSync(this.fd);
+    this.fd = undefined;
+  }
+}
+
+/** Reads a finished or interrupted file. @throws InputError if there is none or it is damaged before its end */
+export function readRowLog(file: string): {header: Readonly<Record<string, unknown>>; rows: readonly Readonly<Record<string, unknown>>[]} {
+  let parsed: ReturnType<typeof parse>;
+  try {
+    parsed = parse(file);
+  } catch (error) {
+    if (error instanceof InputError) throw error;
+    throw new InputError('file-unreadable', `${file} cannot be read: ${(error as Error).message}`, {cause: error});
+  }
+  if (parsed.header === undefined) throw new InputError('recording-empty', `${file} holds nothing yet`);
+  return {header: JSON.parse(parsed.header) as Record<string, unknown>, rows: parsed.rows};
+}
+
+/** Whole lines only; `bytes` is where they end. */
+function parse(file: string): {header: string | undefined; rows: Record<string, unknown>[]; bytes: number} {
+  const content = fs.readFileSync(file);
+  const rows: Record<string, unknown>[] = [];
+  let header: string | undefined;
+  let at = 0;
+  for (let line = 1; ; line++) {
+    const end = content.indexOf(10, at);
+    if (end < 0) return {header, rows, bytes: at};
+    const text = content.toString('utf8', at, end);
+    try {
+      const row = JSON.parse(text) as unknown;
+      if (typeof row !== 'object' || row === null || Array.isArray(row)) throw new Error('not an object');
+      if (line === 1) header = text;
+      else rows.push(row as Record<string, unknown>);
+    } catch (cause) {
+      throw new InputError('recording-corrupt', `${file}: line ${line} is damaged: ${(cause as Error).message}`, {
+        hint: 'Delete the file and begin again.',
+        cause,
+      });
+    }
+    at = end + 1;
+  }
+}
+
+function unwritable(file: string, error: unknown): InputError {
+  const {code, message} = error as NodeJS.ErrnoException;
+  const why = code === 'ENOSPC' ? 'the disk is full' : code === 'EACCES' || code === 'EROFS' ? 'it may not be written' : message;
+  return new InputError('file-unwritable', `${file}: ${why}`, {
+    cause: error,
+    hint: 'What was written so far is kept; run the same command again to go on.',
+  });
+}
