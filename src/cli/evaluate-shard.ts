@@ -1,17 +1,15 @@
 import path from 'node:path';
-import {evaluate} from '../calibration/evaluation.js';
 import type {EvaluationMetrics} from '../calibration/evaluation-metrics.js';
-import type {EvaluationRow} from '../calibration/evaluation-row.js';
 import {inShard, type Shard} from '../calibration/shard.js';
+import type {Dataset, OnBadRow} from '../data/dataset.js';
 import {type ExitPlan, NEVER_PLAN, releasePlan} from '../exit/plan.js';
 import {countRows, dataFingerprint} from '../node/data-fingerprint.js';
-import {type BadRowRecord, finishEvaluation, makeFolder, PREDICTIONS, reopenEvaluation} from '../node/evaluation-folder.js';
-import {decodeImage} from '../node/image-decoder.js';
+import {evaluateInto, type Progress} from '../node/evaluate-into.js';
+import {type BadRowRecord, makeFolder} from '../node/evaluation-folder.js';
+import {type DecodeOptions, decodeImage} from '../node/image-decoder.js';
 import {SHIPPED_MODEL} from '../node/load-model.js';
 import {openDataset} from '../node/open-dataset.js';
-import {PredictionsFile} from '../node/predictions-file.js';
-import {claimFolder, type RunFile} from '../node/run-file.js';
-import {InputError, type MueError} from '../runtime/errors.js';
+import type {RunFile} from '../node/run-file.js';
 import type {Mue} from '../tasks/mue.js';
 import type {CommandContext} from './command.js';
 import type {EvaluateFlags} from './evaluate.js';
@@ -21,17 +19,6 @@ import {loadFrom} from './load.js';
 import {readAnswers} from './read-answers.js';
 import {readPicture} from './read-picture.js';
 
-/** How far a shard is. */
-export interface Progress {
-  /** Rows answered, now and before. */
-  readonly done: number;
-  /** Those that were there before. */
-  readonly before: number;
-  readonly failed: number;
-  /** About how many there will be; undefined where that is not known. */
-  readonly total?: number | undefined;
-}
-
 export interface ShardContext extends CommandContext {
   readonly onProgress: (progress: Progress) => void;
 }
@@ -39,20 +26,16 @@ export interface ShardContext extends CommandContext {
 /** Evaluates one shard into a folder of its own, going on with what is there. */
 export async function evaluateShard(flags: EvaluateFlags, folder: string, shard: Shard, context: ShardContext): Promise<EvaluationMetrics> {
   const {out, signal, onProgress} = context;
-  const {task, limit} = flags;
+  const {task} = flags;
   // What can be found wrong without the model is found before it is loaded.
   exitChoice(flags, task);
   const answers = flags.answers === undefined ? undefined : readAnswers(flags.answers);
-  const bad: BadRowRecord[] = [];
-  const onBadRow = ({line, error}: {readonly line: number; readonly error: MueError}): void => {
-    bad.push({line, code: error.code, message: error.message});
-    // Every shard meets it; one of them says so.
-    if (inShard(line, shard)) out.warn(`row skipped: ${error.message}`);
-    report();
-  };
-  const dataset = openDataset(flags.data, {task, images: flags.images, columns: flags.columns, split: flags.split, onBadRow});
+  const {columns, images, split} = flags;
+  const open = (onBadRow?: OnBadRow): Dataset => openDataset(flags.data, {task, columns, images, split, onBadRow});
+  open();
   const data = await dataFingerprint(flags.data, signal);
   const rowsInFile = await countRows(flags.data);
+  // Found before the minutes that a large model takes to load.
   makeFolder(folder);
   const {mue} = await loadFrom(flags, out);
   using model = mue;
@@ -70,55 +53,31 @@ export async function evaluateShard(flags: EvaluateFlags, folder: string, shard:
     options: rowOptions(flags),
     shard,
   };
-  claimFolder(folder, run);
-  reopenEvaluation(folder);
-  const total = rowsInFile === undefined ? limit : Math.min(rowsInFile, limit ?? rowsInFile);
-  const ours = total === undefined ? undefined : Math.max(0, Math.ceil((total - shard.index) / shard.count));
-  const all: EvaluationRow[] = [];
-  let before = 0;
-  let rows = 0;
-  {
-    using predictions = await PredictionsFile.open(path.join(folder, PREDICTIONS));
-    all.push(...predictions.rows);
-    before = all.length;
-    if (before > 0) out.say(`${folder}: ${before} rows are there already`);
-    report();
-    ({rows} = await evaluate(dataset, {
-      task,
-      answerer: model,
-      exit,
-      generation: generateOptions(flags),
-      answers,
-      premise: model.model.config.add_caption,
-      readPicture: async (source) =>
-        await decodeImage('bytes' in source ? source.bytes : await readPicture(source.path), {
-          ...(flags.maxPixels === undefined ? {} : {maxPixels: flags.maxPixels}),
-          exif: flags.exif,
-        }),
-      limit,
-      shard,
-      done: new Map(all.map(({index, id}) => [index, id])),
-      warmup: flags.warmup,
-      trace: flags.trace ?? false,
-      signal,
-      onRow: (row) => {
-        predictions.append(row);
-        all.push(row);
-        report();
-      },
-      onFailed: ({line, id}, index, error) => {
-        bad.push({line, index, id, code: error.code, message: error.message});
-        out.warn(`row skipped: line ${line} (${id}): ${error.message}`);
-        report();
-      },
-    }));
-  }
-  if (rows === 0 && bad.length === 0) throw new InputError('dataset-empty', `${flags.data}: there is no row in it`);
-  return finishEvaluation(folder, run, all, bad);
+  return await evaluateInto(folder, {
+    run,
+    openDataset: open,
+    rowsInFile,
+    answerer: model,
+    generation: generateOptions(flags),
+    answers,
+    premise: model.model.config.add_caption,
+    readPicture: async (source) => await decodeImage('bytes' in source ? source.bytes : await readPicture(source.path), decoding(flags)),
+    warmup: flags.warmup,
+    signal,
+    onProgress,
+    onBad: (row) => {
+      // Every shard meets a line that is no row; one of them says so.
+      if (row.index !== undefined || inShard(row.line, shard)) out.warn(badRowText(row));
+    },
+  });
+}
 
-  function report(): void {
-    onProgress({done: all.length, before, failed: bad.length, total: ours});
-  }
+function badRowText({line, id, message}: BadRowRecord): string {
+  return `row skipped: ${id === undefined ? '' : `line ${line} (${id}): `}${message}`;
+}
+
+function decoding({exif, maxPixels}: EvaluateFlags): DecodeOptions {
+  return {exif, ...(maxPixels === undefined ? {} : {maxPixels})};
 }
 
 /** The plan that the options come to, with thresholds and all. */

@@ -1,9 +1,10 @@
 import {type ChildProcess, fork} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import type {Shard} from '../calibration/shard.js';
+import type {Progress} from '../node/evaluate-into.js';
 import {AbortError, InputError, MueError} from '../runtime/errors.js';
 import type {EvaluateFlags} from './evaluate.js';
-import type {Progress, ShardContext} from './evaluate-shard.js';
+import type {ShardContext} from './evaluate-shard.js';
 
 /** A part of the rows and the folder it goes to. */
 export interface Part {

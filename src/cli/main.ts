@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import {Command, CommanderError} from 'commander';
 import {registerAsk} from './ask.js';
 import {registerCaption} from './caption.js';
+import {registerCompare} from './compare.js';
 import {registerConvert} from './convert.js';
 import {registerData} from './data.js';
 import {registerDemo} from './demo.js';
@@ -26,6 +27,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerPrompt,
   registerEvaluate,
   registerMerge,
+  registerCompare,
   registerConvert,
   registerInspect,
   registerDoctor,

@@ -17,6 +17,13 @@ export function finiteNumber(text: string): number {
   return value;
 }
 
+/** A number above 0 and below 1. */
+export function share(text: string): number {
+  const value = finiteNumber(text);
+  if (!(value > 0 && value < 1)) throw new InvalidArgumentError('It must be above 0 and below 1.');
+  return value;
+}
+
 /** Parser of an exit threshold. @throws UsageError `threshold-invalid` */
 export function threshold(flag: string): (text: string) => number {
   return (text) => {

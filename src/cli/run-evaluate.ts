@@ -1,11 +1,12 @@
 import path from 'node:path';
 import type {EvaluationMetrics} from '../calibration/evaluation-metrics.js';
 import {partOfShard, shardName} from '../calibration/shard.js';
+import type {Progress} from '../node/evaluate-into.js';
 import {mergeEvaluations} from '../node/merge-evaluations.js';
 import {AbortError, UsageError} from '../runtime/errors.js';
 import type {CommandContext} from './command.js';
 import type {EvaluateFlags} from './evaluate.js';
-import {evaluateShard, type Progress} from './evaluate-shard.js';
+import {evaluateShard} from './evaluate-shard.js';
 import {runWorkers} from './evaluate-workers.js';
 import {EvaluationProgress} from './evaluation-progress.js';
 import {metricsText} from './metrics-text.js';
