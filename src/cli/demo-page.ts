@@ -1,7 +1,8 @@
+import {escapeHtml, htmlPage} from '../calibration/html-page.js';
 import type {StackTrace} from '../exit/trace.js';
 import {type Answer, type Entailment, meanLayers} from '../tasks/answer.js';
 import {type DemoRow, type Pair, type Saved, savedBy} from './demo-run.js';
-import {DEMO_SCRIPT, DEMO_STYLE} from './demo-style.js';
+import {DEMO_STYLE} from './demo-style.js';
 import {percent, signed} from './demo-table.js';
 
 /** What the page needs beside the rows. */
@@ -11,11 +12,6 @@ export interface DemoPageOptions {
   readonly resnet: number;
   /** Where it ran. */
   readonly note: string;
-}
-
-/** Text as HTML, in elements and in quoted attributes. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }
 
 const giga = (macs: number): string => `${(macs / 1e9).toFixed(2)} G`;
@@ -30,17 +26,7 @@ export function demoPage(rows: readonly DemoRow[], {tokenizer, resnet, note}: De
   const rights = (task: 'entailment' | 'answer'): string =>
     `${right(task, 'full')} of ${rows.length} right at full depth, ${right(task, 'early')} with early exit`;
   const share = resnet / captions.macs.full;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>mue-tfjs: how deep did each word go?</title>
-<style>${DEMO_STYLE}</style>
-</head>
-<body>
-<header>
+  const body = `<header>
 <h1>How deep did each word go?</h1>
 <p>${rows.length} pictures, each captioned and questioned at full depth and with early exits: a layer that hardly changes the state any
 more is the last one to run. Computed in JavaScript on this machine: ${escapeHtml(note)}.</p>
@@ -57,12 +43,8 @@ ${legend()}
 <main>
 ${rows.map((row) => card(row, tokenizer)).join('\n')}
 </main>
-<footer>Pictures contain Twemoji graphics (CC-BY 4.0) and Noto Emoji graphics (Apache 2.0), modified. Made by <code>mue demo</code>.</footer>
-<div id="tip" role="status" hidden></div>
-<script>${DEMO_SCRIPT}</script>
-</body>
-</html>
-`;
+<footer>Pictures contain Twemoji graphics (CC-BY 4.0) and Noto Emoji graphics (Apache 2.0), modified. Made by <code>mue demo</code>.</footer>`;
+  return htmlPage({title: 'mue-tfjs: how deep did each word go?', style: DEMO_STYLE, body});
 }
 
 function tile(title: string, result: string, {layers: saved, macs, ms}: Saved): string {

@@ -11,6 +11,7 @@ import {registerDemo} from './demo.js';
 import {registerDoctor} from './doctor.js';
 import {registerEntail} from './entail.js';
 import {registerEvaluate} from './evaluate.js';
+import {registerExplain} from './explain.js';
 import {fail} from './fail.js';
 import {registerInspect} from './inspect.js';
 import {registerMerge} from './merge.js';
@@ -33,6 +34,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerDoctor,
   registerData,
   registerRecord,
+  registerExplain,
   registerDemo,
 ];
 

@@ -1,0 +1,111 @@
+import type {RecordedPass} from '../exit/recording.js';
+import type {Answer} from '../tasks/answer.js';
+
+/** One layer of one pass, for people. */
+export interface ExplainedLayer {
+  readonly layer: number;
+  /** cos(before, after). */
+  readonly similarity: number;
+  /** Where there is a head: the likeliest word, p₁ − p₂, p₁, and entropy in nats. */
+  readonly top?: string;
+  readonly margin?: number;
+  readonly max?: number;
+  readonly entropy?: number;
+  /** Whether the word is that of the last layer. */
+  readonly agrees?: boolean;
+  /** What the policy measured and its threshold, up to its exit. */
+  readonly score?: number;
+  readonly threshold?: number;
+}
+
+/** One stream of the encoder, or one decoding step. */
+export interface ExplainedPass {
+  readonly stack: string;
+  readonly step?: number;
+  /** The token that was written in this step, such as ` man`; of a closed task, the answer. */
+  readonly token?: string;
+  readonly depth: number;
+  /** The layer after which the plan leaves; null for never. */
+  readonly exit: number | null;
+  /** The first layer that says what the last one says. */
+  readonly agreesFrom?: number;
+  readonly layers: readonly ExplainedLayer[];
+}
+
+/** What `mue explain` found out. */
+export interface Explanation {
+  readonly image: string;
+  readonly task: string;
+  readonly question?: string;
+  /** The answer at full depth. */
+  readonly answer: string;
+  /** Name of the plan's policy. */
+  readonly policy: string;
+  readonly encoder: readonly ExplainedPass[];
+  readonly decoder: readonly ExplainedPass[];
+}
+
+export interface ExplanationParts {
+  readonly image: string;
+  readonly task: string;
+  readonly question?: string | undefined;
+  readonly policy: string;
+  readonly answer: Answer;
+  readonly passes: readonly RecordedPass[];
+  readonly tokenizer: {token(id: number): string; readonly size: number; readonly eos: number};
+  /** Closed tasks: the allowed answers, in the order of the scores. */
+  readonly choices?: readonly string[];
+}
+
+/** Puts words to what was recorded. Steps that only fed a prompt are left out. */
+export function explanation({image, task, question, policy, answer, passes, tokenizer, choices}: ExplanationParts): Explanation {
+  const word = (id: number, of: number): string =>
+    choices && of === choices.length ? choices[id]! : id === tokenizer.eos ? 'end' : tokenizer.token(id);
+  const decoder = passes.filter(hasHead);
+  // The last step writes the end; the prompt's come first.
+  const written = [...answer.tokens.map((id) => tokenizer.token(id)), 'end'];
+  const first = choices ? 0 : Math.max(0, decoder.length - written.length);
+  return {
+    image,
+    task,
+    ...(question === undefined ? {} : {question}),
+    answer: answer.text,
+    policy,
+    encoder: passes.filter((pass) => !hasHead(pass)).map((pass) => explainedPass(pass, undefined, word)),
+    decoder: decoder.slice(first).map((pass, i) => explainedPass(pass, choices ? answer.text : written[i], word)),
+  };
+}
+
+function hasHead({layers}: RecordedPass): boolean {
+  return layers[0]?.confidences !== undefined;
+}
+
+function explainedPass(
+  {stack, step, depth, exit, layers}: RecordedPass,
+  token: string | undefined,
+  word: (id: number, of: number) => string,
+): ExplainedPass {
+  const last = layers.at(-1)?.confidences?.[0]?.argmax;
+  const agreesFrom = layers.find(({confidences}) => confidences !== undefined && confidences[0]!.argmax === last)?.layer;
+  return {
+    stack,
+    ...(step === undefined ? {} : {step}),
+    ...(token === undefined ? {} : {token}),
+    depth,
+    exit: exit ?? null,
+    ...(agreesFrom === undefined ? {} : {agreesFrom}),
+    layers: layers.map(({layer, similarity, confidences, words, score, threshold}) => {
+      // Beam 1 and one question: one row. Where a candidate is a row, the first stands for all.
+      const sure = confidences?.[0];
+      return {
+        layer,
+        similarity,
+        ...(sure === undefined
+          ? {}
+          : {top: word(sure.argmax, words!), margin: sure.margin, max: sure.max, entropy: sure.entropy, agrees: sure.argmax === last}),
+        ...(score === undefined ? {} : {score}),
+        ...(threshold === undefined ? {} : {threshold}),
+      };
+    }),
+  };
+}
