@@ -59,25 +59,34 @@ export async function evaluate(dataset: Dataset, options: EvaluationOptions): Pr
       options.onSkipped?.(index);
       last = performance.now();
     } else if (inShard(index, shard)) {
-      try {
-        for (; warmup > 0; warmup--) {
-          await ask(item, await options.readPicture(item.image), options);
-          last = performance.now();
-        }
-        const {image, ms} = await pictureOf(item);
-        const answer = await ask(item, image, options);
-        checkAnswer(answer);
+      const answered = await answerRow(item, index);
+      // Not where the row's own errors are caught: one that cannot be stored ends the run.
+      if (answered !== undefined) {
         const now = performance.now();
-        onRow(evaluationRow(item, answer, {task, index, trace, image: ms, wall: now - last}));
+        onRow(evaluationRow(item, answered.answer, {task, index, trace, image: answered.ms, wall: now - last}));
         last = now;
-      } catch (error) {
-        if (!(error instanceof InputError)) throw error;
-        onFailed(item, index, error);
       }
     }
     if (rows >= limit) break;
   }
   return {rows};
+
+  async function answerRow(item: DatasetItem, index: number): Promise<{readonly answer: Answer; readonly ms: number} | undefined> {
+    try {
+      for (; warmup > 0; warmup--) {
+        await ask(item, await options.readPicture(item.image), options);
+        last = performance.now();
+      }
+      const {image, ms} = await pictureOf(item);
+      const answer = await ask(item, image, options);
+      checkAnswer(answer);
+      return {answer, ms};
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      onFailed(item, index, error);
+      return undefined;
+    }
+  }
 
   async function pictureOf({imageId, image: source}: DatasetItem): Promise<{readonly image: RgbImage; readonly ms: number}> {
     if (picture?.imageId === imageId && sameSource(picture.source, source)) return picture;

@@ -72,16 +72,17 @@ export function finishEvaluation(
   bad: readonly BadRowRecord[],
 ): EvaluationMetrics {
   const sorted = rows.toSorted((a, b) => a.index - b.index);
+  const skipped = bad.toSorted((a, b) => a.line - b.line || (a.index ?? -1) - (b.index ?? -1));
   const unreadable = bad.filter(({index}) => index === undefined).length;
   const counts: BadRows = {unreadable, failed: bad.length - unreadable};
   const metrics = evaluationMetrics(sorted, run, counts);
   writePredictions(path.join(folder, PREDICTIONS), sorted);
   const results = cocoResults(run, sorted);
   if (results) writeAtomic(path.join(folder, results.name), `${JSON.stringify(results.list)}\n`);
-  if (bad.length > 0)
+  if (skipped.length > 0)
     writeAtomic(
       path.join(folder, BAD_ROWS),
-      bad.map((row) => `${JSON.stringify(row)}\n`),
+      skipped.map((row) => `${JSON.stringify(row)}\n`),
     );
   else fs.rmSync(path.join(folder, BAD_ROWS), {force: true});
   writeAtomic(path.join(folder, METRICS), `${JSON.stringify(metrics, null, 2)}\n`);

@@ -78,5 +78,5 @@ function checkComplete(shards: readonly {readonly folder: string; readonly shard
 /** Every shard sees every unreadable line, but only its own rows. */
 function mergeBadRows(lists: readonly (readonly BadRowRecord[])[]): BadRowRecord[] {
   const unique = new Map(lists.flat().map((row) => [JSON.stringify(row), row]));
-  return [...unique.values()].sort((a, b) => a.line - b.line || (a.index ?? -1) - (b.index ?? -1));
+  return [...unique.values()];
 }
