@@ -5,9 +5,7 @@ import {answerJson, errorJson} from './answer-json.js';
 import type {AnswerFlags} from './answer-options.js';
 import {answerLine, answerText} from './answer-text.js';
 import type {CommandContext} from './command.js';
-import {exitChoice} from './exit-choice.js';
 import {describeError} from './fail.js';
-import {loadFrom} from './load.js';
 import {readPicture} from './read-picture.js';
 
 /** One answer about one picture. */
@@ -26,8 +24,10 @@ export async function answerPictures(
 ): Promise<number> {
   if (images.length === 0) throw new UsageError('no-input', 'no picture was given');
   if (flags.json && flags.jsonl) throw new UsageError('json-twice', '--json and --jsonl exclude each other');
-  // A bad plan is found before the model is loaded.
+  // A bad plan is found before the model is loaded, and wrong usage before tfjs is.
+  const {exitChoice} = await import('./exit-choice.js');
   exitChoice(flags, task);
+  const {loadFrom} = await import('./load.js');
   const {mue, ms} = await loadFrom(flags, out);
   using model = mue;
   const exit = exitChoice(flags, task, mue.plans);

@@ -25,17 +25,15 @@ export function runs<A extends readonly unknown[], O>(command: Command, load: ()
     if (config !== undefined) (await import('./config-file.js')).applyConfigFile(command, config);
     const options = command.opts<O & {quiet?: boolean}>();
     const controller = new AbortController();
+    let interrupted = Number.POSITIVE_INFINITY;
     const interrupt = (): void => {
-      // The second Ctrl-C does not wait.
-      if (controller.signal.aborted) process.exit(130);
+      // Who presses Ctrl-C again does not want to wait; npm and npx send the first one twice.
+      if (performance.now() - interrupted > 500) process.exit(130);
+      interrupted = Math.min(interrupted, performance.now());
       controller.abort(new AbortError());
     };
     process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
-    try {
-      const run = await load();
-      process.exitCode = (await run(args, options, {out: createOutput({quiet: options.quiet ?? false}), signal: controller.signal})) ?? 0;
-    } finally {
-      process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-    }
+    const run = await load();
+    process.exitCode = (await run(args, options, {out: createOutput({quiet: options.quiet ?? false}), signal: controller.signal})) ?? 0;
   });
 }

@@ -13,7 +13,7 @@ export async function runDemo(_: readonly [], flags: DemoFlags, {out, signal}: C
   using model = mue;
   out.say(`model loaded in ${ms.toFixed(0)} ms\n`);
   const rows: DemoRow[] = [];
-  for await (const row of runExamples(model, signal)) {
+  for await (const row of runExamples(model, signal, flags.pictures)) {
     if (rows.length === 0) out.data(tableHead(row));
     rows.push(row);
     out.data(tableRow(row));

@@ -1,0 +1,86 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {mueCommand} from '../support/mue-command.js';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-usage-'));
+afterAll(() => fs.rmSync(folder, {recursive: true}));
+const file = (name: string, content: string): string => {
+  fs.writeFileSync(path.join(folder, name), content);
+  return path.join(folder, name);
+};
+const picture = 'examples/pictures/01.png';
+
+test('help lists every command, and the version is that of the package', async () => {
+  const {code, stdout, stderr} = await mueCommand(['--help']);
+  expect([code, stderr]).toEqual([0, '']);
+  for (const command of ['caption', 'entail', 'ask', 'prompt', 'convert', 'inspect', 'doctor', 'data', 'demo'])
+    expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, 'm'));
+  const {version} = JSON.parse(fs.readFileSync('package.json', 'utf8')) as {version: string};
+  expect((await mueCommand(['--version'])).stdout).toBe(`${version}\n`);
+});
+
+test('the help of a command names its options', async () => {
+  const {code, stdout} = await mueCommand(['caption', '--help']);
+  expect(code).toBe(0);
+  for (const option of ['--model', '--device', '--exit', '--img_thres', '--txt_thres', '--decoder_thres', '--schedule', '--mode'])
+    expect(stdout).toContain(`${option} <`);
+  for (const option of ['--num-beams', '--no-repeat-ngram-size', '--seed', '--trace', '--json', '--jsonl', '--quiet', '--config'])
+    expect(stdout).toContain(option);
+});
+
+// What is wrong, the exit code, the error's code, and what the message must say.
+const plan = file('plan.json', '{"version": 1, "stacks": {"decoder": {"policy": "similarity", "threshold": "high"}}}');
+const unknownPolicy = file('policy.json', '{"version": 1, "stacks": {"decoder": {"policy": "intuition"}}}');
+const otherModel = file('other.json', JSON.stringify({version: 1, model: 'ab'.repeat(32), stacks: {}}));
+const noJson = file('no-json.json', '{');
+const cases: readonly (readonly [string, readonly string[], number, string, RegExp])[] = [
+  ['no command', [], 2, '', /Usage: mue/],
+  ['an unknown command', ['paint'], 2, 'usage', /paint/],
+  ['no picture', ['caption'], 2, 'usage', /images/],
+  ['an unknown option', ['caption', picture, '--jason'], 2, 'usage', /--json/],
+  ['a threshold of NaN', ['caption', picture, '--img_thres', 'NaN'], 2, 'threshold-invalid', /--img_thres.*NaN/],
+  ['no whole number', ['caption', picture, '--beam', '2.5'], 2, 'usage', /whole number/],
+  ['an unknown schedule', ['caption', picture, '--schedule', 'weekly'], 2, 'usage', /constant, release, paper/],
+  ['a missing plan', ['caption', picture, '--exit', path.join(folder, 'none.json')], 2, 'plan-missing', /none\.json/],
+  ['a plan that is no JSON', ['caption', picture, '--exit', noJson], 2, 'plan-invalid', /no-json\.json/],
+  ['an invalid plan', ['caption', picture, '--exit', plan], 2, 'plan-invalid', /stacks\.decoder\.threshold/],
+  ['a plan and thresholds', ['caption', picture, '--exit', 'never', '--txt_thres', '.5'], 2, 'exit-twice', /exclude/],
+  ['an unknown policy', ['caption', picture, '--device', 'wasm', '--exit', unknownPolicy], 2, 'plan-policy', /intuition.*similarity/],
+  ['the plan of another model', ['caption', picture, '--device', 'wasm', '--exit', otherModel], 2, 'plan-model', /abab.*→.*calibrate/s],
+  ['both kinds of JSON', ['caption', picture, '--json', '--jsonl'], 2, 'json-twice', /exclude/],
+  ['several beams to stream', ['caption', picture, '--stream', '--beam', '5'], 2, 'stream-beams', /--num-beams 1/],
+  ['missing answers', ['ask', picture, 'what?', '--answers', path.join(folder, 'none.txt')], 2, 'answers-unreadable', /none\.txt/],
+  ['no answers', ['ask', picture, 'what?', '--answers', file('empty.txt', '\n\n')], 2, 'answers-empty', /no answer/],
+  ['a method without answers', ['ask', picture, 'what?', '--method', 'trie'], 2, 'method-without-answers', /--answers/],
+  [
+    'a configuration with an unknown name',
+    ['caption', picture, '--config', file('c.json', '{"beams": 3}')],
+    2,
+    'config-option',
+    /num-beams/,
+  ],
+  [
+    'a configuration with a wrong value',
+    ['caption', picture, '--config', file('d.json', '{"num_beams": "x"}')],
+    2,
+    'config-value',
+    /whole/,
+  ],
+  ['a folder that is no model', ['caption', picture, '--model', folder], 3, 'not-a-model', /no config\.json/],
+  ['a model that is not there', ['caption', picture, '--model', path.join(folder, 'none')], 3, 'not-a-model', /none/],
+  ['no checkpoint', ['convert', path.join(folder, 'none.pt'), path.join(folder, 'out')], 3, 'unreadable-file', /none\.pt/],
+  ['a text file for a checkpoint', ['convert', noJson, path.join(folder, 'out')], 3, '', /no-json\.json/],
+  ['nothing to inspect', ['inspect', folder], 3, 'not-a-checkpoint', /0 files of weights/],
+  ['an unknown device', ['caption', picture, '--device', 'abacus'], 4, 'unknown-device', /wasm, cpu, got 'abacus'/],
+];
+
+test.each(cases)('%s', async (_, args, code, name, message) => {
+  const result = await mueCommand(args);
+  expect([result.code, result.stdout]).toEqual([code, '']);
+  if (name !== '') expect(result.stderr).toContain(`error [${name}]: `);
+  expect(result.stderr).toMatch(message);
+  // No stack traces.
+  expect(result.stderr).not.toMatch(/^\s+at .*:\d+/m);
+  expect(fs.existsSync(path.join(folder, 'out'))).toBe(false);
+});
