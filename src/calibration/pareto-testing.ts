@@ -110,7 +110,15 @@ export function paretoTesting(problem: ParetoProblem, options: ParetoOptions): P
   };
 }
 
-function splitItems({loss, items, groups}: ParetoProblem, split: number, seed: number): [Int32Array, Int32Array] {
+/**
+ * The two parts that `paretoTesting` works with. Thresholds that are quantiles of scores may be taken from the first: it chooses the candidates.
+ * @throws InputError `too-few-items` if one of them is empty
+ */
+export function splitItems(
+  {loss, items, groups}: Pick<ParetoProblem, 'loss' | 'items' | 'groups'>,
+  split: number,
+  seed: number,
+): [Int32Array, Int32Array] {
   const all = Int32Array.from(items ?? Array.from({length: loss(0).length}, (_, i) => i));
   const groupOf = (item: number): number => groups?.[item] ?? item;
   const random = seededRandom(seed);

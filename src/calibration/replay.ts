@@ -165,7 +165,8 @@ export class ThresholdReplay {
     return this.at(byStack((stack) => new Uint8Array(this.data.n).fill(given[stack])));
   }
 
-  private at({image, text, decoder}: Record<Stack, Uint8Array>): ItemOutcomes {
+  /** Item by item, with depths given for each, from 1 [n]: what policies that are no threshold do, and oracles. */
+  at({image, text, decoder}: Readonly<Record<Stack, Uint8Array>>): ItemOutcomes {
     const {n, depths, predictions, labels} = this.data;
     const {full, grid} = this;
     const costs = this.costTables();

@@ -1,0 +1,46 @@
+import {z} from 'zod';
+import {UsageError} from '../runtime/errors.js';
+import {DECODER_POLICIES, type PolicySetting} from './policy-setting.js';
+
+const finite = z.number();
+const settingSchema = z.object({
+  encoder: z.enum(['similarity', 'fixed']).default('similarity'),
+  policy: z.enum(DECODER_POLICIES).default('similarity'),
+  image: finite.nullable(),
+  text: finite.nullable(),
+  decoder: finite.nullable(),
+  patience: z.number().int().positive().optional(),
+  score: z.enum(['similarity', 'softmax-margin']).optional(),
+  thresholds: z.array(finite.nullable()).optional(),
+});
+const tripleSchema = z.tuple([finite.nullable(), finite.nullable(), finite.nullable()]);
+const fileSchema = z.object({points: z.array(z.union([tripleSchema, settingSchema])).min(1)});
+
+/**
+ * Settings that were chosen before, on other data: `{"points": […]}`, as sweeps write it, or with triples of similarity
+ * thresholds `[image, text, decoder]`. Anything else that a point has is not looked at.
+ * @throws UsageError `settings-invalid`
+ */
+export function parseSettings(text: string, source: string): PolicySetting[] {
+  const fail = (why: string): never => {
+    throw new UsageError('settings-invalid', `${source} holds no thresholds: ${why}`, {
+      hint: 'Wanted is {"points": [[image, text, decoder], …]}, or the sweep.json or front.json of another sweep.',
+    });
+  };
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    return fail((error as Error).message);
+  }
+  const parsed = fileSchema.safeParse(json);
+  if (!parsed.success) return fail(parsed.error.issues.map(({path, message}) => `${path.join('.') || 'top level'}: ${message}`).join('; '));
+  return parsed.data.points.map((point): PolicySetting => {
+    if (!Array.isArray(point)) {
+      if (point.policy === 'quantile-budget' && point.thresholds === undefined) fail("a 'quantile-budget' needs a threshold a layer");
+      return point;
+    }
+    const [image, text_, decoder] = point;
+    return {encoder: 'similarity', policy: 'similarity', image, text: text_, decoder};
+  });
+}

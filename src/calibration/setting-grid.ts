@@ -1,0 +1,92 @@
+import {decoderHead} from './decoder-head.js';
+import {type DecoderMeasures, decoderScores} from './decoder-scores.js';
+import type {PolicyReplay} from './policy-replay.js';
+import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from './policy-setting.js';
+import {budgetSettings, quantileGrid} from './threshold-grid.js';
+
+export interface GridOptions {
+  readonly policies?: readonly DecoderPolicy[];
+  /** Thresholds a stack, the one that never exits included. */
+  readonly count: number;
+  /** Items whose scores the thresholds are quantiles of; default all. */
+  readonly items?: ArrayLike<number>;
+  readonly seed?: number;
+}
+
+/**
+ * Settings worth trying: encoders by similarity or at fixed depths, and the decoder's thresholds at quantiles of the scores
+ * that were observed. Looks at scores, never at labels.
+ */
+export function settingGrid(replay: PolicyReplay, {policies = DECODER_POLICIES, count, items, seed = 0}: GridOptions): PolicySetting[] {
+  const {recording, measures} = replay;
+  const {depths} = recording;
+  const chosen = items ?? Array.from({length: recording.n}, (_, i) => i);
+  const encoders = encoderSettings(replay, chosen, count);
+  return policies.flatMap((policy): PolicySetting[] => {
+    if (policy === 'quantile-budget') return budgetSettings(recording, measures, chosen);
+    if (policy === 'patience-confidence') {
+      return Array.from({length: Math.max(0, depths.decoder - 2)}, (_, k) => k + 2).flatMap((patience) => {
+        // −1 stands for layers that do not agree, and is no confidence.
+        const grid = decoderGrid(measures, policy, chosen, count, patience).filter((t) => t === null || t >= 0);
+        return product(encoders, policy, [0, ...grid]).map((setting) => ({...setting, patience}));
+      });
+    }
+    if (policy === 'patience') return product(encoders, policy, [...range(2, depths.decoder - 1), null]);
+    // Fixed depths of all stacks are the static line, which is a part of every sweep.
+    if (policy === 'fixed')
+      return product(
+        encoders.filter(({encoder}) => encoder === 'similarity'),
+        policy,
+        range(1, depths.decoder),
+      );
+    return product(encoders, policy, decoderGrid(measures, policy, chosen, count, undefined, seed));
+  });
+}
+
+/** Every fixed depth of every stack, in the order of the recording's combinations. */
+export function staticSettings({recording: {depths}}: Pick<PolicyReplay, 'recording'>): PolicySetting[] {
+  const encoders = fixedEncoders(depths.image, depths.text);
+  return product(encoders, 'fixed', range(1, depths.decoder));
+}
+
+type Encoders = Pick<PolicySetting, 'encoder' | 'image' | 'text'>;
+
+function encoderSettings({recording}: PolicyReplay, items: ArrayLike<number>, count: number): Encoders[] {
+  const {depths} = recording;
+  const grid = (scores: Float32Array, depth: number): readonly (number | null)[] =>
+    quantileGrid({scores, rule: 'above'}, depth, Array.from(items), count);
+  const texts = grid(recording.text, depths.text);
+  const similar = grid(recording.image, depths.image).flatMap((image) =>
+    texts.map((text): Encoders => ({encoder: 'similarity', image, text})),
+  );
+  return [...similar, ...fixedEncoders(depths.image, depths.text)];
+}
+
+function fixedEncoders(image: number, text: number): Encoders[] {
+  return range(1, image).flatMap((i) => range(1, text).map((t): Encoders => ({encoder: 'fixed', image: i, text: t})));
+}
+
+function decoderGrid(
+  measures: DecoderMeasures,
+  policy: DecoderPolicy,
+  items: ArrayLike<number>,
+  count: number,
+  patience?: number,
+  seed = 0,
+): readonly (number | null)[] {
+  const {layers, grid} = measures;
+  const cuts = grid / layers;
+  // A head for the grid alone: which thresholds are worth trying hardly depends on the items it learnt from.
+  const head = policy === 'linear-head' ? decoderHead(measures, items, seed) : undefined;
+  const scores = decoderScores(measures, {policy, patience}, head && (() => head));
+  const rows = Array.from(items).flatMap((item) => range(item * cuts, (item + 1) * cuts - 1));
+  return quantileGrid(scores, layers, rows, count);
+}
+
+function product(encoders: readonly Encoders[], policy: DecoderPolicy, thresholds: readonly (number | null)[]): PolicySetting[] {
+  return encoders.flatMap((encoder) => thresholds.map((decoder) => ({...encoder, policy, decoder})));
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({length: Math.max(0, to - from + 1)}, (_, i) => from + i);
+}

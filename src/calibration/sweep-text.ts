@@ -1,0 +1,117 @@
+import type {Interval} from './bootstrap.js';
+import type {PolicySetting} from './policy-setting.js';
+import type {CostName, Sweep, SweepMeans} from './sweep.js';
+import type {SweepVerdict} from './sweep-verdicts.js';
+
+// A sweep for people, and as CSV.
+
+/** The setting in short: `similarity .61/.543, softmax-margin .93`. */
+export function settingText({encoder, policy, image, text, decoder, patience, score}: PolicySetting): string {
+  const number = (value: number | null): string => (value === null ? 'never' : String(Number(value.toPrecision(5))));
+  const kind = encoder === 'fixed' ? 'depth' : 'similarity';
+  const more = patience === undefined ? (score ?? '') : `${patience} layers`;
+  return `${kind} ${number(image)}/${number(text)}, ${policy}${more ? ` (${more})` : ''} ${number(decoder)}`;
+}
+
+/** The front of one cost as a table, thinned to at most `rows` lines. */
+export function* frontText({points, fronts, full}: Sweep, cost: CostName, rows = 16): Generator<string> {
+  const all = fronts[cost].map((i) => points[i]!);
+  const shown = all.length <= rows ? all : Array.from({length: rows}, (_, k) => all[Math.round((k / (rows - 1)) * (all.length - 1))]!);
+  yield `front of ${cost === 'macs' ? 'MACs' : 'layers'} (${shown.length} of ${all.length} points; full depth: accuracy ${full.accuracy.toFixed(4)})`;
+  yield 'accuracy  kept      agrees    layers i/t/d      -layers   -MACs     encoder image/text, decoder';
+  for (const point of shown) {
+    const {image, text, decoder} = point.layers;
+    const depths = [image, text, decoder].map((x) => x.toFixed(2)).join('/');
+    yield [
+      point.accuracy.toFixed(4).padEnd(8),
+      ...[point.retention, point.agreement].map((x) => percent(x).padEnd(8)),
+      depths.padEnd(16),
+      ...[point.etr, point.macs.saved].map((x) => percent(x).padEnd(8)),
+      settingText(point),
+    ].join('  ');
+  }
+}
+
+/** What a policy keeps with confidence, and whether it beats static depth. */
+export function verdictText(
+  {policy, cost, claim, point, retention, saving, holds, against}: SweepVerdict,
+  sweep: Sweep,
+  level: number,
+): string {
+  const bound = (what: string, {estimate, lowerBound}: Interval): string => `${what} ${percent(estimate)} (≥ ${percent(lowerBound)})`;
+  const sure = `${Number((100 * level).toPrecision(6))} %`;
+  const name = cost === 'macs' ? 'MACs' : 'layers';
+  const rival =
+    against === null
+      ? 'no static depth costs so little'
+      : `${against.gain.low > 0 ? 'BEATS' : against.gain.high < 0 ? 'LOSES to' : 'no better than'} static ${staticText(sweep, against)} at equal ${name}: ` +
+        `${points(against.gain.estimate)} [${points(against.gain.low)}, ${points(against.gain.high)}] points of accuracy`;
+  return (
+    `${policy}, ${name} (${settingText(sweep.points[point]!)}): retention ≥ ${percent(retention.lowerBound)} with ${sure} confidence ` +
+    `(${percent(retention.estimate)} here), ${percent(claim)} ${holds ? 'holds' : 'FAILS'}; ` +
+    `${bound('saves', saving.layers)} of layers, ${bound('', saving.macs).trim()} of MACs; ${rival}`
+  );
+}
+
+/** Every point, static line, oracle and random expectation as CSV lines. */
+export function* sweepCsv(sweep: Sweep): Generator<string> {
+  yield 'kind,encoder,policy,patience,score,image,text,decoder,accuracy,agreement,retention,image_layers,text_layers,decoder_layers,etr,macs_run,macs_full,macs_saved,exact\n';
+  const settingCells = ({encoder, policy, patience, score, image, text, decoder}: PolicySetting): string[] => [
+    encoder,
+    policy,
+    patience === undefined ? '' : String(patience),
+    score ?? '',
+    ...[image, text, decoder].map(orNever),
+  ];
+  const meanCells = (means: SweepMeans): string[] => [
+    ...[means.accuracy, means.agreement, means.retention, means.layers.image, means.layers.text, means.layers.decoder, means.etr].map(cell),
+    ...[means.macs.run, means.macs.full, means.macs.saved].map(cell),
+    'true',
+  ];
+  for (const point of sweep.points) yield line('policy', ...settingCells(point), ...meanCells(point));
+  for (const point of sweep.static) yield line('static', ...settingCells(point), ...meanCells(point));
+  for (const point of sweep.oracle)
+    yield line(
+      'oracle',
+      'fixed',
+      point.oracle,
+      '',
+      '',
+      ...[point.image, point.text].map((x) => (x === null ? '' : String(x))),
+      '',
+      ...meanCells(point),
+    );
+  for (const {of, accuracy, agreement, retention, macs} of sweep.random) {
+    const point = sweep.points[of]!;
+    const same = {...point, accuracy, agreement, retention, macs: {...point.macs, run: macs, saved: 1 - macs / point.macs.full}};
+    yield line('random', ...settingCells(point), ...meanCells(same));
+  }
+}
+
+function line(...cells: readonly string[]): string {
+  return `${cells.join(',')}\n`;
+}
+
+function orNever(value: number | null): string {
+  return value === null ? 'never' : String(value);
+}
+
+function cell(value: number): string {
+  return String(Number(value.toPrecision(10)));
+}
+
+function staticText({static: statics}: Sweep, {from, to, share}: NonNullable<SweepVerdict['against']>): string {
+  const depths = (index: number): string => {
+    const {image, text, decoder} = statics[index]!;
+    return `(${image}, ${text}, ${decoder})`;
+  };
+  return from === to ? depths(from) : `${depths(from)}–${depths(to)}, ${percent(share)} of the latter,`;
+}
+
+function percent(x: number): string {
+  return `${(100 * x).toFixed(2)} %`;
+}
+
+function points(x: number): string {
+  return `${x < 0 ? '−' : '+'}${Math.abs(100 * x).toFixed(2)}`;
+}

@@ -1,0 +1,160 @@
+import {retention} from '../metrics/savings.js';
+import {paretoFront} from './pareto-front.js';
+import type {PolicyReplay} from './policy-replay.js';
+import type {PolicySetting} from './policy-setting.js';
+import type {RecordingHeader} from './recording.js';
+import {cheapestOracle, decoderOracle, randomWithHistogram} from './replay-baselines.js';
+import type {ItemOutcomes, SweepTable} from './replay.js';
+import {staticSettings} from './setting-grid.js';
+
+/** What a cost is counted in: MuE's layers, or multiply-accumulates of the whole model. */
+export type CostName = 'layers' | 'macs';
+
+/** Means over the recording's items. */
+export interface SweepMeans {
+  readonly accuracy: number;
+  /** Share of items with full depth's answer. */
+  readonly agreement: number;
+  /** Accuracy / accuracy at full depth. */
+  readonly retention: number;
+  readonly layers: {readonly image: number; readonly text: number; readonly decoder: number};
+  /** Layers saved as MuE counts them. */
+  readonly etr: number;
+  readonly macs: {readonly run: number; readonly full: number; readonly saved: number};
+  /** Not an estimate: the answers of all combinations were recorded. */
+  readonly exact: true;
+}
+
+export type SweepPoint = PolicySetting & SweepMeans;
+export type OraclePoint = SweepMeans & {readonly oracle: string; readonly image: number | null; readonly text: number | null};
+/** What the depths that a point uses are worth without its choosing. Cost and layers are the point's, MACs nearly. */
+export interface RandomPoint {
+  /** Index into `points`. */
+  readonly of: number;
+  readonly accuracy: number;
+  readonly agreement: number;
+  readonly retention: number;
+  readonly macs: number;
+}
+
+export interface Sweep {
+  readonly format: 'mue-sweep';
+  readonly version: 1;
+  readonly recording: RecordingHeader & {readonly sha256: string; readonly n: number; readonly pictures: number};
+  readonly full: SweepMeans;
+  readonly points: readonly SweepPoint[];
+  /** Fixed depths of all stacks: the baseline. In the order of the recording's combinations. */
+  readonly static: readonly SweepPoint[];
+  /** Indices into `points`: by ascending cost, all that no cheaper point of any policy matches; the same policy by policy. */
+  readonly fronts: Readonly<Record<CostName, readonly number[]>>;
+  readonly policyFronts: Readonly<Record<string, Readonly<Record<CostName, readonly number[]>>>>;
+  /** Indices into `static`. */
+  readonly staticFronts: Readonly<Record<CostName, readonly number[]>>;
+  readonly oracle: readonly OraclePoint[];
+  /** For the points of the fronts. */
+  readonly random: readonly RandomPoint[];
+}
+
+const COSTS: readonly CostName[] = ['layers', 'macs'];
+
+/** Replays settings, and everything they are to be compared with. @param sha256 of the recording's rows */
+export function sweepRecording(replay: PolicyReplay, settings: readonly PolicySetting[], sha256: string): Sweep {
+  const {recording, pictures} = replay;
+  const {depths, header, n} = recording;
+  const full = replay.means(replay.fixed(depths.image, depths.text, depths.decoder));
+  const meansOf = (table: SweepTable, s: number): SweepMeans => means(table, s, full);
+  const pointsOf = (list: readonly PolicySetting[]): SweepPoint[] => {
+    const table = replay.sweep(list);
+    return list.map((setting, s) => ({...setting, ...meansOf(table, s)}));
+  };
+  const points = pointsOf(settings);
+  const statics = pointsOf(staticSettings(replay));
+  const all = points.map((_, i) => i);
+  const policies = [...new Set(points.map(({policy}) => policy))];
+  const policyFronts = Object.fromEntries(
+    policies.map((policy) => [
+      policy,
+      byCost((cost) =>
+        frontOf(
+          points,
+          all.filter((i) => points[i]!.policy === policy),
+          cost,
+        ),
+      ),
+    ]),
+  );
+  const fronts = byCost((cost) => frontOf(points, all, cost));
+  const used = [...new Set(COSTS.flatMap((cost) => [...fronts[cost], ...policies.flatMap((policy) => policyFronts[policy]![cost])]))];
+  const oracles = (name: string, image: number | null, text: number | null, outcomes: ItemOutcomes): OraclePoint => ({
+    oracle: name,
+    image,
+    text,
+    ...meansOf(replay.means(outcomes), 0),
+  });
+  return {
+    format: 'mue-sweep',
+    version: 1,
+    recording: {...header, sha256, n, pictures: new Set(pictures).size},
+    full: meansOf(full, 0),
+    points,
+    static: statics,
+    fronts,
+    policyFronts,
+    staticFronts: byCost((cost) =>
+      frontOf(
+        statics,
+        statics.map((_, i) => i),
+        cost,
+      ),
+    ),
+    oracle: [
+      ...statics
+        .filter(({decoder}) => decoder === 1)
+        .flatMap(({image, text}) =>
+          (['agreement', 'correct'] as const).map((kind) =>
+            oracles(`decoder-${kind}`, image, text, decoderOracle(replay, image!, text!, kind)),
+          ),
+        ),
+      ...(['agreement', 'correct'] as const).flatMap((kind) =>
+        COSTS.map((cost) => oracles(`all-stacks-${kind}-${cost}`, null, null, cheapestOracle(replay, kind, cost))),
+      ),
+    ],
+    random: used
+      .sort((a, b) => a - b)
+      .map((of) => {
+        const expected = randomWithHistogram(replay, replay.outcomes(points[of]!));
+        return {of, ...expected, retention: retention(expected.accuracy, full.accuracy[0]!)};
+      }),
+  };
+}
+
+/** What a point costs. */
+export function pointCost({layers, macs}: Pick<SweepMeans, 'layers' | 'macs'>, cost: CostName): number {
+  return cost === 'macs' ? macs.run : (layers.image + layers.text) / 2 + layers.decoder;
+}
+
+function means(table: SweepTable, s: number, full: SweepTable): SweepMeans {
+  const run = table.costs['macs']![s]!;
+  const fullMacs = full.costs['macs']![0]!;
+  return {
+    accuracy: table.accuracy[s]!,
+    agreement: table.agreement[s]!,
+    retention: retention(table.accuracy[s]!, full.accuracy[0]!),
+    layers: {image: table.imageLayers[s]!, text: table.textLayers[s]!, decoder: table.decoderLayers[s]!},
+    etr: table.etr[s]!,
+    macs: {run, full: fullMacs, saved: 1 - run / fullMacs},
+    exact: true,
+  };
+}
+
+function frontOf(points: readonly SweepMeans[], among: readonly number[], cost: CostName): number[] {
+  const front = paretoFront(
+    among.map((i) => pointCost(points[i]!, cost)),
+    among.map((i) => -points[i]!.accuracy),
+  );
+  return front.map((k) => among[k]!);
+}
+
+function byCost<T>(value: (cost: CostName) => T): Record<CostName, T> {
+  return {layers: value('layers'), macs: value('macs')};
+}

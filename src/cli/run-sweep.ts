@@ -1,0 +1,101 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import {decoderHead} from '../calibration/decoder-head.js';
+import {PolicyReplay} from '../calibration/policy-replay.js';
+import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../calibration/policy-setting.js';
+import {settingGrid} from '../calibration/setting-grid.js';
+import {parseSettings} from '../calibration/setting-file.js';
+import {sweepRecording} from '../calibration/sweep.js';
+import {frontText, sweepCsv, verdictText} from '../calibration/sweep-text.js';
+import {sweepVerdicts} from '../calibration/sweep-verdicts.js';
+import type {LinearHead} from '../exit/linear-head.js';
+import {readRecordings} from '../node/read-recordings.js';
+import {cannotWrite, writeAtomic} from '../node/write-atomic.js';
+import {throwIfAborted, UsageError} from '../runtime/errors.js';
+import type {CommandContext} from './command.js';
+import type {SweepFlags} from './sweep.js';
+
+export async function runSweep([files]: readonly [string[]], flags: SweepFlags, {out, signal}: CommandContext): Promise<undefined> {
+  const start = performance.now();
+  const {recording, sha256} = readRecordings(files);
+  const {seed, cost, level, resamples} = flags;
+  const replay = new PolicyReplay(recording, {seed, head: trainedHead(flags.train, recording.header, seed)});
+  out.say(`${recording.n} items of ${new Set(replay.pictures).size} pictures`);
+  const settings = chosenSettings(replay, flags);
+  const from = performance.now();
+  const sweep = sweepRecording(replay, settings, sha256);
+  out.say(`${settings.length} settings replayed in ${seconds(from)} s`);
+  throwIfAborted(signal);
+  const resampled = performance.now();
+  const verdicts = sweepVerdicts(replay, sweep, {claim: flags.retention, level, resamples, seed});
+  out.say(`${verdicts.length} verdicts of ${resamples} resamples in ${seconds(resampled)} s`);
+  throwIfAborted(signal);
+  try {
+    fs.mkdirSync(flags.out, {recursive: true});
+  } catch (error) {
+    throw cannotWrite(flags.out, error);
+  }
+  const file = (name: string): string => path.join(flags.out, name);
+  // Thresholds that were given are no choice of this data.
+  const settingsFrom = flags.thresholds === undefined ? 'this recording' : 'given';
+  const training = flags.train === undefined ? 'two halves of the pictures, each for the other' : 'another recording';
+  writeAtomic(file('sweep.csv'), sweepCsv(sweep));
+  writeAtomic(
+    file('front.json'),
+    `${JSON.stringify({format: 'mue-settings', version: 1, points: [...new Set([...sweep.fronts.layers, ...sweep.fronts.macs])].map((i) => settings[i])}, null, 1)}\n`,
+  );
+  writeAtomic(file('sweep.json'), `${JSON.stringify({...sweep, settingsFrom, training, level, resamples, seed, verdicts})}\n`);
+  for (const line of frontText(sweep, cost)) out.data(line);
+  for (const verdict of verdicts) if (verdict.cost === cost) out.data(`verdict: ${verdictText(verdict, sweep, level)}`);
+  if (flags.thresholds === undefined)
+    out.say('Thresholds and points were chosen on this recording: run the front on other data with --thresholds before you claim it.');
+  out.say(`${flags.out}: sweep.csv, sweep.json, front.json after ${seconds(start)} s`);
+  return undefined;
+}
+
+/** Policies by name. @throws UsageError `policy-unknown` */
+export function parsePolicies(list: string, source: string): DecoderPolicy[] {
+  return list.split(',').map((part) => {
+    const name = DECODER_POLICIES.find((policy) => policy === part.trim());
+    if (name === undefined)
+      throw new UsageError(
+        'policy-unknown',
+        `${source}: '${part.trim()}' is no policy that can be replayed; known are ${DECODER_POLICIES.join(', ')}`,
+      );
+    return name;
+  });
+}
+
+/** What `linear-head` learns from another recording. @throws UsageError `train-mismatch` if it is of another model */
+export function trainedHead(file: string | undefined, header: {readonly model: string}, seed: number): LinearHead | undefined {
+  if (file === undefined) return undefined;
+  const {recording} = readRecordings([file]);
+  if (recording.header.model !== header.model)
+    throw new UsageError('train-mismatch', `--train ${file} was recorded with another model`, {
+      hint: 'A head reads scores of one model only.',
+    });
+  const {measures} = new PolicyReplay(recording);
+  return decoderHead(
+    measures,
+    Array.from({length: recording.n}, (_, i) => i),
+    seed,
+  );
+}
+
+function chosenSettings(replay: PolicyReplay, {thresholds: file, policies, grid, seed}: SweepFlags): PolicySetting[] {
+  const names = policies === undefined ? undefined : parsePolicies(policies, '--policies');
+  if (file === undefined) return settingGrid(replay, {count: grid, seed, ...(names ? {policies: names} : {})});
+  let text: string;
+  try {
+    text = fs.readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new UsageError('settings-missing', `--thresholds ${file} cannot be read: ${(cause as Error).message}`, {cause});
+  }
+  const settings = parseSettings(text, file).filter(({policy}) => names?.includes(policy) ?? true);
+  if (settings.length === 0) throw new UsageError('settings-invalid', `${file} has no setting of the policies ${policies}`);
+  return settings;
+}
+
+function seconds(since: number): string {
+  return ((performance.now() - since) / 1e3).toFixed(2);
+}
