@@ -64,6 +64,8 @@ export interface AskOptions extends GenerateOptions {
   readonly answers?: readonly string[] | undefined;
   /** Search among the allowed answers with a trie (default), or score each of them (`all-candidates`). */
   readonly method?: 'trie' | 'all-candidates' | undefined;
+  /** Names of objects in the picture, for models trained with them in the prompt (`add_object`). */
+  readonly objects?: readonly string[] | undefined;
 }
 
 /** What a platform lends. */
@@ -129,7 +131,10 @@ export class Mue implements Disposable {
   }
 
   /** What an entailment question is to the model: the encoder's prompt, what the decoder is fed, the answers no, yes, maybe. */
-  entailmentTokens(hypothesis: string, premise?: string): {source: readonly number[]; target: readonly number[]; answers: readonly (readonly number[])[]} {
+  entailmentTokens(
+    hypothesis: string,
+    premise?: string,
+  ): {source: readonly number[]; target: readonly number[]; answers: readonly (readonly number[])[]} {
     const source = this.#source(entailmentPrompt(this.#text(hypothesis, 'hypothesis'), premise, this.model.config.max_src_length));
     return {source, target: this.#decoderPrompt(source), answers: ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(` ${word}`))};
   }
@@ -137,7 +142,7 @@ export class Mue implements Disposable {
   /** Answers a question in any words, or with one of the given answers. @throws InputError, AbortError */
   async ask(picture: Picture, question: string, options: AskOptions = {}): Promise<Answer> {
     const {max_src_length} = this.model.config;
-    const source = this.#source(questionPrompt(this.#text(question, 'question'), max_src_length));
+    const source = this.#source(questionPrompt(this.#text(question, 'question'), max_src_length, options.objects));
     const notes = cut(question, max_src_length);
     const answers = options.answers && this.#answers(options.answers);
     if (answers && options.method === 'all-candidates') {

@@ -2,6 +2,8 @@ import {preCaption, preQuestion} from '../data/text-cleaning.js';
 
 // What the tasks ask, word for word (ofa_mue section 8). Every prompt begins with a space.
 
+const MOST_OBJECTS = 30;
+
 export const CAPTION_PROMPT = ' what does the image describe?';
 
 /** The three answers, in the release's order. */
@@ -15,8 +17,12 @@ export function entailmentPrompt(hypothesis: string, premise: string | undefined
     : ` can image and text1 " ${preCaption(premise, maxWords)} " imply text2 " ${clean} "?`;
 }
 
-/** A question, with its question mark. */
-export function questionPrompt(question: string, maxWords: number): string {
+/**
+ * A question, with its question mark, and the objects that a detector saw (`add_object`), the first 30.
+ * @param objects undefined: the prompt says nothing of objects; an empty list: it says that there are none
+ */
+export function questionPrompt(question: string, maxWords: number, objects?: readonly string[]): string {
   const clean = preQuestion(question, maxWords);
-  return ` ${clean.endsWith('?') ? clean : `${clean}?`}`;
+  const asked = ` ${clean.endsWith('?') ? clean : `${clean}?`}`;
+  return objects ? `${asked} object: ${objects.slice(0, MOST_OBJECTS).join(' ')}` : asked;
 }

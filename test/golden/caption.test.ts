@@ -1,0 +1,52 @@
+import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import {readTsv} from '../../src/data/tsv.js';
+import {type ExitPlan, NEVER_PLAN, thresholdPlan} from '../../src/exit/plan.js';
+import type {Mue} from '../../src/tasks/mue.js';
+import {onBackends} from '../support/backends.js';
+import {chunks, collect} from '../support/chunks.js';
+import {golden, goldenBytes} from '../support/golden.js';
+import {microModel} from '../support/micro-model.js';
+import {microMue} from '../support/micro-mue.js';
+import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
+
+interface Case {
+  readonly model: 'plain' | 'mue';
+  readonly kwargs: {readonly img_thres?: number; readonly txt_thres?: number; readonly decoder_thres?: number};
+  readonly result: readonly {readonly image_id: string; readonly caption: string}[];
+}
+
+const {caption_end_to_end: cases} = golden<{caption_end_to_end: readonly Case[]}>('generation.json');
+
+function planOf({kwargs: {img_thres, txt_thres, decoder_thres}}: Case): ExitPlan {
+  return decoder_thres === undefined
+    ? NEVER_PLAN
+    : thresholdPlan({mode: 'reference', image: img_thres, text: txt_thres, decoder: decoder_thres});
+}
+
+onBackends('caption', () => {
+  const mues = {} as Record<'plain' | 'mue', Mue>;
+  let remembered: RememberedFeatures;
+  beforeAll(async () => {
+    mues.plain = microMue(await microModel('plain'));
+    mues.mue = microMue(await microModel('mue'));
+    remembered = rememberFeatures(mues.plain.model, mues.mue.model);
+  });
+  afterAll(() => {
+    for (const owned of [remembered, mues.plain, mues.mue]) owned[Symbol.dispose]();
+  });
+
+  test.each(cases.map((c) => [`${c.model}, ${c.result[0]!.image_id}`, c] as const))('from the TSV row, %s', async (_name, c) => {
+    const items = await collect(readTsv(chunks(goldenBytes('caption.tsv'), 65536), {task: 'caption', columns: {imageId: 1, image: 4}}));
+    for (const {image_id, caption} of c.result) {
+      const {image} = items.find(({imageId}) => imageId === image_id)!;
+      const answer = await mues[c.model].caption('bytes' in image ? image.bytes : new Uint8Array(), {
+        exit: planOf(c),
+        num_beams: 5,
+        max_new_tokens: 16,
+        no_repeat_ngram_size: 3,
+      });
+      expect(answer.text).toBe(caption);
+      expect(answer.hypotheses.length).toBe(5);
+    }
+  });
+});
