@@ -18,6 +18,7 @@ import {registerMerge} from './merge.js';
 import {replaceAliases} from './option-aliases.js';
 import {registerPrompt} from './prompt.js';
 import {registerRecord} from './record.js';
+import {registerReport} from './report.js';
 import {registerSweep} from './sweep.js';
 
 // Every command, in the order of the help. A new one is one file and one line here. Nothing that these files import may
@@ -35,6 +36,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerDoctor,
   registerData,
   registerRecord,
+  registerReport,
   registerSweep,
   registerExplain,
   registerDemo,

@@ -1,0 +1,183 @@
+import {InputError} from '../runtime/errors.js';
+import {escapeHtml, htmlPage} from './html-page.js';
+import {confusionMatrix, difficultyCharts, exitHistogram, qualityChart} from './report-charts.js';
+import {type Cost, costOf, frontOf, isPolicy, type ReportInputs, type ReportPoint, reportPoints} from './report-points.js';
+import {REPORT_STYLE} from './report-style.js';
+import {certificateTables, correlationTable, policyTable, runTable, verdictTable, wantedRetention} from './report-tables.js';
+
+/** One file of a report. */
+export interface ReportFile {
+  readonly name: string;
+  readonly content: string;
+}
+
+const COSTS: readonly Cost[] = ['layers', 'macs', 'ms'];
+const TASKS: Readonly<Record<string, string>> = {'snli-ve': 'Visual entailment', caption: 'Captions', vqa: 'Questions'};
+
+/**
+ * The files of a report: index.html (self-contained), points.csv, report.json, and an SVG a chart.
+ * @throws InputError `report-empty` without any input
+ */
+export function report(
+  inputs: ReportInputs,
+  {title = 'Early exits: what they save, and what they cost'}: {readonly title?: string} = {},
+): readonly ReportFile[] {
+  const {evaluations, sweeps, plans} = inputs;
+  if (evaluations.length + sweeps.length + plans.length === 0)
+    throw new InputError('report-empty', 'there is nothing to report: no evaluation, no sweep and no plan was given');
+  const points = reportPoints(inputs);
+  const svgs: ReportFile[] = [];
+  const figure = (name: string, svg: string): string => {
+    svgs.push({name: `${fileName(name)}.svg`, content: `${svg}\n`});
+    return `<figure>${svg}</figure>`;
+  };
+  const tasks = [...new Set(points.map(({task}) => task))];
+  const correlations: object[] = [];
+  const sections = tasks.map((task) => {
+    const of = points.filter((point) => point.task === task);
+    const charts = COSTS.map((cost) => {
+      const svg = qualityChart(task, of, cost);
+      return svg === undefined ? missing(cost) : figure(`${task}-${cost}`, svg);
+    });
+    const sets = [
+      ...new Set(
+        evaluations.filter(({metrics}) => metrics.task === task).map(({metrics}) => `${metrics.data.name}, ${metrics.model.name}`),
+      ),
+    ];
+    const mixed =
+      sets.length < 2
+        ? ''
+        : `<p class="remark">These runs are of different data or models: ${escapeHtml(sets.join('; '))}. Compare within one.</p>`;
+    return `<section><h2>${escapeHtml(TASKS[task] ?? task)}</h2>
+${mixed}
+${charts.join('\n')}
+<h3>Policies compared</h3>
+<p class="muted">Each policy's cheapest setting that keeps ${Math.round(100 * wantedRetention(task))} % of the full model's quality on the items shown. Chosen here, it is
+flattered by the choice: what holds on other items, calibration says.</p>
+${policyTable(task, of)}
+${sweeps
+  .filter(({sweep}) => sweep.task === task && sweep.verdicts.length > 0)
+  .map(verdicts)
+  .join('')}
+${runTable(of) === '' ? '' : `<h3>Evaluated runs</h3>${runTable(of)}`}
+</section>`;
+  });
+  const details = evaluations.map(({name, metrics, rows}, i) => {
+    const confusion = confusionMatrix(name, metrics);
+    const difficulty = difficultyCharts(name, metrics, rows);
+    correlations.push(...difficulty.map(({field, correlations: of}) => ({source: name, field, correlations: of})));
+    const figures = [
+      figure(`exits-${name}`, exitHistogram(name, metrics, rows)),
+      ...(confusion === undefined ? [] : [figure(`confusion-${name}`, confusion)]),
+      ...difficulty.map((chart) => `<div>${figure(`${chart.field}-${name}`, chart.svg)}${correlationTable(chart)}</div>`),
+    ];
+    return `<details${i < 4 ? ' open' : ''}><summary>${escapeHtml(name)}: ${escapeHtml(TASKS[metrics.task] ?? metrics.task)}, ${metrics.n} rows, ${escapeHtml(metrics.data.name)}</summary>
+<div class="grid">${figures.join('\n')}</div></details>`;
+  });
+  const certificates = plans.map(({name, plan}) => `<article><h3>${escapeHtml(name)}</h3>${certificateTables(plan)}</article>`);
+  const body = `<header><h1>${escapeHtml(title)}</h1>
+<p>Layers are not time: every saving is given in layers, multiply-accumulates and, where it was run, milliseconds. Points of sweeps are replayed from one
+recording of all depths; milliseconds come from evaluations only.</p></header>
+${sections.join('\n')}
+${details.length === 0 ? '' : `<section><h2>Where runs exit</h2>${details.join('\n')}</section>`}
+${certificates.length === 0 ? '' : `<section><h2>Calibrated plans</h2>${certificates.join('\n')}</section>`}
+<footer>All points: points.csv and report.json beside this page. Made by <code>mue report</code>.</footer>`;
+  return [
+    ...svgs,
+    {name: 'points.csv', content: pointsCsv(points)},
+    {name: 'report.json', content: `${JSON.stringify(reportJson(points, tasks, correlations, inputs), null, 1)}\n`},
+    // Last: who sees the page sees the rest, too.
+    {name: 'index.html', content: htmlPage({title, style: REPORT_STYLE, body})},
+  ];
+}
+
+function verdicts({name, sweep}: ReportInputs['sweeps'][number]): string {
+  const chosen = sweep.settingsFrom === undefined ? '' : ` Thresholds: ${sweep.settingsFrom}.`;
+  return `<h3>Verdicts of ${escapeHtml(name)}</h3><p class="muted">One-sided bounds of a paired bootstrap over pictures.${escapeHtml(chosen)}</p>${verdictTable(sweep)}`;
+}
+
+function missing(cost: Cost): string {
+  const why = cost === 'ms' ? 'milliseconds: no evaluation was given, and a replay has no time' : `${cost}: no point has them`;
+  return `<p class="muted">No chart of ${why}.</p>`;
+}
+
+function reportJson(
+  points: readonly ReportPoint[],
+  tasks: readonly string[],
+  correlations: readonly object[],
+  {plans}: ReportInputs,
+): object {
+  const index = new Map(points.map((point, i) => [point, i]));
+  const fronts = (task: string): object => {
+    const of = points.filter((point) => point.task === task && isPolicy(point));
+    return Object.fromEntries(COSTS.map((cost) => [cost, frontOf(of, cost).map((point) => index.get(point))]));
+  };
+  return {
+    version: 1,
+    points,
+    fronts: Object.fromEntries(tasks.map((task) => [task, fronts(task)])),
+    difficulty: correlations,
+    plans: plans.map(({name, plan}) => ({name, plan})),
+  };
+}
+
+/** One line a point; metrics and stacks as columns. */
+function pointsCsv(points: readonly ReportPoint[]): string {
+  const metrics = [...new Set(points.flatMap((point) => Object.keys(point.metrics)))];
+  const stacks = [...new Set(points.flatMap((point) => Object.keys(point.stacks)))];
+  const saved = (run: number | null, full: number | null): number | null => (run === null || full === null ? null : 1 - run / full);
+  const front = new Map(COSTS.map((cost) => [cost, onFronts(points, cost)]));
+  const columns: readonly (readonly [string, (point: ReportPoint) => string | number | boolean | null | undefined])[] = [
+    ['task', (p) => p.task],
+    ['source', (p) => p.source],
+    ['kind', (p) => p.kind],
+    ['exact', (p) => p.exact],
+    ['policy', (p) => p.policy],
+    ['setting', (p) => p.setting],
+    ['n', (p) => p.n],
+    ...metrics.map((name) => [name, (p: ReportPoint) => p.metrics[name]] as const),
+    ['retention', (p) => p.retention],
+    ['agreement', (p) => p.agreement],
+    ...stacks.map((name) => [`layers ${name}`, (p: ReportPoint) => p.stacks[name]] as const),
+    ['layers', (p) => p.layers],
+    ['layers full', (p) => p.depth],
+    ['layers saved', (p) => p.etr ?? saved(p.layers, p.depth)],
+    ['MACs', (p) => p.macs],
+    ['MACs full', (p) => p.macsFull],
+    ['MACs saved', (p) => saved(p.macs, p.macsFull)],
+    ['ms p50', (p) => p.p50],
+    ['ms p90', (p) => p.p90],
+    ...COSTS.map((cost) => [`on front of ${cost}`, (p: ReportPoint) => front.get(cost)!.has(p)] as const),
+  ];
+  const lines = points.map((point) => columns.map(([, of]) => csvField(of(point))).join(','));
+  return `${[columns.map(([name]) => csvField(name)).join(','), ...lines].join('\r\n')}\r\n`;
+}
+
+function onFronts(points: readonly ReportPoint[], cost: Cost): ReadonlySet<ReportPoint> {
+  const tasks = [...new Set(points.map(({task}) => task))];
+  return new Set(
+    tasks.flatMap((task) =>
+      frontOf(
+        points.filter((point) => point.task === task && isPolicy(point) && Number.isFinite(costOf(point, cost))),
+        cost,
+      ),
+    ),
+  );
+}
+
+/** RFC 4180; a text that a spreadsheet would take for a formula gets an apostrophe. */
+function csvField(value: string | number | boolean | null | undefined): string {
+  if (value === null || value === undefined) return '';
+  if (typeof value !== 'string') return String(value);
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function fileName(name: string): string {
+  return (
+    name
+      .replace(/[^\w.-]+/g, '_')
+      .replace(/^[._]+/, '')
+      .slice(0, 120) || 'chart'
+  );
+}

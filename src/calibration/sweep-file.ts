@@ -1,0 +1,197 @@
+import {z} from 'zod';
+import {InputError} from '../runtime/errors.js';
+
+/** One setting of a sweep and what it came to, means over items. What is absent is not known. */
+export interface SweptPoint {
+  /** What decides: a policy, or `full depth`, `static depth`, `random`, `oracle …`. */
+  readonly policy: string;
+  /** Threshold or depth by stack, and further parameters, as text. */
+  readonly setting: string;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Share of the answers that are those of the full model. */
+  readonly agreement: number | null;
+  readonly retention: number | null;
+  /** By stack. */
+  readonly layers: Readonly<Record<string, number>> | undefined;
+  readonly etr: number | null;
+  readonly macs: number | null;
+  readonly macsFull: number | null;
+  /** Whether the figures are those of running it; a replay of free text only proposes. */
+  readonly exact: boolean;
+}
+
+/** Bounds of one policy's best point, as the sweep judged them. */
+export interface SweptVerdict {
+  readonly policy: string;
+  readonly cost: string;
+  readonly claim: number;
+  readonly holds: boolean;
+  /** The point, as text. */
+  readonly setting: string;
+  readonly retention: Bounds;
+  readonly saving: {readonly layers: Bounds; readonly macs: Bounds};
+  /** Gain over the best static depth that costs no more, in quality. */
+  readonly gain: {readonly estimate: number; readonly low: number; readonly high: number} | null;
+}
+interface Bounds {
+  readonly estimate: number;
+  readonly lowerBound: number;
+}
+
+/** sweep.json, as far as a report reads it. */
+export interface SweepFile {
+  readonly task: string;
+  readonly n: number | null;
+  readonly depths: Readonly<Record<string, number>>;
+  readonly points: readonly SweptPoint[];
+  readonly verdicts: readonly SweptVerdict[];
+  /** Where the thresholds come from. */
+  readonly settingsFrom: string | undefined;
+}
+
+const number = z.number().nullish();
+const setting = z.union([z.number(), z.string(), z.null()]).optional();
+const pointSchema = z.looseObject({
+  policy: z.string().default('unnamed'),
+  encoder: z.string().optional(),
+  image: setting,
+  text: setting,
+  decoder: setting,
+  patience: setting,
+  score: setting,
+  thresholds: z.union([z.record(z.string(), z.unknown()), z.array(z.unknown())]).optional(),
+  accuracy: number,
+  metrics: z.record(z.string(), z.number().nullable()).optional(),
+  agreement: number,
+  layers: z.record(z.string(), z.number()).optional(),
+  etr: number,
+  macs: z.union([z.number(), z.looseObject({run: number, full: number})]).nullish(),
+  retention: number,
+  exact: z.boolean().optional(),
+});
+type RawPoint = z.infer<typeof pointSchema>;
+const bounds = z.looseObject({estimate: z.number(), lowerBound: z.number()});
+const sweepSchema = z.looseObject({
+  task: z.string().optional(),
+  n: z.number().optional(),
+  depths: z.record(z.string(), z.number()).optional(),
+  recording: z
+    .looseObject({task: z.string(), n: z.number(), stacks: z.array(z.looseObject({stack: z.string(), depth: z.number()}))})
+    .optional(),
+  points: z.array(pointSchema),
+  full: pointSchema.optional(),
+  static: z.array(pointSchema).default([]),
+  random: z.array(pointSchema.extend({of: z.number().optional()})).default([]),
+  oracle: z.array(pointSchema.extend({oracle: z.string().default('')})).default([]),
+  settingsFrom: z.string().optional(),
+  verdicts: z
+    .array(
+      z.looseObject({
+        policy: z.string(),
+        cost: z.string(),
+        claim: z.number(),
+        holds: z.boolean(),
+        point: z.number(),
+        retention: bounds,
+        saving: z.looseObject({layers: bounds, macs: bounds}),
+        against: z.looseObject({gain: z.looseObject({estimate: z.number(), low: z.number(), high: z.number()})}).nullish(),
+      }),
+    )
+    .default([]),
+});
+
+/**
+ * Reads what `mue sweep` wrote: its points, and the full model, static depths, random exits and oracles beside them. Unknown
+ * fields are left alone. @param where names it in errors. @throws InputError `sweep-corrupt`, `sweep-empty`
+ */
+export function parseSweep(json: unknown, where: string): SweepFile {
+  const parsed = sweepSchema.safeParse(json);
+  if (!parsed.success) {
+    const {path, message} = parsed.error.issues[0]!;
+    throw new InputError('sweep-corrupt', `${where} is no result of a sweep: ${path.join('.') || 'top level'}: ${message}`, {
+      hint: '`mue sweep` writes one.',
+    });
+  }
+  const {recording, points, full, verdicts, settingsFrom, ...rest} = parsed.data;
+  if (points.length === 0) throw new InputError('sweep-empty', `${where} has no points; at least one is needed`);
+  const stacks = recording?.stacks.map(({stack, depth}) => [stack, depth]);
+  return {
+    task: recording?.task ?? rest.task ?? 'snli-ve',
+    n: recording?.n ?? rest.n ?? null,
+    depths: stacks ? (Object.fromEntries(stacks) as Record<string, number>) : byStack(rest.depths ?? {}),
+    points: [
+      ...(full ? [swept(full, 'full depth', '')] : []),
+      ...points.map((point) => swept(point, policyName(point))),
+      ...rest.static.map((point) => swept(point, 'static depth')),
+      ...rest.random.map((point) => randomPoint(point, point.of === undefined ? undefined : points[point.of])),
+      ...rest.oracle.map((point) => swept(point, `oracle ${point.oracle}`.trim())),
+    ],
+    verdicts: verdicts.map(({point, against, ...verdict}) => ({
+      ...verdict,
+      setting: points[point] ? settingText(points[point]) : '',
+      gain: against?.gain ?? null,
+    })),
+    settingsFrom,
+  };
+}
+
+function swept(point: RawPoint, policy: string, text: string = settingText(point)): SweptPoint {
+  const {accuracy, metrics, agreement, retention, layers, etr, macs, exact} = point;
+  const all = Object.entries({...(accuracy === undefined ? {} : {accuracy}), ...metrics});
+  return {
+    policy,
+    setting: text,
+    metrics: Object.fromEntries(all.filter((entry): entry is [string, number] => entry[1] !== null)),
+    agreement: agreement ?? null,
+    retention: retention ?? null,
+    layers: layers && byStack(layers),
+    etr: etr ?? null,
+    macs: (typeof macs === 'number' ? macs : macs?.run) ?? null,
+    macsFull: (typeof macs === 'number' ? null : macs?.full) ?? null,
+    exact: exact ?? true,
+  };
+}
+
+/** Depths drawn as often as a point uses them: its layers, nearly its MACs. */
+function randomPoint(point: RawPoint, of: RawPoint | undefined): SweptPoint {
+  const alone = swept(point, 'random');
+  if (of === undefined) return alone;
+  const like = swept(of, policyName(of));
+  return {
+    ...alone,
+    setting: `depths as often as ${like.policy}: ${like.setting}`,
+    layers: alone.layers ?? like.layers,
+    etr: alone.etr ?? like.etr,
+    macsFull: alone.macsFull ?? like.macsFull,
+  };
+}
+
+/** Fixed depths in all stacks are the static baseline. */
+function policyName({policy, encoder}: RawPoint): string {
+  if (policy === 'never' || policy === 'full') return 'full depth';
+  if (policy !== 'fixed' && policy !== 'static') return policy;
+  return encoder === undefined || encoder === 'fixed' ? 'static depth' : 'fixed decoder';
+}
+
+function settingText({image, text, decoder, patience, score, thresholds, encoder, policy}: RawPoint): string {
+  const parts = Object.entries({image, text, decoder, patience, score}).filter(([, value]) => value !== undefined);
+  if (Array.isArray(thresholds)) parts.push(['thresholds', `[${thresholds.map(valueText).join(', ')}]`]);
+  else
+    parts.push(
+      ...(Object.entries(thresholds ?? {}).map(([stack, value]) => [stack.replace(/^encoder\./, ''), valueText(value)]) as typeof parts),
+    );
+  const depths = encoder === 'fixed' && policy !== 'fixed' ? 'fixed ' : '';
+  return parts.map(([name, value]) => `${name === 'image' || name === 'text' ? depths : ''}${name} ${valueText(value)}`).join(', ');
+}
+
+function valueText(value: unknown): string {
+  if (typeof value === 'number') return String(Number(value.toPrecision(6)));
+  return value === null ? 'never' : typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+}
+
+/** Sweeps say `image` for `encoder.image`. */
+function byStack(layers: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(layers).map(([stack, value]) => [stack === 'image' || stack === 'text' ? `encoder.${stack}` : stack, value]),
+  );
+}

@@ -1,0 +1,88 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import {evaluationMetrics} from '../calibration/evaluation-metrics.js';
+import type {ReportInputs} from '../calibration/report-points.js';
+import {parseSweep} from '../calibration/sweep-file.js';
+import {parsePlan} from '../exit/plan.js';
+import {InputError} from '../runtime/errors.js';
+import {readEvaluation} from './evaluation-folder.js';
+
+interface Found {
+  evaluations: ReportInputs['evaluations'][number][];
+  sweeps: ReportInputs['sweeps'][number][];
+  plans: ReportInputs['plans'][number][];
+}
+
+const KINDS = 'a folder of `mue evaluate` (run.json), of `mue sweep` (sweep.json), a plan.json, or a folder that holds such folders';
+
+/**
+ * Reads evaluations, sweeps and plans, told apart by their files.
+ * @throws InputError `report-input-missing`, `report-input-unknown`, `evaluation-unfinished`, and those of damaged files
+ */
+export async function readReportInputs(inputs: readonly string[]): Promise<ReportInputs> {
+  const found: Found = {evaluations: [], sweeps: [], plans: []};
+  const names = new Set<string>();
+  for (const input of inputs) {
+    const stat = fs.statSync(input, {throwIfNoEntry: false});
+    if (stat === undefined) throw new InputError('report-input-missing', `${input}: there is no such file or folder`);
+    if (stat.isFile()) readFile(input, found, names);
+    else if (!(await readFolder(input, found, names))) {
+      const inner = fs
+        .readdirSync(input, {withFileTypes: true})
+        .filter((entry) => entry.isDirectory())
+        .map((entry) => path.join(input, entry.name))
+        .sort();
+      let any = false;
+      for (const folder of inner) any = (await readFolder(folder, found, names)) || any;
+      if (!any) throw new InputError('report-input-unknown', `${input} has nothing to report`, {hint: `Wanted is ${KINDS}.`});
+    }
+  }
+  return found;
+}
+
+/** @returns whether there was anything. */
+async function readFolder(folder: string, found: Found, names: Set<string>): Promise<boolean> {
+  const has = (name: string): boolean => fs.existsSync(path.join(folder, name));
+  if (has('run.json')) {
+    const {run, metrics, rows} = await readEvaluation(folder);
+    if (metrics === undefined)
+      throw new InputError('evaluation-unfinished', `${folder}: the evaluation is not finished: it has no metrics.json`, {
+        hint: 'Run the same `mue evaluate` again, or merge its shards with `mue merge`.',
+      });
+    if (metrics.n !== rows.length)
+      throw new InputError(
+        'evaluation-damaged',
+        `${folder}: metrics.json is of ${metrics.n} rows, but predictions.jsonl has ${rows.length}`,
+      );
+    // Computed again: of metrics.json only its presence and its count are trusted.
+    found.evaluations.push({name: unique(folder, names), metrics: evaluationMetrics(rows, run, {unreadable: 0, failed: 0}), rows});
+  }
+  for (const name of ['sweep.json', 'plan.json']) if (has(name)) readFile(path.join(folder, name), found, names);
+  return has('run.json') || has('sweep.json') || has('plan.json');
+}
+
+function readFile(file: string, found: Found, names: Set<string>): void {
+  const text = fs.readFileSync(file, 'utf8');
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new InputError('report-input-corrupt', `${file} is no JSON: ${(cause as Error).message}`, {cause});
+  }
+  const record = typeof json === 'object' && json !== null ? json : {};
+  const folder = path.basename(file) === 'sweep.json' || path.basename(file) === 'plan.json' ? path.dirname(file) : file;
+  if ('points' in record) found.sweeps.push({name: unique(folder, names), sweep: parseSweep(json, file)});
+  else if ('stacks' in record) found.plans.push({name: unique(folder, names), plan: parsePlan(text, file, '')});
+  else
+    throw new InputError('report-input-unknown', `${file} is neither a sweep (points) nor a plan (stacks)`, {hint: `Wanted is ${KINDS}.`});
+}
+
+/** The folder's own name; with its parent's where that is taken. */
+function unique(folder: string, names: Set<string>): string {
+  const parts = path.resolve(folder).split(path.sep);
+  let name = parts.at(-1)!;
+  for (let n = 2; names.has(name) && n <= parts.length; n++) name = parts.slice(-n).join('/');
+  for (let n = 2; names.has(name); n++) name = `${parts.at(-1)} (${n})`;
+  names.add(name);
+  return name;
+}
