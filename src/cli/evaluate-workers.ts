@@ -79,15 +79,18 @@ export async function runWorkers(flags: EvaluateFlags, parts: readonly Part[], {
         onProgress(total(progress));
       }
     });
-    const task: WorkerTask = {...part, flags};
-    child.send(task, () => {});
-    const [code, killed] = await new Promise<[number | null, string | null]>((resolve) => {
+    const ended = new Promise<[number | null, string | null]>((resolve) => {
       child.on('exit', (...how) => resolve(how));
       child.on('error', (cause) => {
         error ??= cause;
         resolve([null, null]);
       });
     });
+    // A process may be gone before its last words have come.
+    const silent = new Promise<void>((resolve) => child.on('disconnect', resolve));
+    child.send({...part, flags} satisfies WorkerTask, () => {});
+    const [code, killed] = await ended;
+    if (child.pid !== undefined) await silent;
     if (finished && code === 0) return;
     stop();
     if (error) throw error;

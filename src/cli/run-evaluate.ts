@@ -6,7 +6,6 @@ import {mergeEvaluations} from '../node/merge-evaluations.js';
 import {AbortError, UsageError} from '../runtime/errors.js';
 import type {CommandContext} from './command.js';
 import type {EvaluateFlags} from './evaluate.js';
-import {evaluateShard} from './evaluate-shard.js';
 import {runWorkers} from './evaluate-workers.js';
 import {EvaluationProgress} from './evaluation-progress.js';
 import {metricsText} from './metrics-text.js';
@@ -30,7 +29,9 @@ export async function runEvaluate(_: readonly [], flags: EvaluateFlags, {out, si
     using progress = new EvaluationProgress(out);
     const onProgress = (now: Progress): void => progress.show(now);
     const lines = progress.lines();
-    if (flags.workers === 1) return await evaluateShard(flags, folder, shard, {out: lines, signal, onProgress});
+    // With workers, the model is theirs: this process needs none, nor tfjs.
+    if (flags.workers === 1)
+      return await (await import('./evaluate-shard.js')).evaluateShard(flags, folder, shard, {out: lines, signal, onProgress});
     const parts = Array.from({length: flags.workers}, (_part, j) => {
       const part = partOfShard(shard, j, flags.workers);
       return {shard: part, folder: path.join(folder, shardName(part))};

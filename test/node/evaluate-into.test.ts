@@ -42,7 +42,7 @@ test('cut off after any byte of predictions.jsonl, a run ends with the same file
   const wanted = withoutTimes(folder('whole'));
   const bytes = fs.readFileSync(predictions('whole'));
   const ends = [...bytes.keys()].filter((at) => bytes[at] === 10);
-  for (let cut = 0; cut <= bytes.length; cut += 1 + (cut % 13)) {
+  for (let cut = 0; cut <= bytes.length; cut += 1 + (cut % 29)) {
     const name = `cut-${cut}`;
     fs.mkdirSync(folder(name));
     fs.copyFileSync(path.join(folder('whole'), 'run.json'), path.join(folder(name), 'run.json'));
@@ -111,6 +111,21 @@ test('shards merged are one run, row by row, with the bad lines that each of the
   await expect(mergeEvaluations([folder('nothing')], folder('merged'))).rejects.toThrow('no run.json');
 });
 
+test('a picture that was missing turns up: run again, only its rows are asked', async () => {
+  const missing = stubOptions('vqa', 9, {
+    readPicture: async (image) => {
+      if ('path' in image && image.path === '8.jpg') throw new InputError('image-unreadable', 'no such file');
+      return {width: 1, height: 1, data: new Uint8Array(3)};
+    },
+  });
+  expect(await evaluateInto(folder('found'), missing)).toMatchObject({n: 6, bad: {failed: 3}});
+  const answerer = new StubAnswerer();
+  expect(await evaluateInto(folder('found'), stubOptions('vqa', 9, {answerer}))).toMatchObject({n: 9, bad: {failed: 0}});
+  expect(answerer.asked).toBe(3);
+  await evaluateInto(folder('never missing'), stubOptions('vqa', 9));
+  expect(withoutTimes(folder('found'))).toEqual(withoutTimes(folder('never missing')));
+});
+
 test('a shard without rows is a shard; a data set without rows is an error', async () => {
   const shard = (index: number) => ({run: stubRun('caption', {shard: {index, count: 3}})});
   for (const index of [0, 1, 2]) await evaluateInto(folder(`few/shard-${index}-of-3`), stubOptions('caption', 1, shard(index)));
@@ -155,13 +170,13 @@ test('a disk that fills up in the middle of a row: a clear error, the file as be
   let calls = 0;
   const asked = new StubAnswerer();
   // run.json, two whole rows, and of the third row ten bytes.
-  const full = ((fd: number, bytes: Uint8Array, offset = 0, length = bytes.length): number => {
+  const full = (fd: number, bytes: Uint8Array, offset: number, length: number): number => {
     calls++;
     if (calls === 4) return write(fd, bytes, offset, 10);
     if (calls > 4) throw Object.assign(new Error('no space left on device'), {code: 'ENOSPC'});
     return write(fd, bytes, offset, length);
-  }) as typeof fs.writeSync;
-  jest.spyOn(fs, 'writeSync').mockImplementation(full);
+  };
+  jest.spyOn(fs, 'writeSync').mockImplementation(full as unknown as typeof fs.writeSync & typeof write);
   await expect(evaluateInto(folder('tight'), stubOptions('snli-ve', 6, {answerer: asked}))).rejects.toThrow('the disk is full (ENOSPC)');
   expect(asked.asked).toBe(3);
   jest.restoreAllMocks();
@@ -174,10 +189,10 @@ test('a disk that fills up in the middle of a row: a clear error, the file as be
 test('a folder that cannot be written is named, with the reason', async () => {
   fs.writeFileSync(folder('file'), '');
   await expect(evaluateInto(folder('file/inside'), stubOptions('vqa', 1))).rejects.toThrow(/a part of the path is no folder/);
-  const denied = (() => {
+  const denied = (): never => {
     throw Object.assign(new Error('EROFS'), {code: 'EROFS'});
-  }) as typeof fs.mkdirSync;
-  jest.spyOn(fs, 'mkdirSync').mockImplementation(denied);
+  };
+  jest.spyOn(fs, 'accessSync').mockImplementation(denied);
   await expect(evaluateInto(folder('read-only'), stubOptions('vqa', 1))).rejects.toThrow(/the file system is read-only/);
 });
 
