@@ -20,6 +20,7 @@ export type {Macs, StackTrace} from './exit/trace.js';
 export {beamSearch, type Hypothesis, type SearchOptions} from './generation/beam-search.js';
 export {TokenTrie} from './generation/token-trie.js';
 export type {Decoding, Encoded, VisionLanguageModel} from './models/model.js';
+export {type LossBatch, type LossOptions, type TaskLoss, taskLoss} from './models/ofa/loss.js';
 export {OfaModel} from './models/ofa/model.js';
 export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError} from './runtime/errors.js';
 export {TensorScope} from './runtime/tensor-scope.js';
