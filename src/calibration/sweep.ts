@@ -128,6 +128,12 @@ export function sweepRecording(replay: PolicyReplay, settings: readonly PolicySe
   };
 }
 
+/** Means of one setting's outcomes. */
+export function sweepMeans(replay: PolicyReplay, outcomes: ItemOutcomes): SweepMeans {
+  const {image, text, decoder} = replay.recording.depths;
+  return means(replay.means(outcomes), 0, replay.means(replay.fixed(image, text, decoder)));
+}
+
 /** What a point costs. */
 export function pointCost({layers, macs}: Pick<SweepMeans, 'layers' | 'macs'>, cost: CostName): number {
   return cost === 'macs' ? macs.run : (layers.image + layers.text) / 2 + layers.decoder;

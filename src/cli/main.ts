@@ -3,6 +3,7 @@ import '../runtime/dispose-symbol.js';
 import fs from 'node:fs';
 import {Command, CommanderError} from 'commander';
 import {registerAsk} from './ask.js';
+import {registerCalibrate} from './calibrate.js';
 import {registerCaption} from './caption.js';
 import {registerCompare} from './compare.js';
 import {registerConvert} from './convert.js';
@@ -38,6 +39,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerRecord,
   registerReport,
   registerSweep,
+  registerCalibrate,
   registerExplain,
   registerDemo,
 ];

@@ -1,0 +1,61 @@
+import {seededRandom} from '../runtime/random.js';
+import {type CalibrationOptions, calibrationProblem, testOf} from './calibration.js';
+import {paretoTesting} from './pareto-testing.js';
+import type {PolicyReplay} from './policy-replay.js';
+import {settingGrid} from './setting-grid.js';
+
+/** How often calibration broke its promise on samples of a known population. */
+export interface PromiseCheck {
+  readonly samples: number;
+  /** Items a sample. */
+  readonly n: number;
+  readonly pool: number;
+  readonly alpha: number;
+  readonly delta: number;
+  /** Samples whose chosen plan has a risk above α on the whole pool. */
+  readonly violations: number;
+  readonly rate: number;
+  /** δ + 2 √(δ(1 − δ) / samples): what chance allows. */
+  readonly limit: number;
+  readonly kept: boolean;
+  /** Samples where something was certified, and the mean cost of what was chosen, as a share of full depth. */
+  readonly certified: number;
+  readonly meanCost: number;
+}
+
+/**
+ * Calibrates on samples drawn with replacement from a pool of items, whose risks on the whole pool are then the true ones. Candidates are
+ * those of the pool's scores, the same for all samples; draws are independent, so that groups are not needed.
+ */
+export function promiseCheck(
+  pool: PolicyReplay,
+  options: CalibrationOptions & {readonly goal: {readonly maxDrop: number}},
+  {samples, n}: {readonly samples: number; readonly n: number},
+): PromiseCheck {
+  const {delta, seed, goal, unit} = options;
+  const alpha = goal.maxDrop;
+  const settings = settingGrid(pool, {policies: options.policies, count: options.grid, seed});
+  const {groups: _, ...problem} = calibrationProblem(pool, settings, options);
+  const mean = (values: ArrayLike<number>): number => {
+    let sum = 0;
+    for (let i = 0; i < values.length; i++) sum += values[i]!;
+    return sum / values.length;
+  };
+  const observations = problem.loss(0).length;
+  const {depths} = pool.recording;
+  const whole = pool.fixed(depths.image, depths.text, depths.decoder);
+  const full = options.cost === 'macs' ? mean(whole.costs['macs']!) : (depths.image + depths.text) / 2 + depths.decoder;
+  const random = seededRandom(seed);
+  let [violations, certified, cost] = [0, 0, 0];
+  for (let s = 0; s < samples; s++) {
+    const items = Int32Array.from({length: n}, () => random.below(observations));
+    const {chosen} = paretoTesting({...problem, items}, {alpha, delta, seed: random.uint32(), test: testOf(unit)});
+    if (chosen !== null) certified++;
+    // Nothing certified means full depth, which has no loss.
+    if (chosen !== null && mean(problem.loss(chosen.candidate)) > alpha) violations++;
+    cost += chosen === null ? 1 : mean(problem.cost(chosen.candidate)) / full;
+  }
+  const limit = delta + 2 * Math.sqrt((delta * (1 - delta)) / samples);
+  const rate = violations / samples;
+  return {samples, n, pool: observations, alpha, delta, violations, rate, limit, kept: rate <= limit, certified, meanCost: cost / samples};
+}
