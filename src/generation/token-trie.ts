@@ -12,8 +12,8 @@ export class TokenTrie {
     for (const answer of answers) {
       let node = this.#root;
       for (const token of [...answer, eos]) {
-        let next = node.get(token);
-        if (!next) node.set(token, (next = new Map()));
+        const next = node.get(token) ?? new Map();
+        node.set(token, next);
         node = next;
       }
     }

@@ -5,7 +5,8 @@ import * as tf from '@tensorflow/tfjs';
 /** Tensors live in this process's memory: reading one is a copy, not a wait for a device. */
 export function hostMemory(): boolean {
   const name = tf.getBackend();
-  return name === 'wasm' || name === 'cpu';
+  if (name === 'wasm' || name === 'cpu') return true;
+  return name === 'tensorflow' && (tf.backend() as {isUsingGpuDevice?: boolean}).isUsingGpuDevice === false;
 }
 
 /**

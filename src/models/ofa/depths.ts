@@ -37,14 +37,22 @@ export class OfaPictureDepths implements PictureDepths {
     using scope = new TensorScope();
     const {encoder, encoding, cost} = model;
     if (!model.config.train_mue) {
-      throw new UsageError('record-joint', 'this model encodes picture and text jointly: its depths cannot be recombined', {hint: 'Record with a model trained for MuE.'});
+      throw new UsageError('record-joint', 'this model encodes picture and text jointly: its depths cannot be recombined', {
+        hint: 'Record with a model trained for MuE.',
+      });
     }
     const features = scope.hold(encoder.resnet.forward(pixels));
     const [, height, width] = features.shape;
     const bias = encoding.biasFor(height, width, scope);
     const stream = encoding.image(features, bias, undefined, scope);
     const owned = scope.hold(new TensorScope());
-    const depths = await everyDepth(model, 'encoder.image', stream.positions.clone(), owned, async (policy) => (await encoding.runImage(stream, bias, policy, {signal})).x);
+    const depths = await everyDepth(
+      model,
+      'encoder.image',
+      stream.positions.clone(),
+      owned,
+      async (policy) => (await encoding.runImage(stream, bias, policy, {signal})).x,
+    );
     const front = cost.resnet(pixels.shape[1], pixels.shape[2]) + cost.patchProjection(height * width);
     return new OfaPictureDepths(model, depths, front, scope.give(owned));
   }
@@ -53,7 +61,13 @@ export class OfaPictureDepths implements PictureDepths {
     using scope = new TensorScope();
     const stream = this.model.encoding.text([prompt], scope);
     const owned = scope.hold(new TensorScope());
-    const text = await everyDepth(this.model, 'encoder.text', stream.positions.clone(), owned, async (policy) => (await this.model.encoding.runText(stream, policy, {signal})).x);
+    const text = await everyDepth(
+      this.model,
+      'encoder.text',
+      stream.positions.clone(),
+      owned,
+      async (policy) => (await this.model.encoding.runText(stream, policy, {signal})).x,
+    );
     return new OfaPromptDepths(this.model, this.image, text, this.front, scope.give(owned));
   }
 
@@ -86,7 +100,9 @@ export class OfaPromptDepths implements PromptDepths {
     const full = this.#encoderMacs([this.image.similarity.length, this.text.similarity.length]);
     const remember = (layer: number): CrossMemory => {
       const [a, b] = [this.image.memory(layer), this.text.memory(layer)];
-      return CrossMemory.from(tf.tidy(() => ({keys: both(3, a.keys, b.keys) as tf.Tensor4D, values: both(2, a.values, b.values) as tf.Tensor4D})));
+      return CrossMemory.from(
+        tf.tidy(() => ({keys: both(3, a.keys, b.keys) as tf.Tensor4D, values: both(2, a.values, b.values) as tf.Tensor4D})),
+      );
     };
     return new OfaEncoded(states, positions, undefined, [], {run, full}, remember);
   }
@@ -111,7 +127,13 @@ export class OfaPromptDepths implements PromptDepths {
 }
 
 /** Runs a stream to the end and keeps every state. `scope` owns what is kept, `positions` included. */
-async function everyDepth(model: OfaModel, stack: StackName, positions: tf.Tensor3D, scope: TensorScope, run: (policy: ExitPolicy) => Promise<tf.Tensor3D>): Promise<StreamDepths> {
+async function everyDepth(
+  model: OfaModel,
+  stack: StackName,
+  positions: tf.Tensor3D,
+  scope: TensorScope,
+  run: (policy: ExitPolicy) => Promise<tf.Tensor3D>,
+): Promise<StreamDepths> {
   using work = new TensorScope();
   scope.hold(positions);
   const similarity: number[] = [];
