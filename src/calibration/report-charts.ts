@@ -16,8 +16,9 @@ const COSTS: Readonly<Record<Cost, {readonly title: string; readonly label: stri
 
 /** Quality against one cost: every policy's own front, the front of all, baselines. Undefined if no point has that cost. */
 export function qualityChart(task: string, points: readonly ReportPoint[], cost: Cost): string | undefined {
-  const known = points.filter((point) => point.quality !== null && Number.isFinite(costOf(point, cost)));
-  if (known.length === 0) return undefined;
+  const all = points.filter((point) => point.quality !== null && Number.isFinite(costOf(point, cost)));
+  if (all.length === 0) return undefined;
+  const known = close(all);
   const metric = known[0]!.metric;
   const format = metric === 'accuracy' ? 'percent' : 'number';
   const scale = cost === 'macs' ? 1e-9 : 1;
@@ -32,17 +33,17 @@ export function qualityChart(task: string, points: readonly ReportPoint[], cost:
   const series: Series[] = [...groups].map(([name, of]) => ({
     name,
     mark: 'line and points',
-    dashed: /^(static depth|random|oracle)/.test(name),
+    dashed: /^(static depth|fixed|random|oracle)/.test(name),
     points: frontOf(of, cost).map(place),
   }));
   const runs = known.filter(({kind}) => kind === 'evaluation');
   if (runs.length > 0) series.push({name: 'evaluated runs', mark: 'points', points: runs.map(place)});
   const front = frontOf(known.filter(isPolicy), cost);
   if (sweeps.length > 0 && front.length > 1) series.push({name: 'Pareto front of all', mark: 'line', points: front.map(place)});
-  const full = [...new Map(known.filter(isFull).map((point) => [point.quality, point])).values()].slice(0, 4);
+  const full = [...new Map(all.filter(isFull).map((point) => [point.quality, point])).values()].slice(0, 4);
   return lineChart({
     title: `${task}: ${metric} against ${COSTS[cost].title}`,
-    subtitle: "Each policy's own Pareto front; hover over a point for its thresholds.",
+    subtitle: `Each policy's own Pareto front; hover over a point for its thresholds.${known.length < all.length ? CLOSE : ''}`,
     x: {label: COSTS[cost].label, ...(cost === 'ms' ? {include: [0]} : {})},
     y: {label: metric, format},
     series,
@@ -54,6 +55,14 @@ export function qualityChart(task: string, points: readonly ReportPoint[], cost:
     width: 1120,
     height: 520,
   });
+}
+
+const CLOSE = ` Not drawn: the full model's point and what keeps less than 85 % of it; they are in the tables.`;
+
+/** Where sweeps crowd, far points would squeeze them: the full model is a line, and what is much worse is of no use. */
+function close(points: readonly ReportPoint[]): readonly ReportPoint[] {
+  const near = points.filter((point) => !isFull(point) && (point.retention ?? 1) >= 0.85);
+  return near.filter(({kind}) => kind === 'sweep').length < 8 ? points : near;
 }
 
 /** All that is known of a point, on lines. */
@@ -90,7 +99,7 @@ export function exitHistogram(name: string, {depths}: EvaluationMetrics, rows: r
   });
   return barChart({
     title: `Exit layers: ${name}`,
-    subtitle: 'Share of the passes that end after each layer; of a decoder that writes, every step is a pass.',
+    subtitle: 'Share of the passes (a decoder: of the steps) that end after each layer.',
     x: {label: 'last layer run'},
     y: {label: 'share of passes', format: 'percent'},
     categories: Array.from({length: deepest}, (_, i) => String(i + 1)),

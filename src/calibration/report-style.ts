@@ -6,7 +6,7 @@ figure{margin:0 0 14px;padding:6px;background:var(--card);border:1px solid var(-
 figure svg{display:block;margin:0 auto}
 .scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:12px;padding:6px 14px;margin:8px 0 14px}
 th{font-weight:500;color:var(--muted);text-align:left;font-size:12.5px;white-space:nowrap}th,td{padding:5px 14px 5px 0;border-bottom:1px solid var(--line);vertical-align:top}
-tr:last-child td{border-bottom:0}td{font-size:13px}.n{text-align:right;white-space:nowrap}
+tr:last-child td{border-bottom:0}td{font-size:13px}td:first-child{white-space:nowrap}td:last-child:not(.n){min-width:210px}td:last-child,th:last-child{padding-right:0}.n{text-align:right;white-space:nowrap}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(520px,100%),1fr));gap:14px;align-items:start}.grid>*{min-width:0}
 details{margin:0 0 12px}summary{cursor:pointer;font-weight:500;margin:0 0 10px}
 article{margin:0 0 18px}

@@ -50,9 +50,9 @@ function fullMs(points: readonly ReportPoint[]): number | null {
 export function policyTable(task: string, points: readonly ReportPoint[]): string {
   const wanted = wantedRetention(task);
   const ms = fullMs(points);
-  const policies = [...new Set(points.map(({policy}) => policy))];
+  const policies = [...new Set(points.filter((point) => !isFull(point)).map(({policy}) => policy))];
   const rows = policies.flatMap((policy) => {
-    const of = points.filter((point) => point.policy === policy && point.quality !== null);
+    const of = points.filter((point) => point.policy === policy && point.quality !== null && !isFull(point));
     if (of.length === 0) return [];
     const enough = of.filter(({retention}) => retention !== null && retention >= wanted);
     const cheapest = (cost: 'layers' | 'macs'): ReportPoint | undefined =>
@@ -72,7 +72,7 @@ export function policyTable(task: string, points: readonly ReportPoint[]): strin
       point.setting || '–',
     ];
     if (!layers && !macs) return [[policy, String(of.length), qualityText(best), 'none keeps enough', '–', '–', '–', '–', '–', '–', '–']];
-    if (layers && layers === macs) return [row('fewest layers and MACs', layers)];
+    if (layers && layers === macs) return [row('fewest of both', layers)];
     return [...(layers ? [row('fewest layers', layers)] : []), ...(macs ? [row('fewest MACs', macs)] : [])];
   });
   return table(
@@ -146,7 +146,7 @@ export function verdictTable({verdicts}: SweepFile): string {
       ['retention', true],
       ['layers saved', true],
       ['MACs saved', true],
-      ['over static depth at no more cost, points', false],
+      ['gain over static at equal cost, points', false],
       ['thresholds', false],
     ],
     verdicts.map(({policy, cost, claim, holds, retention, saving, gain, setting}) => [

@@ -124,7 +124,11 @@ export function parseSweep(json: unknown, where: string): SweepFile {
       ...points.map((point) => swept(point, policyName(point))),
       ...rest.static.map((point) => swept(point, 'static depth')),
       ...rest.random.map((point) => randomPoint(point, point.of === undefined ? undefined : points[point.of])),
-      ...rest.oracle.map((point) => swept(point, `oracle ${point.oracle}`.trim())),
+      ...rest.oracle.map((point) => {
+        // One oracle a cost: each is a point of the same kind.
+        const policy = `oracle ${point.oracle.replace(/-(layers|macs)$/, '')}`.trim();
+        return swept(point, policy, point.image === null ? '' : settingText(point));
+      }),
     ],
     verdicts: verdicts.map(({point, against, ...verdict}) => ({
       ...verdict,
