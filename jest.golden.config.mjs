@@ -1,0 +1,13 @@
+// The suites that hold the code to the authors' numbers, and nothing else. GOLDEN_DIR names another folder of goldens.
+import config from './jest.config.mjs';
+
+const SUITES = [
+  'golden/*',
+  'checkpoint/{safetensors,torch-zip}',
+  'data/{image,text-cleaning,tokenizer,tsv}',
+  'metrics/{bleu,caption-scores,cider-d,ptb-tokenize,rouge-l}',
+  'models/ofa/import',
+  'node/image-decoder',
+];
+
+export default {...config, testMatch: SUITES.map((suite) => `<rootDir>/test/${suite}.test.ts`)};
