@@ -6,6 +6,7 @@ import type {AnswerFlags} from './answer-options.js';
 import {answerLine, answerText} from './answer-text.js';
 import type {CommandContext} from './command.js';
 import {describeError} from './fail.js';
+import {PictureProgress} from './picture-progress.js';
 import {readPicture} from './read-picture.js';
 
 /** One answer about one picture. */
@@ -19,22 +20,25 @@ export async function answerPictures(
   images: readonly string[],
   task: TaskName,
   flags: AnswerFlags,
-  {out, signal}: CommandContext,
+  context: CommandContext,
   answerOne: AnswerOne,
 ): Promise<number> {
+  const {signal} = context;
   if (images.length === 0) throw new UsageError('no-input', 'no picture was given');
   if (flags.json && flags.jsonl) throw new UsageError('json-twice', '--json and --jsonl exclude each other');
   // A bad plan is found before the model is loaded, and wrong usage before tfjs is.
   const {exitChoice} = await import('./exit-choice.js');
   exitChoice(flags, task);
   const {loadFrom} = await import('./load.js');
-  const {mue, ms} = await loadFrom(flags, out);
+  const {mue, ms} = await loadFrom(flags, context.out);
   using model = mue;
   const exit = exitChoice(flags, task, mue.plans);
   // A plan that does not fit the model is no fault of the first picture.
   mue.exits(task, exit);
   const backend = mue.runsOn?.device ?? flags.device;
   const width = Math.max(...images.map((image) => image.length));
+  using progress = new PictureProgress(images.length, context.out.quiet);
+  const out = progress.lines(context.out);
   const objects: object[] = [];
   let failed = 0;
   for (const [i, image] of images.entries()) {
@@ -50,6 +54,7 @@ export async function answerPictures(
       if (flags.json || flags.jsonl) give(errorJson(image, error));
       out.warn(`${image}: ${describeError(error)}`.trimEnd());
     }
+    progress.step();
   }
   if (flags.json) out.data(JSON.stringify(images.length === 1 ? objects[0] : objects, null, 2));
   return failed === 0 ? 0 : failed === images.length ? 1 : 5;

@@ -15,6 +15,8 @@ export interface DemoPageOptions {
 }
 
 const giga = (macs: number): string => `${(macs / 1e9).toFixed(2)} G`;
+/** From full depth to early exit; once, where nothing exits. */
+const arrow = (full: string, early: string): string => (full === early ? full : `${full} → ${early}`);
 const layers = (n: number): string => n.toFixed(1).replace(/\.0$/, '');
 
 /** One self-contained page: no script, style, font or picture from elsewhere. */
@@ -26,6 +28,9 @@ export function demoPage(rows: readonly DemoRow[], {tokenizer, resnet, note}: De
   const rights = (task: 'entailment' | 'answer'): string =>
     `${right(task, 'full')} of ${rows.length} right at full depth, ${right(task, 'early')} with early exit`;
   const share = resnet / captions.macs.full;
+  const questions = rows.some(exits)
+    ? rights('answer')
+    : `${right('answer', 'full')} of ${rows.length} right; the model has no exit plan for them`;
   const body = `<header>
 <h1>How deep did each word go?</h1>
 <p>${rows.length} pictures, each captioned and questioned at full depth and with early exits: a layer that hardly changes the state any
@@ -34,7 +39,7 @@ more is the last one to run. Computed in JavaScript on this machine: ${escapeHtm
 <section class="summary">
 ${tile('Captions', `${same} of ${rows.length} the same words`, captions)}
 ${tile('Entailment', rights('entailment'), savedBy(rows.map(({entailment}) => entailment)))}
-${tile('Questions', rights('answer'), savedBy(rows.map(({answer}) => answer)))}
+${tile('Questions', questions, savedBy(rows.map(({answer}) => answer)))}
 </section>
 <p class="remark">Layers are not time. The ResNet that turns the picture into patches is ${giga(resnet)} of the ${giga(captions.macs.full)} multiply-accumulates
 of a caption (${percent(share)}) and never exits, so exits can save at most ${percent(1 - share)} of the arithmetic of this model. Milliseconds are
@@ -47,20 +52,23 @@ ${rows.map((row) => card(row, tokenizer)).join('\n')}
   return htmlPage({title: 'mue-tfjs: how deep did each word go?', style: DEMO_STYLE, body});
 }
 
+/** Whether early exit was tried at all on the question. */
+const exits = ({answer}: DemoRow): boolean => answer.early !== answer.full;
+
 function tile(title: string, result: string, {layers: saved, macs, ms}: Saved): string {
   const row = (name: string, share: number, detail: string): string =>
     `<tr><th>${name}</th><td class="share">${signed(share)}</td><td>${detail}</td></tr>`;
   return `<div class="tile"><h2>${title}</h2><p>${escapeHtml(result)}</p><table>
 ${row('layers', saved, 'encoder and decoder')}
-${row('MACs', macs.saved, `${giga(macs.full)} → ${giga(macs.early)}`)}
-${row('time', ms.saved, `${ms.full.toFixed(0)} → ${ms.early.toFixed(0)} ms`)}
+${row('MACs', macs.saved, arrow(giga(macs.full), giga(macs.early)))}
+${row('time', ms.saved, `${arrow(ms.full.toFixed(0), ms.early.toFixed(0))} ms`)}
 </table></div>`;
 }
 
 function legend(): string {
   const cell = (kind: string, style = ''): string => `<i class="cell ${kind}"${style}></i>`;
   return `<section class="legend"><span>${cell('run', ' style="--s:.1"')}${cell('run', ' style="--s:.55"')}${cell('run', ' style="--s:1"')}
-layer ran; the darker, the more similar its output to its input</span>
+layer ran; the stronger the colour, the more similar its output to its input</span>
 <span>${cell('run exit', ' style="--s:1"')} similarity above the threshold: exit</span>
 <span>${cell('skipped')} layer skipped; layer 1 is at the bottom</span><span>Hover over a cell for its numbers.</span></section>`;
 }
@@ -110,10 +118,10 @@ function numbers({full, early}: Pair<Answer>): string {
   const run = Object.entries(early.layers).map(([stack, run]) => `${stack.replace(/^encoder\./, '')} ${layers(meanLayers(run))}/${run.of}`);
   const parts = [
     `layers: ${run.join(', ')}`,
-    `MACs ${giga(full.macs.run)} → ${giga(early.macs.run)}`,
-    `${full.ms.total.toFixed(0)} → ${early.ms.total.toFixed(0)} ms`,
+    `MACs ${arrow(giga(full.macs.run), giga(early.macs.run))}`,
+    `${arrow(full.ms.total.toFixed(0), early.ms.total.toFixed(0))} ms`,
   ];
-  return parts.map((part) => `<span>${escapeHtml(part)}</span>`).join(' · ');
+  return parts.map((part, i) => `<span>${escapeHtml(part)}${i < parts.length - 1 ? ' ·' : ''}</span>`).join(' ');
 }
 
 /** The streams of the encoder, a row of cells each. */

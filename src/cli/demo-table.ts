@@ -69,7 +69,14 @@ export function tableSummary(rows: readonly DemoRow[], resnet: number): string {
   return [
     line('means', '', ...cells(savedBy(captions)), `captions: ${same} of ${n} the same words`),
     line('', '', ...cells(savedBy(entailments)), `entailment: ${rights('entailment')}`),
-    line('', '', ...cells(savedBy(answers)), `questions: ${rights('answer')}`),
+    line(
+      '',
+      '',
+      ...cells(savedBy(answers)),
+      answers.some(({full, early}) => full !== early)
+        ? `questions: ${rights('answer')}`
+        : `questions: ${right('full', 'answer')} of ${n} right; this model has no exit plan for them`,
+    ),
     '',
     `Layers are not time: the ResNet is ${giga(resnet)} of the ${giga(savedBy(captions).macs.full)} GMAC of a caption (${percent(share)}) and never exits,`,
     `so exits can save at most ${percent(1 - share)} of the MACs here. Different words also cost differently.`,
