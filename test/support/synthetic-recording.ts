@@ -16,11 +16,15 @@ export const SYNTHETIC_HEADER: RecordingHeader = {
   ],
 };
 
-/**
- * Rows as a recording has them: similarities that rise with depth, answers that get surer and righter, three items a picture.
- * @param noise how often a layer is wrong
- */
-export function syntheticRows(n: number, {seed = 1, noise = 0.5, header = SYNTHETIC_HEADER} = {}): object[] {
+export interface SyntheticOptions {
+  readonly seed?: number;
+  /** How often a layer is wrong. */
+  readonly noise?: number;
+  readonly header?: RecordingHeader;
+}
+
+/** Rows as a recording has them: similarities that rise with depth, answers that get surer and righter, three items a picture. */
+export function syntheticRows(n: number, {seed = 1, noise = 0.5, header = SYNTHETIC_HEADER}: SyntheticOptions = {}): object[] {
   const random = seededRandom(seed);
   const depths = header.stacks.map(({depth}) => depth);
   const [image, text, decoder] = depths as [number, number, number];
@@ -45,7 +49,7 @@ export function syntheticRows(n: number, {seed = 1, noise = 0.5, header = SYNTHE
   });
 }
 
-export function syntheticRecording(n: number, options: Parameters<typeof syntheticRows>[1] = {}): Recording {
+export function syntheticRecording(n: number, options: SyntheticOptions = {}): Recording {
   return parseRecording(options.header ?? SYNTHETIC_HEADER, syntheticRows(n, options), 'synthetic');
 }
 
