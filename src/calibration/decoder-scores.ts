@@ -89,7 +89,12 @@ function agreeingRun(answer: Uint8Array, layers: number): Float32Array {
 /** The least confidence of the last `patience` layers where they agree, else −1: it reaches λ exactly where `patience({patience, threshold: λ})` exits. */
 function runConfidence({answer, max, layers}: DecoderMeasures, patience: number): Float32Array {
   const run = agreeingRun(answer, layers);
-  return Float32Array.from(run, (length, c) => (length < patience ? -1 : Math.min(...max.subarray(c - patience + 1, c + 1))));
+  const least = new Float32Array(run.length);
+  for (let c = 0; c < run.length; c++) {
+    least[c] = run[c]! < patience ? -1 : max[c]!;
+    for (let back = 1; back < patience && run[c]! >= patience; back++) least[c] = Math.min(least[c]!, max[c - back]!);
+  }
+  return least;
 }
 
 function headScores(measures: DecoderMeasures, heads: (item: number) => LinearHead): Float32Array {
