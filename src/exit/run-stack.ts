@@ -1,7 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
 import {breathe} from '../runtime/breathe.js';
+import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-import type {ExitPolicy, Position} from './policy.js';
+import type {ExitPolicy, Observation, Position} from './policy.js';
 import type {StackTrace} from './trace.js';
 
 export interface RunStackOptions {
@@ -18,7 +19,7 @@ export interface RunStackOptions {
  *
  * @param x state [B, T, D], borrowed
  * @param forward one layer, counted from 0; its result becomes owned here
- * @returns the last state, the caller's, and what happened
+ * @returns the last state, the caller's, what happened, and how many decisions computed word scores (which cost as much as layers)
  */
 export async function runStack(
   x: tf.Tensor3D,
@@ -26,18 +27,20 @@ export async function runStack(
   stack: Omit<Position, 'layer'>,
   policy: ExitPolicy,
   options: RunStackOptions = {},
-): Promise<{x: tf.Tensor3D; trace: StackTrace}> {
+): Promise<{x: tf.Tensor3D; trace: StackTrace; asked: number}> {
   using scope = new TensorScope();
   const scores: (number | null)[] = [];
   const thresholds: (number | null)[] = [];
   let before = x;
   let exited = false;
+  let asked = 0;
   let layer = 0;
   while (layer < stack.depth && !exited) {
     await breathe(options.signal);
     const after = scope.hold(forward(before, layer));
     layer++;
-    const seen = await observe(policy, before, after, {...stack, layer}, options);
+    const {seen, words} = await observe(policy, before, after, {...stack, layer}, options);
+    if (words) asked++;
     scores.push(seen.score ?? null);
     thresholds.push(seen.threshold ?? null);
     exited = seen.exit;
@@ -48,6 +51,7 @@ export async function runStack(
   return {
     x: scope.give(before),
     trace: {stack: name, ...(step === undefined ? {} : {step}), exitLayer: layer, depth, exited, scores, thresholds},
+    asked,
   };
 }
 
@@ -57,13 +61,19 @@ async function observe(
   after: tf.Tensor3D,
   at: Position,
   {logits, view}: RunStackOptions,
-): ReturnType<ExitPolicy['observe']> {
+): Promise<{seen: Observation; words: boolean}> {
   using scope = new TensorScope();
   const [a, b] = view ? [scope.hold(view(before)), scope.hold(view(after))] : [before, after];
   let computed: tf.Tensor2D | undefined;
-  return await policy.observe(a, b, at, () => {
-    if (!logits) throw new Error(`policy '${policy.name}' asks for logits in '${at.stack}', which has none`);
+  const seen = await policy.observe(a, b, at, () => {
+    if (!logits) {
+      throw new UsageError('plan-logits', `the policy '${policy.name}' looks at word scores, but the stack '${at.stack}' has none`, {
+        hint: 'Use it for the decoder alone.',
+      });
+    }
     computed ??= scope.hold(logits(after));
     return computed;
   });
+  // What only watches (a recording) gives no score: its looking is no part of the answer.
+  return {seen, words: computed !== undefined && seen.score !== undefined};
 }

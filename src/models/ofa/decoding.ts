@@ -91,7 +91,7 @@ export class OfaDecoding implements Decoding {
       rows && rows.length < tokens.length
         ? (x: tf.Tensor3D): tf.Tensor3D => tf.tidy(() => tf.gather(x, tf.tensor1d([...rows], 'int32')))
         : undefined;
-    const {x, trace} = await runStack(
+    const {x, trace, asked} = await runStack(
       embedded,
       (state, layer) => this.#run(state, layer, padded),
       {stack: 'decoder', depth, step, maxSteps: this.maxSteps},
@@ -105,7 +105,9 @@ export class OfaDecoding implements Decoding {
     scope.hold(x);
     this.#fillSkipped(x, trace.exitLayer, padded);
     this.#step++;
-    this.#count(tokens.length, trace, (rows?.length ?? tokens.length) * decoder.config.d_model);
+    const deciding = rows?.length ?? tokens.length;
+    this.#count(tokens.length, trace, deciding * decoder.config.d_model);
+    this.#macs.run += asked * deciding * cost.logits(decoder.config.vocab_size);
     const fixed = cost.targetPositions(1, step + 1, this.#length) + tokens.length * cost.logits(decoder.config.vocab_size);
     this.#macs.run += fixed;
     this.#macs.full += fixed;

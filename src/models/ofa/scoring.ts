@@ -34,10 +34,10 @@ export class OfaScoring {
   async score(pass: TargetPass, {targets, at, words, decideOn}: ScoreInput, policy: ExitPolicy, options: RunOptions = {}): Promise<Scored> {
     using scope = new TensorScope();
     const logits = (x: tf.Tensor3D): tf.Tensor2D => this.logits(x, at, words);
-    const {x, trace, macs} = await this.run(pass, targets, policy, {...options, logits, ...(decideOn ? {decideOn} : {})});
+    const {x, trace, macs, asked} = await this.run(pass, targets, policy, {...options, logits, ...(decideOn ? {decideOn} : {})});
     scope.hold(x);
     const last = at.length * this.cost.logits(words?.length ?? this.decoder.config.vocab_size);
-    return {logits: logits(x), traces: [trace], macs: {run: macs.run + last, full: macs.full + last}};
+    return {logits: logits(x), traces: [trace], macs: {run: macs.run + (asked + 1) * last, full: macs.full + last}};
   }
 
   /** @param x [R, T, D], not yet normed. @returns [at.length, V or words], the caller's. */
@@ -87,13 +87,13 @@ export class OfaScoring {
     return tf.tidy(() => decoder.logits(last.reshape([-1, decoder.config.d_model]) as tf.Tensor2D));
   }
 
-  /** @returns the exit state [R, T, D], the caller's. */
+  /** @returns the exit state [R, T, D], the caller's, and how many decisions asked for logits; those are not in the costs. */
   async run(
     {encoded, bias, memory}: TargetPass,
     targets: readonly (readonly number[])[],
     policy: ExitPolicy,
     {logits, signal, decideOn}: RunOptions & {logits?: (x: tf.Tensor3D) => tf.Tensor2D; decideOn?: number} = {},
-  ): Promise<{x: tf.Tensor3D; trace: StackTrace; macs: Macs}> {
+  ): Promise<{x: tf.Tensor3D; trace: StackTrace; macs: Macs; asked: number}> {
     using scope = new TensorScope();
     const {decoder, cost} = this;
     const rows = targets.length;
@@ -122,14 +122,15 @@ export class OfaScoring {
       );
     };
     const depth = decoder.layers.length;
-    const {x, trace} = await runStack(embedded, forward, {stack: 'decoder', depth}, policy, {
+    const {x, trace, asked} = await runStack(embedded, forward, {stack: 'decoder', depth}, policy, {
       signal,
       ...(logits ? {logits} : {}),
       ...(decideOn ? {view: (state: tf.Tensor3D) => tf.slice(state, [0, 0, 0], [1, decideOn, -1])} : {}),
     });
     const shared = cost.crossPositions(memoryLength) + cost.targetPositions(length, length, memoryLength); // by the batch
     const layer = rows * cost.decoderLayer(length, length, memoryLength) + encoded.pictures * cost.crossMemory(memoryLength);
-    const tests = trace.scores.filter((s) => s !== null).length * cost.exitTest(embedded.size);
-    return {x, trace, macs: {run: shared + trace.exitLayer * layer + tests, full: shared + depth * layer}};
+    const tests =
+      trace.scores.filter((s) => s !== null).length * cost.exitTest(decideOn ? decideOn * decoder.config.d_model : embedded.size);
+    return {x, trace, asked, macs: {run: shared + trace.exitLayer * layer + tests, full: shared + depth * layer}};
   }
 }
