@@ -265,6 +265,14 @@ export class Mue implements Disposable {
       throw new UsageError('stream-beams', 'tokens can be streamed with one beam only: of several, the best is known at the end', {
         hint: 'Set num_beams to 1.',
       });
+    // fairseq would cut the prefix off and answer nothing.
+    if (prefix.length >= settings.max_new_tokens) {
+      throw new InputError(
+        'text-too-long',
+        `the question has ${prefix.length} tokens; with its answer it may have ${settings.max_new_tokens}`,
+        {hint: 'Shorten it, or set max_new_tokens.'},
+      );
+    }
     const clock = new Clock();
     const encoded = scope.hold(await this.#encode(picture, source, policy, clock, signal));
     const model: VisionLanguageModel = this.model;

@@ -5,9 +5,9 @@ import {selectBackend} from '../../src/node/backends.js';
 /** The backends that the goldens run on: MUE_TEST_BACKEND, a comma-separated list of devices, or wasm and cpu. */
 export const TEST_DEVICES: readonly string[] = (process.env['MUE_TEST_BACKEND'] ?? 'wasm,cpu').split(',');
 
-/** Runs a suite once a backend and asserts that it leaves no tensor behind. */
-export function onBackends(name: string, suite: (device: string) => void): void {
-  describe.each(TEST_DEVICES)(`${name} on %s`, (device) => {
+/** Runs a suite once a backend, by default on all, and asserts that it leaves no tensor behind. */
+export function onBackends(name: string, suite: (device: string) => void, devices: readonly string[] = TEST_DEVICES): void {
+  describe.each(devices)(`${name} on %s`, (device) => {
     let before = 0;
     beforeAll(async () => {
       await selectBackend(device);
@@ -20,3 +20,6 @@ export function onBackends(name: string, suite: (device: string) => void): void 
     });
   });
 }
+
+/** The first of the backends alone, for what takes long and does not depend on numbers. */
+export const FIRST_DEVICE: readonly string[] = TEST_DEVICES.slice(0, 1);

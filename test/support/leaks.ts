@@ -1,0 +1,13 @@
+import * as tf from '@tensorflow/tfjs';
+
+/** Runs something and fails if tensors are left, whether it returns or throws. @returns what it returned, or what it threw */
+export async function withoutLeaks<T>(run: () => Promise<T>): Promise<{value: T} | {error: Error}> {
+  const count = (): string => `${tf.memory().numTensors} tensors, ${tf.memory().numDataBuffers} buffers`;
+  const before = count();
+  const result = await run().then(
+    (value) => ({value}),
+    (error: Error) => ({error}),
+  );
+  if (count() !== before) throw new Error(`${before} before, ${count()} after`);
+  return result;
+}
