@@ -63,18 +63,18 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
 
   /** Everything that `load` reads, in order, with full paths. */
   requests(path = ''): WeightRequest[] {
-    return [...this.ownRequests(path), ...[...this.#children.values()].flatMap(({name, block}) => block.requests(join(path, name)))];
+    return [...this.ownRequests(path), ...[...this.#children.values()].flatMap(({name, block}) => block.requests(joinPath(path, name)))];
   }
 
   /** What this block alone reads; differs from what it declares where arrays are combined (see ConvNorm). */
   protected ownRequests(path: string): WeightRequest[] {
-    return [...this.#declared].map(([name, {shape}]) => ({name: join(path, name), shape}));
+    return [...this.#declared].map(([name, {shape}]) => ({name: joinPath(path, name), shape}));
   }
 
   /** The values of the declared weights, from the source's arrays. */
   protected async ownValues(source: WeightSource, path: string): Promise<ReadonlyMap<string, Float32Array>> {
     const values = new Map<string, Float32Array>();
-    for (const name of this.#declared.keys()) values.set(name, await source.read(join(path, name)));
+    for (const name of this.#declared.keys()) values.set(name, await source.read(joinPath(path, name)));
     return values;
   }
 
@@ -96,10 +96,10 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
     const values = await this.ownValues(source, path);
     for (const [name, {shape, trainable}] of this.#declared) {
       const array = values.get(name);
-      if (!array) throw new Error(`no value for ${join(path, name)}`);
-      this.#add(join(path, name), name, shape, new ArrayInitializer(array), trainable);
+      if (!array) throw new Error(`no value for ${joinPath(path, name)}`);
+      this.#add(joinPath(path, name), name, shape, new ArrayInitializer(array), trainable);
     }
-    for (const {name, block} of this.#children.values()) await block.#fill(source, join(path, name));
+    for (const {name, block} of this.#children.values()) await block.#fill(source, joinPath(path, name));
     this.#ready();
   }
 
@@ -110,8 +110,9 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
 
   #buildFresh(path: string): void {
     if (this.built) return;
-    for (const [name, {shape, initializer, trainable}] of this.#declared) this.#add(join(path, name), name, shape, initializer, trainable);
-    for (const {name, block} of this.#children.values()) block.#buildFresh(join(path, name));
+    for (const [name, {shape, initializer, trainable}] of this.#declared)
+      this.#add(joinPath(path, name), name, shape, initializer, trainable);
+    for (const {name, block} of this.#children.values()) block.#buildFresh(joinPath(path, name));
     this.#ready();
   }
 
@@ -191,7 +192,8 @@ export function input<T extends tf.Tensor = tf.Tensor>(inputs: tf.Tensor | tf.Te
   return x as T;
 }
 
-function join(path: string, name: string): string {
+/** A path in the checkpoint, of which either part may be empty. */
+export function joinPath(path: string, name: string): string {
   return path && name ? `${path}.${name}` : path || name;
 }
 

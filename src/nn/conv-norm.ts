@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {Block, input, type WeightRequest, type WeightSource} from './block.js';
+import {Block, input, joinPath, type WeightRequest, type WeightSource} from './block.js';
 
 export interface ConvNormConfig {
   /** Names in the checkpoint, of the convolution and of its batch norm: 'conv1' and 'bn1', 'downsample.0' and 'downsample.1'. */
@@ -23,42 +23,43 @@ export class ConvNorm extends Block<ConvNormConfig> {
 
   constructor(config: ConvNormConfig) {
     super(config);
-    const {kernel, inputs, filters} = config;
-    this.declare('folded_weight', [kernel, kernel, inputs, filters], tf.initializers.heNormal({}));
-    this.declare('folded_bias', [filters], tf.initializers.zeros());
+    const {kernel, inputs, filters, conv} = config;
+    // Several convolutions stand in one block: tfjs wants names that differ.
+    this.declare(`${conv}.folded_weight`, [kernel, kernel, inputs, filters], tf.initializers.heNormal({}));
+    this.declare(`${conv}.folded_bias`, [filters], tf.initializers.zeros());
   }
 
   protected override ownRequests(path: string): WeightRequest[] {
     const {kernel, inputs, filters, conv, norm} = this.config;
     return [
-      {name: `${path}.${conv}.weight`, shape: [kernel, kernel, inputs, filters]},
-      ...['weight', 'bias', 'running_mean', 'running_var'].map((part) => ({name: `${path}.${norm}.${part}`, shape: [filters]})),
+      {name: joinPath(path, `${conv}.weight`), shape: [kernel, kernel, inputs, filters]},
+      ...['weight', 'bias', 'running_mean', 'running_var'].map((part) => ({name: joinPath(path, `${norm}.${part}`), shape: [filters]})),
     ];
   }
 
   protected override async ownValues(source: WeightSource, path: string): Promise<ReadonlyMap<string, Float32Array>> {
     const {conv, norm, filters, epsilon} = this.config;
-    const kernel = await source.read(`${path}.${conv}.weight`);
+    const kernel = await source.read(joinPath(path, `${conv}.weight`));
     const [gain, shift, mean, variance] = (await Promise.all(
-      ['weight', 'bias', 'running_mean', 'running_var'].map((part) => source.read(`${path}.${norm}.${part}`)),
+      ['weight', 'bias', 'running_mean', 'running_var'].map((part) => source.read(joinPath(path, `${norm}.${part}`))),
     )) as [Float32Array, Float32Array, Float32Array, Float32Array];
     const scale = Float64Array.from(gain, (g, c) => g / Math.sqrt(variance[c]! + epsilon));
     return new Map([
-      ['folded_weight', kernel.map((w, i) => w * scale[i % filters]!)],
-      ['folded_bias', shift.map((b, c) => b - mean[c]! * scale[c]!)],
+      [`${conv}.folded_weight`, kernel.map((w, i) => w * scale[i % filters]!)],
+      [`${conv}.folded_bias`, shift.map((b, c) => b - mean[c]! * scale[c]!)],
     ]);
   }
 
   /** @param x [B, h, w, inputs]. @returns [B, h', w', filters], the caller's. */
   forward(x: tf.Tensor4D): tf.Tensor4D {
-    const {kernel, stride, relu} = this.config;
+    const {kernel, stride, relu, conv} = this.config;
     return tf.fused.conv2d({
       x,
-      filter: this.weight<tf.Tensor4D>('folded_weight'),
+      filter: this.weight<tf.Tensor4D>(`${conv}.folded_weight`),
       strides: stride,
       pad: (kernel - 1) / 2,
       dimRoundingMode: 'floor',
-      bias: this.weight('folded_bias'),
+      bias: this.weight(`${conv}.folded_bias`),
       activation: relu ? 'relu' : 'linear',
     });
   }

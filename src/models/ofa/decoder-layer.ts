@@ -103,9 +103,13 @@ export class DecoderLayer extends Block<LayerConfig> {
       const {self, cross} = bias(cache.length);
       const y = x.add(this.#attendSelf(x, keys, values, mask ? [...self, mask] : self)) as tf.Tensor3D;
       const z = y.add(this.#attendMemory(y, memory, cross)) as tf.Tensor3D;
-      const residual = this.config.scaleResiduals ? z.mul(this.weight('w_resid')) : z;
-      return residual.add(this.feedForward.forward(this.feedForwardNorm.forward(z))) as tf.Tensor3D;
+      return this.#feed(z);
     });
+  }
+
+  #feed(x: tf.Tensor3D): tf.Tensor3D {
+    const residual = this.config.scaleResiduals ? x.mul(this.weight('w_resid')) : x;
+    return residual.add(this.feedForward.forward(this.feedForwardNorm.forward(x))) as tf.Tensor3D;
   }
 
   #attendSelf(x: tf.Tensor3D, keys: tf.Tensor4D, values: tf.Tensor4D, bias: readonly tf.Tensor[]): tf.Tensor3D {
@@ -136,7 +140,7 @@ export class DecoderLayer extends Block<LayerConfig> {
       const y = x.add(this.#attendSelf(x, keys, values, self)) as tf.Tensor3D;
       using memory = this.remember(input<tf.Tensor3D>(inputs, 1));
       const z = y.add(this.#attendMemory(y, memory, [])) as tf.Tensor3D;
-      return z.add(this.feedForward.forward(this.feedForwardNorm.forward(z)));
+      return this.#feed(z);
     });
   }
   override computeOutputShape(shape: tf.Shape | tf.Shape[]): tf.Shape {
