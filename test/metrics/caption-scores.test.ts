@@ -30,3 +30,5 @@ test('refuses an empty set and a doubled id', () => {
   const item = {id: 'x', hypothesis: 'a', references: ['a']};
   expect(() => captionScores([item, item])).toThrow("'x' occurs twice");
 });
+
+test.skip('METEOR goldens: skipped, its reference implementation needs Java and its data', () => undefined);
