@@ -16,6 +16,7 @@ export class ImageBias implements Disposable {
   readonly positions: tf.Tensor3D;
   /** [1, H, P, P]; the joint encoder of plain OFA has its own, over image and text. */
   readonly #absolute: tf.Tensor4D | undefined;
+  readonly #buckets: Int32Array;
   readonly #kept: readonly tf.Tensor4D[];
 
   constructor(
@@ -27,6 +28,7 @@ export class ImageBias implements Disposable {
     const {train_mue, encoder_attention_heads} = encoder.config;
     this.positions = this.#scope.hold(encoder.imagePositions(height, width));
     this.#absolute = train_mue ? this.#scope.hold(encoder.absoluteBias(this.positions)) : undefined;
+    this.#buckets = encoder.imageBuckets(height, width);
     const bytes = encoder.layers.length * encoder_attention_heads * (height * width) ** 2 * 4;
     this.#kept = this.#relative && bytes <= MOST_KEPT ? encoder.layers.map((_, layer) => this.#scope.hold(this.#compute(layer))) : [];
   }
@@ -38,7 +40,7 @@ export class ImageBias implements Disposable {
 
   #compute(layer: number): tf.Tensor4D {
     return tf.tidy(() => {
-      const relative = this.#encoder.imageRelativeBias(layer, this.height, this.width);
+      const relative = this.#encoder.imageRelativeBias(layer, this.height, this.width, this.#buckets);
       return this.#absolute ? (this.#absolute.add(relative) as tf.Tensor4D) : relative;
     });
   }

@@ -5,6 +5,7 @@ import {FeedForward} from '../../nn/feed-forward.js';
 import {HeadMatrices, splitHeads} from '../../nn/heads.js';
 import type {KvCache} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
+import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {LayerConfig} from './encoder-layer.js';
 
 // B pictures, K rows (beams) a picture, R = B·K rows, T new tokens, n keys with the new ones, M encoder length, H heads
@@ -92,8 +93,10 @@ export class DecoderLayer extends Block<LayerConfig> {
     bias: (keys: number) => DecoderBias,
     padded?: readonly (readonly boolean[])[],
   ): tf.Tensor3D {
-    // The cache must outlive the tidy below.
-    const next = this.selfKeysValues(x);
+    using scope = new TensorScope();
+    const normed = scope.hold(this.selfNorm.forward(x));
+    // Outside the tidy below, which the cache must outlive.
+    const next = this.selfAttention.keysValues(normed);
     cache.append(next, padded);
     next.keys.dispose();
     next.values.dispose();
@@ -101,7 +104,7 @@ export class DecoderLayer extends Block<LayerConfig> {
       const {keys, values} = cache.held!;
       const mask = cache.mask();
       const {self, cross} = bias(cache.length);
-      const y = x.add(this.#attendSelf(x, keys, values, mask ? [...self, mask] : self)) as tf.Tensor3D;
+      const y = x.add(this.#attendSelf(normed, keys, values, mask ? [...self, mask] : self)) as tf.Tensor3D;
       const z = y.add(this.#attendMemory(y, memory, cross)) as tf.Tensor3D;
       return this.#feed(z);
     });
@@ -112,9 +115,10 @@ export class DecoderLayer extends Block<LayerConfig> {
     return residual.add(this.feedForward.forward(this.feedForwardNorm.forward(x))) as tf.Tensor3D;
   }
 
-  #attendSelf(x: tf.Tensor3D, keys: tf.Tensor4D, values: tf.Tensor4D, bias: readonly tf.Tensor[]): tf.Tensor3D {
+  /** @param normed the state after the norm that keys and values are made from, too */
+  #attendSelf(normed: tf.Tensor3D, keys: tf.Tensor4D, values: tf.Tensor4D, bias: readonly tf.Tensor[]): tf.Tensor3D {
     const {selfAttention: attention} = this;
-    const queries = splitHeads(attention.queries(this.selfNorm.forward(x)), this.config.heads);
+    const queries = splitHeads(attention.queries(normed), this.config.heads);
     const out = attention.project(attention.attend(queries, keys, values, bias));
     return this.selfOutputNorm?.forward(out) ?? out;
   }
@@ -135,9 +139,10 @@ export class DecoderLayer extends Block<LayerConfig> {
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
     return tf.tidy(() => {
       const x = input<tf.Tensor3D>(inputs);
-      const {keys, values} = this.selfKeysValues(x);
+      const normed = this.selfNorm.forward(x);
+      const {keys, values} = this.selfAttention.keysValues(normed);
       const self = Array.isArray(inputs) ? inputs.slice(2) : [];
-      const y = x.add(this.#attendSelf(x, keys, values, self)) as tf.Tensor3D;
+      const y = x.add(this.#attendSelf(normed, keys, values, self)) as tf.Tensor3D;
       using memory = this.remember(input<tf.Tensor3D>(inputs, 1));
       const z = y.add(this.#attendMemory(y, memory, [])) as tf.Tensor3D;
       return this.#feed(z);

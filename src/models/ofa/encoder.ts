@@ -108,11 +108,15 @@ export class OfaEncoder extends Block<OfaConfig> {
     return relativeBias(this.textRelative[layer]!, tokenBuckets(length, token_bucket_size, max_source_positions), length, length);
   }
 
-  /** @returns [1, H, P, P], the caller's. */
-  imageRelativeBias(layer: number, height: number, width: number): tf.Tensor4D {
+  /** Rows of the image tables for all pairs of patches, [P · P]; the same for every layer. */
+  imageBuckets(height: number, width: number): Int32Array {
     const grid = this.config.image_bucket_size;
-    const n = height * width;
-    return relativeBias(this.imageRelative[layer]!, imageBuckets(imagePositionIds(height, width, grid), grid), n, n);
+    return imageBuckets(imagePositionIds(height, width, grid), grid);
+  }
+
+  /** @param buckets of the same size, where they are at hand. @returns [1, H, P, P], the caller's. */
+  imageRelativeBias(layer: number, height: number, width: number, buckets: Int32Array = this.imageBuckets(height, width)): tf.Tensor4D {
+    return relativeBias(this.imageRelative[layer]!, buckets, height * width, height * width);
   }
 
   /** As a layer: pixels [B, h, w, 3] to embedded patches [B, P, D]. */

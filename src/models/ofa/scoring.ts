@@ -8,7 +8,7 @@ import type {RunOptions, Scored, ScoreInput} from '../model.js';
 import {causalMask, TargetBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
 import type {OfaDecoder, Target} from './decoder.js';
-import type {CrossMemory} from './decoder-layer.js';
+import type {CrossMemory, DecoderBias} from './decoder-layer.js';
 import type {OfaEncoded} from './encoding.js';
 
 // B pictures, K targets each, R = B·K rows, T positions, M encoder length, D width, H heads
@@ -75,16 +75,23 @@ export class OfaScoring {
     const cross = byRow((target) => decoder.crossBias(biases[target].positions, encoded.positions));
     const self = decoder.layers.map((_, layer) => byRow((target) => biases[target].self[layer]!));
     const causal = scope.hold(causalMask(length, length));
-    const forward = (state: tf.Tensor3D, layer: number): tf.Tensor3D => {
-      using cache = new KvCache();
-      return decoder.layers[layer]!.forward(state, cache, memory(layer), () => ({
-        self: [self[layer]!, causal],
-        cross: encoded.mask ? [cross, encoded.mask] : [cross],
-      }));
-    };
+    const bias = (layer: number): DecoderBias => ({self: [self[layer]!, causal], cross: encoded.mask ? [cross, encoded.mask] : [cross]});
+    const forward = (state: tf.Tensor3D, layer: number): tf.Tensor3D => this.#layer(state, layer, memory(layer), bias);
     const {x: last} = await runStack(embedded, forward, {stack: 'decoder', depth: decoder.layers.length}, never);
     scope.hold(last);
     return tf.tidy(() => decoder.logits(last.reshape([-1, decoder.config.d_model]) as tf.Tensor2D));
+  }
+
+  /** One layer over whole targets: a cache that lives as long as the call. @param bias called inside a tidy */
+  #layer(
+    x: tf.Tensor3D,
+    layer: number,
+    memory: CrossMemory,
+    bias: (layer: number) => DecoderBias,
+    padded?: readonly (readonly boolean[])[],
+  ): tf.Tensor3D {
+    using cache = new KvCache();
+    return this.decoder.layers[layer]!.forward(x, cache, memory, () => bias(layer), padded);
   }
 
   /** @returns the exit state [R, T, D], the caller's, and how many decisions asked for logits; those are not in the costs. */
@@ -108,19 +115,11 @@ export class OfaScoring {
     const positions = scope.hold(tf.slice(bias.positions, [0, 0, 0], [1, length, -1]));
     const one = scope.hold(decoder.crossBias(positions, encoded.positions));
     const cross = perPicture > 1 ? scope.hold(tf.tile(one, [1, 1, perPicture, 1])) : one; // [1, H, K·T, M]
-    const forward = (x: tf.Tensor3D, layer: number): tf.Tensor3D => {
-      using cache = new KvCache();
-      return decoder.layers[layer]!.forward(
-        x,
-        cache,
-        memory(layer),
-        () => ({
-          self: [tf.slice(bias.self[layer]!, [0, 0, 0, 0], [1, heads, length, length]), causal],
-          cross: encoded.mask ? [cross, encoded.mask] : [cross],
-        }),
-        padded,
-      );
-    };
+    const biases = (layer: number): DecoderBias => ({
+      self: [tf.slice(bias.self[layer]!, [0, 0, 0, 0], [1, heads, length, length]), causal],
+      cross: encoded.mask ? [cross, encoded.mask] : [cross],
+    });
+    const forward = (x: tf.Tensor3D, layer: number): tf.Tensor3D => this.#layer(x, layer, memory(layer), biases, padded);
     const depth = decoder.layers.length;
     const {x, trace, asked} = await runStack(embedded, forward, {stack: 'decoder', depth}, policy, {
       signal,
