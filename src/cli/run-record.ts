@@ -3,7 +3,7 @@ import {type RecordingHeader, recordingRow} from '../calibration/recording.js';
 import {inShard, parseShard, WHOLE} from '../calibration/shard.js';
 import type {DatasetItem} from '../data/dataset.js';
 import type {PictureDepths} from '../models/model.js';
-import {hashFile} from '../node/model-folder.js';
+import {dataFingerprint} from '../node/data-fingerprint.js';
 import {openDataset} from '../node/open-dataset.js';
 import {RowLog} from '../node/row-log.js';
 import {InputError, type MueError, throwIfAborted} from '../runtime/errors.js';
@@ -22,7 +22,7 @@ export async function runRecord(_args: readonly [], flags: RecordFlags, {out, si
     out.warn(`warning: line ${line} is skipped: ${error.message}`);
   };
   const dataset = openDataset(flags.data, {task: flags.task, images: flags.images, columns: flags.columns, onBadRow});
-  const data = (await hashFile(flags.data, signal)).sha256;
+  const {sha256: data} = await dataFingerprint(flags.data, signal);
   const shard = flags.shard === undefined ? WHOLE : parseShard(flags.shard);
   const {mue} = await loadFrom(flags, out);
   using _model = mue;
@@ -70,7 +70,7 @@ export async function runRecord(_args: readonly [], flags: RecordFlags, {out, si
         });
         written++;
       } catch (error) {
-        if (!(error instanceof InputError) || error.code === 'file-unwritable') throw error;
+        if (!(error instanceof InputError) || error.code === 'cannot-write') throw error;
         onBadRow({line: item.line, error});
       }
       const now = performance.now();

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import {InputError, UsageError} from '../runtime/errors.js';
+import {cannotWrite, writeWhole} from './write-atomic.js';
 
 /**
  * A file of JSON lines that bulk work appends to and can go on with after any interruption, kill -9 included: a first line
@@ -23,7 +24,9 @@ export class RowLog implements Disposable {
     let fd: number | undefined;
     try {
       if (!fs.existsSync(file)) fs.writeFileSync(file, '', {flag: 'a'});
-      const {header: found, rows, bytes} = parse(file);
+      const {header: found, rows, bytes, torn} = parse(file);
+      // Only what this class wrote may be cut off.
+      if (found === undefined && !line.startsWith(torn)) throw damaged(file, 1, new Error('this is no file of rows'));
       if (found !== undefined && found !== line.trimEnd()) {
         throw new UsageError('resume-mismatch', `${file} was begun with another model, data set or options`, {
           hint: 'Go on with the same ones, or write to another file.',
@@ -33,21 +36,20 @@ export class RowLog implements Disposable {
       fs.ftruncateSync(fd, found === undefined ? 0 : bytes);
       fs.closeSync(fd);
       fd = fs.openSync(file, 'a');
-      if (found === undefined) fs.writeSync(fd, line);
+      if (found === undefined) writeWhole(fd, Buffer.from(line));
       return new RowLog(fd, file, rows);
     } catch (error) {
       if (fd !== undefined) fs.closeSync(fd);
-      throw error instanceof InputError || error instanceof UsageError ? error : unwritable(file, error);
+      throw cannotWrite(file, error);
     }
   }
 
   append(row: Readonly<Record<string, unknown>>): void {
     if (this.fd === undefined) throw new Error(`${this.file} is closed`);
     try {
-      const bytes = Buffer.from(`${JSON.stringify(row)}\n`);
-      for (let at = 0; at < bytes.length; ) at += fs.writeSync(this.fd, bytes, at);
+      writeWhole(this.fd, Buffer.from(`${JSON.stringify(row)}\n`));
     } catch (error) {
-      throw unwritable(this.file, error);
+      throw cannotWrite(this.file, error);
     }
   }
 
@@ -70,15 +72,15 @@ export function readRowLog(file: string): {header: Readonly<Record<string, unkno
   return {header: JSON.parse(parsed.header) as Record<string, unknown>, rows: parsed.rows};
 }
 
-/** Whole lines only; `bytes` is where they end. */
-function parse(file: string): {header: string | undefined; rows: Record<string, unknown>[]; bytes: number} {
+/** Whole lines only; `bytes` is where they end, `torn` what follows. */
+function parse(file: string): {header: string | undefined; rows: Record<string, unknown>[]; bytes: number; torn: string} {
   const content = fs.readFileSync(file);
   const rows: Record<string, unknown>[] = [];
   let header: string | undefined;
   let at = 0;
   for (let line = 1; ; line++) {
     const end = content.indexOf(10, at);
-    if (end < 0) return {header, rows, bytes: at};
+    if (end < 0) return {header, rows, bytes: at, torn: content.toString('utf8', at)};
     const text = content.toString('utf8', at, end);
     try {
       const row = JSON.parse(text) as unknown;
@@ -86,20 +88,15 @@ function parse(file: string): {header: string | undefined; rows: Record<string, 
       if (line === 1) header = text;
       else rows.push(row as Record<string, unknown>);
     } catch (cause) {
-      throw new InputError('recording-corrupt', `${file}: line ${line} is damaged: ${(cause as Error).message}`, {
-        hint: 'Delete the file and begin again.',
-        cause,
-      });
+      throw damaged(file, line, cause as Error);
     }
     at = end + 1;
   }
 }
 
-function unwritable(file: string, error: unknown): InputError {
-  const {code, message} = error as NodeJS.ErrnoException;
-  const why = code === 'ENOSPC' ? 'the disk is full' : code === 'EACCES' || code === 'EROFS' ? 'it may not be written' : message;
-  return new InputError('file-unwritable', `${file}: ${why}`, {
-    cause: error,
-    hint: 'What was written so far is kept; run the same command again to go on.',
+function damaged(file: string, line: number, cause: Error): InputError {
+  return new InputError('recording-corrupt', `${file}: line ${line} is damaged: ${cause.message}`, {
+    hint: 'Delete the file and begin again.',
+    cause,
   });
 }
