@@ -4,7 +4,7 @@ import {crossFittedHeads} from './decoder-head.js';
 import {type DecoderMeasures, decoderMeasures, decoderScores, layerNumbers} from './decoder-scores.js';
 import {type PolicySetting, settingGroup} from './policy-setting.js';
 import {type Recording, recordedMacs} from './recording.js';
-import {type ItemOutcomes, type ReplayRules, type SweepTable, ThresholdReplay} from './replay.js';
+import {type ItemOutcomes, meansTable, type ReplayRules, type SweepTable, ThresholdReplay} from './replay.js';
 
 export interface PolicyReplayOptions {
   /** For `linear-head`. Without it two heads are trained here, each for the half of the pictures that it has not seen. */
@@ -42,16 +42,7 @@ export class PolicyReplay {
 
   /** Means over items of every setting, in their order. */
   sweep(settings: readonly PolicySetting[]): SweepTable & {readonly costs: {readonly macs: Float64Array}} {
-    const column = (): Float64Array => new Float64Array(settings.length);
-    const table = {
-      accuracy: column(),
-      agreement: column(),
-      imageLayers: column(),
-      textLayers: column(),
-      decoderLayers: column(),
-      etr: column(),
-      costs: {macs: column()},
-    };
+    const table = {...meansTable(settings.length), costs: {macs: new Float64Array(settings.length)}};
     const put = (found: SweepTable, from: number, to: number): void => {
       for (const name of ['accuracy', 'agreement', 'imageLayers', 'textLayers', 'decoderLayers', 'etr'] as const)
         table[name][to] = found[name][from]!;

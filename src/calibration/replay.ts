@@ -51,6 +51,19 @@ export interface SweepTable {
   readonly costs: Readonly<Record<string, Float64Array>>;
 }
 
+/** The columns of a SweepTable but the costs, all zero. */
+export function meansTable(settings: number): Omit<SweepTable, 'costs'> {
+  const column = (): Float64Array => new Float64Array(settings);
+  return {
+    accuracy: column(),
+    agreement: column(),
+    imageLayers: column(),
+    textLayers: column(),
+    decoderLayers: column(),
+    etr: column(),
+  };
+}
+
 type Stack = 'image' | 'text' | 'decoder';
 const STACKS: readonly Stack[] = ['image', 'text', 'decoder'];
 
@@ -100,16 +113,8 @@ export class ThresholdReplay {
     const {n, depths, predictions, labels} = this.data;
     const {grid, full} = this;
     const costs = this.costTables();
-    const column = (): Float64Array => new Float64Array(settings);
-    const table = {
-      accuracy: column(),
-      agreement: column(),
-      imageLayers: column(),
-      textLayers: column(),
-      decoderLayers: column(),
-      etr: column(),
-    };
-    const costColumns = costs.map(column);
+    const table = meansTable(settings);
+    const costColumns = costs.map(() => new Float64Array(settings));
     const ranked = byStack((stack, k) => rankThresholds(thresholds, k, this.sign[stack]));
     const decoderThresholds = Float64Array.from({length: settings}, (_, s) => this.sign.decoder * thresholds[3 * s + 2]!);
     // Item by item: all that one item has fits the fastest cache, while the settings stream by.

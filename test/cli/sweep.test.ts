@@ -44,11 +44,15 @@ test('the front of one recording is replayed on another', async () => {
   for (const [i, setting] of front.points.entries()) expect(applied.points[i]).toMatchObject(setting);
 });
 
+const written = (name: string, text: string): string => {
+  fs.writeFileSync(at(name), text);
+  return at(name);
+};
 const broken = (change: (row: Record<string, unknown>) => object): string =>
   writeRecording(at(`broken-${Math.random()}.jsonl`), [change({...rows[0]!})]);
 const cases: readonly (readonly [string, () => readonly string[], number, string, RegExp])[] = [
   ['a recording of no rows', () => [writeRecording(at('none.jsonl'), [])], 1, 'recording-empty', /no rows/],
-  ['an empty file', () => [(fs.writeFileSync(at('zero.jsonl'), ''), at('zero.jsonl'))], 1, 'recording-empty', /zero\.jsonl/],
+  ['an empty file', () => [written('zero.jsonl', '')], 1, 'recording-empty', /zero\.jsonl/],
   ['a missing file', () => [at('missing.jsonl')], 1, 'file-unreadable', /missing\.jsonl/],
   [
     'NaN',
@@ -60,7 +64,7 @@ const cases: readonly (readonly [string, () => readonly string[], number, string
   ['too few numbers', () => [broken((row) => ({...row, logits: 'AAAA'}))], 1, 'recording-corrupt', /wanted 72/],
   [
     'a damaged line',
-    () => [(fs.writeFileSync(at('cut.jsonl'), `${fs.readFileSync(whole, 'utf8').slice(0, 900)}\n{}\n`), at('cut.jsonl'))],
+    () => [written('cut.jsonl', `${fs.readFileSync(whole, 'utf8').slice(0, 900)}\n{}\n`)],
     1,
     'recording-corrupt',
     /line 2/,
