@@ -1,13 +1,10 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import {expect, test} from '@jest/globals';
 import {readTsv} from '../../src/data/tsv.js';
 import {type ExitPlan, NEVER_PLAN, thresholdPlan} from '../../src/exit/plan.js';
-import type {Mue} from '../../src/tasks/mue.js';
 import {onBackends} from '../support/backends.js';
 import {chunks, collect} from '../support/chunks.js';
 import {golden, goldenBytes} from '../support/golden.js';
-import {microModel} from '../support/micro-model.js';
-import {microMue} from '../support/micro-mue.js';
-import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
+import {useMicroModels} from '../support/use-micro-models.js';
 
 interface Case {
   readonly model: 'plain' | 'mue';
@@ -24,16 +21,7 @@ function planOf({kwargs: {img_thres, txt_thres, decoder_thres}}: Case): ExitPlan
 }
 
 onBackends('caption', () => {
-  const mues = {} as Record<'plain' | 'mue', Mue>;
-  let remembered: RememberedFeatures;
-  beforeAll(async () => {
-    mues.plain = microMue(await microModel('plain'));
-    mues.mue = microMue(await microModel('mue'));
-    remembered = rememberFeatures(mues.plain.model, mues.mue.model);
-  });
-  afterAll(() => {
-    for (const owned of [remembered, mues.plain, mues.mue]) owned[Symbol.dispose]();
-  });
+  const {mues} = useMicroModels();
 
   test.each(cases.map((c) => [`${c.model}, ${c.result[0]!.image_id}`, c] as const))('from the TSV row, %s', async (_name, c) => {
     const items = await collect(readTsv(chunks(goldenBytes('caption.tsv'), 65536), {task: 'caption', columns: {imageId: 1, image: 4}}));

@@ -12,9 +12,8 @@ import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
 import {closeArrays, closeTo, LOGITS, SIMILARITIES, STATES} from '../support/close-to.js';
 import {golden, type GoldenArray} from '../support/golden.js';
-import {microModel} from '../support/micro-model.js';
 import {goldenPixels} from '../support/pixels.js';
-import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
+import {useMicroModels} from '../support/use-micro-models.js';
 
 const encoderArrays = golden('encoder_plain.safetensors');
 const encoderInfo = golden<{cases: Record<string, {src_tokens: number[][]; patch_masks: boolean[]}>}>('encoder_plain.json');
@@ -65,15 +64,7 @@ interface FullPass {
 }
 
 onBackends('decoder', () => {
-  let models: Record<'plain' | 'mue', OfaModel>;
-  let remembered: RememberedFeatures;
-  beforeAll(async () => {
-    models = {plain: await microModel('plain'), mue: await microModel('mue')};
-    remembered = rememberFeatures(models.plain, models.mue);
-  });
-  afterAll(() => {
-    for (const owned of [remembered, models.plain, models.mue]) owned[Symbol.dispose]();
-  });
+  const {models} = useMicroModels();
 
   describe('plain', () => {
     const arrays = golden('decoder_plain.safetensors');

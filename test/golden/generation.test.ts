@@ -1,4 +1,4 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import {expect, test} from '@jest/globals';
 import {never} from '../../src/exit/policy.js';
 import {thresholdAt} from '../../src/exit/schedules.js';
 import {planPolicy, thresholdPlan} from '../../src/exit/plan.js';
@@ -6,14 +6,12 @@ import {similarity} from '../../src/exit/similarity.js';
 import {stackPolicies} from '../../src/exit/stack-policies.js';
 import {beamSearch, type SearchStep} from '../../src/generation/beam-search.js';
 import {TokenTrie} from '../../src/generation/token-trie.js';
-import type {OfaModel} from '../../src/models/ofa/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
 import {closeArrays, LOGITS, SIMILARITIES} from '../support/close-to.js';
 import {golden} from '../support/golden.js';
-import {microModel} from '../support/micro-model.js';
 import {goldenPixels} from '../support/pixels.js';
-import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
+import {useMicroModels} from '../support/use-micro-models.js';
 
 interface Step {
   readonly threshold: number;
@@ -76,16 +74,7 @@ function policyOf({model, kwargs}: Case): ReturnType<typeof planPolicy> {
 const number = (value: number | string): number => (value === '-Infinity' ? -Infinity : Number(value));
 
 onBackends('generation', () => {
-  const models: Partial<Record<'plain' | 'mue', OfaModel>> = {};
-  let remembered: RememberedFeatures;
-  beforeAll(async () => {
-    models.plain = await microModel('plain');
-    models.mue = await microModel('mue');
-    remembered = rememberFeatures(models.plain, models.mue);
-  });
-  afterAll(() => {
-    for (const owned of [remembered, models.plain!, models.mue!]) owned[Symbol.dispose]();
-  });
+  const {models} = useMicroModels();
 
   const lengths = (c: Case): number => {
     const source = info.inputs[c.input]!.src_tokens[0]!.length;
@@ -95,7 +84,7 @@ onBackends('generation', () => {
 
   test.each(info.cases.filter((c) => !UNDEFINED_ORDER.includes(c.name)).map((c) => [c.name, c] as const))('%s', async (_name, c) => {
     using scope = new TensorScope();
-    const model = models[c.model]!;
+    const model = models[c.model];
     const {src_tokens, prefix_tokens} = info.inputs[c.input]!;
     const pixels = scope.hold(goldenPixels(pictures[`${c.input}.rgb_u8`]!));
     const policy = policyOf(c);
@@ -161,7 +150,7 @@ onBackends('generation', () => {
     '%s, fed the recorded tokens',
     async (_name, c) => {
       using scope = new TensorScope();
-      const model = models[c.model]!;
+      const model = models[c.model];
       const {src_tokens} = info.inputs[c.input]!;
       const pixels = scope.hold(goldenPixels(pictures[`${c.input}.rgb_u8`]!));
       const encoded = scope.hold(await model.encode({pixels, prompts: src_tokens}, policyOf(c)));

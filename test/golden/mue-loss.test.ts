@@ -1,14 +1,12 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import {expect, test} from '@jest/globals';
 import {never} from '../../src/exit/policy.js';
 import {taskLoss, type LossBatch} from '../../src/models/ofa/loss.js';
-import type {OfaModel} from '../../src/models/ofa/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
 import {golden} from '../support/golden.js';
-import {microModel} from '../support/micro-model.js';
 import {unpadded} from '../support/padding.js';
 import {goldenPixels} from '../support/pixels.js';
-import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
+import {useMicroModels} from '../support/use-micro-models.js';
 
 interface LayerSums {
   readonly loss: number;
@@ -57,16 +55,7 @@ const WHY_NOT = {
 } as const;
 
 onBackends('losses', (device) => {
-  const models = {} as Record<'plain' | 'mue', OfaModel>;
-  let remembered: RememberedFeatures;
-  beforeAll(async () => {
-    models.plain = await microModel('plain');
-    models.mue = await microModel('mue');
-    remembered = rememberFeatures(models.plain, models.mue);
-  });
-  afterAll(() => {
-    for (const owned of [remembered, models.plain, models.mue]) owned[Symbol.dispose]();
-  });
+  const {models} = useMicroModels();
 
   test.each(scored.map((c) => [c.name, c] as const))('%s', async (_name, c) => {
     using scope = new TensorScope();

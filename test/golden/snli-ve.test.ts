@@ -1,4 +1,4 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import {afterAll, expect, test} from '@jest/globals';
 import type {DatasetItem} from '../../src/data/dataset.js';
 import {resizeBicubic} from '../../src/data/image.js';
 import {Tokenizer} from '../../src/data/tokenizer.js';
@@ -10,20 +10,17 @@ import type {OfaEncoded} from '../../src/models/ofa/encoding.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {decodeImage} from '../../src/node/image-decoder.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
-import type {Mue} from '../../src/tasks/mue.js';
 import {ENTAILMENT_ANSWERS, entailmentPrompt} from '../../src/tasks/prompts.js';
 import {scoreAnswers} from '../../src/tasks/score-answers.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {chunks, collect} from '../support/chunks.js';
 import {closeArrays, LOGITS, SIMILARITIES} from '../support/close-to.js';
 import {golden, goldenBytes} from '../support/golden.js';
-import {microModel} from '../support/micro-model.js';
-import {microMue} from '../support/micro-mue.js';
 import {padded, unpadded} from '../support/padding.js';
 import {goldenPixels} from '../support/pixels.js';
-import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
 import {watchTargets} from '../support/watch-targets.js';
 import {microVocabulary} from '../support/vocabulary.js';
+import {useMicroModels} from '../support/use-micro-models.js';
 
 interface Case {
   readonly name: string;
@@ -95,15 +92,9 @@ test('rows of the TSV file give the pictures, the tokens and the labels', async 
 });
 
 onBackends('snli-ve', (device) => {
-  const mues = {} as Record<'plain' | 'mue', Mue>;
-  let remembered: RememberedFeatures;
-  beforeAll(async () => {
-    mues.plain = microMue(await microModel('plain'));
-    mues.mue = microMue(await microModel('mue'));
-    remembered = rememberFeatures(mues.plain.model, mues.mue.model);
-  });
+  const {mues} = useMicroModels();
   afterAll(() => {
-    for (const owned of [...fullDepth.values(), remembered, mues.plain, mues.mue]) owned[Symbol.dispose]();
+    for (const encoded of fullDepth.values()) encoded[Symbol.dispose]();
   });
 
   /** Encodings at full depth, which many cases share. */

@@ -1,4 +1,4 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import {expect, test} from '@jest/globals';
 import type {DatasetItem} from '../../src/data/dataset.js';
 import {resizeBicubic} from '../../src/data/image.js';
 import {Tokenizer} from '../../src/data/tokenizer.js';
@@ -7,20 +7,17 @@ import {never} from '../../src/exit/policy.js';
 import {vqaAccuracy} from '../../src/metrics/vqa-accuracy.js';
 import {decodeImage} from '../../src/node/image-decoder.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
-import type {Mue} from '../../src/tasks/mue.js';
 import {questionPrompt} from '../../src/tasks/prompts.js';
 import {scoreAnswers} from '../../src/tasks/score-answers.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {chunks, collect} from '../support/chunks.js';
 import {closeArrays, LOGITS} from '../support/close-to.js';
 import {golden, goldenBytes} from '../support/golden.js';
-import {microModel} from '../support/micro-model.js';
-import {microMue} from '../support/micro-mue.js';
 import {padded, unpadded} from '../support/padding.js';
 import {goldenPixels} from '../support/pixels.js';
-import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
 import {microVocabulary} from '../support/vocabulary.js';
 import {watchTargets} from '../support/watch-targets.js';
+import {useMicroModels} from '../support/use-micro-models.js';
 
 interface Case {
   readonly batch: number;
@@ -74,16 +71,7 @@ test('rows of the TSV file give the pictures, the tokens and the accepted answer
 });
 
 onBackends('vqa', (device) => {
-  const mues = {} as Record<'plain' | 'mue', Mue>;
-  let remembered: RememberedFeatures;
-  beforeAll(async () => {
-    mues.plain = microMue(await microModel('plain'));
-    mues.mue = microMue(await microModel('mue'));
-    remembered = rememberFeatures(mues.plain.model, mues.mue.model);
-  });
-  afterAll(() => {
-    for (const owned of [remembered, mues.plain, mues.mue]) owned[Symbol.dispose]();
-  });
+  const {mues} = useMicroModels();
 
   test.each(cases)('all candidates, %s', async (_name, c) => {
     using scope = new TensorScope();

@@ -3,7 +3,6 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import type {PlainValue} from '../../src/checkpoint/checkpoint.js';
 import {openModelWeights} from '../../src/checkpoint/model-weights.js';
 import {bytesOf, type TensorPlan, writeSafetensors} from '../../src/checkpoint/safetensors.js';
 import {planShards, shardIndex} from '../../src/checkpoint/shards.js';
@@ -17,6 +16,7 @@ import {formatInspection, inspect} from '../../src/node/inspect.js';
 import {openCheckpoint} from '../../src/node/open-checkpoint.js';
 import {writeRandomModel} from '../../src/node/random-model.js';
 import {type GoldenArray, golden, goldenBytes} from '../support/golden.js';
+import {MICRO_HUGGING_FACE} from '../support/micro-hugging-face.js';
 import {Call, Global, type Pickled, stateDict, torchZip} from '../support/torch-zip-writer.js';
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-convert-'));
@@ -160,26 +160,6 @@ describe('the micro checkpoint', () => {
 
   test('a Hugging Face folder gives the same model: safetensors, .bin, and shards of both', async () => {
     const {config} = report;
-    const hf: PlainValue = {
-      d_model: 32,
-      encoder_layers: 3,
-      decoder_layers: 4,
-      encoder_ffn_dim: 64,
-      decoder_ffn_dim: 64,
-      encoder_attention_heads: 4,
-      decoder_attention_heads: 4,
-      normformer: true,
-      resnet_type: 'resnet50',
-      token_bucket_size: 256,
-      image_bucket_size: 42,
-      attn_scale_factor: 2,
-      code_image_size: 128,
-      vocab_size: 389,
-      code_dict_size: 16,
-      num_bins: 32,
-      train_mue: true,
-      patch_image_size: 64,
-    };
     const renamed = floats.map(([name, {shape, data}]): [string, {shape: readonly number[]; data: Float32Array}] => [
       toHuggingFaceName(name),
       {shape, data},
@@ -213,7 +193,7 @@ describe('the micro checkpoint', () => {
     put('hf/shards/model.safetensors.index.json', index(safeNames));
     const expected = digest(await weightsOf(output));
     for (const kind of ['safetensors', 'bin', 'bins', 'shards']) {
-      put(`hf/${kind}/config.json`, JSON.stringify(hf));
+      put(`hf/${kind}/config.json`, JSON.stringify(MICRO_HUGGING_FACE));
       fs.copyFileSync(dict, at('hf', kind, 'dict.txt'));
       // All values fit halves, so 'auto' stores halves although the folder holds float32; the dictionary lies beside the weights.
       const result = await convert({input: at('hf', kind), vocab: undefined, output: at('out', `hf-${kind}`)});

@@ -5,6 +5,7 @@ import {checkTied, importOfa, readImported} from '../../../src/models/ofa/import
 import {toStored} from '../../../src/models/ofa/layout.js';
 import {parameterCount, toHuggingFaceName} from '../../../src/models/ofa/names.js';
 import {GENERATION_DEFAULTS} from '../../../src/models/ofa/sizes.js';
+import {MICRO_HUGGING_FACE} from '../../support/micro-hugging-face.js';
 import {golden, goldenBytes} from '../../support/golden.js';
 
 interface Micro {
@@ -111,29 +112,7 @@ test('a stored mue_image_rel_bias wins; sync_bn changes ε; ImageNet statistics 
 
 test('Hugging Face names and settings', () => {
   const checkpoint = changed({rename: toHuggingFaceName});
-  const hf: PlainValue = {
-    d_model: 32,
-    encoder_layers: 3,
-    decoder_layers: 4,
-    encoder_ffn_dim: 64,
-    decoder_ffn_dim: 64,
-    encoder_attention_heads: 4,
-    decoder_attention_heads: 4,
-    normformer: true,
-    resnet_type: 'resnet50',
-    token_bucket_size: 256,
-    image_bucket_size: 42,
-    attn_scale_factor: 2.0,
-    code_image_size: 128,
-    vocab_size: 389,
-    code_dict_size: 16,
-    num_bins: 32,
-    max_position_embeddings: 1024,
-    activation_function: 'gelu',
-    scale_embedding: false,
-    train_mue: true,
-    patch_image_size: 64,
-  };
+  const hf: PlainValue = {...MICRO_HUGGING_FACE, max_position_embeddings: 1024, activation_function: 'gelu', scale_embedding: false};
   const {config, weights} = importOfa(checkpoint, hf);
   expect(config).toEqual(importOfa(micro).config);
   expect(weights.find(({name}) => name === 'encoder.layers.0.attn_ln.weight')?.source).toBe(

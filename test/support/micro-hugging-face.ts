@@ -1,0 +1,21 @@
+/** What a Hugging Face `config.json` of the micro model says. */
+export const MICRO_HUGGING_FACE: Readonly<Record<string, number | boolean | string>> = {
+  d_model: 32,
+  encoder_layers: 3,
+  decoder_layers: 4,
+  encoder_ffn_dim: 64,
+  decoder_ffn_dim: 64,
+  encoder_attention_heads: 4,
+  decoder_attention_heads: 4,
+  normformer: true,
+  resnet_type: 'resnet50',
+  token_bucket_size: 256,
+  image_bucket_size: 42,
+  attn_scale_factor: 2,
+  code_image_size: 128,
+  vocab_size: 389,
+  code_dict_size: 16,
+  num_bins: 32,
+  train_mue: true,
+  patch_image_size: 64,
+};
