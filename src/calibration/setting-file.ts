@@ -24,7 +24,7 @@ const fileSchema = z.object({points: z.array(z.union([tripleSchema, settingSchem
 export function parseSettings(text: string, source: string): PolicySetting[] {
   const fail = (why: string): never => {
     throw new UsageError('settings-invalid', `${source} holds no thresholds: ${why}`, {
-      hint: 'Wanted is {"points": [[image, text, decoder], …]}, or the sweep.json or front.json of another sweep.',
+      hint: 'Wanted is {"points": [[image, text, decoder], …]}, or the sweep.json, front.json or chosen.json of another sweep.',
     });
   };
   let json: unknown;

@@ -40,16 +40,19 @@ export async function runSweep([files]: readonly [string[]], flags: SweepFlags, 
   const settingsFrom = flags.thresholds === undefined ? 'this recording' : 'given';
   const training = flags.train === undefined ? 'two halves of the pictures, each for the other' : 'another recording';
   writeAtomic(file('sweep.csv'), sweepCsv(sweep));
-  writeAtomic(
-    file('front.json'),
-    `${JSON.stringify({format: 'mue-settings', version: 1, points: [...new Set([...sweep.fronts.layers, ...sweep.fronts.macs])].map((i) => settings[i])}, null, 1)}\n`,
-  );
+  const settingFile = (points: readonly number[]): string =>
+    `${JSON.stringify({format: 'mue-settings', version: 1, points: [...new Set(points)].map((i) => settings[i])}, null, 1)}\n`;
+  const fronts = [sweep.fronts, ...Object.values(sweep.policyFronts)];
+  writeAtomic(file('front.json'), settingFile(fronts.flatMap(({layers, macs}) => [...layers, ...macs])));
+  writeAtomic(file('chosen.json'), settingFile(verdicts.map(({point}) => point)));
   writeAtomic(file('sweep.json'), `${JSON.stringify({...sweep, settingsFrom, training, level, resamples, seed, verdicts})}\n`);
   for (const line of frontText(sweep, cost)) out.data(line);
   for (const verdict of verdicts) if (verdict.cost === cost) out.data(`verdict: ${verdictText(verdict, sweep, level)}`);
   if (flags.thresholds === undefined)
-    out.say('Thresholds and points were chosen on this recording: run the front on other data with --thresholds before you claim it.');
-  out.say(`${flags.out}: sweep.csv, sweep.json, front.json after ${seconds(start)} s`);
+    out.say(
+      'Thresholds and points were chosen on this recording: replay chosen.json or front.json on other data (--thresholds) before you claim them.',
+    );
+  out.say(`${flags.out}: sweep.csv, sweep.json, front.json, chosen.json after ${seconds(start)} s`);
   return undefined;
 }
 

@@ -20,12 +20,15 @@ export function registerSweep(program: Command): void {
     .command('sweep')
     .description('Replay exit policies on a recording: quality, layers and MACs of thousands of thresholds in seconds, all exact')
     .argument('<recordings...>', 'a recording of `mue record`, or its shards')
-    .requiredOption('--out <folder>', 'where sweep.csv, sweep.json and front.json go')
+    .requiredOption(
+      '--out <folder>',
+      'where sweep.csv, sweep.json, front.json (the fronts of all policies) and chosen.json (what the verdicts judge) go',
+    )
     .option('--policies <list>', 'of the decoder, separated by commas (default: all)')
     .option('--grid <n>', 'thresholds a stack, at quantiles of the scores in the recording', wholeNumber(2), 10)
     .option(
       '--thresholds <file>',
-      'settings to replay instead: the sweep.json or front.json of other data, or {"points": [[image, text, decoder], …]}',
+      'settings to replay instead: the sweep.json, front.json or chosen.json of other data, or {"points": [[image, text, decoder], …]}',
     )
     .option('--train <recording>', 'what linear-head learns from; without it, halves of the pictures learn for each other')
     .addOption(new Option('--cost <name>', 'of the front that is printed').choices(['layers', 'macs']).default('macs'))

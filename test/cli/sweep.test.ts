@@ -12,7 +12,7 @@ const whole = writeRecording(at('whole.jsonl'), rows);
 const sweep = (recordings: readonly string[], ...options: string[]) =>
   mueCommand(['sweep', '--grid', '4', '--resamples', '200', '--out', at('out'), ...recordings, ...options]);
 const files = (name: string): string[] =>
-  ['sweep.csv', 'sweep.json', 'front.json'].map((file) => fs.readFileSync(path.join(at(name), file), 'utf8'));
+  ['sweep.csv', 'sweep.json', 'front.json', 'chosen.json'].map((file) => fs.readFileSync(path.join(at(name), file), 'utf8'));
 
 test('shards in any order give what the whole recording gives, byte for byte, and again', async () => {
   const even = writeRecording(
@@ -29,10 +29,10 @@ test('shards in any order give what the whole recording gives, byte for byte, an
   expect(once.stdout).toMatch(/^verdict: similarity, MACs .* retention ≥ [\d.]+ % with 95 % confidence/m);
   expect((await sweep([odd, even], '--out', at('b'))).code).toBe(0);
   expect(files('b')).toEqual(files('a'));
-  expect(fs.readdirSync(at('a')).sort()).toEqual(['front.json', 'sweep.csv', 'sweep.json']);
+  expect(fs.readdirSync(at('a')).sort()).toEqual(['chosen.json', 'front.json', 'sweep.csv', 'sweep.json']);
 });
 
-test('the front of one recording is replayed on another', async () => {
+test('the settings chosen on one recording are replayed on another', async () => {
   const other = writeRecording(at('other.jsonl'), syntheticRows(12, {seed: 5}), {...SYNTHETIC_HEADER, data: 'ee'});
   await sweep([whole], '--policies', 'entropy,patience', '--out', at('chosen'));
   const {code} = await sweep([other], '--thresholds', path.join(at('chosen'), 'front.json'), '--out', at('applied'));
@@ -42,6 +42,10 @@ test('the front of one recording is replayed on another', async () => {
   expect(applied.settingsFrom).toBe('given');
   expect(applied.points).toHaveLength(front.points.length);
   for (const [i, setting] of front.points.entries()) expect(applied.points[i]).toMatchObject(setting);
+  // What the verdicts judge are points of the policies' own fronts.
+  const picked = JSON.parse(files('chosen')[3]!) as {points: {policy: string}[]};
+  expect(new Set(picked.points.map(({policy}) => policy))).toEqual(new Set(['entropy', 'patience']));
+  expect(front.points).toEqual(expect.arrayContaining(picked.points));
 });
 
 const written = (name: string, text: string): string => {
