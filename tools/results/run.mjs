@@ -1,0 +1,143 @@
+import {spawnSync} from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {parseArgs} from 'node:util';
+import {captionDeviations, captionSettings, deviationsCsv, deviationSummary, entailmentDeviations} from './reference.mjs';
+import {resultsPage} from './page.mjs';
+
+// `npm run results`: every figure in docs/results, from the shipped model and data. Bulk steps go on where they were stopped.
+
+const {values: options} = parseArgs({
+  options: {
+    /** Where quality is measured; milliseconds are always those of the `--timing` devices. */
+    device: {type: 'string', default: 'auto'},
+    threads: {type: 'string'},
+    /** Recordings and predictions: large, and not part of the repository. */
+    work: {type: 'string', default: 'out/results'},
+    /** The ordinarily trained model, converted from its checkpoint. */
+    baseline: {type: 'string'},
+    /** Devices to time on, separated by commas, and how many rows of each task. */
+    timing: {type: 'string', default: 'wasm'},
+    'timed-rows': {type: 'string', default: '120'},
+  },
+});
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const docs = path.join(root, 'docs/results');
+const work = path.resolve(options.work);
+const main = path.join(root, 'dist/cli/main.js');
+const at = (...parts) => path.join(work, ...parts);
+const data = (name) => path.join(root, 'data/scenes', name);
+const device = ['--device', options.device, ...(options.threads ? ['--threads', options.threads] : [])];
+fs.mkdirSync(docs, {recursive: true});
+fs.mkdirSync(work, {recursive: true});
+
+/** One command of the package; what it prints is kept, and shown. */
+function mue(args, {ok = [0]} = {}) {
+  const shown = args.map((arg) => (path.isAbsolute(arg) ? path.relative(root, arg) : arg));
+  console.error(`\n$ mue ${shown.join(' ')}`);
+  const {status, stdout} = spawnSync(process.execPath, [main, ...args], {stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8'});
+  process.stderr.write(stdout);
+  if (!ok.includes(status)) throw new Error(`mue ${args[0]} ended with ${status}`);
+  return stdout;
+}
+
+const write = (name, text) => fs.writeFileSync(path.join(docs, name), text);
+const keep = (from, to) => fs.copyFileSync(from, path.join(docs, to));
+const json = (file) => JSON.parse(fs.readFileSync(file, 'utf8'));
+fs.mkdirSync(path.join(docs, 'data'), {recursive: true});
+
+// Entailment: one recording a set; thresholds are chosen on calibration, reported on test.
+for (const set of ['calibration', 'test'])
+  mue(['record', '--task', 'snli-ve', '--data', data(`snli-ve-${set}.jsonl`), '--out', at(`snli-ve-${set}.jsonl`), ...device]);
+const [calibration, test] = [at('snli-ve-calibration.jsonl'), at('snli-ve-test.jsonl')];
+mue(['sweep', calibration, '--out', at('sweep-calibration')]);
+mue(['sweep', test, '--thresholds', at('sweep-calibration', 'front.json'), '--train', calibration, '--out', at('sweep-test')]);
+const verdicts = {};
+for (const cost of ['layers', 'macs']) {
+  const chosen = ['--thresholds', at('sweep-calibration', 'chosen.json'), '--train', calibration, '--cost', cost];
+  verdicts[cost] = mue(['sweep', test, ...chosen, '--out', at('sweep-chosen')]);
+}
+keep(at('sweep-test', 'sweep.csv'), 'data/entailment.csv');
+keep(at('sweep-chosen', 'sweep.json'), 'data/entailment-chosen.json');
+const promise = mue([
+  'calibrate',
+  calibration,
+  ...['--max-drop', '1%', '--out', path.join(docs, 'plan-snli-ve.json'), '--check-samples', '200', '--check-data', test],
+]);
+
+// Captions: candidates proposed on val and run there, the best run on test; static lines and reference points on test.
+const captions = ['sweep', '--task', 'caption', ...device];
+mue(['record', '--task', 'caption', '--data', data('caption-val.jsonl'), '--out', at('caption-val.jsonl'), ...device]);
+mue([...captions, at('caption-val.jsonl'), '--run', data('caption-val.jsonl'), '--retention', '0.96', '--out', at('captions-val')]);
+mue([
+  ...captions,
+  ...['--data', data('caption-test.jsonl'), '--retention', '0.96'],
+  ...['--thresholds', at('captions-val', 'chosen.json'), '--out', at('captions-test')],
+]);
+fs.writeFileSync(at('caption-settings.json'), JSON.stringify(captionSettings()));
+const captionText = mue([
+  ...captions,
+  ...['--data', data('caption-test.jsonl'), '--retention', '0.96'],
+  ...['--thresholds', at('caption-settings.json'), '--out', at('captions-reference')],
+]);
+keep(at('captions-reference', 'sweep.csv'), 'data/captions.csv');
+keep(at('captions-test', 'sweep.csv'), 'data/captions-chosen.csv');
+
+// The same model in PyTorch.
+const deviations = [...entailmentDeviations(test), ...captionDeviations(at('captions-reference', 'sweep.json'))];
+write('data/reference.csv', deviationsCsv(deviations));
+
+// Run for real with the recommended plans: full depth, exits, and the ordinarily trained model.
+const runs = {};
+const evaluate = (name, args) => {
+  mue(['evaluate', '--out', at('runs', name), ...args]);
+  runs[name] = json(at('runs', name, 'metrics.json'));
+};
+const TASKS = [
+  ['snli-ve', 'snli-ve-test.jsonl'],
+  ['caption', 'caption-test.jsonl'],
+];
+for (const [task, file] of TASKS) {
+  const of = ['--task', task, '--data', data(file), ...device];
+  evaluate(`${task}-full`, [...of, '--exit', 'never']);
+  evaluate(`${task}-exits`, [...of, '--exit', 'model']);
+  if (task === 'snli-ve') evaluate(`${task}-certified`, [...of, '--exit', path.join(docs, 'plan-snli-ve.json')]);
+  if (options.baseline) evaluate(`${task}-baseline`, [...of, '--exit', 'never', '--model', path.resolve(options.baseline)]);
+}
+const compare = (early, full, claims) => JSON.parse(mue(['compare', at('runs', early), at('runs', full), '--json', ...claims]));
+const CLAIMS = {'snli-ve': ['--retention', '0.99', '--saving', '0.5'], caption: ['--retention', '0.96', '--saving', '0.4']};
+const comparisons = {};
+for (const [task] of TASKS) {
+  for (const early of ['exits', ...(task === 'snli-ve' ? ['certified'] : [])]) {
+    comparisons[`${task}-${early}`] = compare(`${task}-${early}`, `${task}-full`, CLAIMS[task]);
+    if (options.baseline) comparisons[`${task}-${early}-baseline`] = compare(`${task}-${early}`, `${task}-baseline`, CLAIMS[task]);
+  }
+}
+
+// Milliseconds: the same rows on each device, nothing else running.
+const timings = {};
+for (const on of options.timing.split(',')) {
+  for (const [task, file] of TASKS) {
+    for (const exit of ['never', 'model']) {
+      const name = `timed-${on}-${task}-${exit}`;
+      evaluate(name, ['--task', task, '--data', data(file), '--limit', options['timed-rows'], '--device', on, '--exit', exit]);
+    }
+    timings[`${on} ${task}`] = compare(`timed-${on}-${task}-model`, `timed-${on}-${task}-never`, CLAIMS[task]);
+  }
+}
+
+mue([
+  'report',
+  ...[at('sweep-test'), at('captions-reference'), at('captions-test')],
+  ...Object.keys(runs)
+    .filter((name) => !name.startsWith('timed-'))
+    .map((name) => at('runs', name)),
+  ...[path.join(docs, 'plan-snli-ve.json'), '--out', docs, '--title', 'scenes-mue: quality against layers, MACs and milliseconds'],
+]);
+const results = {runs, comparisons, timings, verdicts, promise, captionText, deviations: deviationSummary(deviations)};
+write('data/results.json', `${JSON.stringify(results, null, 1)}\n`);
+write('README.md', resultsPage(results));
+const off = results.deviations.filter(({within}) => !within);
+for (const {name, quality, layers} of off) console.error(`outside the tolerances: ${name}: ${quality}, layers ${layers}`);
+if (off.length > 0) process.exitCode = 1;
