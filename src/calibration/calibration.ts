@@ -7,6 +7,7 @@ import type {ReplayLoss} from './replay-problem.js';
 import {riskUpperBound} from './risk-bounds.js';
 import {settingGrid} from './setting-grid.js';
 import {settingLosses} from './setting-losses.js';
+import type {LayerMilliseconds} from './layer-milliseconds.js';
 import {type CostName, type SweepMeans, sweepMeans} from './sweep.js';
 
 /** What is tested as one observation. */
@@ -16,19 +17,22 @@ export type RiskUnit =
   /** Pictures, with their items' mean loss and the Hoeffding-Bentkus test: exact however items of a picture depend, and weaker. */
   | 'picture';
 
+/** What is saved or budgeted; milliseconds need a replay that models them. */
+export type CalibrationCost = CostName | 'ms';
+
 export interface CalibrationOptions {
   /** Probability with which the promise may fail. */
   readonly delta: number;
   readonly risk: ReplayLoss;
   readonly unit: RiskUnit;
   /** What is to be saved. */
-  readonly cost: CostName;
+  readonly cost: CalibrationCost;
   readonly policies: readonly DecoderPolicy[];
   /** Thresholds a stack. */
   readonly grid: number;
   readonly seed: number;
   /** Largest risk; or the largest mean cost, of which the plan of least risk is chosen. */
-  readonly goal: {readonly maxDrop: number} | {readonly budget: {readonly cost: CostName; readonly most: number}};
+  readonly goal: {readonly maxDrop: number} | {readonly budget: {readonly cost: CalibrationCost; readonly most: number}};
   readonly head?: LinearHead | undefined;
 }
 
@@ -46,8 +50,8 @@ export interface PlanCertificate {
   readonly alpha: number | null;
   readonly delta: number;
   readonly seed: number;
-  readonly cost: CostName;
-  readonly budget: {readonly cost: CostName; readonly most: number} | null;
+  readonly cost: CalibrationCost;
+  readonly budget: {readonly cost: CalibrationCost; readonly most: number} | null;
   readonly policies: readonly DecoderPolicy[];
   /** Items and pictures in all; observations that chose candidates, and that tested them. */
   readonly n: number;
@@ -62,6 +66,8 @@ export interface PlanCertificate {
   readonly riskUpperBound: number | null;
   /** Means of the chosen point over all items, and what that is worth. */
   readonly expected: SweepMeans | null;
+  /** Where milliseconds were a cost: what a layer takes, and what the chosen point takes by that. */
+  readonly ms: {readonly layers: LayerMilliseconds; readonly expected: number | null} | null;
   /** Observations that the second part would need, were the risk of the safest point what it is here; null if none would do, or none is missing. */
   readonly itemsNeeded: number | null;
   readonly promise: string;
@@ -90,6 +96,7 @@ export interface Calibration {
 export function calibrate(replay: PolicyReplay, options: CalibrationOptions, sha256: string): Calibration {
   const {recording} = replay;
   const {seed, unit, goal} = options;
+  const modelled = replay.options.ms ?? null;
   const items = Array.from({length: recording.n}, (_, i) => i);
   const byPicture = replay.pictures;
   const [first] = splitItems({loss: () => items, groups: byPicture}, SPLIT, seed);
@@ -118,6 +125,7 @@ export function calibrate(replay: PolicyReplay, options: CalibrationOptions, sha
     pictures: new Set(byPicture).size,
     ...found,
     expected: chosen && sweepMeans(replay, replay.outcomes(chosen.setting)),
+    ms: modelled && {layers: modelled, expected: chosen && average(replay.outcomes(chosen.setting).costs['ms']!)},
     promise: promise(options),
     assumptions: ASSUMPTIONS[unit],
   };
@@ -133,6 +141,10 @@ export function calibrationProblem(
   const of = settingLosses(replay, settings, {risk, unit, cost});
   const problem = {candidates: settings.length, loss: (c: number) => of(c).losses, cost: (c: number) => of(c).costs};
   return unit === 'item' ? {...problem, groups: replay.pictures} : problem;
+}
+
+function average(values: Float64Array): number {
+  return values.reduce((sum, x) => sum + x, 0) / values.length;
 }
 
 /** Share of the pictures that chooses the candidates. */
@@ -187,7 +199,7 @@ function withinBudget(
   replay: PolicyReplay,
   problem: ParetoProblem,
   settings: readonly PolicySetting[],
-  budget: {readonly cost: CostName; readonly most: number},
+  budget: {readonly cost: CalibrationCost; readonly most: number},
   options: CalibrationOptions,
 ): Found {
   const {delta, seed, unit} = options;

@@ -2,6 +2,7 @@ import type {LinearHead} from '../exit/linear-head.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {crossFittedHeads} from './decoder-head.js';
 import {type DecoderMeasures, decoderMeasures, decoderScores, layerNumbers} from './decoder-scores.js';
+import type {LayerMilliseconds} from './layer-milliseconds.js';
 import {type PolicySetting, settingGroup} from './policy-setting.js';
 import {type Recording, recordedMacs} from './recording.js';
 import {type ItemOutcomes, meansTable, type ReplayRules, type SweepTable, ThresholdReplay} from './replay.js';
@@ -10,28 +11,32 @@ export interface PolicyReplayOptions {
   /** For `linear-head`. Without it two heads are trained here, each for the half of the pictures that it has not seen. */
   readonly head?: LinearHead | undefined;
   readonly seed?: number;
+  /** Adds the cost 'ms'. */
+  readonly ms?: LayerMilliseconds | undefined;
 }
 
 /**
  * Replays every policy on one recording of a single-step task: exact, since the answers of all combinations are there.
- * Encoder stacks exit by similarity or at a fixed depth, the decoder by any policy; costs are 'macs' of each item.
+ * Encoder stacks exit by similarity or at a fixed depth, the decoder by any policy; costs are 'macs' of each item, and 'ms' if modelled.
  */
 export class PolicyReplay {
   readonly measures: DecoderMeasures;
   /** Picture of every item, numbered from 0 in the order of their appearance. */
   readonly pictures: readonly number[];
   private readonly macs: Float64Array;
+  private readonly costs: Readonly<Record<string, Float64Array>>;
   private readonly replays = new Map<string, ThresholdReplay>();
   private heads: ((item: number) => LinearHead) | undefined;
 
   /** @throws InputError `no-items` if the recording is empty */
   constructor(
     readonly recording: Recording,
-    private readonly options: PolicyReplayOptions = {},
+    readonly options: PolicyReplayOptions = {},
   ) {
     if (recording.n === 0) throw new InputError('no-items', 'the recording has no items; at least one is needed.');
     this.measures = decoderMeasures(recording);
     this.macs = recordedMacs(recording);
+    this.costs = {macs: this.macs, ...(options.ms ? {ms: modelledMs(recording, options.ms)} : {})};
     const numbers = new Map<string, number>();
     this.pictures = recording.rows.map(({imageId}) => {
       const number = numbers.get(imageId) ?? numbers.size;
@@ -127,7 +132,7 @@ export class PolicyReplay {
   private replay(group: string, setting: PolicySetting): ThresholdReplay {
     const known = this.replays.get(group);
     if (known !== undefined) return known;
-    const {recording, measures, macs} = this;
+    const {recording, measures, costs} = this;
     const {n, depths, labels} = recording;
     if (setting.policy === 'linear-head') this.heads ??= this.trainHeads();
     const {scores, rule} = decoderScores(measures, setting, this.heads);
@@ -142,7 +147,7 @@ export class PolicyReplay {
         decoder: scores,
         predictions: measures.answer,
         labels,
-        costs: {macs},
+        costs,
       },
       rules,
     );
@@ -164,6 +169,14 @@ export class PolicyReplay {
     }
     return layers;
   }
+}
+
+/** Milliseconds of every combination, the same for all items. */
+function modelledMs({depths}: Recording, ms: LayerMilliseconds): Float64Array {
+  return Float64Array.from({length: depths.image * depths.text * depths.decoder}, (_, c) => {
+    const [d, t, v] = [c % depths.decoder, Math.floor(c / depths.decoder) % depths.text, Math.floor(c / (depths.decoder * depths.text))];
+    return ms.base + (v + 1) * ms.image + (t + 1) * ms.text + (d + 1) * ms.decoder;
+  });
 }
 
 /** NaN never exits. Neither does a similarity of 1, as in the policy: rounding can bring a cosine above it. */

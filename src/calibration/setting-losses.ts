@@ -1,8 +1,7 @@
-import type {RiskUnit} from './calibration.js';
+import type {CalibrationCost, RiskUnit} from './calibration.js';
 import type {PolicyReplay} from './policy-replay.js';
 import type {PolicySetting} from './policy-setting.js';
 import type {ReplayLoss} from './replay-problem.js';
-import type {CostName} from './sweep.js';
 
 /** Losses and costs by observation: by item, or as means by picture. */
 export interface SettingLosses {
@@ -14,7 +13,7 @@ export interface SettingLosses {
 export function settingLosses(
   replay: PolicyReplay,
   settings: readonly PolicySetting[],
-  {risk, unit, cost}: {readonly risk: ReplayLoss; readonly unit: RiskUnit; readonly cost: CostName},
+  {risk, unit, cost}: {readonly risk: ReplayLoss; readonly unit: RiskUnit; readonly cost: CalibrationCost},
 ): (candidate: number) => SettingLosses {
   const {n, depths} = replay.recording;
   const right = replay.fixed(depths.image, depths.text, depths.decoder).correct;
@@ -25,7 +24,7 @@ export function settingLosses(
     const items = replay.outcomes(settings[candidate]!);
     const losses = new Uint8Array(n);
     for (let i = 0; i < n; i++) losses[i] = risk === 'consistency' ? 1 - items.agrees[i]! : Math.max(0, right[i]! - items.correct[i]!);
-    const costs = cost === 'macs' ? Float64Array.from(items.costs['macs']!) : new Float64Array(n);
+    const costs = cost === 'layers' ? new Float64Array(n) : Float64Array.from(items.costs[cost]!);
     if (cost === 'layers')
       for (let i = 0; i < n; i++) costs[i] = (items.imageLayers[i]! + items.textLayers[i]!) / 2 + items.decoderLayers[i]!;
     const result =

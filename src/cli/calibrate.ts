@@ -1,3 +1,4 @@
+import type {CalibrationCost} from '../calibration/calibration.js';
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import {runs} from './command.js';
 import {finiteNumber, share, wholeNumber} from './option-values.js';
@@ -5,11 +6,12 @@ import {finiteNumber, share, wholeNumber} from './option-values.js';
 export interface CalibrateFlags {
   readonly out: string;
   readonly maxDrop?: number;
-  readonly budget?: {readonly cost: 'layers' | 'macs'; readonly most: number; readonly percent: boolean};
+  readonly budget?: {readonly cost: CalibrationCost; readonly most: number; readonly percent: boolean};
   readonly delta: number;
   readonly risk: 'quality-gap' | 'consistency';
   readonly unit: 'item' | 'picture';
-  readonly cost: 'layers' | 'macs';
+  readonly cost: CalibrationCost;
+  readonly timings?: readonly string[];
   readonly policy: string;
   readonly grid: number;
   readonly train?: string;
@@ -25,7 +27,7 @@ export function registerCalibrate(program: Command): void {
     .argument('<recordings...>', 'a recording of calibration data, or its shards; never the data that results are reported on')
     .requiredOption('--out <plan.json>', 'the plan; not written if nothing can be certified')
     .option('--max-drop <share>', 'the largest risk, such as 1% or 0.01', drop)
-    .option('--budget <cost=most>', 'instead: the least risk at layers=… (as MuE counts) or macs=…; with % of full depth', budget)
+    .option('--budget <cost=most>', 'instead: the least risk at layers=… (as MuE counts), macs=… or ms=…; with % of full depth', budget)
     .option('--delta <x>', 'probability with which the guarantee may fail', share, 0.05)
     .addOption(
       new Option('--risk <name>', 'items that become wrong, or items whose answer is not that of full depth')
@@ -33,7 +35,8 @@ export function registerCalibrate(program: Command): void {
         .default('quality-gap'),
     )
     .addOption(new Option('--unit <name>', 'what is taken for independent').choices(['item', 'picture']).default('item'))
-    .addOption(new Option('--cost <name>', 'what is to be saved').choices(['layers', 'macs']).default('macs'))
+    .addOption(new Option('--cost <name>', 'what is to be saved').choices(['layers', 'macs', 'ms']).default('macs'))
+    .option('--timings <folders...>', 'evaluations with and without exits on this machine, from which milliseconds a layer are learnt')
     .option('--policy <list>', 'of the decoder, separated by commas', 'softmax-margin')
     .option('--grid <n>', 'thresholds a stack', wholeNumber(2), 10)
     .option('--train <recording>', 'what linear-head learns from')
@@ -49,9 +52,8 @@ function drop(text: string): number {
 
 function budget(text: string): NonNullable<CalibrateFlags['budget']> {
   const [name, amount, ...rest] = text.split('=');
-  if (name === 'ms') throw new InvalidArgumentError('Milliseconds are not in a recording: they depend on the machine. Use layers or macs.');
-  if ((name !== 'layers' && name !== 'macs') || amount === undefined || rest.length > 0)
-    throw new InvalidArgumentError('It must be layers=… or macs=….');
+  if ((name !== 'layers' && name !== 'macs' && name !== 'ms') || amount === undefined || rest.length > 0)
+    throw new InvalidArgumentError('It must be layers=…, macs=… or ms=….');
   const percent = amount.trim().endsWith('%');
   const most = finiteNumber(percent ? amount.trim().slice(0, -1) : amount);
   if (most <= 0) throw new InvalidArgumentError('It must be above 0.');

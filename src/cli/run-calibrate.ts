@@ -1,8 +1,12 @@
-import {type CalibrationOptions, calibrate, type PlanCertificate} from '../calibration/calibration.js';
+import {type CalibrationCost, type CalibrationOptions, calibrate, type PlanCertificate} from '../calibration/calibration.js';
+import {type LayerMilliseconds, layerMilliseconds} from '../calibration/layer-milliseconds.js';
 import {mergeRecordings} from '../calibration/merge-recordings.js';
 import {PolicyReplay} from '../calibration/policy-replay.js';
 import {promiseCheck} from '../calibration/promise-check.js';
+import type {RecordingHeader} from '../calibration/recording.js';
 import {settingText} from '../calibration/sweep-text.js';
+import type {StackName} from '../exit/policy.js';
+import {readEvaluation} from '../node/evaluation-folder.js';
 import {readRecordings} from '../node/read-recordings.js';
 import {writeAtomic} from '../node/write-atomic.js';
 import {InputError, throwIfAborted, UsageError} from '../runtime/errors.js';
@@ -24,7 +28,8 @@ export async function runCalibrate([files]: readonly [string[]], flags: Calibrat
   if (maxDrop === undefined && flags.checkSamples !== undefined)
     throw new UsageError('goal', '--check-samples checks the promise of --max-drop; a budget makes none');
   const {recording, sha256} = readRecordings(files);
-  const replay = new PolicyReplay(recording, {seed, head: trainedHead(train, recording.header, seed)});
+  const ms = await timedLayers(flags, recording.header);
+  const replay = new PolicyReplay(recording, {seed, head: trainedHead(train, recording.header, seed), ms});
   const common = {delta, risk, unit, cost, policies, grid, seed, head: trainedHead(train, recording.header, seed)};
   const goal: CalibrationOptions['goal'] = maxDrop === undefined ? {budget: absolute(replay, budget!)} : {maxDrop};
   const {plan, certificate} = calibrate(replay, {...common, goal}, sha256);
@@ -38,7 +43,32 @@ export async function runCalibrate([files]: readonly [string[]], flags: Calibrat
     recordingsOf(flags, recording),
     {...common, goal: {maxDrop}},
     {samples: flags.checkSamples, n: sampleSize(replay, unit)},
+    ms,
     out,
+  );
+}
+
+/** What a layer takes on this machine, where milliseconds are a cost. @throws UsageError, InputError */
+async function timedLayers(
+  {cost, budget, timings}: CalibrateFlags,
+  {stacks, model, task}: RecordingHeader,
+): Promise<LayerMilliseconds | undefined> {
+  if (cost !== 'ms' && budget?.cost !== 'ms') return undefined;
+  if (timings === undefined)
+    throw new UsageError('timings-missing', 'milliseconds are not in a recording: they depend on the machine', {
+      hint: 'Name evaluations of this machine, with and without exits: --timings FOLDER FOLDER.',
+    });
+  const runs = await Promise.all(timings.map(readEvaluation));
+  for (const [i, {run}] of runs.entries()) {
+    if (run.model.sha256 !== model || run.task !== task)
+      throw new UsageError('timings-differ', `--timings ${timings[i]} is an evaluation of another model or task than the recording`);
+  }
+  const devices = new Set(runs.map(({run}) => `${run.device} ${run.threads}`));
+  if (devices.size > 1)
+    throw new UsageError('timings-differ', `--timings: the evaluations ran on different devices: ${[...devices].join(', ')}`);
+  return layerMilliseconds(
+    runs.flatMap(({rows}) => rows),
+    stacks.map(({stack}) => stack) as [StackName, StackName, StackName],
   );
 }
 
@@ -54,9 +84,10 @@ function check(
   pool: PolicyReplay['recording'],
   options: CalibrationOptions & {readonly goal: {readonly maxDrop: number}},
   size: {readonly samples: number; readonly n: number},
+  ms: LayerMilliseconds | undefined,
   out: Output,
 ): number {
-  const found = promiseCheck(new PolicyReplay(pool, {head: options.head, seed: options.seed}), options, size);
+  const found = promiseCheck(new PolicyReplay(pool, {head: options.head, seed: options.seed, ms}), options, size);
   out.data(
     `promise: of ${found.samples} calibrations on ${found.n} drawn of ${found.pool} ${options.unit}s, ${found.violations} chose a plan with a risk ` +
       `above ${percent(found.alpha)}: ${percent(found.rate)}, at most ${percent(found.limit)} allowed: ${found.kept ? 'kept' : 'BROKEN'} ` +
@@ -68,11 +99,12 @@ function check(
 function absolute(
   replay: PolicyReplay,
   {cost, most, percent: relative}: NonNullable<CalibrateFlags['budget']>,
-): {cost: 'layers' | 'macs'; most: number} {
+): {cost: CalibrationCost; most: number} {
   if (!relative) return {cost, most};
   const {image, text: words, decoder} = replay.recording.depths;
-  const macs = replay.means(replay.fixed(image, words, decoder)).costs['macs']![0]!;
-  return {cost, most: most * (cost === 'macs' ? macs : (image + words) / 2 + decoder)};
+  const {costs} = replay.fixed(image, words, decoder);
+  if (cost === 'layers') return {cost, most: most * ((image + words) / 2 + decoder)};
+  return {cost, most: most * (costs[cost]!.reduce((sum, x) => sum + x, 0) / replay.recording.n)};
 }
 
 function nothing({alpha, n2, itemsNeeded, unit, tested, budget, delta}: PlanCertificate): InputError {
@@ -110,6 +142,7 @@ function* text({
   risk,
   candidates,
   assumptions,
+  ms,
 }: PlanCertificate): Generator<string> {
   const name = risk === 'consistency' ? 'other answers than full depth' : 'right answers lost';
   yield `chosen of ${candidates}: ${settingText(chosen!.setting)}`;
@@ -117,8 +150,14 @@ function* text({
     yield `certified: ${name} at most ${percent(alpha)}, except with probability ${delta} (p = ${chosen!.pValue!.toPrecision(3)}, ${tested.length} tested in sequence; ${n1} ${unit}s chose, ${n2} tested)`;
   yield `seen in the test: ${percent(chosen!.risk)}; upper bound by itself ${percent(riskUpperBound!)}`;
   const {layers, etr, macs, accuracy, retention} = expected!;
-  yield `expected: accuracy ${accuracy.toFixed(4)} (${percent(retention)} of full depth), layers ${[layers.image, layers.text, layers.decoder].map((x) => x.toFixed(2)).join('/')}, saves ${percent(etr)} of layers, ${percent(macs.saved)} of MACs; wall-clock: measure it with \`mue evaluate\``;
+  yield `expected: accuracy ${accuracy.toFixed(4)} (${percent(retention)} of full depth), layers ${[layers.image, layers.text, layers.decoder].map((x) => x.toFixed(2)).join('/')}, saves ${percent(etr)} of layers, ${percent(macs.saved)} of MACs; ${milliseconds(ms)}measure wall-clock with \`mue evaluate\``;
   yield assumptions;
+}
+
+function milliseconds(ms: PlanCertificate['ms']): string {
+  if (ms === null || ms.expected === null) return '';
+  const {rows, explained} = ms.layers;
+  return `${ms.expected.toFixed(0)} ms by a fit to ${rows} timed rows (explains ${percent(explained)}); `;
 }
 
 function percent(x: number): string {

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {parsePlan} from '../../src/exit/plan.js';
+import {sampleEvaluation} from '../support/evaluation-sample.js';
 import {mueCommand} from '../support/mue-command.js';
 import {SYNTHETIC_HEADER, syntheticRows, writeRecording} from '../support/synthetic-recording.js';
 
@@ -16,7 +17,7 @@ test('a plan with its certificate, the same every time', async () => {
   const {code, stdout} = await calibrate('plan.json', '--max-drop', '15%');
   expect(code).toBe(0);
   expect(stdout).toMatch(/certified: right answers lost at most 15 %, except with probability 0\.05/);
-  expect(stdout).toMatch(/saves [\d.]+ % of layers, [\d.]+ % of MACs; wall-clock/);
+  expect(stdout).toMatch(/saves [\d.]+ % of layers, [\d.]+ % of MACs; measure wall-clock/);
   const text = fs.readFileSync(at('plan.json'), 'utf8');
   const plan = parsePlan(text, 'plan.json', 'snli-ve');
   expect(plan).toMatchObject({model: SYNTHETIC_HEADER.model, task: 'snli-ve', stacks: {decoder: {policy: 'softmax-margin'}}});
@@ -77,7 +78,6 @@ const cases: readonly (readonly [string, readonly string[], string])[] = [
   ['no goal', [], 'goal'],
   ['two goals', ['--max-drop', '1%', '--budget', 'layers=3'], 'goal'],
   ['a drop of 2', ['--max-drop', '2'], 'usage'],
-  ['a budget of milliseconds', ['--budget', 'ms=100'], 'usage'],
   ['a check of a budget', ['--budget', 'layers=3', '--check-samples', '9'], 'goal'],
   ['a head without training', ['--max-drop', '5%', '--policy', 'linear-head'], 'head-untrained'],
   ['an unknown policy', ['--max-drop', '5%', '--policy', 'luck'], 'policy-unknown'],
@@ -86,4 +86,39 @@ test.each(cases)('%s is wrong usage', async (_, options, code) => {
   const result = await calibrate('x.json', ...options);
   expect([result.code, result.stdout]).toEqual([2, '']);
   expect(result.stderr).toContain(`error [${code}]`);
+});
+
+describe('milliseconds as a cost', () => {
+  const timed = (name: string, layers: readonly [number, number, number]): string => {
+    const run = sampleEvaluation(at(name), {layers: (i) => [layers[0], layers[1], Math.min(layers[2] + (i % 2), 6)], correct: () => true});
+    const file = path.join(run, 'run.json');
+    const json = JSON.parse(fs.readFileSync(file, 'utf8')) as {model: object};
+    fs.writeFileSync(file, JSON.stringify({...json, model: {name: 'synthetic', sha256: SYNTHETIC_HEADER.model}}));
+    return run;
+  };
+
+  test('a budget in milliseconds, by what timed rows say of a layer', async () => {
+    const timings = ['--timings', timed('full', [6, 6, 6]), timed('early', [2, 1, 2])];
+    const {code, stdout} = await calibrate('ms.json', '--budget', 'ms=70%', '--cost', 'ms', ...timings);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/ ms by a fit to 80 timed rows \(explains 100 %\)/)]);
+    const {certificate} = JSON.parse(fs.readFileSync(at('ms.json'), 'utf8')) as {
+      certificate: {budget: {cost: string; most: number}; ms: {layers: object; expected: number}};
+    };
+    // 2 + 10 an image layer + 5 a decoder layer, as the sample says; the recording has 3 and 4 layers.
+    expect(certificate.budget).toEqual({cost: 'ms', most: expect.closeTo(0.7 * (2 + 30 + 20), 6) as number});
+    expect(certificate.ms.layers).toMatchObject({image: expect.closeTo(10, 6), text: 0, decoder: expect.closeTo(5, 6), rows: 80});
+    expect(certificate.ms.expected).toBeLessThanOrEqual(1.1 * certificate.budget.most);
+  });
+
+  test.each([
+    ['no timings', [], 'timings-missing'],
+    ['timings of one depth', ['--timings', 'full'], 'timings-alike'],
+    ['timings of another model', ['--timings', 'other'], 'timings-differ'],
+  ])('%s is an error', async (_, options, code) => {
+    timed('full', [6, 6, 6]);
+    sampleEvaluation(at('other'), {layers: () => [6, 6, 6], correct: () => true});
+    const found = await calibrate('no.json', '--budget', 'ms=50', ...options.map((x) => (x.startsWith('--') ? x : at(x))));
+    expect([found.code, found.stderr]).toEqual([2, expect.stringContaining(`error [${code}]`)]);
+    expect(fs.existsSync(at('no.json'))).toBe(false);
+  });
 });
