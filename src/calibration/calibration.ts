@@ -60,6 +60,8 @@ export interface PlanCertificate {
   readonly n2: number;
   readonly candidates: number;
   readonly frontSize: number;
+  /** Dearer settings that were tested before the front. */
+  readonly approachSize: number;
   readonly tested: readonly TestedSetting[];
   readonly chosen: TestedSetting | null;
   /** Upper bound of the chosen point's risk on the second part, alone: it lies above with probability at most δ. */
@@ -139,7 +141,12 @@ export function calibrationProblem(
   {risk, unit, cost}: Pick<CalibrationOptions, 'risk' | 'unit' | 'cost'>,
 ): ParetoProblem {
   const of = settingLosses(replay, settings, {risk, unit, cost});
-  const problem = {candidates: settings.length, loss: (c: number) => of(c).losses, cost: (c: number) => of(c).costs};
+  const problem = {
+    candidates: settings.length,
+    loss: (c: number) => of(c).losses,
+    cost: (c: number) => of(c).costs,
+    caution: (c: number) => of(c).changes,
+  };
   return unit === 'item' ? {...problem, groups: replay.pictures} : problem;
 }
 
@@ -167,7 +174,10 @@ function promise({goal, delta, risk}: CalibrationOptions): string {
     : `Except with probability ${delta} over calibration sets, the plan ${event} for at most the share riskUpperBound of items.`;
 }
 
-type Found = Pick<PlanCertificate, 'n1' | 'n2' | 'candidates' | 'frontSize' | 'tested' | 'chosen' | 'riskUpperBound' | 'itemsNeeded'>;
+type Found = Pick<
+  PlanCertificate,
+  'n1' | 'n2' | 'candidates' | 'frontSize' | 'approachSize' | 'tested' | 'chosen' | 'riskUpperBound' | 'itemsNeeded'
+>;
 
 function certified(
   problem: ParetoProblem,
@@ -175,7 +185,7 @@ function certified(
   alpha: number,
   {delta, seed, unit}: CalibrationOptions,
 ): Found {
-  const {n1, n2, candidates, frontSize, tested, chosen, itemsNeeded} = paretoTesting(problem, {
+  const {n1, n2, candidates, frontSize, approachSize, tested, chosen, itemsNeeded} = paretoTesting(problem, {
     alpha,
     delta,
     seed,
@@ -192,7 +202,7 @@ function certified(
   }));
   const last = named.findLast(({accepted}) => accepted) ?? null;
   const bound = chosen && riskUpperBound(chosen.risk, n2, delta, testOf(unit));
-  return {n1, n2, candidates, frontSize, tested: named, chosen: last, riskUpperBound: bound, itemsNeeded};
+  return {n1, n2, candidates, frontSize, approachSize, tested: named, chosen: last, riskUpperBound: bound, itemsNeeded};
 }
 
 function withinBudget(
@@ -216,7 +226,14 @@ function withinBudget(
     best = {setting, frontRisk, frontCost, risk: Number.NaN, pValue: null, accepted: true};
     chosen = c;
   }
-  const counts = {n1: part1.length, n2: part2.length, candidates: settings.length, frontSize: best ? 1 : 0, itemsNeeded: null};
+  const counts = {
+    n1: part1.length,
+    n2: part2.length,
+    candidates: settings.length,
+    frontSize: best ? 1 : 0,
+    approachSize: 0,
+    itemsNeeded: null,
+  };
   if (best === null) return {...counts, tested: [], chosen: null, riskUpperBound: null};
   const risk = mean(problem.loss(chosen), part2);
   const tested = {...best, risk};

@@ -11,6 +11,8 @@ export interface ParetoProblem {
   readonly loss: (candidate: number) => ArrayLike<number>;
   /** Cost of one candidate by item, in any unit (layers, MACs, milliseconds). */
   readonly cost: (candidate: number) => ArrayLike<number>;
+  /** Stricter losses, which order candidates of one risk; default: the losses. */
+  readonly caution?: (candidate: number) => ArrayLike<number>;
   /** Calibration items, as indices into losses and costs; may repeat. Default: all of them. */
   readonly items?: ArrayLike<number>;
   /** Group of every item (its picture): a group is never split between the two parts. By index into losses. */
@@ -49,6 +51,8 @@ export interface ParetoCertificate {
   readonly n2: number;
   readonly candidates: number;
   readonly frontSize: number;
+  /** Dearer candidates that are tested before the front. */
+  readonly approachSize: number;
   /** The sequence as tested: up to and including the first failure. */
   readonly tested: readonly ParetoTestedPoint[];
   /** The cheapest accepted point; null if nothing can be certified. Cost is the mean over all items. */
@@ -59,7 +63,9 @@ export interface ParetoCertificate {
 
 /**
  * Pareto Testing (early_exit.md B4): part 1 of the calibration items chooses and orders the Pareto front of (risk, cost),
- * part 2 tests it in that order until the first failure; the cheapest accepted point is chosen. Then, with probability
+ * part 2 tests it in that order until the first failure; the cheapest accepted point is chosen. The safest point of a front is its
+ * boldest guess where many candidates never erred on part 1, so some dearer ones that did not err more are tested before it: the order
+ * is still fixed by part 1 alone. Then, with probability
  * 1 − δ over calibration sets of independent items, its true risk is at most α. Where items share pictures they are
  * not independent: `groups` keeps the parts apart, but only losses averaged by picture make the test itself exact.
  */
@@ -76,15 +82,16 @@ export function paretoTesting(problem: ParetoProblem, options: ParetoOptions): P
     costs[candidate] = mean(problem.cost(candidate), part1);
   }
   const front = paretoFront(risks, costs);
+  const approach = approachTo(front[0]!, problem, part1, risks, costs);
   const tested: ParetoTestedPoint[] = [];
-  for (const candidate of front) {
+  for (const candidate of [...approach, ...front]) {
     const risk = meanLoss(problem.loss(candidate), part2, candidate, test);
     const pValue = riskPValue(risk, part2.length, alpha, test);
     const accepted = pValue <= delta;
     tested.push({candidate, frontRisk: risks[candidate]!, frontCost: costs[candidate]!, risk, pValue, accepted});
     if (!accepted) break;
   }
-  // Costs fall along the front, so the last accepted point is the cheapest.
+  // Costs fall along the sequence, so the last accepted point is the cheapest.
   const last = tested.findLast((point) => point.accepted);
   let chosen: ParetoCertificate['chosen'] = null;
   if (last !== undefined) {
@@ -104,10 +111,33 @@ export function paretoTesting(problem: ParetoProblem, options: ParetoOptions): P
     n2: part2.length,
     candidates: problem.candidates,
     frontSize: front.length,
+    approachSize: approach.length,
     tested,
     chosen,
     itemsNeeded: Number.isFinite(needed) ? needed : null,
   };
+}
+
+/** How many dearer candidates are tested on the way to the front. */
+const RUNGS = 12;
+
+/**
+ * Candidates that erred no more on part 1 than the first of the front, from the dearest down in equal steps of cost; of each step the
+ * most cautious.
+ */
+function approachTo(first: number, problem: ParetoProblem, part1: Int32Array, risks: Float64Array, costs: Float64Array): number[] {
+  const [safe, to] = [risks[first]!, costs[first]!];
+  const as = Array.from(costs, (_, c) => c).filter((c) => risks[c]! <= safe && costs[c]! > to);
+  const from = as.reduce((most, c) => Math.max(most, costs[c]!), to);
+  const caution = (c: number): number => (problem.caution ? mean(problem.caution(c), part1) : risks[c]!);
+  return Array.from({length: RUNGS}, (_, rung) => {
+    const [high, low] = [from - ((from - to) * rung) / RUNGS, from - ((from - to) * (rung + 1)) / RUNGS];
+    const step = as.filter((c) => costs[c]! <= high && (costs[c]! > low || (rung === RUNGS - 1 && costs[c]! >= low)));
+    return step.map((c) => ({c, caution: caution(c)})).sort((a, b) => a.caution - b.caution || costs[a.c]! - costs[b.c]! || a.c - b.c)[0]
+      ?.c;
+  })
+    .filter((c) => c !== undefined)
+    .sort((a, b) => costs[b]! - costs[a]! || a - b);
 }
 
 /**

@@ -6,6 +6,8 @@ import type {ReplayLoss} from './replay-problem.js';
 /** Losses and costs by observation: by item, or as means by picture. */
 export interface SettingLosses {
   readonly losses: ArrayLike<number>;
+  /** Answers that differ from those of full depth. */
+  readonly changes: ArrayLike<number>;
   readonly costs: ArrayLike<number>;
 }
 
@@ -22,13 +24,13 @@ export function settingLosses(
     const kept = known[candidate];
     if (kept !== undefined) return kept;
     const items = replay.outcomes(settings[candidate]!);
-    const losses = new Uint8Array(n);
-    for (let i = 0; i < n; i++) losses[i] = risk === 'consistency' ? 1 - items.agrees[i]! : Math.max(0, right[i]! - items.correct[i]!);
+    const [losses, changes] = [new Uint8Array(n), Uint8Array.from(items.agrees, (agrees) => 1 - agrees)];
+    for (let i = 0; i < n; i++) losses[i] = risk === 'consistency' ? changes[i]! : Math.max(0, right[i]! - items.correct[i]!);
     const costs = cost === 'layers' ? new Float64Array(n) : Float64Array.from(items.costs[cost]!);
     if (cost === 'layers')
       for (let i = 0; i < n; i++) costs[i] = (items.imageLayers[i]! + items.textLayers[i]!) / 2 + items.decoderLayers[i]!;
-    const result =
-      unit === 'item' ? {losses, costs} : {losses: byPicture(losses, replay.pictures), costs: byPicture(costs, replay.pictures)};
+    const of = (values: ArrayLike<number>): ArrayLike<number> => (unit === 'item' ? values : byPicture(values, replay.pictures));
+    const result = {losses: of(losses), changes: of(changes), costs: of(costs)};
     known[candidate] = result;
     return result;
   };

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import {riskPValue} from '../../src/calibration/hoeffding-bentkus.js';
 import {paretoFront} from '../../src/calibration/pareto-front.js';
-import {paretoTesting} from '../../src/calibration/pareto-testing.js';
+import {paretoTesting, splitItems} from '../../src/calibration/pareto-testing.js';
 import {InputError, UsageError} from '../../src/runtime/errors.js';
 import {seededRandom} from '../../src/runtime/random.js';
 
@@ -71,15 +71,34 @@ test('the certificate can be checked: order, p-values, first failure, cheapest a
   tested.forEach((point, i) => {
     expect(point.pValue).toBe(riskPValue(point.risk, 600, 0.03));
     expect(point.accepted).toBe(i < tested.length - 1 || point.pValue <= 0.05);
-    if (i > 0) {
-      expect(point.frontRisk).toBeGreaterThan(tested[i - 1]!.frontRisk);
-      expect(point.frontCost).toBeLessThan(tested[i - 1]!.frontCost);
-    }
+    if (i > 0) expect(point.frontCost).toBeLessThan(tested[i - 1]!.frontCost);
+    // On the way to the front no candidate erred more on part 1 than its first point, along it each does.
+    const before = tested[i - 1]?.frontRisk;
+    if (before !== undefined && i > certificate.approachSize) expect(point.frontRisk).toBeGreaterThan(before);
+    else expect(point.frontRisk).toBeLessThanOrEqual(tested[Math.min(certificate.approachSize, tested.length - 1)]!.frontRisk);
   });
+  expect(certificate.approachSize).toBeGreaterThan(0);
   const accepted = tested.filter((point) => point.accepted);
   expect(chosen?.candidate).toBe(accepted.at(-1)!.candidate);
   const cost = all.costs[chosen!.candidate]!;
   expect(chosen!.cost).toBeCloseTo(cost.reduce((sum, x) => sum + x, 0) / cost.length, 9);
+});
+
+test('where many candidates never erred on the first part, dearer ones are tested before the boldest', () => {
+  // Candidate c > 0 errs on one item of the second part, for certain; the cheapest never errs on the first.
+  const n = 900;
+  const [, part2] = splitItems({loss: () => new Uint8Array(n)}, 0.5, 1);
+  const losses = [new Uint8Array(n), new Uint8Array(n), new Uint8Array(n)];
+  for (const c of [1, 2]) for (const item of part2.subarray(0, c)) losses[c]![item] = 1;
+  const given = {candidates: 3, loss: (c: number) => losses[c]!, cost: (c: number) => new Float64Array(n).fill(9 - c)};
+  const {tested, chosen, frontSize} = paretoTesting(given, {alpha: 0.01, delta: 0.05, seed: 1, test: 'binomial'});
+  expect(frontSize).toBe(1);
+  // 0.99 ** 450 = 0.011; with one error it is 0.06.
+  expect(tested.map(({candidate, accepted}) => [candidate, accepted])).toEqual([
+    [0, true],
+    [1, false],
+  ]);
+  expect(chosen?.candidate).toBe(0);
 });
 
 test('items of one group stay in one part', () => {
