@@ -1,0 +1,3 @@
+export function writeSpeedPage(folder: string): string[] {
+  return [folder];
+}
