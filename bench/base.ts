@@ -1,9 +1,10 @@
 import {ofaConfigOfSize, type OfaSize} from '../src/models/ofa/sizes.js';
 import type {Answer} from '../src/tasks/answer.js';
 import type {ExitChoice, Mue} from '../src/tasks/mue.js';
+import {CLOCKS} from './clock.js';
 import {forcedExits, noise, randomMue} from './random-mue.js';
 import type {Row} from './result-file.js';
-import {summarize} from './statistics.js';
+import {quantile, summarize} from './statistics.js';
 
 /** Tokens of a caption; the end symbol's step comes on top. */
 const TOKENS = 12;
@@ -44,14 +45,18 @@ export async function measureBase({rounds, size = 'base', side = 480, say, signa
   say?.(`loaded in ${(load / 1e3).toFixed(1)} s`);
   const picture = noise(side);
   const seconds = VARIANTS.map((): number[] => []);
+  const cpu = VARIANTS.map((): number[] => []);
   const last: Answer[] = [];
   for (let round = -1; round < rounds; round++) {
     for (const [i, variant] of VARIANTS.entries()) {
       signal?.throwIfAborted();
-      const start = performance.now();
+      const [start, busy] = [CLOCKS.wall(), CLOCKS.cpu()];
       last[i] = await ask(mue, picture, variant);
-      const took = (performance.now() - start) / 1e3;
-      if (round >= 0) seconds[i]!.push(took);
+      const took = (CLOCKS.wall() - start) / 1e3;
+      if (round >= 0) {
+        seconds[i]!.push(took);
+        cpu[i]!.push((CLOCKS.cpu() - busy) / 1e3);
+      }
       say?.(`round ${round + 1} of ${rounds}: ${variant.group}, ${variant.name}: ${took.toFixed(2)} s${round < 0 ? ' (warm-up)' : ''}`);
     }
   }
@@ -65,6 +70,7 @@ export async function measureBase({rounds, size = 'base', side = 480, say, signa
         name,
         unit: 's',
         ...summarize(seconds[i]!),
+        cpu: quantile(cpu[i]!, 0.5),
         macs: macs.run,
         note: `${tokens.length} tokens; layers: ${depths.join('; ')}`,
       };

@@ -3,10 +3,11 @@ import {lineChart} from '../src/calibration/line-chart.js';
 import {never} from '../src/exit/policy.js';
 import {type OfaSize, ofaConfigOfSize} from '../src/models/ofa/sizes.js';
 import type {Mue} from '../src/tasks/mue.js';
+import {CLOCKS} from './clock.js';
 import {finished} from './measure.js';
 import {noise, randomMue} from './random-mue.js';
 import type {BenchResult, Row} from './result-file.js';
-import {growthExponent, summarize} from './statistics.js';
+import {growthExponent, quantile, summarize} from './statistics.js';
 
 /** What is varied, and the rest kept. */
 interface Sweep {
@@ -61,12 +62,13 @@ export async function measureGrowth({size, rounds, sides = SIDES, say, signal}: 
   const sweep = async (group: string, value: number, run: () => Promise<number>): Promise<void> => {
     signal?.throwIfAborted();
     await run();
-    const times: number[] = [];
+    const [times, cpu]: [number[], number[]] = [[], []];
     let macs = 0;
     for (let i = 0; i < rounds; i++) {
-      const began = performance.now();
+      const [began, busy] = [CLOCKS.wall(), CLOCKS.cpu()];
       macs = await run();
-      times.push(performance.now() - began);
+      times.push(CLOCKS.wall() - began);
+      cpu.push(CLOCKS.cpu() - busy);
     }
     const before = tf.memory().numBytes;
     const {peakBytes} = await tf.profile(async () => {
@@ -75,7 +77,10 @@ export async function measureGrowth({size, rounds, sides = SIDES, say, signal}: 
     });
     const name = String(value);
     const bytes = (peakBytes - before) / 2 ** 20;
-    rows.push({group, name, unit: 'ms', ...summarize(times), macs}, {group, name, unit: 'MiB', ...summarize([bytes]), macs});
+    rows.push(
+      {group, name, unit: 'ms', ...summarize(times), cpu: quantile(cpu, 0.5), macs},
+      {group, name, unit: 'MiB', ...summarize([bytes]), macs},
+    );
     say?.(`${group} ${name}: ${summarize(times).median.toFixed(0)} ms, ${(macs / 1e9).toFixed(2)} GMAC, ${bytes.toFixed(0)} MiB`);
   };
   for (const side of sides) {

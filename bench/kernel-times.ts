@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {CLOCKS, type ClockName} from './clock.js';
 import type {Row} from './result-file.js';
 import {Stopwatch} from './stopwatch.js';
 
@@ -9,8 +10,8 @@ type Call = Parameters<tf.KernelFunc>[0];
  * For backends that compute when they are called; a GPU would only show its launches.
  * @returns reads the times since the last reading, by kernel and shapes
  */
-export function watchKernels(): () => readonly {kernel: string; shapes: string; ms: number; calls: number}[] {
-  const watch = new Stopwatch();
+export function watchKernels(clock: ClockName): () => readonly {kernel: string; shapes: string; ms: number; calls: number}[] {
+  const watch = new Stopwatch(() => {}, CLOCKS[clock]);
   for (const config of tf.getKernelsForBackend(tf.getBackend())) {
     const {kernelName, backendName, setupFunc: _, kernelFunc, ...rest} = config; // it is set up
     tf.unregisterKernel(kernelName, backendName);
@@ -44,15 +45,15 @@ export interface Profiled {
 }
 
 /** Where the time goes, by kernel and by the shapes it was called with: means over `times` executions, after one that warms up. */
-export async function profileKernels(profiled: readonly Profiled[], times: number): Promise<Row[]> {
-  const read = watchKernels();
+export async function profileKernels(profiled: readonly Profiled[], times: number, clock: ClockName): Promise<Row[]> {
+  const read = watchKernels(clock);
   const rows: Row[] = [];
   for (const {group, run} of profiled) {
     await run(0);
     read();
-    const began = performance.now();
+    const began = CLOCKS[clock]();
     for (let i = 0; i < times; i++) await run(i);
-    rows.push(...profileRows(group, times, (performance.now() - began) / times, read()));
+    rows.push(...profileRows(group, times, (CLOCKS[clock]() - began) / times, read()));
   }
   return rows;
 }

@@ -17,7 +17,7 @@ const layers = async (flags: Flags): Promise<Row[]> => {
 
 const parts = async (flags: Flags): Promise<Row[]> => {
   using mue = await shipped(flags);
-  return await (await import('./parts.js')).measureParts(mue, flags.pictures);
+  return await (await import('./parts.js')).measureParts(mue, flags);
 };
 
 const commands = async (device: string, rounds: number): Promise<Row[]> => (await import('./commands.js')).measureCommands(device, rounds);
@@ -26,7 +26,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   {
     name: 'all',
     about: 'ops, layers, parts and commands; what runs without a command',
-    options: {rounds: 24, seconds: 3, pictures: 20},
+    options: {rounds: 24, seconds: 3, pictures: 20, clock: 'wall'},
     run: async (flags, {device}) => [
       ...(await ops(flags)),
       ...(await layers(flags)),
@@ -39,7 +39,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   {
     name: 'parts',
     about: 'where captions and entailments of the shipped model spend their time, with and without exits',
-    options: {pictures: 20},
+    options: {pictures: 20, clock: 'wall'},
     run: parts,
   },
   {
@@ -73,10 +73,10 @@ const MEASUREMENTS: readonly Measurement[] = [
   {
     name: 'profile',
     about: 'the kernels that answers spend their time in, on devices that compute when called (wasm, native, cpu)',
-    options: {pictures: 10},
+    options: {pictures: 10, clock: 'wall'},
     run: async (flags) => {
       using mue = await shipped(flags);
-      return await (await import('./profile.js')).profileAnswers(mue, flags.pictures);
+      return await (await import('./profile.js')).profileAnswers(mue, flags);
     },
   },
 ];

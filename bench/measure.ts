@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {hostMemory} from '../src/runtime/backend-traits.js';
 import {TensorScope} from '../src/runtime/tensor-scope.js';
+import {CLOCKS} from './clock.js';
 import type {Row} from './result-file.js';
-import {summarize} from './statistics.js';
+import {quantile, summarize} from './statistics.js';
 
 /** One thing to measure. */
 export interface Case {
@@ -30,7 +31,7 @@ const PASSES = 3;
 
 /** Measures cases in turn, in three passes: inputs made, two executions to warm up, then rounds that each end with the device having finished. */
 export async function measure(cases: readonly Case[], {rounds, seconds, signal}: MeasureOptions): Promise<Row[]> {
-  const times = cases.map((): number[] => []);
+  const times = cases.map((): Time[] => []);
   for (let pass = 0; pass < PASSES; pass++) {
     for (const [i, item] of cases.entries()) {
       signal?.throwIfAborted();
@@ -41,27 +42,36 @@ export async function measure(cases: readonly Case[], {rounds, seconds, signal}:
     group,
     name,
     unit,
-    ...summarize(times[i]!.map((ms) => (unit === 'µs' ? ms * 1e3 : ms))),
+    ...summarize(times[i]!.map(({ms}) => (unit === 'µs' ? ms * 1e3 : ms))),
+    cpu: quantile(
+      times[i]!.map(({cpu}) => (unit === 'µs' ? cpu * 1e3 : cpu)),
+      0.5,
+    ),
     ...(macs === undefined ? {} : {macs}),
     ...(note === undefined ? {} : {note}),
   }));
 }
 
+interface Time {
+  readonly ms: number;
+  readonly cpu: number;
+}
+
 /** Milliseconds of one execution, several times. */
-async function timeCase({inner = 1, prepare}: Case, rounds: number, seconds: number): Promise<number[]> {
+async function timeCase({inner = 1, prepare}: Case, rounds: number, seconds: number): Promise<Time[]> {
   using scope = new TensorScope();
   const run = prepare(scope);
-  const execute = async (count: number): Promise<number> => {
-    const began = performance.now();
+  const execute = async (count: number): Promise<Time> => {
+    const [began, busy] = [CLOCKS.wall(), CLOCKS.cpu()];
     for (let i = 1; i < count; i++) tf.dispose(await run());
     const last = await run();
     await finished(last);
-    const ms = performance.now() - began;
+    const [ms, cpu] = [CLOCKS.wall() - began, CLOCKS.cpu() - busy];
     tf.dispose(last);
-    return ms / count;
+    return {ms: ms / count, cpu: cpu / count};
   };
   for (let i = 0; i < 2; i++) await execute(1);
-  const times: number[] = [];
+  const times: Time[] = [];
   const until = performance.now() + seconds * 1e3;
   while (times.length < 1 || (times.length < rounds && performance.now() < until)) times.push(await execute(inner));
   return times;

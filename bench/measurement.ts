@@ -1,7 +1,8 @@
 import os from 'node:os';
-import type {Command} from 'commander';
+import {type Command, Option} from 'commander';
 import {wholeNumber} from '../src/cli/option-values.js';
 import {type SelectedBackend, selectBackend} from '../src/node/backends.js';
+import type {ClockName} from './clock.js';
 import {type BenchResult, formatResult, type Row, thisMachine, writeResult} from './result-file.js';
 import {formatTables} from './table.js';
 
@@ -15,6 +16,7 @@ export interface Flags {
   readonly captions: number;
   readonly beams: number;
   readonly side: number;
+  readonly clock: ClockName;
   readonly size: 'tiny' | 'medium' | 'base' | 'large' | 'huge';
 }
 type Numbers = 'rounds' | 'seconds' | 'pictures' | 'captions' | 'beams' | 'side';
@@ -33,7 +35,7 @@ export interface Measurement {
   readonly name: string;
   readonly about: string;
   /** The options that it takes, with their defaults. */
-  readonly options: Readonly<Partial<Record<Numbers, number>>> & {readonly size?: Flags['size']};
+  readonly options: Readonly<Partial<Record<Numbers, number>>> & {readonly size?: Flags['size']; readonly clock?: ClockName};
   /** Runs on the selected backend. */
   run(flags: Flags, runsOn: SelectedBackend): Promise<Row[]>;
   /** What --json prints; default: the whole result. */
@@ -47,7 +49,7 @@ export function say(line: string): void {
 
 /** Declares the command. It prints tables, or JSON with --json; --out writes the whole result to a file, too. */
 export function addMeasurement(program: Command, {name, about, options, run, json = formatResult}: Measurement): void {
-  const {size, ...numbers} = options;
+  const {size, clock, ...numbers} = options;
   const command = program
     .command(name)
     .description(about)
@@ -58,6 +60,10 @@ export function addMeasurement(program: Command, {name, about, options, run, jso
   for (const [key, value] of Object.entries(numbers) as [Numbers, number][])
     command.option(`--${key} <n>`, ABOUT[key], wholeNumber(1), value);
   if (size) command.option('--size <name>', 'tiny, medium, base, large or huge', size);
+  if (clock)
+    command.addOption(
+      new Option('--clock <name>', 'cpu: processor time of all threads, for a busy machine').choices(['wall', 'cpu']).default(clock),
+    );
   command.action(async (flags: Flags & {json?: boolean; out?: string}) => {
     const before = os.loadavg()[0]!;
     const runsOn = await selectBackend(flags.device, flags.threads ? {threads: flags.threads} : {});

@@ -4,6 +4,7 @@ import {fileURLToPath} from 'node:url';
 import {decodeImage} from '../src/node/image-decoder.js';
 import {type Answer, meanLayers} from '../src/tasks/answer.js';
 import type {CustomExit, Mue} from '../src/tasks/mue.js';
+import type {ClockName} from './clock.js';
 import type {Row} from './result-file.js';
 import {medianByPart, summarize} from './statistics.js';
 import type {Stopwatch} from './stopwatch.js';
@@ -33,8 +34,11 @@ type Ask = (mue: Mue, picture: Parameters<Mue['caption']>[0], question: Question
  * Where the time of captions and entailments goes, at full depth and with the model's own exits: the same pictures, in turn, in an order
  * that changes from picture to picture. Each part's MACs stand beside it where the model says them.
  */
-export async function measureParts(mue: Mue, pictures: number, signal?: AbortSignal): Promise<Row[]> {
-  const watch = watchModel(mue.model);
+export async function measureParts(
+  mue: Mue,
+  {pictures, clock, signal}: {pictures: number; clock: ClockName; signal?: AbortSignal},
+): Promise<Row[]> {
+  const watch = watchModel(mue.model, clock);
   watch.watch(mue, 'pixels', 'resize, normalise');
   const tasks: readonly ['caption' | 'snli-ve', Question[], Ask][] = [
     ['caption', testQuestions('caption-test.jsonl', pictures), (m, picture, _, exit) => m.caption(picture, {exit})],

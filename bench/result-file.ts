@@ -21,6 +21,8 @@ export interface Row extends Summary {
   readonly group: string;
   readonly name: string;
   readonly unit: 'ms' | 'µs' | 's' | 'MiB' | 'tensors';
+  /** Median processor time of all threads, in the same unit: what a busy machine disturbs least. */
+  readonly cpu?: number | undefined;
   /** Multiply-accumulates of one execution, where they are known. */
   readonly macs?: number | undefined;
   readonly note?: string | undefined;
@@ -50,6 +52,7 @@ const rowSchema = z.strictObject({
   p10: z.number(),
   p90: z.number(),
   n: z.number().int(),
+  cpu: z.number().optional(),
   macs: z.number().optional(),
   note: z.string().optional(),
 });
@@ -99,7 +102,13 @@ export function formatResult(result: BenchResult): string {
 /** Four digits are more than a clock is good for. */
 function shorten(row: Row): Row {
   const digits = (x: number): number => Number(x.toPrecision(5));
-  return {...row, median: digits(row.median), p10: digits(row.p10), p90: digits(row.p90)};
+  return {
+    ...row,
+    median: digits(row.median),
+    p10: digits(row.p10),
+    p90: digits(row.p90),
+    ...(row.cpu === undefined ? {} : {cpu: digits(row.cpu)}),
+  };
 }
 
 export function writeResult(file: string, result: BenchResult): void {

@@ -37,13 +37,24 @@ export function provenance({machine, device, backend, threads, date}: BenchResul
 export function resultCells(rows: readonly Row[]): string[][] {
   const rates = rows.some(({macs}) => macs !== undefined);
   const notes = rows.some(({note}) => note !== undefined);
-  const head = ['', 'median', 'p10 – p90', 'unit', 'n', ...(rates ? ['GMAC', 'GMAC/s'] : []), ...(notes ? ['note'] : [])];
+  const cpu = rows.some((row) => row.cpu !== undefined);
+  const head = [
+    '',
+    'median',
+    'p10 – p90',
+    ...(cpu ? ['CPU'] : []),
+    'unit',
+    'n',
+    ...(rates ? ['GMAC', 'GMAC/s'] : []),
+    ...(notes ? ['note'] : []),
+  ];
   return [
     head,
     ...rows.map((row) => [
       row.name,
       figure(row.median),
       `${figure(row.p10)} – ${figure(row.p90)}`,
+      ...(cpu ? [row.cpu === undefined ? '' : figure(row.cpu)] : []),
       row.unit,
       String(row.n),
       ...(rates ? rate(row) : []),

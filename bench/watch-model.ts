@@ -3,6 +3,7 @@ import {hostMemory} from '../src/runtime/backend-traits.js';
 import type {ExitPolicy} from '../src/exit/policy.js';
 import type {Decoding} from '../src/models/model.js';
 import type {OfaModel} from '../src/models/ofa/model.js';
+import {CLOCKS, type ClockName} from './clock.js';
 import {firstTensor} from './measure.js';
 import {Stopwatch} from './stopwatch.js';
 
@@ -26,10 +27,10 @@ export const PARTS = [
 export type Part = (typeof PARTS)[number];
 
 /** Watches every part of a model's answers. On a GPU each part is waited for, which costs a little more than it takes alone. */
-export function watchModel(model: OfaModel): Stopwatch {
+export function watchModel(model: OfaModel, clock: ClockName): Stopwatch {
   const watch = new Stopwatch((result) => {
     if (!hostMemory()) settle(result);
-  });
+  }, CLOCKS[clock]);
   const {encoder, decoder, encoding, scoring} = model;
   const part = <K extends string>(object: Record<K, (...args: never[]) => unknown>, method: K, name: Part): void =>
     watch.watch(object, method, name);
