@@ -9,6 +9,7 @@ import {mendNativeKernels} from './native-kernels.js';
 import {accelerateWasm} from './onnx-kernels.js';
 import {Unavailable} from './unavailable.js';
 import {mendWasmCopies} from './wasm-copies.js';
+import {mendWasmErf} from './wasm-erf.js';
 import {mendWasmKernels} from './wasm-kernels.js';
 
 /** Every word that `--device` takes. */
@@ -161,6 +162,7 @@ async function startWasm(): Promise<Running> {
   await start('wasm');
   mendWasmKernels();
   mendWasmCopies();
+  mendWasmErf();
   accelerateWasm(false, 1);
   // Emscripten takes over uncaught errors of the whole process (to exit with 7); that is not its business.
   for (const event of ['uncaughtException', 'unhandledRejection']) {
