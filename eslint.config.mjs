@@ -2,7 +2,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config({
-  files: ['src/**/*.ts', 'test/**/*.ts'],
+  files: ['src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts'],
   languageOptions: {parser: tseslint.parser, parserOptions: {project: './tsconfig.json'}},
   plugins: {'@typescript-eslint': tseslint.plugin},
   rules: {

@@ -17,7 +17,7 @@ export interface ModelFlags {
 export function addModelOptions(command: Command): Command {
   return command
     .option('--model <folder>', 'a model folder, as `mue convert` writes it (default: the shipped scenes-mue)')
-    .option('--device <name>', 'auto, native, cuda, webgpu, wasm or cpu', 'auto')
+    .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', 'auto')
     .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')
     .addOption(

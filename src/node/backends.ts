@@ -6,16 +6,18 @@ import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../runtime/errors.js';
 import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native-binding.js';
 import {mendNativeKernels} from './native-kernels.js';
+import {accelerateWasm} from './onnx-kernels.js';
 import {Unavailable} from './unavailable.js';
 import {mendWasmCopies} from './wasm-copies.js';
+import {mendWasmErf} from './wasm-erf.js';
 import {mendWasmKernels} from './wasm-kernels.js';
 
 /** Every word that `--device` takes. */
-export const DEVICES = ['auto', 'native', 'cuda', 'webgpu', 'wasm', 'cpu'] as const;
+export const DEVICES = ['auto', 'native', 'cuda', 'webgpu', 'onnx', 'wasm', 'cpu'] as const;
 export type Device = (typeof DEVICES)[number];
 /** A device that runs: every one but 'auto'. */
 export type RealDevice = Exclude<Device, 'auto'>;
-/** `auto` takes the first that works. It never downloads or builds anything, and leaves WebGPU (fp32 less exact) to who asks for it. */
+/** `auto` takes the first that works. It never downloads or builds anything, and leaves WebGPU (fp32 less exact) and onnx to who asks for it. */
 export const AUTO: readonly RealDevice[] = ['cuda', 'native', 'wasm', 'cpu'];
 
 /** One device that was tried, in the order of the trials. */
@@ -61,6 +63,7 @@ const START: Readonly<Record<RealDevice, (options: BackendOptions) => Promise<Ru
   cuda: startCuda,
   native: startNative,
   webgpu: startWebgpu,
+  onnx: startOnnx,
   wasm: startWasm,
   cpu: startCpu,
 };
@@ -159,6 +162,8 @@ async function startWasm(): Promise<Running> {
   await start('wasm');
   mendWasmKernels();
   mendWasmCopies();
+  mendWasmErf();
+  accelerateWasm(false, 1);
   // Emscripten takes over uncaught errors of the whole process (to exit with 7); that is not its business.
   for (const event of ['uncaughtException', 'unhandledRejection']) {
     for (const listener of process.rawListeners(event) as ((...args: unknown[]) => void)[]) {
@@ -166,6 +171,13 @@ async function startWasm(): Promise<Running> {
     }
   }
   return {backend: 'wasm', threads: 1, what: 'wasm (SIMD, 1 thread)'};
+}
+
+/** The wasm backend, its products and convolutions by onnxruntime-node on all cores. */
+async function startOnnx({threads = os.availableParallelism()}: BackendOptions): Promise<Running> {
+  await startWasm();
+  accelerateWasm(true, threads);
+  return {backend: 'wasm', threads, what: `wasm with onnxruntime-node (${threads} threads)`};
 }
 
 /** Plain JavaScript: exact and slow, it runs everywhere. */

@@ -47,7 +47,7 @@ export interface DoctorOptions {
   readonly signal?: AbortSignal;
 }
 
-const ALL: readonly RealDevice[] = [...AUTO, 'webgpu'];
+const ALL: readonly RealDevice[] = [...AUTO, 'onnx', 'webgpu'];
 
 /** Tries every device in a process of its own, one after the other, and measures those that work. Never throws for a device. */
 export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {

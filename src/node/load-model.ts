@@ -17,7 +17,7 @@ import {findVocabulary} from './vocabulary-files.js';
 export const SHIPPED_MODEL: string = fileURLToPath(new URL('../../weights/scenes-mue', import.meta.url));
 
 export interface LoadOptions {
-  /** `auto` (default), `native`, `cuda`, `webgpu`, `wasm` or `cpu`. */
+  /** `auto` (default), `native`, `cuda`, `webgpu`, `onnx`, `wasm` or `cpu`. */
   readonly device?: string | undefined;
   /** Whether pictures are turned as their EXIF data says; the authors ignore it, and so is the default. */
   readonly exif?: 'ignore' | 'apply' | undefined;

@@ -3,6 +3,7 @@ import {bytesOf, type TensorPlan, writeSafetensors} from '../checkpoint/safetens
 import {planShards, shardIndex, shardName} from '../checkpoint/shards.js';
 import type {OfaConfig} from '../models/ofa/config.js';
 import {checkpointShape, type OfaWeight, ofaWeights, parameterCount} from '../models/ofa/names.js';
+import type {WeightSource} from '../nn/block.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {type FileRecord, writeFolder} from './model-folder.js';
 import {findVocabulary, storedVocabulary} from './vocabulary-files.js';
@@ -63,6 +64,19 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<rea
     writer.add('manifest.json', JSON.stringify(manifest, null, 2));
     return writer.files;
   });
+}
+
+/** The same weights without a file, for `OfaModel.load`: what a model folder of this configuration and seed would give. */
+export function randomWeights(config: OfaConfig, seed = 1): WeightSource {
+  const weights = new Map(ofaWeights(config).map((weight, i) => [weight.name, {weight, i}]));
+  return {
+    names: () => [...weights.keys()],
+    shape: (name) => weights.get(name)?.weight.shape,
+    read: (name) => {
+      const {weight, i} = weights.get(name)!;
+      return Promise.resolve(float16ToFloat32(randomWeight(weight, seed * 65537 + i)));
+    },
+  };
 }
 
 /** Half bits of one weight. */

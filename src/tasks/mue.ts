@@ -87,7 +87,7 @@ export interface MueParts {
 
 /** Where a model computes. */
 export interface RunsOn {
-  /** What `--device` calls it: native, cuda, webgpu, wasm or cpu. */
+  /** What `--device` calls it: native, cuda, webgpu, onnx, wasm or cpu. */
   readonly device: string;
   /** What tfjs calls it. */
   readonly backend: string;

@@ -26,7 +26,7 @@ async function failure(promise: Promise<unknown>): Promise<MueError> {
 test('an unknown device is an error that lists the devices', async () => {
   const error = await failure(selectBackend('tpu'));
   expect(error.code).toBe('unknown-device');
-  expect(error.message).toMatch(/auto, native, cuda, webgpu, wasm, cpu.*'tpu'/);
+  expect(error.message).toMatch(/auto, native, cuda, webgpu, onnx, wasm, cpu.*'tpu'/);
 });
 
 test.each(['wasm', 'cpu', 'wasm'])('%s multiplies matrices', async (device) => {

@@ -1,0 +1,144 @@
+import * as tf from '@tensorflow/tfjs';
+import {lineChart} from '../src/calibration/line-chart.js';
+import {never} from '../src/exit/policy.js';
+import {type OfaSize, ofaConfigOfSize} from '../src/models/ofa/sizes.js';
+import type {Mue} from '../src/tasks/mue.js';
+import {CLOCKS} from './clock.js';
+import {finished} from './measure.js';
+import {noise, randomMue} from './random-mue.js';
+import type {BenchResult, Row} from './result-file.js';
+import {growthExponent, quantile, summarize} from './statistics.js';
+
+/** What is varied, and the rest kept. */
+interface Sweep {
+  readonly group: string;
+  readonly values: readonly number[];
+  run(mue: Mue, value: number): Promise<number>;
+}
+
+const SIDES = [224, 288, 352, 416, 480, 544, 608, 672];
+/** The sweeps that are not of picture sizes use a small one, so that what they vary is not drowned. */
+const SMALL = 224;
+
+/** One encoding at full depth. @returns its MACs */
+async function encode(mue: Mue, side: number, tokens: number): Promise<number> {
+  const pixels = tf.zeros([1, side, side, 3]) as tf.Tensor4D;
+  using encoded = await mue.model.encode({pixels, prompts: [words(tokens)]}, never);
+  await finished(encoded.states);
+  pixels.dispose();
+  return encoded.macs.run;
+}
+
+async function caption(mue: Mue, beams: number, tokens: number): Promise<number> {
+  const options = {exit: 'never', num_beams: beams, max_new_tokens: tokens, min_length: tokens, no_repeat_ngram_size: 0} as const;
+  return (await mue.caption(noise(mue.model.config.patch_image_size), options)).macs.run;
+}
+
+function words(count: number): number[] {
+  return [0, ...Array.from({length: count - 2}, (_, i) => 100 + i), 2];
+}
+
+const SWEEPS: readonly Sweep[] = [
+  {group: 'prompt tokens', values: [8, 16, 32, 64, 128, 256], run: (mue, tokens) => encode(mue, SMALL, tokens)},
+  {group: 'beams', values: [1, 2, 3, 5, 8, 12], run: (mue, beams) => caption(mue, beams, 12)},
+  {group: 'written tokens', values: [4, 8, 16, 32, 64], run: (mue, tokens) => caption(mue, 5, tokens)},
+];
+
+export interface GrowthOptions {
+  readonly size: OfaSize;
+  readonly rounds: number;
+  readonly sides?: readonly number[];
+  readonly say?: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Time and memory of an answer against what makes it larger, full depth, random weights. Two rows a value: milliseconds, and the most
+ * bytes of tensors beyond the model's own that lived at once.
+ */
+export async function measureGrowth({size, rounds, sides = SIDES, say, signal}: GrowthOptions): Promise<Row[]> {
+  const config = ofaConfigOfSize(size, {train_mue: true});
+  const rows: Row[] = [];
+  const sweep = async (group: string, value: number, run: () => Promise<number>): Promise<void> => {
+    signal?.throwIfAborted();
+    await run();
+    const [times, cpu]: [number[], number[]] = [[], []];
+    let macs = 0;
+    for (let i = 0; i < rounds; i++) {
+      const [began, busy] = [CLOCKS.wall(), CLOCKS.cpu()];
+      macs = await run();
+      times.push(CLOCKS.wall() - began);
+      cpu.push(CLOCKS.cpu() - busy);
+    }
+    const before = tf.memory().numBytes;
+    const {peakBytes} = await tf.profile(async () => {
+      await run();
+      return [] as unknown as tf.TensorContainer;
+    });
+    const name = String(value);
+    const bytes = (peakBytes - before) / 2 ** 20;
+    rows.push(
+      {group, name, unit: 'ms', ...summarize(times), cpu: quantile(cpu, 0.5), macs},
+      {group, name, unit: 'MiB', ...summarize([bytes]), macs},
+    );
+    say?.(`${group} ${name}: ${summarize(times).median.toFixed(0)} ms, ${(macs / 1e9).toFixed(2)} GMAC, ${bytes.toFixed(0)} MiB`);
+  };
+  for (const side of sides) {
+    // The model's own size, so that biases are made once and kept, as for every model in use.
+    using mue = await randomMue({...config, patch_image_size: side});
+    await sweep('image side', side, () => encode(mue, side, 8));
+  }
+  using mue = await randomMue({...config, patch_image_size: SMALL});
+  for (const {group, values, run} of SWEEPS) for (const value of values) await sweep(group, value, () => run(mue, value));
+  return rows;
+}
+
+/** How time and memory grow with the multiply-accumulates: exponents of at most 1 are no faster than the mathematics. */
+export function growthExponents(rows: readonly Row[]): {readonly group: string; readonly time: number; readonly memory: number}[] {
+  return [...new Set(rows.map(({group}) => group))].map((group) => {
+    const points = (unit: Row['unit']): {x: number; y: number}[] =>
+      rows.filter((row) => row.group === group && row.unit === unit).map(({macs = Number.NaN, median}) => ({x: macs, y: median}));
+    return {group, time: growthExponent(points('ms')), memory: growthExponent(points('MiB'))};
+  });
+}
+
+/** Milliseconds and MiB against MACs, each as a multiple of the smallest: nothing may rise above the diagonal. */
+export function growthChart({rows, device, settings}: BenchResult): string {
+  const groups = [...new Set(rows.map(({group}) => group))];
+  const series = groups.flatMap((group) =>
+    (['ms', 'MiB'] as const).map((unit) => {
+      const points = rows.filter((row) => row.group === group && row.unit === unit);
+      const first = points[0]!;
+      return {
+        name: `${group}: ${unit === 'ms' ? 'time' : 'memory'}`,
+        mark: 'line and points' as const,
+        dashed: unit === 'MiB',
+        points: points.map(({macs, median, name}) => ({
+          x: macs! / first.macs!,
+          y: median / first.median,
+          title: `${group} ${name}: ${median.toFixed(1)} ${unit}`,
+        })),
+      };
+    }),
+  );
+  const most = Math.max(...series.flatMap(({points}) => points.map(({x}) => x)));
+  return lineChart({
+    title: 'Time and memory against multiply-accumulates',
+    subtitle: `OFA-${settings.size}, random weights, full depth, ${device}; each as a multiple of its smallest`,
+    x: {label: 'multiply-accumulates (×)', include: [1]},
+    y: {label: 'time, memory (×)', include: [0, 1]},
+    series: [
+      ...series,
+      {
+        name: 'as the mathematics',
+        mark: 'line',
+        points: [
+          {x: 1, y: 1},
+          {x: most, y: most},
+        ],
+      },
+    ],
+    width: 860,
+    height: 560,
+  });
+}

@@ -1,0 +1,18 @@
+// npm run bench -- <what> …: strips the types of bench/*.ts into .bench/, where `../src/x.js` is `../dist/x.js`, and runs it.
+// What is measured is therefore dist, the code that ships (`npm run bench` builds it first).
+import fs from 'node:fs';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import ts from 'typescript';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const out = path.join(root, '.bench');
+fs.mkdirSync(out, {recursive: true});
+const compilerOptions = {target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true};
+for (const name of fs.readdirSync(path.join(root, 'bench')).filter((file) => file.endsWith('.ts'))) {
+  const source = fs.readFileSync(path.join(root, 'bench', name), 'utf8').replaceAll(/(from|import\()\s*'\.\.\/src\//g, "$1 '../dist/");
+  const {outputText} = ts.transpileModule(source, {compilerOptions, fileName: name});
+  fs.writeFileSync(path.join(out, name.replace(/\.ts$/, '.js')), outputText);
+}
+await import('../dist/runtime/dispose-symbol.js');
+await import('../.bench/main.js');

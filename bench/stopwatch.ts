@@ -1,0 +1,56 @@
+/**
+ * Says where the time of a call goes: methods of live objects are shadowed by ones that stop it. Parts nest; each gets the time
+ * that none of the parts inside it took, so that they add up to the whole.
+ */
+export class Stopwatch {
+  readonly #times = new Map<string, number>();
+  readonly #counts = new Map<string, number>();
+  /** Time already given to parts inside each open part. */
+  readonly #inner: number[] = [];
+  readonly #settle: (result: unknown) => void;
+  readonly #now: () => number;
+
+  /** @param settle waits until a result is computed, on a device that works by itself */
+  constructor(settle: (result: unknown) => void = () => {}, now: () => number = () => performance.now()) {
+    this.#settle = settle;
+    this.#now = now;
+  }
+
+  /** Puts a timed method before an object's own. The method may be async; calls must not overlap. */
+  watch<K extends string, F extends (...args: never[]) => unknown>(object: Record<K, F>, method: K, part: string): void {
+    const original = object[method];
+    const timed = (...args: Parameters<F>): unknown => this.time(part, () => original.apply(object, args));
+    Object.defineProperty(object, method, {value: timed, configurable: true, writable: true});
+  }
+
+  /** @returns what `run` returns */
+  time<T>(part: string, run: () => T): T {
+    const began = this.#now();
+    this.#inner.push(0);
+    const stop = (result: unknown): void => {
+      this.#settle(result);
+      const whole = this.#now() - began;
+      const own = whole - this.#inner.pop()!;
+      this.#times.set(part, (this.#times.get(part) ?? 0) + own);
+      this.#counts.set(part, (this.#counts.get(part) ?? 0) + 1);
+      if (this.#inner.length > 0) this.#inner[this.#inner.length - 1]! += whole;
+    };
+    const result = run();
+    if (!(result instanceof Promise)) {
+      stop(result);
+      return result;
+    }
+    return result.then((value: unknown) => {
+      stop(value);
+      return value;
+    }) as T;
+  }
+
+  /** Milliseconds by part, since the last call. */
+  take(): {readonly ms: Record<string, number>; readonly counts: Record<string, number>} {
+    const taken = {ms: Object.fromEntries(this.#times), counts: Object.fromEntries(this.#counts)};
+    this.#times.clear();
+    this.#counts.clear();
+    return taken;
+  }
+}

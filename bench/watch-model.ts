@@ -1,0 +1,65 @@
+import * as tf from '@tensorflow/tfjs';
+import {hostMemory} from '../src/runtime/backend-traits.js';
+import type {ExitPolicy} from '../src/exit/policy.js';
+import type {Decoding} from '../src/models/model.js';
+import type {OfaModel} from '../src/models/ofa/model.js';
+import {CLOCKS, type ClockName} from './clock.js';
+import {firstTensor} from './measure.js';
+import {Stopwatch} from './stopwatch.js';
+
+/** The parts of an answer, in the order in which they run; what is none of them is the rest. */
+export const PARTS = [
+  'decode picture',
+  'resize, normalise',
+  'ResNet',
+  'patch embedding',
+  'image stream',
+  'text stream',
+  'final norm',
+  'decoder start',
+  'cross keys and values',
+  'decoder layers',
+  'logits',
+  'beam reorder',
+  'deciding',
+  'rest (search, glue)',
+] as const;
+export type Part = (typeof PARTS)[number];
+
+/** Watches every part of a model's answers. On a GPU each part is waited for, which costs a little more than it takes alone. */
+export function watchModel(model: OfaModel, clock: ClockName): Stopwatch {
+  const watch = new Stopwatch((result) => {
+    if (!hostMemory()) settle(result);
+  }, CLOCKS[clock]);
+  const {encoder, decoder, encoding, scoring} = model;
+  const part = <K extends string>(object: Record<K, (...args: never[]) => unknown>, method: K, name: Part): void =>
+    watch.watch(object, method, name);
+  part(encoder.resnet, 'forward', 'ResNet');
+  part(encoding, 'image', 'patch embedding');
+  part(encoding, 'runImage', 'image stream');
+  part(encoding, 'text', 'text stream');
+  part(encoding, 'runText', 'text stream');
+  part(encoding, 'finish', 'final norm');
+  part(decoder, 'logits', 'logits');
+  for (const layer of decoder.layers) part(layer, 'remember', 'cross keys and values');
+  part(scoring, 'run', 'decoder layers');
+  const {startDecoding} = model;
+  model.startDecoding = (...args) => {
+    const decoding = watch.time('decoder start', () => startDecoding.apply(model, args));
+    part(decoding as Decoding, 'step', 'decoder layers');
+    part(decoding as Decoding, 'reorder', 'beam reorder');
+    return decoding;
+  };
+  return watch;
+}
+
+/** The policy, its looking at states on the clock. */
+export function watchPolicy(policy: ExitPolicy, watch: Stopwatch): ExitPolicy {
+  return {name: policy.name, observe: (...args) => watch.time('deciding', () => policy.observe(...args))};
+}
+
+/** Waits for a device. The one place that blocks: a stopwatch cannot await inside a synchronous call. */
+function settle(result: unknown): void {
+  const tensor = firstTensor(result);
+  if (tensor) tf.tidy(() => tf.slice(tensor.flatten(), [0], [1]).dataSync());
+}
