@@ -53,7 +53,7 @@ export function addMeasurement(program: Command, {name, about, options, run, jso
   const command = program
     .command(name)
     .description(about)
-    .option('--device <name>', 'auto, native, cuda, webgpu, wasm or cpu', 'auto')
+    .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', 'auto')
     .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
     .option('--json', 'JSON on stdout instead of tables')
     .option('--out <file.json>', 'write the whole result to a file, too');

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {fusedMatMul} from '../runtime/backend-traits.js';
 import {Block, input} from './block.js';
 
 /** x·W + b over the last axis. W is [in, out], transposed from the checkpoint's [out, in] at conversion. */
@@ -16,7 +17,8 @@ export class Linear extends Block<{inputSize: number; units: number}> {
   forward<T extends tf.Tensor>(x: T): T {
     return tf.tidy(() => {
       const a = x.reshape([-1, this.config.inputSize]) as tf.Tensor2D;
-      const y = tf.fused.matMul({a, b: this.weight<tf.Tensor2D>('weight'), bias: this.weight('bias')});
+      const [b, bias] = [this.weight<tf.Tensor2D>('weight'), this.weight('bias')];
+      const y = fusedMatMul() ? tf.fused.matMul({a, b, bias}) : tf.matMul(a, b).add(bias);
       return y.reshape([...x.shape.slice(0, -1), this.config.units]) as T;
     });
   }

@@ -17,3 +17,11 @@ export function hostMemory(): boolean {
 export function fastBatchedMatMul(): boolean {
   return tf.getBackend() !== 'wasm' || (tf.backend() as {productsElsewhere?: boolean}).productsElsewhere === true;
 }
+
+/**
+ * A product with its bias is one pass. tfjs-node has no such kernel: there it is a batched product and a sum, with four reshapes
+ * around, each a call into TensorFlow (a caption of the shipped model: 5,834 reshapes, 2,966 without; 14 % of its processor time).
+ */
+export function fusedMatMul(): boolean {
+  return tf.getBackend() !== 'tensorflow';
+}
