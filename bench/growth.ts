@@ -26,7 +26,7 @@ async function encode(mue: Mue, side: number, tokens: number): Promise<number> {
   using encoded = await mue.model.encode({pixels, prompts: [words(tokens)]}, never);
   await finished(encoded.states);
   pixels.dispose();
-  return encoded.macs.run;
+  return encoded.runs[0]!.macs.run;
 }
 
 async function caption(mue: Mue, beams: number, tokens: number): Promise<number> {
