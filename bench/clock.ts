@@ -1,7 +1,7 @@
 /** Two ways to read the time: what passes, and what this process computes (all threads); the second hardly sees other processes. */
 export const CLOCKS = {
-  wall: () => performance.now(),
-  cpu: () => {
+  wall: (): number => performance.now(),
+  cpu: (): number => {
     const {user, system} = process.cpuUsage();
     return (user + system) / 1e3;
   },
