@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {lineChart} from '../src/calibration/line-chart.js';
 import {never} from '../src/exit/policy.js';
+import {hostMemory} from '../src/runtime/backend-traits.js';
 import {type OfaSize, ofaConfigOfSize} from '../src/models/ofa/sizes.js';
 import type {Mue} from '../src/tasks/mue.js';
 import {CLOCKS} from './clock.js';
@@ -78,7 +79,7 @@ export async function measureGrowth({size, rounds, sides = SIDES, say, signal}: 
     const name = String(value);
     const bytes = (peakBytes - before) / 2 ** 20;
     rows.push(
-      {group, name, unit: 'ms', ...summarize(times), cpu: quantile(cpu, 0.5), macs},
+      {group, name, unit: 'ms', ...summarize(times), ...(hostMemory() ? {cpu: quantile(cpu, 0.5)} : {}), macs},
       {group, name, unit: 'MiB', ...summarize([bytes]), macs},
     );
     say?.(`${group} ${name}: ${summarize(times).median.toFixed(0)} ms, ${(macs / 1e9).toFixed(2)} GMAC, ${bytes.toFixed(0)} MiB`);
@@ -93,11 +94,16 @@ export async function measureGrowth({size, rounds, sides = SIDES, say, signal}: 
   return rows;
 }
 
+/** Memory, or time: the processor's where this process computes, which other work on the machine disturbs least. */
+function cost({cpu, median}: Row): number {
+  return cpu ?? median;
+}
+
 /** How time and memory grow with the multiply-accumulates: exponents of at most 1 are no faster than the mathematics. */
 export function growthExponents(rows: readonly Row[]): {readonly group: string; readonly time: number; readonly memory: number}[] {
   return [...new Set(rows.map(({group}) => group))].map((group) => {
     const points = (unit: Row['unit']): {x: number; y: number}[] =>
-      rows.filter((row) => row.group === group && row.unit === unit).map(({macs = Number.NaN, median}) => ({x: macs, y: median}));
+      rows.filter((row) => row.group === group && row.unit === unit).map((row) => ({x: row.macs ?? Number.NaN, y: cost(row)}));
     return {group, time: growthExponent(points('ms')), memory: growthExponent(points('MiB'))};
   });
 }
@@ -113,10 +119,10 @@ export function growthChart({rows, device, settings}: BenchResult): string {
         name: `${group}: ${unit === 'ms' ? 'time' : 'memory'}`,
         mark: 'line and points' as const,
         dashed: unit === 'MiB',
-        points: points.map(({macs, median, name}) => ({
-          x: macs! / first.macs!,
-          y: median / first.median,
-          title: `${group} ${name}: ${median.toFixed(1)} ${unit}`,
+        points: points.map((row) => ({
+          x: row.macs! / first.macs!,
+          y: cost(row) / cost(first),
+          title: `${group} ${row.name}: ${cost(row).toFixed(1)} ${unit}`,
         })),
       };
     }),

@@ -29,6 +29,8 @@ interface Fusion {
 
 const ERRORS = 3; // of the log levels, 0 to 4
 const PACKAGE = 'onnxruntime-node';
+/** The one whose inside this was written against. */
+const VERSION = '1.30.0';
 const require = createRequire(import.meta.url);
 /** Rows below which a product is left to XNNPACK, unless it is large otherwise (the logits of five beams). */
 const FEW_ROWS = 16;
@@ -56,15 +58,20 @@ export function accelerateWasm(on: boolean, threads: number): void {
     runtime = {Session: binding.InferenceSession, threads};
   } catch (error) {
     accelerateWasm(false, threads);
-    const missing = (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
-    throw new Unavailable(
-      missing ? `${PACKAGE} is not installed` : (error as Error).message,
-      `npm i --ignore-scripts ${PACKAGE}@1.30.0`,
-      error,
-    );
+    const [words = ''] = (error as Error).message.split('\n');
+    const reason = installed() ? `${PACKAGE} cannot be used: ${words}` : `${PACKAGE} is not installed`;
+    throw new Unavailable(reason, `npm i --no-save --ignore-scripts ${PACKAGE}@${VERSION}`, error);
   }
   for (const name of [tf.BatchMatMul, tf._FusedMatMul]) wrap(name, product);
   for (const name of [tf.Conv2D, tf.FusedConv2D]) wrap(name, convolution);
+}
+
+function installed(): boolean {
+  try {
+    return require.resolve(PACKAGE) !== '';
+  } catch {
+    return false;
+  }
 }
 
 function wrap(name: string, kernel: (call: Call) => tf.TensorInfo | undefined): void {

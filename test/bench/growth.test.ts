@@ -14,6 +14,12 @@ describe('growth', () => {
     expect([sides?.time, sides?.memory, beams?.time, beams?.memory].map((x) => Math.round(1e6 * x!) / 1e6)).toEqual([1, 0.5, 2, 1]);
   });
 
+  test('of time, the processor counts where it is known', () => {
+    const rows = sweep('beams', 1).map((r) => (r.unit === 'ms' ? {...r, cpu: r.macs! ** 2} : r));
+    expect(growthExponents(rows)[0]?.time).toBeCloseTo(2, 6);
+    expect(growthExponents(rows)[0]?.memory).toBeCloseTo(0.5, 6);
+  });
+
   test('the chart names every sweep and the mathematics', () => {
     const svg = growthChart(result(sweep('beams', 1), {settings: {size: 'tiny'}}));
     for (const words of ['beams: time', 'beams: memory', 'as the mathematics', 'OFA-tiny']) expect(svg).toContain(words);
