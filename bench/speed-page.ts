@@ -18,6 +18,7 @@ const TITLES: Readonly<Record<string, string>> = {
 const AUTHORS: Readonly<Record<string, number>> = {
   'caption: full': 3.27,
   'caption: exits': 2.87,
+  "caption: exits, release's schedule": 2.87,
   'entail: full': 1.74,
   'entail: exits': 0.89,
 };
@@ -81,7 +82,7 @@ function section({name, result}: Named, what: string): string {
 }
 
 function body(rows: readonly Row[], what: string, result: BenchResult, name: string): string[] {
-  if (what === 'base') return [markdownTable(baseCells(rows))];
+  if (what === 'base') return [markdownTable(baseCells(rows, result.machine.cpu))];
   if (what === 'layers') return [tables(rows), ...decidingShare(rows)];
   if (what === 'parts') return [tables(rows), markdownTable(savedCells(rows))];
   if (what !== 'growth') return [tables(rows)];
@@ -104,22 +105,24 @@ function tables(rows: readonly Row[]): string {
     .join('\n\n');
 }
 
-/** Our seconds beside the authors'. */
-function baseCells(rows: readonly Row[]): string[][] {
+/** Our seconds beside the authors'; a ratio only where the processor is of the same make. */
+function baseCells(rows: readonly Row[], cpu: string): string[][] {
   const [head = [], ...cells] = resultCells(rows);
   return [
-    [...head, 'authors (PyTorch, EPYC)', 'ratio'],
+    [...head, "authors' code, 2-core EPYC", 'ratio'],
     ...cells.map((line, i) => {
       const {group, name, median} = rows[i]!;
       const theirs = AUTHORS[`${group}: ${name}`];
-      return [
-        `${group}: ${name}`,
-        ...line.slice(1),
-        theirs === undefined ? '' : `${theirs} s`,
-        theirs === undefined ? '' : (median / theirs).toFixed(2),
-      ];
+      const beside =
+        theirs === undefined ? ['', ''] : [`${theirs} s`, cpu.includes('EPYC') ? (median / theirs).toFixed(2) : 'other machine'];
+      return [`${group}: ${name}`, ...line.slice(1), ...beside];
     }),
   ];
+}
+
+/** Processor time where it is known. */
+function busy({cpu, median}: Row): number {
+  return cpu ?? median;
 }
 
 /** What deciding costs beside the layer that it decides on. */
@@ -128,7 +131,7 @@ function decidingShare(rows: readonly Row[]): string[] {
   const pairs = rows.flatMap((row) => {
     const kind = /^(Base|shipped) deciding, (.*)$/.exec(row.name);
     const layer = kind && (find(`${kind[1]} encoder, ${kind[2]}`) ?? find(`${kind[1]} decoder, ${kind[2]}`));
-    return layer ? [`${layer.name}: ${((100 * row.median) / layer.median).toFixed(1)} %`] : [];
+    return layer ? [`${layer.name}: ${((100 * busy(row)) / busy(layer)).toFixed(1)} %`] : [];
   });
   return pairs.length > 0 ? [`Deciding (similarity and readback), as a share of the layer it looks at: ${pairs.join('; ')}.`] : [];
 }

@@ -14,12 +14,15 @@ describe('speed page', () => {
     expect(savedCells(rows).slice(1)).toEqual([['caption', '50.0', '25.0 %', '50.0 %']]);
   });
 
-  test("the authors' seconds stand beside ours, with the ratio", () => {
-    const base = result([row('full', 1.635, 1, 2, {group: 'caption', unit: 's'})], {what: 'base', settings: {size: 'base'}});
-    const page = speedPage([{name: 'a.json', result: base}], 'Notes of a person.');
+  test("the authors' seconds stand beside ours, with the ratio where the processor is alike", () => {
+    const other = result([row('full', 1.635, 1, 2, {group: 'caption', unit: 's'})], {what: 'base', settings: {size: 'base'}});
+    const line = (page: string) => page.split('\n').find((text) => text.startsWith('| caption: full'));
+    expect(line(speedPage([{name: 'a.json', result: other}], ''))).toMatch(/\| 3\.27 s \| other machine \|$/);
+    const epyc = {...other, machine: {...other.machine, cpu: 'AMD EPYC'}};
+    const page = speedPage([{name: 'a.json', result: epyc}], 'Notes of a person.');
     expect(page).toContain('Notes of a person.');
     expect(page).toContain('[a.json](speed/a.json)');
-    expect(page.split('\n').find((line) => line.startsWith('| caption: full'))).toMatch(/\| 3\.27 s \| 0\.50 \|$/);
+    expect(line(page)).toMatch(/\| 3\.27 s \| 0\.50 \|$/);
   });
 
   test('deciding is told as a share of its own layer', () => {
