@@ -106,8 +106,8 @@ async function ask(item: DatasetItem, picture: RgbImage, options: EvaluationOpti
   return await answerer.entail(picture, item.text, {exit, signal, premise: options.premise ? item.premise : undefined});
 }
 
-/** @throws InputError for an answer that cannot be compared with others */
-function checkAnswer({score, macs}: Answer): void {
+/** @throws InputError `score-not-finite` for an answer that cannot be compared with others */
+export function checkAnswer({score, macs}: Pick<Answer, 'score' | 'macs'>): void {
   if (Number.isFinite(score) && Number.isFinite(macs.run) && Number.isFinite(macs.full)) return;
   throw new InputError('score-not-finite', `the answer's score is ${score}; a finite number is needed`, {
     hint: 'Damaged weights give NaN; where no answer was found within the limits, the score is −Infinity.',

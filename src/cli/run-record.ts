@@ -1,18 +1,18 @@
 import {recordEntailment} from '../calibration/record-entailment.js';
 import {type RecordingHeader, recordingRow} from '../calibration/recording.js';
-import {inShard, parseShard, WHOLE} from '../calibration/shard.js';
+import {parseShard, WHOLE} from '../calibration/shard.js';
 import type {DatasetItem} from '../data/dataset.js';
 import type {PictureDepths} from '../models/model.js';
 import {dataFingerprint} from '../node/data-fingerprint.js';
 import {openDataset} from '../node/open-dataset.js';
 import {RowLog} from '../node/row-log.js';
-import {InputError, type MueError, throwIfAborted} from '../runtime/errors.js';
+import {InputError, type MueError} from '../runtime/errors.js';
 import type {Mue} from '../tasks/mue.js';
 import {ENTAILMENT_ANSWERS} from '../tasks/prompts.js';
 import type {CommandContext} from './command.js';
 import {loadFrom} from './load.js';
-import {readPicture} from './read-picture.js';
 import type {RecordFlags} from './record.js';
+import {recordRows} from './record-rows.js';
 
 /** Records entailment items. Rows that are in the file already are not run again. */
 export async function runRecord(_args: readonly [], flags: RecordFlags, {out, signal}: CommandContext): Promise<number> {
@@ -37,63 +37,28 @@ export async function runRecord(_args: readonly [], flags: RecordFlags, {out, si
     stacks: depths,
   };
   using log = RowLog.open(flags.out, {...header});
-  const done = new Set(log.rows.map((row) => row['index']));
-  if (done.size > 0) out.say(`${done.size} rows are recorded already`);
-  let picture: {readonly id: string; readonly depths: PictureDepths} | undefined;
-  let [index, pictures, written] = [-1, -1, 0];
-  let last: string | undefined;
-  const start = performance.now();
-  let said = start;
-  try {
-    for await (const item of dataset) {
-      throwIfAborted(signal);
-      index++;
-      if (item.imageId !== last) pictures++;
-      last = item.imageId;
-      if (flags.limit !== undefined && index >= flags.limit) break;
-      if (!inShard(pictures, shard) || done.has(index)) continue;
-      try {
-        if (picture?.id !== item.imageId) {
-          picture?.depths[Symbol.dispose]();
-          picture = undefined;
-          picture = {id: item.imageId, depths: await pictureDepths(mue, item, signal)};
-        }
-        log.append({
-          ...(await row(
-            mue,
-            picture.depths,
-            item,
-            index,
-            depths.map(({depth}) => depth),
-            signal,
-          )),
-        });
-        written++;
-      } catch (error) {
-        if (!(error instanceof InputError) || error.code === 'cannot-write') throw error;
-        onBadRow({line: item.line, error});
-      }
-      const now = performance.now();
-      if (now - said > 10_000) {
-        said = now;
-        out.say(`${done.size + written} rows, ${((written / (now - start)) * 1000).toFixed(2)} a second`);
-      }
-    }
-  } finally {
-    picture?.depths[Symbol.dispose]();
-  }
-  out.say(`${flags.out}: ${done.size + written} rows${failed ? `, ${failed} skipped` : ''}`);
-  if (done.size + written === 0 && failed === 0) throw new InputError('data-empty', `${flags.data} has no rows`);
+  const rows = await recordRows({
+    mue,
+    dataset,
+    log,
+    shard,
+    limit: flags.limit,
+    row: (picture, item, index) =>
+      row(
+        mue,
+        picture,
+        item,
+        index,
+        depths.map(({depth}) => depth),
+        signal,
+      ),
+    onBadRow,
+    out,
+    signal,
+  });
+  out.say(`${flags.out}: ${rows} rows${failed ? `, ${failed} skipped` : ''}`);
+  if (rows === 0 && failed === 0) throw new InputError('data-empty', `${flags.data} has no rows`);
   return failed > 0 ? 5 : 0;
-}
-
-async function pictureDepths(mue: Mue, {image}: DatasetItem, signal: AbortSignal): Promise<PictureDepths> {
-  const pixels = await mue.pixels('bytes' in image ? image.bytes : await readPicture(image.path));
-  try {
-    return await mue.model.pictureDepths(pixels, {signal});
-  } finally {
-    pixels.dispose();
-  }
 }
 
 async function row(

@@ -7,7 +7,7 @@ import type {ExitPolicy} from '../exit/policy.js';
 import type {Mode} from '../exit/similarity.js';
 import type {SkippedKv} from '../exit/skipped-kv.js';
 import {addMacs, type Macs, type StackTrace} from '../exit/trace.js';
-import {beamSearch, type SearchStep} from '../generation/beam-search.js';
+import {beamSearch, type Hypothesis, type SearchOptions, type SearchStep} from '../generation/beam-search.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, VisionLanguageModel} from '../models/model.js';
 import type {GenerationDefaults} from '../models/ofa/config.js';
@@ -74,6 +74,15 @@ export interface Pictures {
   decode(bytes: Uint8Array): Promise<RgbImage>;
 }
 
+/** How an answer is searched for, whatever the encoding comes from: what `beamSearch` needs for one picture, and how its finds read. */
+export interface AnswerSearch {
+  /** The prompt of the encoder. */
+  readonly source: readonly number[];
+  readonly options: SearchOptions;
+  /** Words without what surrounds them. */
+  read(found: Hypothesis): AnswerHypothesis;
+}
+
 export interface MueParts {
   readonly model: OfaModel;
   readonly tokenizer: Tokenizer;
@@ -120,6 +129,11 @@ export class Mue implements Disposable {
   /** Describes a picture. @throws InputError, AbortError */
   async caption(picture: Picture, options: GenerateOptions = {}): Promise<Answer> {
     return await this.#write(picture, 'caption', this.#source(CAPTION_PROMPT), [], undefined, options);
+  }
+
+  /** How `caption` searches. For callers that run many exits on one picture and share its encodings. */
+  captionSearch(options: GenerateOptions = {}): AnswerSearch {
+    return this.#search('caption', this.#source(CAPTION_PROMPT), [], undefined, options);
   }
 
   /** Decides whether a picture (and a text premise) entails a hypothesis. @throws InputError, AbortError */
@@ -259,12 +273,37 @@ export class Mue implements Disposable {
     using scope = new TensorScope();
     const {signal, onToken} = options;
     const {policy, mode, skippedKv} = this.exits(task, options.exit);
-    const defaults = this.model.config.generation[task === 'snli-ve' ? 'prompt' : task];
-    const settings = this.#settings(defaults, options, prefix.length);
-    if (onToken && settings.num_beams > 1)
+    const search = this.#search(task, source, prefix, trie, options);
+    const {beams, maxLength} = search.options;
+    if (onToken && beams > 1)
       throw new UsageError('stream-beams', 'tokens can be streamed with one beam only: of several, the best is known at the end', {
         hint: 'Set num_beams to 1.',
       });
+    const clock = new Clock();
+    const encoded = scope.hold(await this.#encode(picture, source, policy, clock, signal));
+    const model: VisionLanguageModel = this.model;
+    const decoding = scope.hold(model.startDecoding(encoded, beams, maxLength, skippedKv));
+    const stream = onToken && ((step: SearchStep) => this.#stream(step, prefix.length, onToken));
+    const {hypotheses, traces} = await beamSearch(decoding, 1, policy, {
+      ...search.options,
+      deadBeamsDecide: mode === 'reference',
+      ...(stream ? {onStep: stream} : {}),
+      signal,
+    });
+    const found = hypotheses[0]!.map((hypothesis) => search.read(hypothesis));
+    return this.#answer(found, [...encoded.traces, ...traces], addMacs(encoded.macs, decoding.macs), clock);
+  }
+
+  /** @throws UsageError for an option that cannot be; InputError if the prefix leaves no room for an answer */
+  #search(
+    task: TaskName,
+    source: readonly number[],
+    prefix: readonly number[],
+    trie: TokenTrie | undefined,
+    options: GenerateOptions,
+  ): AnswerSearch {
+    const defaults = this.model.config.generation[task === 'snli-ve' ? 'prompt' : task];
+    const settings = this.#settings(defaults, options, prefix.length);
     // fairseq would cut the prefix off and answer nothing.
     if (prefix.length >= settings.max_new_tokens) {
       throw new InputError(
@@ -273,30 +312,24 @@ export class Mue implements Disposable {
         {hint: 'Shorten it, or set max_new_tokens.'},
       );
     }
-    const clock = new Clock();
-    const encoded = scope.hold(await this.#encode(picture, source, policy, clock, signal));
-    const model: VisionLanguageModel = this.model;
-    const decoding = scope.hold(model.startDecoding(encoded, settings.num_beams, settings.max_new_tokens, skippedKv));
-    const stream = onToken && ((step: SearchStep) => this.#stream(step, prefix.length, onToken));
-    const {hypotheses, traces} = await beamSearch(decoding, 1, policy, {
-      beams: settings.num_beams,
-      maxLength: settings.max_new_tokens,
-      minLength: settings.min_length,
-      noRepeatNgram: settings.no_repeat_ngram_size,
-      lengthPenalty: settings.length_penalty,
-      normalize: settings.normalize_scores,
-      temperature: settings.temperature,
-      deadBeamsDecide: mode === 'reference',
-      prefixes: [prefix],
-      ...(trie ? {trie} : {}),
-      ...(stream ? {onStep: stream} : {}),
-      signal,
-    });
-    const found = hypotheses[0]!.map(({tokens, score}) => {
-      const words = tokens.slice(prefix.length, -1);
-      return {text: this.#decode(words, task), tokens: words, score};
-    });
-    return this.#answer(found, [...encoded.traces, ...traces], addMacs(encoded.macs, decoding.macs), clock);
+    return {
+      source,
+      options: {
+        beams: settings.num_beams,
+        maxLength: settings.max_new_tokens,
+        minLength: settings.min_length,
+        noRepeatNgram: settings.no_repeat_ngram_size,
+        lengthPenalty: settings.length_penalty,
+        normalize: settings.normalize_scores,
+        temperature: settings.temperature,
+        prefixes: [prefix],
+        ...(trie ? {trie} : {}),
+      },
+      read: ({tokens, score}) => {
+        const words = tokens.slice(prefix.length, -1);
+        return {text: this.#decode(words, task), tokens: words, score};
+      },
+    };
   }
 
   #settings(defaults: GenerationDefaults, options: GenerateOptions, prefix: number): GenerationDefaults & {temperature: number} {
