@@ -15,7 +15,7 @@ export function settingText({encoder, policy, image, text, decoder, patience, sc
 
 /** At most `most` of a list, evenly spread, both ends among them. */
 export function thinned<T>(all: readonly T[], most: number): readonly T[] {
-  return all.length <= most ? all : Array.from({length: most}, (_, k) => all[Math.round((k / (most - 1)) * (all.length - 1))]!);
+  return all.length <= most ? all : Array.from({length: most}, (_, k) => all[Math.round((k / Math.max(1, most - 1)) * (all.length - 1))]!);
 }
 
 /** The front of one cost as a table, thinned to at most `rows` lines. */

@@ -26,7 +26,7 @@ export interface RecordRowsOptions {
 /** Runs the rows of a data set, each on its picture's states at all depths. @returns how many rows the file has now */
 export async function recordRows({mue, dataset, log, shard, limit, row, onBadRow, out, signal}: RecordRowsOptions): Promise<number> {
   const done = new Set(log.rows.map(({index}) => index));
-  if (done.size > 0) out.say(`${done.size} rows are there already`);
+  if (done.size > 0) out.say(`${done.size} rows are recorded already`);
   let picture: {readonly id: string; readonly depths: PictureDepths} | undefined;
   let [index, pictures, written] = [-1, -1, 0];
   let last: string | undefined;

@@ -1,5 +1,8 @@
 import {recordEntailment} from '../calibration/record-entailment.js';
+import {type CaptionRecordingHeader, captionRow} from '../calibration/caption-recording.js';
+import {recordCaption} from '../calibration/record-caption.js';
 import {type RecordingHeader, recordingRow} from '../calibration/recording.js';
+import {captionTarget} from '../calibration/run-settings.js';
 import {parseShard, WHOLE} from '../calibration/shard.js';
 import type {DatasetItem} from '../data/dataset.js';
 import type {PictureDepths} from '../models/model.js';
@@ -14,7 +17,7 @@ import {loadFrom} from './load.js';
 import type {RecordFlags} from './record.js';
 import {recordRows} from './record-rows.js';
 
-/** Records entailment items. Rows that are in the file already are not run again. */
+/** Records a task's rows. Those that are in the file already are not run again. */
 export async function runRecord(_args: readonly [], flags: RecordFlags, {out, signal}: CommandContext): Promise<number> {
   let failed = 0;
   const onBadRow = ({line, error}: {line: number; error: MueError}): void => {
@@ -26,16 +29,7 @@ export async function runRecord(_args: readonly [], flags: RecordFlags, {out, si
   const shard = flags.shard === undefined ? WHOLE : parseShard(flags.shard);
   const {mue} = await loadFrom(flags, out);
   using _model = mue;
-  const depths = Object.entries(mue.model.stacks).map(([stack, depth]) => ({stack, depth}));
-  const header: RecordingHeader = {
-    format: 'mue-recording',
-    version: 1,
-    task: flags.task,
-    model: mue.sha256 ?? '',
-    data,
-    answers: ENTAILMENT_ANSWERS,
-    stacks: depths,
-  };
+  const {header, row} = flags.task === 'caption' ? captions(mue, data) : entailments(mue, data);
   using log = RowLog.open(flags.out, {...header});
   const rows = await recordRows({
     mue,
@@ -43,15 +37,7 @@ export async function runRecord(_args: readonly [], flags: RecordFlags, {out, si
     log,
     shard,
     limit: flags.limit,
-    row: (picture, item, index) =>
-      row(
-        mue,
-        picture,
-        item,
-        index,
-        depths.map(({depth}) => depth),
-        signal,
-      ),
+    row: (picture, item, index) => row(picture, item, index, signal),
     onBadRow,
     out,
     signal,
@@ -61,7 +47,41 @@ export async function runRecord(_args: readonly [], flags: RecordFlags, {out, si
   return failed > 0 ? 5 : 0;
 }
 
-async function row(
+/** What a task's recording says of itself, and how it makes a row. */
+interface Recorder {
+  readonly header: RecordingHeader | CaptionRecordingHeader;
+  /** @throws InputError for a row that is to be skipped */
+  readonly row: (picture: PictureDepths, item: DatasetItem, index: number, signal: AbortSignal) => Promise<object>;
+}
+
+function captions(mue: Mue, data: string): Recorder {
+  const search = mue.captionSearch();
+  const {model, stacks} = captionTarget(mue);
+  return {
+    header: {format: 'mue-caption-recording', version: 1, task: 'caption', model, data, generation: {...search.options}, stacks},
+    row: async (picture, {id, imageId, references = []}, index, signal) =>
+      captionRow({index, id, imageId, references}, await recordCaption(mue.model, picture, search, signal)),
+  };
+}
+
+function entailments(mue: Mue, data: string): Recorder {
+  const stacks = Object.entries(mue.model.stacks).map(([stack, depth]) => ({stack, depth}));
+  const depths = stacks.map(({depth}) => depth);
+  return {
+    header: {
+      format: 'mue-recording',
+      version: 1,
+      task: 'snli-ve',
+      model: mue.sha256 ?? '',
+      data,
+      answers: ENTAILMENT_ANSWERS,
+      stacks,
+    },
+    row: (picture, item, index, signal) => entailmentRow(mue, picture, item, index, depths, signal),
+  };
+}
+
+async function entailmentRow(
   mue: Mue,
   picture: PictureDepths,
   item: DatasetItem,

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import {isCaptionHeader} from '../calibration/caption-recording.js';
 import {decoderHead} from '../calibration/decoder-head.js';
 import {PolicyReplay} from '../calibration/policy-replay.js';
 import type {PolicySetting} from '../calibration/policy-setting.js';
@@ -16,6 +17,7 @@ import {throwIfAborted, UsageError} from '../runtime/errors.js';
 import type {CommandContext} from './command.js';
 import {parsePolicies, readSettings} from './read-settings.js';
 import {runSweepCaptions, sweepRuns} from './run-sweep-captions.js';
+import {sweepCaptionRecording} from './run-sweep-proposal.js';
 import type {SweepFlags} from './sweep.js';
 
 export async function runSweep([files]: readonly [string[]], flags: SweepFlags, context: CommandContext): Promise<number> {
@@ -24,6 +26,9 @@ export async function runSweep([files]: readonly [string[]], flags: SweepFlags, 
     throw new UsageError('nothing-to-sweep', 'a recording of `mue record` is needed, or --task caption --data <file> to run settings on');
   }
   const shards = readShards(files);
+  if (isCaptionHeader(shards.header)) return await sweepCaptionRecording(shards, flags, context);
+  if (flags.run !== undefined)
+    throw new UsageError('run-needless', '--run is for recordings of captions: what is replayed here is exact already');
   if (isRunsHeader(shards.header)) sweepRuns(shards, flags, context);
   else sweepEntailment(shards, flags, context);
   return 0;

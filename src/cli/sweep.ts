@@ -11,6 +11,8 @@ export interface SweepFlags extends ModelFlags {
   readonly split?: string;
   readonly limit?: number;
   readonly shard?: string;
+  readonly run?: string;
+  readonly points: number;
   readonly out: string;
   readonly policies?: string;
   readonly grid: number;
@@ -28,7 +30,7 @@ export function registerSweep(program: Command): void {
     .command('sweep')
     .description(
       'Replay exit policies on a recording: quality, layers and MACs of thousands of thresholds in seconds. Captions depend on every word ' +
-        'before: of those, --data runs each setting of --thresholds for real.',
+        'before: a recording of those proposes settings, --run runs the promising ones for real, --data those of --thresholds.',
     )
     .argument(
       '[recordings...]',
@@ -53,6 +55,8 @@ export function registerSweep(program: Command): void {
   addModelOptions(command)
     .addOption(new Option('--task <name>', 'what --data is for').choices(['caption']))
     .option('--data <file>', 'captions to run the settings of --thresholds on; the same command goes on where it was stopped')
+    .option('--run <file>', 'a recording of captions: run the promising settings of its replay on these captions')
+    .option('--points <n>', 'settings of each front that are promising', wholeNumber(1), 12)
     .option('--images <folder>', 'where the pictures are that the data names')
     .option('--columns <list>', "columns of a TSV file, as OFA's selected_cols")
     .option('--split <name>', 'the split of a Karpathy file')

@@ -6,7 +6,11 @@ describe('speed page', () => {
   const total = (group: string, median: number, macs: number) => row('total', median, median, median, {group, macs});
 
   test('what exits save, in time and in MACs', () => {
-    const rows = [total('caption, every layer', 200, 4e9), total("caption, the model's plan", 150, 2e9), total('snli-ve, every layer', 1, 1)];
+    const rows = [
+      total('caption, every layer', 200, 4e9),
+      total("caption, the model's plan", 150, 2e9),
+      total('snli-ve, every layer', 1, 1),
+    ];
     expect(savedCells(rows).slice(1)).toEqual([['caption', '50.0', '25.0 %', '50.0 %']]);
   });
 

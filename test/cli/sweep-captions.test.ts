@@ -66,17 +66,7 @@ test('what was run, was run: full depth is the baseline, and every figure is exa
 });
 
 test('kill -9, then the same command again: the same files, byte for byte', async () => {
-  const log = at('killed', 'runs.jsonl');
-  const rows = (): number => (fs.existsSync(log) ? fs.readFileSync(log, 'utf8').split('\n').length - 2 : 0);
-  const child = spawn(process.execPath, [MAIN, ...args, '--out', at('killed')], {stdio: 'ignore'});
-  const watch = setInterval(() => {
-    if (rows() >= 2 && !child.killed) child.kill('SIGKILL');
-  }, 1);
-  expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
-  clearInterval(watch);
-  expect(rows()).toBeLessThan(ROWS);
-  // As if it had died while writing.
-  fs.appendFileSync(log, '{"index":');
+  await killed([...args, '--out', at('killed')], at('killed', 'runs.jsonl'));
   expect((await sweep('--out', at('killed'))).code).toBe(0);
   expect(files('killed')).toEqual(files('one'));
 });
@@ -96,6 +86,94 @@ test('one item is enough; a row that cannot be used is skipped and told', async 
   const {code, stderr} = await sweep('--data', broken, '--out', at('broken'));
   expect([code, stderr]).toEqual([5, expect.stringContaining('line 2 is skipped')]);
   expect((JSON.parse(files('broken')[1]!) as CaptionSweep).recording.n).toBe(1);
+});
+
+describe('a recording', () => {
+  const recording = at('captions.jsonl');
+  let record: readonly string[] = [];
+  beforeAll(async () => {
+    record = [
+      'record',
+      '--model',
+      at('model'),
+      '--device',
+      'wasm',
+      '--task',
+      'caption',
+      '--data',
+      at('data.jsonl'),
+      '--images',
+      'data/scenes',
+    ];
+    expect((await mueCommand([...record, '--out', recording])).code).toBe(0);
+  });
+
+  test('goes on after kill -9, byte for byte', async () => {
+    const torn = at('torn.jsonl');
+    await killed([...record, '--out', torn], torn);
+    expect((await mueCommand([...record, '--out', torn])).code).toBe(0);
+    expect(fs.readFileSync(torn, 'utf8')).toBe(fs.readFileSync(recording, 'utf8'));
+  });
+
+  test('proposes settings, and says that it only proposes; those that are run are exact', async () => {
+    const grid = ['--grid', '3', '--policies', 'similarity,entropy', '--points', '2', '--resamples', '50'];
+    const alone = await mueCommand(['sweep', recording, ...grid, '--out', at('proposed')]);
+    expect([alone.code, alone.stderr]).toEqual([0, expect.stringContaining('exact: false')]);
+    expect(alone.stdout).toMatch(/^proposed front of MACs/);
+    const run = ['--run', at('data.jsonl'), '--images', 'data/scenes', '--model', at('model'), '--device', 'wasm'];
+    expect((await mueCommand(['sweep', recording, ...grid, ...run, '--out', at('run')])).code).toBe(0);
+    const read = (...names: string[]) => parseSweep(JSON.parse(fs.readFileSync(at(...names, 'sweep.json'), 'utf8')), names.join());
+    expect(fs.readFileSync(at('run', 'proposed', 'sweep.json'), 'utf8')).toBe(fs.readFileSync(at('proposed', 'sweep.json'), 'utf8'));
+    const [proposed, ran] = [read('proposed'), read('run')];
+    expect([proposed.task, proposed.n, ran.n]).toEqual(['caption', ROWS, ROWS]);
+    expect(new Set(proposed.points.map(({exact}) => exact))).toEqual(new Set([false]));
+    expect(new Set(ran.points.map(({exact}) => exact))).toEqual(new Set([true]));
+    for (const {setting, policy} of ran.points)
+      expect(proposed.points.map((point) => [point.policy, point.setting])).toContainEqual([policy, setting]);
+    for (const {metrics} of ran.points) expect(metrics['CIDEr-D']).toBeGreaterThanOrEqual(0);
+  });
+
+  const row = (change: (row: Record<string, unknown>) => object): string => {
+    const [header, first] = fs.readFileSync(recording, 'utf8').split('\n') as [string, string];
+    return written('changed.jsonl', `${header}\n${JSON.stringify(change(JSON.parse(first) as Record<string, unknown>))}\n`);
+  };
+  const bad: readonly (readonly [string, () => readonly string[], number, string, RegExp])[] = [
+    [
+      'where items are calibrated',
+      () => ['calibrate', recording, '--max-drop', '1%', '--out', at('x')],
+      1,
+      'recording-invalid',
+      /captions\.jsonl/,
+    ],
+    [
+      'without rows',
+      () => ['sweep', written('e.jsonl', `${fs.readFileSync(recording, 'utf8').split('\n')[0]}\n`), '--out', at('x')],
+      1,
+      'recording-empty',
+      /e\.jsonl/,
+    ],
+    [
+      'of NaN',
+      () => [
+        'sweep',
+        row(({margin, ...rest}) => ({...rest, margin: Buffer.from(Buffer.from(margin as string, 'base64').fill(255)).toString('base64')})),
+        '--out',
+        at('x'),
+      ],
+      1,
+      'recording-corrupt',
+      /row 1: margin: not a number/,
+    ],
+    ['cut short', () => ['sweep', row((all) => ({...all, answer: 'AAAA'})), '--out', at('x')], 1, 'recording-corrupt', /answer: 3 numbers/],
+    ['for a head', () => ['sweep', recording, '--policies', 'linear-head', '--out', at('x')], 2, 'policy-unknown', /linear-head/],
+    ['of no data', () => [...record, '--data', written('no.jsonl', ''), '--out', at('y.jsonl')], 1, 'data-empty', /no\.jsonl/],
+  ];
+  test.each(bad)('%s is a clear error', fails);
+
+  test('of one caption is enough', async () => {
+    const {code} = await mueCommand(['sweep', row((all) => all), '--grid', '3', '--out', at('single')]);
+    expect(code).toBe(0);
+  });
 });
 
 const runs = (name: string, change: (text: string) => string): string => written(name, change(files('one')[0]!));
@@ -157,9 +235,24 @@ const cases: readonly (readonly [string, () => readonly string[], number, string
     /runs/,
   ],
 ];
-test.each(cases)('%s is a clear error', async (_, all, code, name, message) => {
+test.each(cases)('%s is a clear error', fails);
+
+async function fails(_: string, all: () => readonly string[], code: number, name: string, message: RegExp): Promise<void> {
   const result = await mueCommand(all());
   expect([result.code, result.stdout]).toEqual([code, '']);
   expect(result.stderr).toContain(`error [${name}]`);
   expect(result.stderr).toMatch(message);
-});
+}
+
+/** Kills the command as soon as two rows are written, as if it had died while it wrote the next. */
+async function killed(command: readonly string[], log: string): Promise<void> {
+  const rows = (): number => (fs.existsSync(log) ? fs.readFileSync(log, 'utf8').split('\n').length - 2 : 0);
+  const child = spawn(process.execPath, [MAIN, ...command], {stdio: 'ignore'});
+  const watch = setInterval(() => {
+    if (rows() >= 2 && !child.killed) child.kill('SIGKILL');
+  }, 1);
+  expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+  clearInterval(watch);
+  expect(rows()).toBeLessThan(ROWS);
+  fs.appendFileSync(log, '{"index":');
+}
