@@ -15,6 +15,7 @@ import type {OfaModel} from '../models/ofa/model.js';
 import {breathe} from '../runtime/breathe.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
+import {Clock} from './clock.js';
 import {type Answer, type AnswerHypothesis, type Entailment, type EntailmentLabel, layersRun} from './answer.js';
 import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
@@ -470,23 +471,4 @@ function answerOf(hypotheses: readonly AnswerHypothesis[], runs: readonly Pictur
 function cut(text: string, maxWords: number): string[] {
   const words = text.trim().split(/\s+/u).length;
   return words > maxWords ? [`the text has ${words} words; the first ${maxWords} are used`] : [];
-}
-
-/** Milliseconds between laps, shared by the pictures of a batch. */
-class Clock {
-  readonly #start = performance.now();
-  #last = this.#start;
-  readonly #laps = {preprocess: 0, encode: 0, decode: 0};
-
-  constructor(private readonly pictures: number) {}
-
-  lap(part: 'preprocess' | 'encode' | 'decode'): void {
-    const now = performance.now();
-    this.#laps[part] += (now - this.#last) / this.pictures;
-    this.#last = now;
-  }
-
-  read(): Answer['ms'] {
-    return {...this.#laps, total: (this.#last - this.#start) / this.pictures};
-  }
 }
