@@ -336,11 +336,10 @@ export class Mue implements Disposable {
     const {signal, onToken} = options;
     const {policy, mode, skippedKv} = this.#deciders(task, options.exit, items.length);
     const defaults = this.model.config.generation[task === 'snli-ve' ? 'prompt' : task];
-    const [settings, ...others] = items.map(({prefix}) => this.#settings(defaults, options, prefix.length));
-    if (settings === undefined) return [];
-    // The steps of a batch are those of all its pictures.
-    if (others.some(({max_new_tokens}) => max_new_tokens !== settings.max_new_tokens))
-      return await this.#writeByLength(items, task, trie, options);
+    const longest = Math.max(...items.map(({prefix}) => prefix.length));
+    // The beams of a batch begin at one step: one that is still being forced would be K rows where alone it is one.
+    if (items.some(({prefix}) => prefix.length < longest)) return await this.#writeByLength(items, task, trie, options);
+    const settings = this.#settings(defaults, options, longest);
     if (onToken && (settings.num_beams > 1 || items.length > 1))
       throw new UsageError(
         'stream-beams',
@@ -350,7 +349,6 @@ export class Mue implements Disposable {
         },
       );
     // fairseq would cut the prefix off and answer nothing.
-    const longest = Math.max(...items.map(({prefix}) => prefix.length));
     if (longest >= settings.max_new_tokens) {
       throw new InputError('text-too-long', `the question has ${longest} tokens; with its answer it may have ${settings.max_new_tokens}`, {
         hint: 'Shorten it, or set max_new_tokens.',
