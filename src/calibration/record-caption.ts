@@ -9,7 +9,7 @@ import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../models/m
 import {throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {AnswerSearch} from '../tasks/mue.js';
-import {checkAnswer} from './evaluation.js';
+import {unusable} from './evaluation.js';
 import {combinations} from './record-entailment.js';
 
 // I, T encoder depths, L decoder depths, P positions of the caption with its end symbol, C = I · T, V words
@@ -54,8 +54,9 @@ export async function recordCaption(
   const {hypotheses, traces} = await beamSearch(decoding, 1, never, {...options, signal});
   const found = hypotheses[0]![0] ?? {tokens: [], score: Number.NEGATIVE_INFINITY};
   const {text, score} = read(found);
-  const macs = addMacs(encoded.macs, decoding.macs);
-  checkAnswer({score, macs});
+  const macs = addMacs(encoded.runs[0]!.macs, decoding.macs[0]!);
+  const error = unusable({score, macs});
+  if (error) throw error;
   const {tokens} = found;
   const layers = model.stacks.decoder!;
   const seen = emptyMeasures(tokens.length * depths.reduce((a, b) => a * b, 1) * layers);
@@ -78,7 +79,7 @@ export async function recordCaption(
     positions: tokens.length,
     encoder: prompt.stacks.map(({similarity}) => similarity),
     ...seen,
-    macs: searchMacs(prompt, {full: macs.run, layers, positions: tokens.length, rowSteps: options.beams * traces.length}),
+    macs: searchMacs(prompt, {full: macs.run, layers, positions: tokens.length, rowSteps: options.beams * traces[0]!.length}),
   };
 }
 

@@ -6,7 +6,7 @@ import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {AnswerHypothesis} from '../tasks/answer.js';
 import type {AnswerSearch, GenerateOptions, Mue} from '../tasks/mue.js';
-import {checkAnswer} from './evaluation.js';
+import {unusable} from './evaluation.js';
 import {type PolicySetting, type SettingTarget, settingPlan} from './policy-setting.js';
 
 /** One search: an encoding at given depths, decoded with one policy. */
@@ -76,46 +76,56 @@ export class SettingRunner {
   async run(picture: PictureDepths, signal?: AbortSignal): Promise<SettingRuns> {
     using scope = new TensorScope();
     const prompt = scope.hold(await picture.withPrompt(this.#search.source, {signal}));
-    const searches: SearchRun[] = [];
+    const wanted: Wanted[] = [];
     const known = new Map<string, number>();
-    const of: {search: number; testMacs: number}[] = [];
-    for (const {setting, decoder, key} of this.#settings) {
+    const of = this.#settings.map(({setting, decoder, key}) => {
       const [image, text] = prompt.stacks.map((stack, k) => encoderExit(setting, k === 0 ? setting.image : setting.text, stack)) as [
         EncoderExit,
         EncoderExit,
       ];
       const name = `${image.layers} ${text.layers} ${key}`;
-      let search = known.get(name);
-      if (search === undefined) {
-        search = searches.length;
-        known.set(name, search);
-        searches.push(await this.#run(prompt, [image.layers, text.layers], decoder, signal));
-      }
-      of.push({search, testMacs: image.testMacs + text.testMacs});
-    }
+      const search = known.get(name) ?? wanted.push({depths: [image.layers, text.layers], decoder}) - 1;
+      known.set(name, search);
+      return {search, testMacs: image.testMacs + text.testMacs};
+    });
+    const searches: SearchRun[] = [];
+    for (let first = 0; first < wanted.length; first += BATCH)
+      searches.push(...(await this.#run(prompt, wanted.slice(first, first + BATCH), signal)));
     return {searches, of};
   }
 
-  async #run(
-    prompt: PromptDepths,
-    depths: readonly [number, number],
-    decoder: StackPlan,
-    signal: AbortSignal | undefined,
-  ): Promise<SearchRun> {
+  /** Several searches as one batch, each a picture of its own with its own policy: what each gives is what it gives alone. */
+  async #run(prompt: PromptDepths, wanted: readonly Wanted[], signal: AbortSignal | undefined): Promise<SearchRun[]> {
     using scope = new TensorScope();
     const model: VisionLanguageModel = this.mue.model;
     const {options, read} = this.#search;
     // Policies may remember what they saw: one a search.
-    const policy = planPolicy({...NEVER_PLAN, stacks: {decoder}}, model.stacks);
-    const encoded = scope.hold(prompt.combine([depths]));
+    const policies = wanted.map(({decoder}) => planPolicy({...NEVER_PLAN, stacks: {decoder}}, model.stacks));
+    const encoded = scope.hold(prompt.combine(wanted.map(({depths}) => depths)));
     const decoding = scope.hold(model.startDecoding(encoded, options.beams, options.maxLength, NEVER_PLAN.skippedKv));
-    const {hypotheses, traces} = await beamSearch(decoding, 1, policy, {...options, signal});
-    const macs = addMacs(encoded.macs, decoding.macs);
-    const found = hypotheses[0]![0];
-    const best = found ? read(found) : {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
-    checkAnswer({...best, macs});
-    return {...best, encoder: depths, decoder: traces.map(({exitLayer}) => exitLayer), macs};
+    const {hypotheses, traces} = await beamSearch(decoding, wanted.length, policies, {
+      ...options,
+      prefixes: wanted.map(() => options.prefixes![0]!),
+      signal,
+    });
+    const costs = decoding.macs;
+    return wanted.map(({depths}, b) => {
+      const macs = addMacs(encoded.runs[b]!.macs, costs[b]!);
+      const found = hypotheses[b]![0];
+      const best = found ? read(found) : {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
+      const error = unusable({...best, macs});
+      if (error) throw error;
+      return {...best, encoder: depths, decoder: traces[b]!.map(({exitLayer}) => exitLayer), macs};
+    });
   }
+}
+
+/** Searches that run together: more take memory, and no longer much less time. */
+const BATCH = 32;
+
+interface Wanted {
+  readonly depths: readonly [number, number];
+  readonly decoder: StackPlan;
 }
 
 /** The stacks that settings speak of. @throws UsageError `settings-joint` for a model that lacks them */

@@ -1,6 +1,6 @@
 import {UsageError} from '../runtime/errors.js';
 import {confidences} from './confidence.js';
-import {cosine} from './cosine.js';
+import {rowCosines} from './cosine.js';
 import type {ExitPolicy} from './policy.js';
 import {thresholded, type ThresholdOptions} from './thresholded.js';
 
@@ -32,8 +32,10 @@ export function linearHead({head, ...options}: ThresholdOptions & {readonly head
       name: 'linear-head',
       exits: 'at-least',
       scores: async (before, after, at, logits) => {
-        const similarity = await cosine(before, after);
-        return (await confidences(logits())).map(({margin, max, entropy}) => headScore(head, at.layer, [similarity, margin, max, entropy]));
+        const similarity = await rowCosines(before, after, at.length);
+        const sure = await confidences(logits());
+        const sample = (row: number): number => Math.floor((row * at.length) / sure.length);
+        return sure.map(({margin, max, entropy}, row) => headScore(head, at[0]!.layer, [similarity[sample(row)]!, margin, max, entropy]));
       },
     },
     options,

@@ -32,10 +32,26 @@ export interface ExitPolicy {
    * @param logits scores of the next word for `after`, [B, V] or of the allowed answers only; computed when called, borrowed
    */
   observe(before: tf.Tensor3D, after: tf.Tensor3D, at: Position, logits: () => tf.Tensor2D): Promise<Observation>;
+  /**
+   * The same for several samples at once, which are equal shares of the rows, in order: one observation each. Only policies
+   * that remember nothing have it: they may be asked about passes in any order.
+   * @param at a position a sample, all of one layer
+   */
+  observeEach?(
+    before: tf.Tensor3D,
+    after: tf.Tensor3D,
+    at: readonly Position[],
+    logits: () => tf.Tensor2D,
+  ): Promise<readonly Observation[]>;
+}
+
+/** Who decides: one policy for all pictures together, as in the authors' release, or one a picture. */
+export type Deciders = ExitPolicy | readonly ExitPolicy[];
+
+/** A policy that remembers nothing, from what it says of several samples. */
+export function memoryless(name: string, observeEach: NonNullable<ExitPolicy['observeEach']>): ExitPolicy {
+  return {name, observeEach, observe: async (before, after, at, logits) => (await observeEach(before, after, [at], logits))[0]!};
 }
 
 /** Runs every layer and measures nothing. An ordinary policy: "early exit off" is no second code path. */
-export const never: ExitPolicy = {
-  name: 'never',
-  observe: () => Promise.resolve({exit: false}),
-};
+export const never: ExitPolicy = memoryless('never', (_before, _after, at) => Promise.resolve(at.map(() => ({exit: false}))));

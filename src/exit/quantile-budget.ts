@@ -1,8 +1,8 @@
 import {UsageError} from '../runtime/errors.js';
 import {confidences} from './confidence.js';
-import {cosine} from './cosine.js';
-import type {ExitPolicy} from './policy.js';
-import {combine, passes} from './thresholded.js';
+import {rowCosines} from './cosine.js';
+import {type ExitPolicy, memoryless} from './policy.js';
+import {combine, passes, shares} from './thresholded.js';
 
 export interface QuantileBudgetOptions {
   /** A threshold a layer, from `quantileThresholds`; null where nothing may leave. */
@@ -14,22 +14,17 @@ export interface QuantileBudgetOptions {
 export function quantileBudget({thresholds, score: kind}: QuantileBudgetOptions): ExitPolicy {
   if (thresholds.some((t) => t !== null && !Number.isFinite(t)))
     throw new UsageError('threshold-invalid', 'thresholds must be numbers, or null for never');
-  return {
-    name: 'quantile-budget',
-    observe: async (before, after, at, logits) => {
-      const threshold = thresholds[at.layer - 1] ?? null;
-      if (threshold === null || at.layer === at.depth) return {exit: false};
-      const score =
-        kind === 'similarity'
-          ? await cosine(before, after)
-          : combine(
-              (await confidences(logits())).map(({margin}) => margin),
-              'at-least',
-              'joint',
-            );
-      return {exit: passes(score, threshold, 'at-least'), score, threshold};
-    },
-  };
+  return memoryless('quantile-budget', async (before, after, at, logits) => {
+    const {layer, depth} = at[0]!;
+    const threshold = thresholds[layer - 1] ?? null;
+    if (threshold === null || layer === depth) return at.map(() => ({exit: false}));
+    const margins = async (): Promise<number[]> => (await confidences(logits())).map(({margin}) => margin);
+    const scores =
+      kind === 'similarity'
+        ? await rowCosines(before, after, at.length)
+        : shares(await margins(), at.length).map((share) => combine(share, 'at-least', 'joint'));
+    return scores.map((score) => ({exit: passes(score, threshold, 'at-least'), score, threshold}));
+  });
 }
 
 /**

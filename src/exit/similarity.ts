@@ -1,7 +1,7 @@
-import {cosine, rowCosines} from './cosine.js';
-import type {ExitPolicy} from './policy.js';
+import {rowCosines} from './cosine.js';
+import {type ExitPolicy, memoryless} from './policy.js';
 import {thresholdAt} from './schedules.js';
-import {checkThreshold, type ThresholdOptions} from './thresholded.js';
+import {checkThreshold, shares, type ThresholdOptions} from './thresholded.js';
 
 /** `reference`: what the authors' release computes, quirks and all; `corrected`: what it means (ofa_mue section 10.9). */
 export type Mode = 'reference' | 'corrected';
@@ -20,13 +20,17 @@ export interface SimilarityOptions extends ThresholdOptions {
 export function similarity({threshold, schedule = {name: 'constant'}, mode = 'corrected', rows = 'joint'}: SimilarityOptions): ExitPolicy {
   if (threshold !== null) checkThreshold(threshold);
   const off = threshold === null || (mode === 'corrected' && threshold >= 1);
-  return {
-    name: 'similarity',
-    observe: async (before, after, at) => {
-      if (mode === 'corrected' && (off || at.layer === at.depth)) return {exit: false};
-      const limit = off ? 1 : thresholdAt(schedule, threshold, at.step, at.maxSteps);
-      const score = rows === 'joint' ? await cosine(before, after) : Math.min(...(await rowCosines(before, after)));
-      return {exit: score > limit, score, threshold: limit};
-    },
-  };
+  return memoryless('similarity', async (before, after, at) => {
+    const {layer, depth} = at[0]!;
+    if (mode === 'corrected' && (off || layer === depth)) return at.map(() => ({exit: false}));
+    const samples = at.length;
+    const scores =
+      rows === 'joint'
+        ? await rowCosines(before, after, samples)
+        : shares(await rowCosines(before, after), samples).map((share) => Math.min(...share));
+    return at.map(({step, maxSteps}, s) => {
+      const limit = off ? 1 : thresholdAt(schedule, threshold, step, maxSteps);
+      return {exit: scores[s]! > limit, score: scores[s]!, threshold: limit};
+    });
+  });
 }

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import {UsageError} from '../runtime/errors.js';
-import type {ExitPolicy, Position} from './policy.js';
+import {type ExitPolicy, memoryless, type Position} from './policy.js';
 import {type Schedule, thresholdAt} from './schedules.js';
 
 /**
@@ -20,8 +20,13 @@ export interface Scoring {
   readonly name: string;
   /** Which side of the threshold means sure; similarities exit strictly above, confidences at or above, distances below. */
   readonly exits: 'above' | 'at-least' | 'below';
-  /** One score a row. */
-  readonly scores: (before: tf.Tensor3D, after: tf.Tensor3D, at: Position, logits: () => tf.Tensor2D) => Promise<readonly number[]>;
+  /** One score a row, or row of logits; as many for each of the samples. */
+  readonly scores: (
+    before: tf.Tensor3D,
+    after: tf.Tensor3D,
+    at: readonly Position[],
+    logits: () => tf.Tensor2D,
+  ) => Promise<readonly number[]>;
 }
 
 /**
@@ -33,15 +38,16 @@ export function thresholded(
   {threshold, schedule = {name: 'constant'}, rows = 'joint'}: ThresholdOptions,
 ): ExitPolicy {
   if (threshold !== null) checkThreshold(threshold);
-  return {
-    name,
-    observe: async (before, after, at, logits) => {
-      if (threshold === null || at.layer === at.depth) return {exit: false};
-      const limit = thresholdAt(schedule, threshold, at.step, at.maxSteps);
-      const score = combine(await scores(before, after, at, logits), exits, rows);
+  return memoryless(name, async (before, after, at, logits) => {
+    const {layer, depth} = at[0]!;
+    if (threshold === null || layer === depth) return at.map(() => ({exit: false}));
+    const each = shares(await scores(before, after, at, logits), at.length);
+    return at.map(({step, maxSteps}, s) => {
+      const limit = thresholdAt(schedule, threshold, step, maxSteps);
+      const score = combine(each[s]!, exits, rows);
       return {exit: passes(score, limit, exits), score, threshold: limit};
-    },
-  };
+    });
+  });
 }
 
 /** @throws UsageError 'threshold-invalid' */
@@ -56,6 +62,12 @@ export function checkThreshold(threshold: number): void {
 export function passes(score: number, limit: number, exits: Scoring['exits']): boolean {
   if (exits === 'above') return score > limit;
   return exits === 'at-least' ? score >= limit : score < limit;
+}
+
+/** A list cut in equal parts. */
+export function shares<T>(list: readonly T[], count: number): readonly (readonly T[])[] {
+  const size = list.length / count;
+  return Array.from({length: count}, (_, i) => list.slice(i * size, (i + 1) * size));
 }
 
 /** The rows' scores as one. */

@@ -15,10 +15,22 @@ export interface StackTrace {
   readonly thresholds: readonly (number | null)[];
 }
 
+/** Decisions that measured something. */
+export function looks({scores}: StackTrace): number {
+  return scores.filter((score) => score !== null).length;
+}
+
 /** Multiply-accumulates of an answer: those run, and those of the same answer (the same words) at full depth. */
 export interface Macs {
   readonly run: number;
   readonly full: number;
+}
+
+/** What one picture of a batch came to. Its costs are those that it would have alone. */
+export interface PictureRun {
+  /** Where one policy decided for all pictures, each has the same. */
+  readonly traces: readonly StackTrace[];
+  readonly macs: Macs;
 }
 
 export function addMacs(...parts: readonly Macs[]): Macs {

@@ -1,4 +1,4 @@
-import type {ExitPolicy} from '../exit/policy.js';
+import type {Deciders, ExitPolicy} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import {throwIfAborted} from '../runtime/errors.js';
@@ -54,6 +54,7 @@ export interface Candidate {
 
 export interface SearchStep {
   readonly step: number;
+  /** One an unfinished picture. */
   readonly traces: readonly StackTrace[];
   /** What every row had been fed so far, begin symbol included. */
   readonly inputs: readonly (readonly number[])[];
@@ -70,79 +71,160 @@ interface Sentence {
   readonly index: number;
   readonly rows: readonly Row[];
   readonly finished: Hypothesis[];
+  readonly traces: StackTrace[];
 }
 
 /**
- * Beam search as fairseq's SequenceGenerator does it for OFA. The decoding is stepped, reordered and left to the caller.
- * @returns hypotheses of each picture, best first, and the trace of every step
+ * Beam search as fairseq's SequenceGenerator does it for OFA. The decoding, of K rows a picture, is stepped, reordered and
+ * left to the caller.
+ *
+ * While the beams of a picture are all the same (until the first free choice) there is one row of it; a prefix that all
+ * pictures have, or as much of it as all have, is fed at once. Not so where dead beams decide: they are none of one row.
+ * @param policy a list has one a picture; what a picture gets is then what it gets alone
+ * @returns hypotheses of each picture, best first, and the trace of every step that it took
  */
 export async function beamSearch(
   decoding: Decoding,
   pictures: number,
-  policy: ExitPolicy,
+  policy: Deciders,
   options: SearchOptions,
-): Promise<{hypotheses: readonly (readonly Hypothesis[])[]; traces: readonly StackTrace[]}> {
-  const {beams, maxLength, signal} = options;
+): Promise<{hypotheses: readonly (readonly Hypothesis[])[]; traces: readonly (readonly StackTrace[])[]}> {
+  const {beams, maxLength, signal, deadBeamsDecide = false} = options;
+  const first = deadBeamsDecide ? beams : 1;
   const all: Sentence[] = Array.from({length: pictures}, (_, index) => ({
     index,
     finished: [],
-    rows: new Array<Row>(beams).fill({tokens: [BOS], score: 0}),
+    rows: new Array<Row>(first).fill({tokens: [BOS], score: 0}),
+    traces: [],
   }));
-  const traces: StackTrace[] = [];
+  if (first < beams)
+    decoding.reorder(
+      all.map(({index}) => index * beams),
+      first,
+    );
+  const ahead = deadBeamsDecide ? [] : await prefixSteps(decoding, pictures, policy, options);
   let open = all;
   for (let step = 0; open.length > 0; step++) {
     throwIfAborted(signal);
-    using scope = new TensorScope();
     const rows = open.flatMap((sentence) => sentence.rows);
-    const alive = rows.flatMap(({score}, r) => (score > -Infinity ? [r] : []));
-    const deciding = options.deadBeamsDecide || alive.length === rows.length ? {} : {rows: alive};
-    const result = await decoding.step(
-      rows.map(({tokens}) => tokens[step]!),
-      policy,
-      {signal, ...deciding},
-    );
-    const values = (await scope.hold(result.logits).data()) as Float32Array;
+    const {values, traces} = ahead[step] ?? (await oneStep(decoding, open, step, policy, options));
     const size = values.length / rows.length;
-    traces.push(...result.traces);
+    const width = rows.length / open.length;
+    for (const [b, sentence] of open.entries()) sentence.traces.push(traces[b]!);
 
     const candidates = open.map((sentence, b) =>
       extend(
         sentence,
         step,
         options,
-        (k, rules) => bestWords(values.subarray((b * beams + k) * size, (b * beams + k + 1) * size), 2 * beams, rules),
+        Array.isArray(policy),
+        (k, rules) => bestWords(values.subarray((b * width + k) * size, (b * width + k + 1) * size), 2 * beams, rules),
         size,
       ),
     );
-    options.onStep?.({step, traces: result.traces, inputs: rows.map(({tokens}) => tokens), candidates});
+    options.onStep?.({step, traces, inputs: rows.map(({tokens}) => tokens), candidates});
+    const fed = step + 1 < ahead.length;
     const next: Sentence[] = [];
     const from: number[] = [];
     for (const [b, sentence] of open.entries()) {
       const found = candidates[b]!;
       finish(sentence, found, step, options);
       if (sentence.finished.length >= beams || step >= maxLength) continue;
-      const kept = found.filter(({token}) => token !== EOS).slice(0, beams);
+      const kept = found.filter(({token}) => token !== EOS).slice(0, fed ? 1 : beams);
       next.push({...sentence, rows: kept.map(({beam, token, score}) => ({tokens: [...sentence.rows[beam]!.tokens, token], score}))});
-      from.push(...kept.map(({beam}) => b * beams + beam));
+      from.push(...kept.map(({beam}) => b * width + beam));
     }
-    if (next.length > 0 && (from.length !== rows.length || from.some((row, i) => row !== i))) decoding.reorder(from);
+    if (next.length > 0 && !fed && (from.length !== rows.length || from.some((row, i) => row !== i))) decoding.reorder(from, beams);
     open = next;
   }
-  return {hypotheses: all.map(({finished}) => [...finished].sort((a, b) => b.score - a.score)), traces};
+  return {
+    hypotheses: all.map(({finished}) => [...finished].sort((a, b) => b.score - a.score)),
+    traces: all.map((sentence) => sentence.traces),
+  };
+}
+
+interface StepResult {
+  /** Scores of every word, row by row. */
+  readonly values: Float32Array;
+  /** One an unfinished picture. */
+  readonly traces: readonly StackTrace[];
+}
+
+async function oneStep(
+  decoding: Decoding,
+  open: readonly Sentence[],
+  step: number,
+  policy: Deciders,
+  {deadBeamsDecide, signal}: SearchOptions,
+): Promise<StepResult> {
+  using scope = new TensorScope();
+  const rows = open.flatMap((sentence) => sentence.rows);
+  // Where all of a picture are dead, its answer is lost, whoever decides.
+  const counts = open.flatMap((sentence) => {
+    const alive = sentence.rows.map(({score}) => score > -Infinity);
+    return alive.includes(true) ? alive : alive.map(() => true);
+  });
+  const deciding = deadBeamsDecide || !counts.includes(false) ? {} : {rows: counts.flatMap((counted, r) => (counted ? [r] : []))};
+  const {logits, traces} = await decoding.step(
+    rows.map(({tokens}) => tokens[step]!),
+    Array.isArray(policy) ? open.map(({index}) => (policy as readonly ExitPolicy[])[index]!) : policy,
+    {signal, ...deciding},
+  );
+  return {values: (await scope.hold(logits).data()) as Float32Array, traces};
+}
+
+/** The steps that feed what all pictures must begin with, and the one after; none without a prefix. */
+async function prefixSteps(decoding: Decoding, pictures: number, policy: Deciders, options: SearchOptions): Promise<StepResult[]> {
+  const prefixes = Array.from({length: pictures}, (_, b) => options.prefixes?.[b] ?? []);
+  const shared = Math.min(...prefixes.map((prefix) => certain(prefix, options)));
+  if (shared === 0) return [];
+  using scope = new TensorScope();
+  const tokens = prefixes.map((prefix) => [BOS, ...prefix.slice(0, shared)]);
+  const {logits, traces} = await decoding.prefill(tokens, policy, {signal: options.signal});
+  const values = (await scope.hold(logits).data()) as Float32Array;
+  const steps = shared + 1;
+  const size = values.length / (steps * pictures);
+  return Array.from({length: steps}, (_, step) => {
+    const scores = new Float32Array(pictures * size);
+    for (let b = 0; b < pictures; b++) scores.set(values.subarray((b * steps + step) * size, (b * steps + step + 1) * size), b * size);
+    return {values: scores, traces: traces.map((own) => own[step]!)};
+  });
+}
+
+/** Tokens of a prefix that will be written whatever the scores: up to one that the rules forbid, or that ends the answer. */
+function certain(prefix: readonly number[], {maxLength, noRepeatNgram}: SearchOptions): number {
+  const free = prefix.findIndex(
+    (token, step) =>
+      step >= maxLength || token === EOS || token === PAD || repeating([BOS, ...prefix.slice(0, step)], step, noRepeatNgram).has(token),
+  );
+  return free < 0 ? Math.min(prefix.length, maxLength) : free;
+}
+
+/** Tokens that would repeat a group of words. */
+function repeating(tokens: readonly number[], step: number, noRepeatNgram: number): ReadonlySet<number> {
+  return repeatingTokens(tokens, step >= noRepeatNgram - 2 ? noRepeatNgram : 0);
 }
 
 type Words = (beam: number, rules: Parameters<typeof bestWords>[2]) => WordScore[];
 
 /** The 2·K best continuations of one picture's beams, best first; impossible ones only where nothing else is left. */
-function extend({index, rows}: Sentence, step: number, options: SearchOptions, words: Words, vocabulary: number): Candidate[] {
+function extend(
+  {index, rows}: Sentence,
+  step: number,
+  options: SearchOptions,
+  alone: boolean,
+  words: Words,
+  vocabulary: number,
+): Candidate[] {
   const {beams, maxLength, minLength, noRepeatNgram, temperature = 1, unkPenalty = 0, trie} = options;
   const prefix = options.prefixes?.[index] ?? [];
-  const longest = Math.max(0, ...(options.prefixes ?? []).map((p) => p.length));
+  // In a batch that decides as one, the release takes all prefixes to be as long as the longest.
+  const longest = alone ? prefix.length : Math.max(0, ...(options.prefixes ?? []).map((p) => p.length));
   const inPrefix = step < longest && step < maxLength;
   // At the first step all beams are the same: only the first is extended.
   const found = (step === 0 ? rows.slice(0, 1) : rows).flatMap(({tokens, score}, beam) => {
     if (score === -Infinity) return [];
-    const banned = new Set([PAD, ...repeatingTokens(tokens, step >= noRepeatNgram - 2 ? noRepeatNgram : 0)]);
+    const banned = new Set([PAD, ...repeating(tokens, step, noRepeatNgram)]);
     if (!inPrefix && step < minLength) banned.add(EOS);
     const forced = inPrefix ? prefix[step] : undefined;
     const allowed = trie && step >= prefix.length ? trie.allowed(tokens.slice(1 + prefix.length)) : undefined;

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {ExitPolicy, StackName} from '../exit/policy.js';
+import type {Deciders, StackName} from '../exit/policy.js';
 import type {SkippedKv} from '../exit/skipped-kv.js';
-import type {Macs, StackTrace} from '../exit/trace.js';
+import type {Macs, PictureRun, StackTrace} from '../exit/trace.js';
 
 // What the floors above see of any model.   B pictures, R = B·K rows, V words
 
@@ -21,22 +21,38 @@ export interface RunOptions {
 /** Pictures and prompts, encoded. Owns its tensors; outlives the decodings made from it. */
 export interface Encoded extends Disposable {
   readonly pictures: number;
-  readonly traces: readonly StackTrace[];
-  readonly macs: Macs;
+  /** One a picture. */
+  readonly runs: readonly PictureRun[];
 }
 
 export interface StepOptions extends RunOptions {
-  /** Rows that count for the exit decision (beams with a finite score); all by default. */
+  /** Rows that count for the exit decision (beams with a finite score); all by default. At least one a decision. */
   readonly rows?: readonly number[];
 }
 
 /** One answer a picture being written, by K rows (beams) each. Owns its caches. */
 export interface Decoding extends Disposable {
-  /** Feeds the newest token of every row. @returns logits [R, V], the caller's. */
-  step(tokens: readonly number[], policy: ExitPolicy, options?: StepOptions): Promise<{logits: tf.Tensor2D; traces: readonly StackTrace[]}>;
-  /** Row r becomes what row `rows[r]` was. Fewer rows: whole pictures have left. */
-  reorder(rows: readonly number[]): void;
-  readonly macs: Macs;
+  /**
+   * Feeds the newest token of every row.
+   * @param policy a list has one for every picture that has not left
+   * @returns logits [R, V], the caller's, and what happened to each of these pictures
+   */
+  step(tokens: readonly number[], policy: Deciders, options?: StepOptions): Promise<{logits: tf.Tensor2D; traces: readonly StackTrace[]}>;
+  /**
+   * Feeds the first T tokens of every picture, while each has one row: what T steps would do, exits token by token included,
+   * in one pass where the policy and the mode of skipped keys and values allow it.
+   * @param tokens T a picture
+   * @returns logits [B·T, V], the caller's, and T traces a picture
+   */
+  prefill(
+    tokens: readonly (readonly number[])[],
+    policy: Deciders,
+    options?: RunOptions,
+  ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}>;
+  /** Row r becomes what row `rows[r]` was. Fewer pictures: some have left. @param beams K from now on; as many as before by default */
+  reorder(rows: readonly number[], beams?: number): void;
+  /** One a picture, those that have left included. */
+  readonly macs: readonly Macs[];
 }
 
 export interface ScoreInput {
@@ -46,15 +62,18 @@ export interface ScoreInput {
   readonly at: readonly {readonly row: number; readonly position: number}[];
   /** Only the scores of these words. */
   readonly words?: readonly number[];
-  /** The decision looks at the first positions of the first row of all alone; at everything by default, padding included. */
-  readonly decideOn?: number;
+  /**
+   * A number a picture: its decision (that of all: the first picture's) looks at so many positions of its first row alone. By
+   * default at all rows and, where each picture decides for itself, at its longest row's length; else at padding, too.
+   */
+  readonly decideOn?: readonly number[];
 }
 
 export interface Scored {
   /** [at.length, V or words.length], the caller's. */
   readonly logits: tf.Tensor2D;
-  readonly traces: readonly StackTrace[];
-  readonly macs: Macs;
+  /** One a picture. */
+  readonly runs: readonly PictureRun[];
 }
 
 /**
@@ -81,10 +100,11 @@ export interface VisionLanguageModel extends Disposable {
   /** Stacks that can exit, with their depths. */
   readonly stacks: Readonly<Partial<Record<StackName, number>>>;
   readonly vocabularySize: number;
-  encode(input: EncodeInput, policy: ExitPolicy, options?: RunOptions): Promise<Encoded>;
+  /** @param policy a list has one a picture */
+  encode(input: EncodeInput, policy: Deciders, options?: RunOptions): Promise<Encoded>;
   /** @param rows a picture (beams). @param maxSteps most steps there will be. */
   startDecoding(encoded: Encoded, rows: number, maxSteps: number, skipped: SkippedKv): Decoding;
   pictureDepths(pixels: tf.Tensor4D, options?: RunOptions): Promise<PictureDepths>;
   /** One teacher-forced pass over whole targets. */
-  score(encoded: Encoded, input: ScoreInput, policy: ExitPolicy, options?: RunOptions): Promise<Scored>;
+  score(encoded: Encoded, input: ScoreInput, policy: Deciders, options?: RunOptions): Promise<Scored>;
 }

@@ -3,10 +3,10 @@ import {type RgbImage, resizeBicubic, toPixels} from '../data/image.js';
 import {removePunctuation} from '../data/text-cleaning.js';
 import type {Tokenizer} from '../data/tokenizer.js';
 import {type ExitPlan, type ExitPlans, NEVER_PLAN, planPolicy, releasePlan} from '../exit/plan.js';
-import type {ExitPolicy} from '../exit/policy.js';
+import type {Deciders, ExitPolicy} from '../exit/policy.js';
 import type {Mode} from '../exit/similarity.js';
 import type {SkippedKv} from '../exit/skipped-kv.js';
-import {addMacs, type Macs, type StackTrace} from '../exit/trace.js';
+import {addMacs, type PictureRun, type StackTrace} from '../exit/trace.js';
 import {beamSearch, type Hypothesis, type SearchOptions, type SearchStep} from '../generation/beam-search.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, VisionLanguageModel} from '../models/model.js';
@@ -15,6 +15,7 @@ import type {OfaModel} from '../models/ofa/model.js';
 import {breathe} from '../runtime/breathe.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
+import {Clock} from './clock.js';
 import {type Answer, type AnswerHypothesis, type Entailment, type EntailmentLabel, layersRun} from './answer.js';
 import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
@@ -107,6 +108,28 @@ export interface RunsOn {
 /** Bytes of a picture file, or a decoded picture. */
 export type Picture = Uint8Array | RgbImage;
 
+/** What a picture is said to show. */
+export interface EntailmentQuestion {
+  readonly picture: Picture;
+  readonly hypothesis: string;
+  readonly premise?: string | undefined;
+}
+
+export interface PictureQuestion {
+  readonly picture: Picture;
+  readonly question: string;
+  /** Names of objects in the picture, for models trained with them in the prompt (`add_object`). */
+  readonly objects?: readonly string[] | undefined;
+}
+
+/** One picture with its words, as tokens. */
+interface Item {
+  readonly picture: Picture;
+  readonly source: readonly number[];
+  /** What the answer must begin with, after the begin symbol. */
+  readonly prefix: readonly number[];
+}
+
 /** A model with everything around it that a question needs: captions, visual entailment, questions, free prompts. */
 export class Mue implements Disposable {
   readonly model: OfaModel;
@@ -128,20 +151,48 @@ export class Mue implements Disposable {
 
   /** Describes a picture. @throws InputError, AbortError */
   async caption(picture: Picture, options: GenerateOptions = {}): Promise<Answer> {
-    return await this.#write(picture, 'caption', this.#source(CAPTION_PROMPT), [], undefined, options);
+    return (await this.captionAll([picture], options))[0]!;
+  }
+
+  /**
+   * Describes several pictures in one batch. Each leaves when its own states say so: words and exits are those that it gets
+   * alone, and so are its costs; of the time each gets an equal share.
+   * @throws UsageError `batch-reference`, `batch-policy`, `batch-skipped-kv`: exits that pictures cannot take each for itself
+   */
+  async captionAll(pictures: readonly Picture[], options: GenerateOptions = {}): Promise<readonly Answer[]> {
+    const source = this.#source(CAPTION_PROMPT);
+    return await this.#write(
+      pictures.map((picture) => ({picture, source, prefix: []})),
+      'caption',
+      undefined,
+      options,
+    );
   }
 
   /** How `caption` searches. For callers that run many exits on one picture and share its encodings. */
   captionSearch(options: GenerateOptions = {}): AnswerSearch {
-    return this.#search('caption', this.#source(CAPTION_PROMPT), [], undefined, options);
+    return {source: this.#source(CAPTION_PROMPT), ...this.#search('caption', [[]], undefined, options)};
   }
 
   /** Decides whether a picture (and a text premise) entails a hypothesis. @throws InputError, AbortError */
   async entail(picture: Picture, hypothesis: string, options: AnswerOptions & {premise?: string | undefined} = {}): Promise<Entailment> {
-    const {source, answers} = this.entailmentTokens(hypothesis, options.premise);
-    const {scores, ...rest} = await this.#choose(picture, 'snli-ve', source, answers, options);
-    const all = Object.fromEntries(ENTAILMENT_ANSWERS.map((word, i) => [word, scores[i]!])) as Record<EntailmentLabel, number>;
-    return {...rest, text: rest.text as EntailmentLabel, scores: all, notes: cut(hypothesis, this.model.config.max_src_length)};
+    return (await this.entailAll([{picture, hypothesis, premise: options.premise}], options))[0]!;
+  }
+
+  /** Several at once; see captionAll. */
+  async entailAll(questions: readonly EntailmentQuestion[], options: AnswerOptions = {}): Promise<readonly Entailment[]> {
+    const asked = questions.map(({picture, hypothesis, premise}) => ({picture, ...this.entailmentTokens(hypothesis, premise)}));
+    const found = await this.#choose(
+      asked.map(({picture, source}) => ({picture, source, prefix: []})),
+      'snli-ve',
+      ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(` ${word}`)),
+      options,
+    );
+    return found.map(({scores, ...rest}, i) => {
+      const all = Object.fromEntries(ENTAILMENT_ANSWERS.map((word, w) => [word, scores[w]!])) as Record<EntailmentLabel, number>;
+      const notes = cut(questions[i]!.hypothesis, this.model.config.max_src_length);
+      return {...rest, text: rest.text as EntailmentLabel, scores: all, notes};
+    });
   }
 
   /** What an entailment question is to the model: the encoder's prompt, what the decoder is fed, the answers no, yes, maybe. */
@@ -155,22 +206,29 @@ export class Mue implements Disposable {
 
   /** Answers a question in any words, or with one of the given answers. @throws InputError, AbortError */
   async ask(picture: Picture, question: string, options: AskOptions = {}): Promise<Answer> {
+    return (await this.askAll([{picture, question, objects: options.objects}], options))[0]!;
+  }
+
+  /** Several at once; see captionAll. */
+  async askAll(questions: readonly PictureQuestion[], options: Omit<AskOptions, 'objects'> = {}): Promise<readonly Answer[]> {
     const {max_src_length} = this.model.config;
-    const source = this.#source(questionPrompt(this.#text(question, 'question'), max_src_length, options.objects));
-    const notes = cut(question, max_src_length);
+    const items = questions.map(({picture, question, objects}): Item => {
+      const source = this.#source(questionPrompt(this.#text(question, 'question'), max_src_length, objects));
+      return {picture, source, prefix: this.#decoderPrompt(source).slice(1)};
+    });
     const answers = options.answers && this.#answers(options.answers);
-    if (answers && options.method === 'all-candidates') {
-      const {scores: _, ...rest} = await this.#choose(picture, 'vqa', source, answers, options);
-      return {...rest, notes};
-    }
-    const trie = answers && new TokenTrie(answers, this.tokenizer.eos);
-    return {...(await this.#write(picture, 'vqa', source, this.#decoderPrompt(source).slice(1), trie, options)), notes};
+    const found =
+      answers && options.method === 'all-candidates'
+        ? (await this.#choose(items, 'vqa', answers, options)).map(({scores: _, ...rest}) => rest)
+        : await this.#write(items, 'vqa', answers && new TokenTrie(answers, this.tokenizer.eos), options);
+    return found.map((answer, i) => ({...answer, notes: cut(questions[i]!.question, max_src_length)}));
   }
 
   /** Writes on after any prompt. @throws InputError, AbortError */
   async prompt(picture: Picture, text: string, options: GenerateOptions = {}): Promise<Answer> {
     const asked = this.#text(text, 'prompt');
-    return await this.#write(picture, 'prompt', this.#source(asked.startsWith(' ') ? asked : ` ${asked}`), [], undefined, options);
+    const source = this.#source(asked.startsWith(' ') ? asked : ` ${asked}`);
+    return (await this.#write([{picture, source, prefix: []}], 'prompt', undefined, options))[0]!;
   }
 
   /** Normalised pixels [1, size, size, 3], the caller's. */
@@ -196,6 +254,27 @@ export class Mue implements Disposable {
     if (plan.task && plan.task !== task)
       throw new UsageError('plan-task', `the exit plan was made for the task '${plan.task}', not for '${task}'`);
     return {policy: planPolicy(plan, this.model.stacks), mode: plan.mode, skippedKv: plan.skippedKv};
+  }
+
+  /** The same for several pictures, each of which decides for itself. @throws UsageError where they cannot */
+  #deciders(task: TaskName, choice: ExitChoice | undefined, pictures: number): {policy: Deciders; mode: Mode; skippedKv: SkippedKv} {
+    const exits = this.exits(task, choice);
+    if (pictures === 1) return exits;
+    const hint = 'Answer one picture at a time (--batch 1).';
+    if (exits.mode === 'reference')
+      throw new UsageError(
+        'batch-reference',
+        "in reference mode the pictures of a batch decide as one, as in the authors' release: answers would depend on the batch",
+        {hint},
+      );
+    const {policy} = exits;
+    if (policy.observeEach) return {...exits, policy: new Array<ExitPolicy>(pictures).fill(policy)};
+    // One that remembers what it saw: each picture gets its own, if they can be made.
+    if (typeof choice === 'object' && 'policy' in choice)
+      throw new UsageError('batch-policy', `the policy '${policy.name}' remembers what it saw: it can decide for one picture at a time`, {
+        hint,
+      });
+    return {...exits, policy: Array.from({length: pictures}, () => this.exits(task, choice).policy)};
   }
 
   #namedPlan(task: TaskName, name: 'model' | 'never' | 'release'): ExitPlan {
@@ -239,81 +318,93 @@ export class Mue implements Disposable {
 
   /** Scores given answers. */
   async #choose(
-    picture: Picture,
+    items: readonly Item[],
     task: TaskName,
-    source: readonly number[],
     answers: readonly (readonly number[])[],
     {exit, signal}: AnswerOptions,
-  ): Promise<Answer & {scores: readonly number[]}> {
+  ): Promise<readonly (Answer & {scores: readonly number[]})[]> {
+    if (items.length === 0) return [];
     using scope = new TensorScope();
-    const {policy, mode} = this.exits(task, exit);
-    const clock = new Clock();
-    const encoded = scope.hold(await this.#encode(picture, source, policy, clock, signal));
-    const {scores, traces, macs} = await scoreAnswers(this.model, encoded, policy, {
-      prompts: [this.#decoderPrompt(source)],
+    const {policy, mode} = this.#deciders(task, exit, items.length);
+    const clock = new Clock(items.length);
+    const encoded = scope.hold(await this.#encode(items, policy, clock, signal));
+    const {scores, runs} = await scoreAnswers(this.model, encoded, policy, {
+      prompts: items.map(({source}) => this.#decoderPrompt(source)),
       answers,
       mode,
       signal,
     });
-    const hypotheses = answers.map((tokens, i) => ({text: this.#decode(tokens), tokens, score: scores[0]![i]!}));
-    // The first of equals wins, as in the release.
-    const ranked = [...hypotheses].sort((a, b) => b.score - a.score);
-    return {...this.#answer(ranked, [...encoded.traces, ...traces], addMacs(encoded.macs, macs), clock), scores: scores[0]!};
+    clock.lap('decode');
+    return items.map((_, b) => {
+      const hypotheses = answers.map((tokens, i) => ({text: this.#decode(tokens), tokens, score: scores[b]![i]!}));
+      // The first of equals wins, as in the release.
+      const ranked = [...hypotheses].sort((x, y) => y.score - x.score);
+      return {...answerOf(ranked, [encoded.runs[b]!, runs[b]!], clock), scores: scores[b]!};
+    });
   }
 
-  /** Writes an answer word by word. */
-  async #write(
-    picture: Picture,
-    task: TaskName,
-    source: readonly number[],
-    prefix: readonly number[],
-    trie: TokenTrie | undefined,
-    options: GenerateOptions,
-  ): Promise<Answer> {
+  /** Writes answers word by word. */
+  async #write(items: readonly Item[], task: TaskName, trie: TokenTrie | undefined, options: GenerateOptions): Promise<readonly Answer[]> {
+    if (items.length === 0) return [];
     using scope = new TensorScope();
     const {signal, onToken} = options;
-    const {policy, mode, skippedKv} = this.exits(task, options.exit);
-    const search = this.#search(task, source, prefix, trie, options);
+    const {policy, mode, skippedKv} = this.#deciders(task, options.exit, items.length);
+    const longest = Math.max(...items.map(({prefix}) => prefix.length));
+    // The beams of a batch begin at one step: one that is still being forced would be K rows where alone it is one.
+    if (items.some(({prefix}) => prefix.length < longest)) return await this.#writeByLength(items, task, trie, options);
+    const prefixes = items.map(({prefix}) => prefix);
+    const search = this.#search(task, prefixes, trie, options);
     const {beams, maxLength} = search.options;
-    if (onToken && beams > 1)
-      throw new UsageError('stream-beams', 'tokens can be streamed with one beam only: of several, the best is known at the end', {
-        hint: 'Set num_beams to 1.',
-      });
-    const clock = new Clock();
-    const encoded = scope.hold(await this.#encode(picture, source, policy, clock, signal));
+    if (onToken && (beams > 1 || items.length > 1))
+      throw new UsageError(
+        'stream-beams',
+        'tokens can be streamed of one picture with one beam only: of several, the best is known at the end',
+        {
+          hint: 'Set num_beams to 1.',
+        },
+      );
+    const clock = new Clock(items.length);
+    const encoded = scope.hold(await this.#encode(items, policy, clock, signal));
     const model: VisionLanguageModel = this.model;
     const decoding = scope.hold(model.startDecoding(encoded, beams, maxLength, skippedKv));
-    const stream = onToken && ((step: SearchStep) => this.#stream(step, prefix.length, onToken));
-    const {hypotheses, traces} = await beamSearch(decoding, 1, policy, {
+    const stream = onToken && ((step: SearchStep) => this.#stream(step, longest, onToken));
+    const {hypotheses, traces} = await beamSearch(decoding, items.length, policy, {
       ...search.options,
       deadBeamsDecide: mode === 'reference',
       ...(stream ? {onStep: stream} : {}),
       signal,
     });
-    const found = hypotheses[0]!.map((hypothesis) => search.read(hypothesis));
-    return this.#answer(found, [...encoded.traces, ...traces], addMacs(encoded.macs, decoding.macs), clock);
+    clock.lap('decode');
+    const {macs} = decoding;
+    return items.map((_, b) =>
+      answerOf(
+        hypotheses[b]!.map((hypothesis) => search.read(hypothesis)),
+        [encoded.runs[b]!, {traces: traces[b]!, macs: macs[b]!}],
+        clock,
+      ),
+    );
   }
 
-  /** @throws UsageError for an option that cannot be; InputError if the prefix leaves no room for an answer */
+  /**
+   * How a task searches, and reads what it finds. @param prefixes of one length, one a picture
+   * @throws UsageError for an option that cannot be; InputError if the prefix leaves no room for an answer
+   */
   #search(
     task: TaskName,
-    source: readonly number[],
-    prefix: readonly number[],
+    prefixes: readonly (readonly number[])[],
     trie: TokenTrie | undefined,
     options: GenerateOptions,
-  ): AnswerSearch {
+  ): Omit<AnswerSearch, 'source'> {
     const defaults = this.model.config.generation[task === 'snli-ve' ? 'prompt' : task];
-    const settings = this.#settings(defaults, options, prefix.length);
+    const {length} = prefixes[0]!;
+    const settings = this.#settings(defaults, options, length);
     // fairseq would cut the prefix off and answer nothing.
-    if (prefix.length >= settings.max_new_tokens) {
-      throw new InputError(
-        'text-too-long',
-        `the question has ${prefix.length} tokens; with its answer it may have ${settings.max_new_tokens}`,
-        {hint: 'Shorten it, or set max_new_tokens.'},
-      );
+    if (length >= settings.max_new_tokens) {
+      throw new InputError('text-too-long', `the question has ${length} tokens; with its answer it may have ${settings.max_new_tokens}`, {
+        hint: 'Shorten it, or set max_new_tokens.',
+      });
     }
     return {
-      source,
       options: {
         beams: settings.num_beams,
         maxLength: settings.max_new_tokens,
@@ -322,14 +413,29 @@ export class Mue implements Disposable {
         lengthPenalty: settings.length_penalty,
         normalize: settings.normalize_scores,
         temperature: settings.temperature,
-        prefixes: [prefix],
+        prefixes,
         ...(trie ? {trie} : {}),
       },
       read: ({tokens, score}) => {
-        const words = tokens.slice(prefix.length, -1);
+        const words = tokens.slice(length, -1);
         return {text: this.#decode(words, task), tokens: words, score};
       },
     };
+  }
+
+  /** Those with prefixes of one length together. */
+  async #writeByLength(
+    items: readonly Item[],
+    task: TaskName,
+    trie: TokenTrie | undefined,
+    options: GenerateOptions,
+  ): Promise<readonly Answer[]> {
+    const answers = new Map<Item, Answer>();
+    for (const length of new Set(items.map(({prefix}) => prefix.length))) {
+      const some = items.filter(({prefix}) => prefix.length === length);
+      for (const [i, answer] of (await this.#write(some, task, trie, options)).entries()) answers.set(some[i]!, answer);
+    }
+    return items.map((item) => answers.get(item)!);
   }
 
   #settings(defaults: GenerationDefaults, options: GenerateOptions, prefix: number): GenerationDefaults & {temperature: number} {
@@ -362,18 +468,14 @@ export class Mue implements Disposable {
     return settings;
   }
 
-  async #encode(
-    picture: Picture,
-    source: readonly number[],
-    policy: ExitPolicy,
-    clock: Clock,
-    signal: AbortSignal | undefined,
-  ): Promise<Encoded> {
+  async #encode(items: readonly Item[], policy: Deciders, clock: Clock, signal: AbortSignal | undefined): Promise<Encoded> {
     using scope = new TensorScope();
     await breathe(signal);
-    const pixels = scope.hold(await this.pixels(picture));
+    const each: tf.Tensor4D[] = [];
+    for (const {picture} of items) each.push(scope.hold(await this.pixels(picture)));
+    const pixels = each.length === 1 ? each[0]! : scope.hold(tf.concat(each));
     clock.lap('preprocess');
-    const encoded = await this.model.encode({pixels, prompts: [source]}, policy, {signal});
+    const encoded = await this.model.encode({pixels, prompts: items.map(({source}) => source)}, policy, {signal});
     clock.lap('encode');
     return encoded;
   }
@@ -390,36 +492,20 @@ export class Mue implements Disposable {
     return (task === 'caption' ? removePunctuation(text) : text).trim();
   }
 
-  #answer(hypotheses: readonly AnswerHypothesis[], trace: readonly StackTrace[], macs: Macs, clock: Clock): Answer {
-    clock.lap('decode');
-    const best = hypotheses[0] ?? {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
-    return {...best, hypotheses, layers: layersRun(trace), macs, ms: clock.read(), trace, notes: []};
-  }
-
   [Symbol.dispose](): void {
     this.model[Symbol.dispose]();
   }
+}
+
+/** @param hypotheses best first. @param runs the parts of the answer */
+function answerOf(hypotheses: readonly AnswerHypothesis[], runs: readonly PictureRun[], clock: Clock): Answer {
+  const best = hypotheses[0] ?? {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
+  const trace = runs.flatMap(({traces}) => traces);
+  return {...best, hypotheses, layers: layersRun(trace), macs: addMacs(...runs.map(({macs}) => macs)), ms: clock.read(), trace, notes: []};
 }
 
 /** Says so where a text is longer than the words that the task keeps. */
 function cut(text: string, maxWords: number): string[] {
   const words = text.trim().split(/\s+/u).length;
   return words > maxWords ? [`the text has ${words} words; the first ${maxWords} are used`] : [];
-}
-
-/** Milliseconds between laps. */
-class Clock {
-  readonly #start = performance.now();
-  #last = this.#start;
-  readonly #laps = {preprocess: 0, encode: 0, decode: 0};
-
-  lap(part: 'preprocess' | 'encode' | 'decode'): void {
-    const now = performance.now();
-    this.#laps[part] += now - this.#last;
-    this.#last = now;
-  }
-
-  read(): Answer['ms'] {
-    return {...this.#laps, total: this.#last - this.#start};
-  }
 }

@@ -1,6 +1,6 @@
-import type {ExitPolicy} from '../exit/policy.js';
+import type {Deciders} from '../exit/policy.js';
 import type {Mode} from '../exit/similarity.js';
-import {addMacs, type Macs, type StackTrace} from '../exit/trace.js';
+import {addMacs, type PictureRun} from '../exit/trace.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, RunOptions, VisionLanguageModel} from '../models/model.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
@@ -18,7 +18,7 @@ export interface ScoreAnswersOptions extends RunOptions {
 }
 
 /**
- * Log-probability of every allowed answer after each prompt, among the allowed ones (ofa_mue sections 8.2, 8.3).
+ * Log-probability of every allowed answer after each picture's prompt, among the allowed ones (ofa_mue sections 8.2, 8.3).
  *
  * Where all answers are single tokens and exits are decided on the prompt alone (`corrected`), that is one softmax over a
  * few logits at the last prompt position, and the answers need not be run. Reference mode runs prompt and answer of every
@@ -27,21 +27,20 @@ export interface ScoreAnswersOptions extends RunOptions {
 export async function scoreAnswers(
   model: VisionLanguageModel,
   encoded: Encoded,
-  policy: ExitPolicy,
+  policy: Deciders,
   {prompts, answers, mode, chunk = 20, signal}: ScoreAnswersOptions,
-): Promise<{scores: readonly (readonly number[])[]; traces: readonly StackTrace[]; macs: Macs}> {
+): Promise<{scores: readonly (readonly number[])[]; runs: readonly PictureRun[]}> {
   using scope = new TensorScope();
   const trie = new TokenTrie(answers, EOS);
   if (mode === 'corrected' && answers.every((answer) => answer.length === 1)) {
     const words = answers.map(([word]) => word!);
     const at = prompts.map((prompt, row) => ({row, position: prompt.length - 1}));
-    const {logits, traces, macs} = await model.score(encoded, {targets: prompts, at, words}, policy, {signal});
+    const {logits, runs} = await model.score(encoded, {targets: prompts, at, words}, policy, {signal});
     const values = (await scope.hold(logits).data()) as Float32Array;
-    return {scores: prompts.map((_, p) => logSoftmax(values.subarray(p * words.length, (p + 1) * words.length))), traces, macs};
+    return {scores: prompts.map((_, p) => logSoftmax(values.subarray(p * words.length, (p + 1) * words.length))), runs};
   }
   const scores: number[][] = prompts.map(() => []);
-  const traces: StackTrace[] = [];
-  const macs: Macs[] = [];
+  const chunks: (readonly PictureRun[])[] = [];
   for (let first = 0; first < answers.length; first += chunk) {
     const part = answers.slice(first, first + chunk);
     const targets = prompts.flatMap((prompt) => part.map((answer) => [...prompt, ...answer]));
@@ -50,7 +49,7 @@ export async function scoreAnswers(
     const at = targets.flatMap((_, row) =>
       words[row % part.length]!.map((_word, i) => ({row, position: prompts[Math.floor(row / part.length)]!.length - 1 + i})),
     );
-    const decideOn = mode === 'corrected' ? {decideOn: prompts[0]!.length} : {};
+    const decideOn = mode === 'corrected' ? {decideOn: prompts.map((prompt) => prompt.length)} : {};
     const result = await model.score(encoded, {targets, at, ...decideOn}, policy, {signal});
     const values = (await scope.hold(result.logits).data()) as Float32Array;
     const size = values.length / at.length;
@@ -67,10 +66,13 @@ export async function scoreAnswers(
       scores[Math.floor(row / part.length)]!.push(sum);
     }
     scope.drop(result.logits);
-    traces.push(...result.traces);
-    macs.push(result.macs);
+    chunks.push(result.runs);
   }
-  return {scores, traces, macs: addMacs(...macs)};
+  const runs = prompts.map((_, p) => ({
+    traces: chunks.flatMap((of) => of[p]!.traces),
+    macs: addMacs(...chunks.map((of) => of[p]!.macs)),
+  }));
+  return {scores, runs};
 }
 
 /** In double precision. */

@@ -62,7 +62,10 @@ onBackends(
           if (p < GREEDY.max_new_tokens) expect(answer[cell] === 0).toBe(words!.argmax === layers.at(-1)!.confidences![0]!.argmax);
         }
       }
-      expect(macs.base + macs.layer[0]! * (I - 1) + macs.layer[1]! * (T - 1) + macs.layer[2]! * (L - 1)).toBeCloseTo(alone.macs.run, 3);
+      expect(macs.base + macs.layer[0]! * (I - 1) + macs.layer[1]! * (T - 1) + macs.layer[2]! * (L - 1)).toBeCloseTo(
+        (await mue.caption(picture, {...GREEDY, exit: 'never'})).macs.run,
+        3,
+      );
     });
 
     test('the replay counts layers as they are counted when settings run, and multiply-accumulates nearly', async () => {

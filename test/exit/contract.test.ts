@@ -124,9 +124,9 @@ onBackends(
       return {
         logits,
         layers,
-        encoder: encoded.traces.map(({exitLayer}) => exitLayer),
+        encoder: encoded.runs[0]!.traces.map(({exitLayer}) => exitLayer),
         scored: (await scope.hold(scored.logits).data()) as Float32Array,
-        macs: [encoded.macs, decoding.macs, scored.macs],
+        macs: [encoded.runs[0]!.macs, decoding.macs[0]!, scored.runs[0]!.macs],
       };
     };
     const policyOf = ({encoder}: Settings, plan: StackPlan): ExitPolicy =>

@@ -142,7 +142,7 @@ onBackends('encoder', (device) => {
     }
 
     const encoded = scope.hold(await model.encode({pixels, prompts: src_tokens, patchMasks: patch_masks}, never));
-    expect(encoded.traces).toMatchObject([{stack: 'encoder', exitLayer: 3, depth: 3, exited: false}]);
+    expect(encoded.runs[0]!.traces).toMatchObject([{stack: 'encoder', exitLayer: 3, depth: 3, exited: false}]);
     await closeUnmasked(encoded.states, want('encoder_out')!, mask);
     await check(encoded.positions.clone(), 'position_embeddings');
   });
@@ -163,7 +163,7 @@ onBackends('encoder', (device) => {
       'encoder.text': similarity({threshold: c.txt_thres, mode: 'reference'}),
     });
     const encoded = scope.hold(await model.encoding.encodeFeatures(features, 0, {prompts: c.src_tokens}, policy));
-    const [image, text] = encoded.traces;
+    const [image, text] = encoded.runs[0]!.traces;
     expect([image!.exitLayer, text!.exitLayer]).toEqual([c.exit_layer_image, c.exit_layer_text]);
     closeArrays(image!.scores as number[], c.image_similarities, SIMILARITIES);
     closeArrays(text!.scores as number[], c.text_similarities, SIMILARITIES);

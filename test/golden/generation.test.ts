@@ -90,7 +90,10 @@ onBackends('generation', () => {
     const policy = policyOf(c);
     const encoded = scope.hold(await model.encode({pixels, prompts: src_tokens}, policy));
     if (c.result.encoder) {
-      expect(encoded.traces.map(({exitLayer}) => exitLayer)).toEqual([c.result.encoder.exit_layer_image, c.result.encoder.exit_layer_text]);
+      expect(encoded.runs[0]!.traces.map(({exitLayer}) => exitLayer)).toEqual([
+        c.result.encoder.exit_layer_image,
+        c.result.encoder.exit_layer_text,
+      ]);
     }
     const {beam, min_len = 1, no_repeat_ngram_size, lenpen = 1, temperature = 1, unkpen = 0, unnormalized = false} = c.generation;
     const maxLength = lengths(c);

@@ -120,13 +120,14 @@ onBackends('snli-ve', (device) => {
     const policy = policyOf(c);
     const encoded = policy === never ? await encodeFully(c) : scope.hold(await encode(model, c, policy));
     if (c.encoder) {
-      const [image, text] = encoded.traces;
+      const [image, text] = encoded.runs[0]!.traces;
       expect([image!.exitLayer, text!.exitLayer]).toEqual([c.encoder.exit_layer_image, c.encoder.exit_layer_text]);
       closeArrays(image!.scores as number[], c.encoder.image_similarities, SIMILARITIES);
       closeArrays(text!.scores as number[], c.encoder.text_similarities, SIMILARITIES);
     }
     const {watched, targets} = watchTargets(model);
-    const {scores, traces} = await scoreAnswers(watched, encoded, policy, {prompts: c.decoder_prompts, answers, mode: 'reference'});
+    const {scores, runs} = await scoreAnswers(watched, encoded, policy, {prompts: c.decoder_prompts, answers, mode: 'reference'});
+    const {traces} = runs[0]!;
     expect(targets.map(padded)).toEqual([c.decoder_input]);
     for (const [i, want] of c.scores.entries()) closeArrays(scores[i]!, want, LOGITS);
     expect(scores.map(best)).toEqual(c.predictions);

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {takeRows} from '../../exit/sample-rows.js';
 import {Attention, type KeysValues} from '../../nn/attention.js';
 import {Block, input} from '../../nn/block.js';
 import {FeedForward} from '../../nn/feed-forward.js';
@@ -21,15 +22,30 @@ export class CrossMemory implements Disposable {
     return new CrossMemory(new HeadMatrices(keys), new HeadMatrices(values));
   }
 
-  /** The pictures that are still being worked on. */
-  gather(pictures: tf.Tensor1D): CrossMemory {
-    return CrossMemory.from({keys: tf.gather(this.keys.all, pictures), values: tf.gather(this.values.all, pictures)});
+  /** Of some of its pictures. */
+  take(pictures: readonly number[]): CrossMemory {
+    return CrossMemory.from({keys: takeRows(this.keys.all, pictures), values: takeRows(this.values.all, pictures)});
+  }
+
+  /** With the pictures of another behind its own. */
+  concat({keys, values}: CrossMemory): CrossMemory {
+    return CrossMemory.from({keys: tf.concat([this.keys.all, keys.all]), values: tf.concat([this.values.all, values.all])});
   }
 
   [Symbol.dispose](): void {
     this.keys[Symbol.dispose]();
     this.values[Symbol.dispose]();
   }
+}
+
+/** Where some rows or positions left earlier: the layer works on the others, but the cache has all. */
+export interface Among {
+  /** All states [R', T', D], of which `x` is a part; the cache grows by the keys and values of all. Borrowed. */
+  readonly all: tf.Tensor3D;
+  /** The part of them that x is. */
+  readonly part: (all: tf.Tensor3D) => tf.Tensor3D;
+  /** Rows of the cache that x attends to; all by default. */
+  readonly rows?: readonly number[] | undefined;
 }
 
 /** Biases that a decoder layer adds to its scores; each may be several addends, all borrowed. */
@@ -84,6 +100,7 @@ export class DecoderLayer extends Block<LayerConfig> {
    * @param cache grows by the new tokens' keys and values
    * @param padded per row and new token, whether it is padding
    * @param bias asked for once the cache has grown, since its width is that of all keys
+   * @param among what x is a part of, and the cache is of
    * @returns [R, T, D], the caller's
    */
   forward(
@@ -92,17 +109,22 @@ export class DecoderLayer extends Block<LayerConfig> {
     memory: CrossMemory,
     bias: (keys: number) => DecoderBias,
     padded?: readonly (readonly boolean[])[],
+    among?: Among,
   ): tf.Tensor3D {
     using scope = new TensorScope();
-    const normed = scope.hold(this.selfNorm.forward(x));
+    const every = scope.hold(this.selfNorm.forward(among?.all ?? x));
     // Outside the tidy below, which the cache must outlive.
-    const next = this.selfAttention.keysValues(normed);
+    const next = this.selfAttention.keysValues(every);
     cache.append(next, padded);
     next.keys.dispose();
     next.values.dispose();
     return tf.tidy(() => {
-      const {keys, values} = cache.held!;
-      const mask = cache.mask();
+      const rows = among?.rows;
+      const attended = <T extends tf.Tensor>(all: T): T => (rows ? takeRows(all, rows) : all);
+      const [keys, values] = [attended(cache.held!.keys), attended(cache.held!.values)];
+      const whole = cache.mask();
+      const mask = whole && attended(whole);
+      const normed = among?.part(every) ?? every;
       const {self, cross} = bias(cache.length);
       const y = x.add(this.#attendSelf(normed, keys, values, mask ? [...self, mask] : self)) as tf.Tensor3D;
       const z = y.add(this.#attendMemory(y, memory, cross)) as tf.Tensor3D;

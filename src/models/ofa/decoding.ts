@@ -1,15 +1,20 @@
 import * as tf from '@tensorflow/tfjs';
-import type {ExitPolicy} from '../../exit/policy.js';
-import {runStack} from '../../exit/run-stack.js';
+import {lastLogits} from '../../exit/last-logits.js';
+import type {Deciders, ExitPolicy, Position} from '../../exit/policy.js';
+import {type Running, runSamples, type Sample} from '../../exit/run-stack.js';
+import {rowsOf, takeRows} from '../../exit/sample-rows.js';
 import type {SkippedKv} from '../../exit/skipped-kv.js';
 import type {Macs, StackTrace} from '../../exit/trace.js';
 import {KvCache} from '../../nn/kv-cache.js';
+import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {Decoding, StepOptions} from '../model.js';
-import {causalMask, type TargetBias} from './bias-tables.js';
+import type {Decoding, RunOptions, StepOptions} from '../model.js';
+import {causalMask, TargetBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
+import {CrossMemories} from './cross-memories.js';
+import {DecodingCosts} from './decoding-costs.js';
 import type {OfaDecoder} from './decoder.js';
-import type {CrossMemory, DecoderBias} from './decoder-layer.js';
+import type {DecoderBias} from './decoder-layer.js';
 import type {OfaEncoded} from './encoding.js';
 
 // B pictures, K beams each, R = B·K rows, M encoder length, n keys so far, D width, H heads
@@ -21,121 +26,199 @@ export class OfaDecoding implements Decoding {
   /** Self-attention caches, one a layer. */
   readonly caches: readonly KvCache[];
   readonly #scope = new TensorScope();
-  /** Encoder states [B, M, D], for layers that have not run yet. */
-  #states: tf.Tensor3D;
-  #mask: tf.Tensor4D | undefined;
-  #remember: OfaEncoded['remember'];
-  /** What each layer's cross-attention reads, from the first time it runs. */
-  readonly #memories: (CrossMemory | undefined)[];
+  readonly #memories: CrossMemories;
+  /** Of all pictures, by their first numbers, which they keep when others leave. */
+  readonly #mask: tf.Tensor4D | undefined;
+  readonly #costs: DecodingCosts;
   /** Mode `just-in-time`: states [R, k, D] of the newest k tokens, which left before this layer. */
   readonly #pending: (tf.Tensor3D | undefined)[];
-  /** [1, H, T, M] */
-  readonly #crossBias: tf.Tensor4D;
+  readonly #encoderPositions: tf.Tensor3D;
+  #bias: TargetBias;
+  /** [1, H, T, M], for as many targets as the biases are. */
+  #crossBias: tf.Tensor4D;
+  #pictures: readonly number[];
+  #beams: number;
   #step = 0;
-  #macs: {run: number; full: number};
 
   /**
    * @param encoded borrowed, only during the call
-   * @param rows K, beams a picture
-   * @param bias kept elsewhere, or owned if `ownsBias`
+   * @param beams K
+   * @param bias borrowed; where more targets come than it has, the decoding makes its own
    */
   constructor(
     private readonly decoder: OfaDecoder,
-    private readonly cost: OfaCost,
+    cost: OfaCost,
     encoded: OfaEncoded,
-    private readonly rows: number,
+    beams: number,
     private readonly maxSteps: number,
     private readonly skipped: SkippedKv,
-    private readonly bias: TargetBias,
-    ownsBias: boolean,
+    bias: TargetBias,
   ) {
     const {layers} = decoder;
     this.caches = layers.map(() => this.#scope.hold(new KvCache()));
-    this.#memories = layers.map(() => undefined);
     this.#pending = layers.map(() => undefined);
-    this.#states = this.#scope.hold(encoded.states.clone());
+    this.#memories = this.#scope.hold(new CrossMemories(decoder, this.#scope.hold(encoded.states.clone()), encoded.remember));
     this.#mask = encoded.mask && this.#scope.hold(encoded.mask.clone());
-    this.#remember = encoded.remember;
+    this.#encoderPositions = this.#scope.hold(encoded.positions.clone());
+    this.#bias = bias;
     this.#crossBias = this.#scope.hold(decoder.crossBias(bias.positions, encoded.positions));
-    if (ownsBias) this.#scope.hold(bias);
-    const positions = cost.crossPositions(this.#length);
-    // A full answer runs every layer at its first step.
-    this.#macs = {run: positions, full: positions + layers.length * encoded.pictures * cost.crossMemory(this.#length)};
+    this.#beams = beams;
+    this.#pictures = range(0, encoded.pictures);
+    const {d_model: width, vocab_size: words} = decoder.config;
+    this.#costs = new DecodingCosts(cost, encoded.lengths, layers.length, {width, words, projects: skipped === 'project'});
   }
 
-  get #length(): number {
-    return this.#states.shape[1];
-  }
-
-  get #pictures(): number {
-    return this.#states.shape[0];
-  }
-
-  get macs(): Macs {
-    return {...this.#macs};
+  get macs(): readonly Macs[] {
+    return this.#costs.macs.map((macs) => ({...macs}));
   }
 
   async step(
     tokens: readonly number[],
-    policy: ExitPolicy,
+    policy: Deciders,
     {rows, signal}: StepOptions = {},
   ): Promise<{logits: tf.Tensor2D; traces: readonly StackTrace[]}> {
     using scope = new TensorScope();
-    const {decoder, cost} = this;
-    const depth = decoder.layers.length;
-    const step = this.#step;
+    const {decoder} = this;
+    this.#reserve(this.#step + 1);
     const embedded = scope.hold(tf.tidy(() => decoder.embed(tf.tensor2d([...tokens], [tokens.length, 1], 'int32'))));
     const padded = tokens.includes(PAD) ? tokens.map((token) => [token === PAD]) : undefined;
+    const deciding = (from: number, to: number): number[] => rows?.filter((r) => r >= from && r < to) ?? range(from, to);
     const logits = (x: tf.Tensor3D): tf.Tensor2D => tf.tidy(() => decoder.logits(x.squeeze([1]) as tf.Tensor2D));
-    const view =
-      rows && rows.length < tokens.length
-        ? (x: tf.Tensor3D): tf.Tensor3D => tf.tidy(() => tf.gather(x, tf.tensor1d([...rows], 'int32')))
-        : undefined;
-    const {x, trace, asked} = await runStack(
+    const samples = this.#samples(policy).map((own, s, all): Sample => {
+      const size = tokens.length / all.length;
+      const mine = deciding(s * size, (s + 1) * size).map((row) => row - s * size);
+      const view = (x: tf.Tensor3D): tf.Tensor3D => takeRows(x, mine);
+      return mine.length === size ? {policy: own} : {policy: own, view, logits: (x) => tf.tidy(() => logits(view(x)))};
+    });
+    const {x, runs} = await runSamples(
       embedded,
-      (state, layer) => this.#run(state, layer, padded),
-      {stack: 'decoder', depth, step, maxSteps: this.maxSteps},
-      policy,
-      {
-        logits: (state) => (view ? tf.tidy(() => logits(view(state))) : logits(state)),
-        signal,
-        ...(view ? {view} : {}),
-      },
+      (state, layer, running) => this.#run(state, layer, running, padded),
+      this.#stack,
+      samples,
+      {logits, signal},
     );
     scope.hold(x);
-    this.#fillSkipped(x, trace.exitLayer, padded);
+    this.#fillSkipped(x, Math.max(...runs.map(({trace}) => trace.exitLayer)), padded);
+    const beams = this.#beams;
+    for (const [i, picture] of this.#pictures.entries())
+      this.#costs.token(picture, runs[i] ?? runs[0]!, this.#step, beams, deciding(i * beams, (i + 1) * beams).length);
     this.#step++;
-    const deciding = rows?.length ?? tokens.length;
-    this.#count(tokens.length, trace, deciding * decoder.config.d_model);
-    this.#macs.run += asked * deciding * cost.logits(decoder.config.vocab_size);
-    const fixed = cost.targetPositions(1, step + 1, this.#length) + tokens.length * cost.logits(decoder.config.vocab_size);
-    this.#macs.run += fixed;
-    this.#macs.full += fixed;
-    return {logits: logits(x), traces: [trace]};
+    return {logits: lastLogits(x, runs, logits), traces: this.#pictures.map((_, i) => (runs[i] ?? runs[0]!).trace)};
   }
 
-  #count(rows: number, trace: StackTrace, tested: number): void {
-    this.#macs.full += trace.depth * rows * this.cost.decoderLayer(1, this.#step, this.#length);
-    this.#macs.run += trace.scores.filter((s) => s !== null).length * this.cost.exitTest(tested);
-    if (this.skipped === 'project') this.#macs.run += (trace.depth - trace.exitLayer) * rows * this.cost.projectedKeysValues();
+  async prefill(
+    tokens: readonly (readonly number[])[],
+    policy: Deciders,
+    options: RunOptions = {},
+  ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}> {
+    const policies = this.#samples(policy);
+    const together =
+      this.#step === 0 &&
+      this.skipped === 'project' &&
+      policies.length === this.#pictures.length &&
+      policies.every((own) => own.observeEach) &&
+      !tokens.some((row) => row.includes(PAD));
+    return together ? await this.#prefill(tokens, policies, options) : await this.#prefillByStep(tokens, policy, options);
+  }
+
+  /** Every token of every picture as a sample of its own. */
+  async #prefill(
+    tokens: readonly (readonly number[])[],
+    policies: readonly ExitPolicy[],
+    {signal}: RunOptions,
+  ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}> {
+    using scope = new TensorScope();
+    const {decoder} = this;
+    const [pictures, length] = [tokens.length, tokens[0]!.length];
+    this.#reserve(length);
+    const size = decoder.config.d_model;
+    const embedded = scope.hold(tf.tidy(() => decoder.embed(tf.tensor2d(tokens.flat(), [pictures * length, 1], 'int32'))));
+    const samples = policies.flatMap((own) => Array.from({length}, (_, step): Sample => ({policy: own, step})));
+    const logits = (x: tf.Tensor3D): tf.Tensor2D => tf.tidy(() => decoder.logits(x.squeeze([1]) as tf.Tensor2D));
+    const {x, runs} = await runSamples(
+      embedded,
+      (_, layer, running) => this.#runPrefix(layer, running, length),
+      {stack: 'decoder', depth: decoder.layers.length, maxSteps: this.maxSteps},
+      samples,
+      {logits, signal},
+    );
+    scope.hold(x);
+    const states = scope.hold(x.reshape([pictures, length, size])) as tf.Tensor3D;
+    this.#fillSkipped(states, Math.max(...runs.map(({trace}) => trace.exitLayer)), undefined);
+    for (const [s, run] of runs.entries()) this.#costs.token(this.#pictures[Math.floor(s / length)]!, run, s % length, 1, 1);
+    this.#step = length;
+    const traces = runs.map(({trace}) => trace);
+    return {logits: lastLogits(x, runs, logits), traces: tokens.map((_, b) => traces.slice(b * length, (b + 1) * length))};
+  }
+
+  async #prefillByStep(
+    tokens: readonly (readonly number[])[],
+    policy: Deciders,
+    options: RunOptions,
+  ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}> {
+    using scope = new TensorScope();
+    const length = tokens[0]!.length;
+    const logits: tf.Tensor2D[] = [];
+    const traces: StackTrace[][] = tokens.map(() => []);
+    for (let t = 0; t < length; t++) {
+      const result = await this.step(
+        tokens.map((row) => row[t]!),
+        policy,
+        options,
+      );
+      logits.push(scope.hold(result.logits));
+      for (const [b, trace] of result.traces.entries()) traces[b]!.push(trace);
+    }
+    // Steps come step by step, and are wanted picture by picture.
+    const order = tokens.flatMap((_, b) => range(0, length).map((t) => t * tokens.length + b));
+    return {logits: tf.tidy(() => takeRows(tf.concat(logits), order)), traces};
+  }
+
+  get #stack(): Omit<Position, 'layer'> {
+    return {stack: 'decoder', depth: this.decoder.layers.length, step: this.#step, maxSteps: this.maxSteps};
+  }
+
+  /** @throws UsageError where pictures that decide for themselves cannot share caches */
+  #samples(policy: Deciders): readonly ExitPolicy[] {
+    const policies = Array.isArray(policy) ? (policy as readonly ExitPolicy[]) : [policy as ExitPolicy];
+    if (policies.length > 1 && this.skipped !== 'project') {
+      throw new UsageError(
+        'batch-skipped-kv',
+        `several pictures that leave each for itself need keys and values of skipped layers by 'project', not '${this.skipped}'`,
+        {hint: 'Answer one picture at a time, or leave skippedKv out.'},
+      );
+    }
+    return policies;
+  }
+
+  /** Biases for so many targets. */
+  #reserve(length: number): void {
+    if (length <= this.#bias.length) return;
+    const bias = new TargetBias(this.decoder, Math.min(2 * length, this.maxSteps + 1));
+    this.#scope.drop(this.#bias); // unless it is another's
+    this.#bias = this.#scope.hold(bias);
+    this.#crossBias = this.#scope.replace(this.#crossBias, this.decoder.crossBias(bias.positions, this.#encoderPositions));
   }
 
   /** One layer for the newest token, and before it for tokens that left earlier and are needed exactly now. */
-  #run(x: tf.Tensor3D, layer: number, padded: readonly (readonly boolean[])[] | undefined): tf.Tensor3D {
+  #run(x: tf.Tensor3D, layer: number, {samples, of, state}: Running, padded: readonly (readonly boolean[])[] | undefined): tf.Tensor3D {
     const pending = this.#pending[layer];
-    const [rows] = x.shape;
     const late = pending?.shape[1] ?? 0;
-    const memory = this.#memory(layer);
+    const whole = samples.length === of;
+    const pictures = whole ? this.#pictures : samples.map((s) => this.#pictures[s]!);
+    const memory = this.#memories.of(layer, pictures);
     const input = pending ? tf.concat([pending, x], 1) : x;
     const flags = padded?.map((row) => [...new Array<boolean>(late).fill(false), ...row]);
+    const rows = rowsOf(samples, this.#beams);
     const output = this.decoder.layers[layer]!.forward(
       input,
       this.caches[layer]!,
       memory,
-      (keys) => this.#biases(layer, late + 1, keys),
+      (keys) => this.#biases(layer, late + 1, keys, pictures),
       flags,
+      whole ? undefined : {all: state, part: (all) => takeRows(all, rows), rows},
     );
-    this.#macs.run += rows * this.cost.decoderLayer(late + 1, this.caches[layer]!.length, this.#length);
+    for (const picture of pictures) this.#costs.layer(layer, picture, this.#beams, late + 1, this.caches[layer]!.length);
     if (!pending) return output;
     input.dispose();
     this.#setPending(layer, undefined);
@@ -145,29 +228,49 @@ export class OfaDecoding implements Decoding {
     return newest;
   }
 
+  /** One layer for tokens of a prefix, each a sample. @returns those that run, [·, 1, D] */
+  #runPrefix(layer: number, {samples, state}: Running, length: number): tf.Tensor3D {
+    using scope = new TensorScope();
+    const {d_model: size, decoder_attention_heads: heads} = this.decoder.config;
+    const picture = (sample: number): number => this.#pictures[Math.floor(sample / length)]!;
+    // Positions at which some picture still runs; where others have left there, theirs are computed along.
+    const at = [...new Set(samples.map((s) => s % length))].sort((a, b) => a - b);
+    const part = <T extends tf.Tensor>(x: T, axis = 1): T => (at.length === length ? x : takeRows(x, at, axis));
+    const all = scope.hold(state.reshape([this.#pictures.length, length, size])) as tf.Tensor3D;
+    const bias = (): DecoderBias => ({
+      self: [part(tf.slice(this.#bias.self[layer]!, [0, 0, 0, 0], [1, heads, length, length]), 2), part(causalMask(length, length), 2)],
+      cross: [part(tf.slice(this.#crossBias, [0, 0, 0, 0], [1, heads, length, -1]), 2), ...this.#maskOf(this.#pictures)],
+    });
+    const memory = this.#memories.of(layer, this.#pictures);
+    const x = scope.hold(tf.tidy(() => part(all).clone()));
+    const output = scope.hold(this.decoder.layers[layer]!.forward(x, this.caches[layer]!, memory, bias, undefined, {all, part}));
+    for (const s of samples) this.#costs.layer(layer, picture(s), 1, 1, (s % length) + 1);
+    return tf.tidy(() => {
+      const rows = output.reshape([-1, 1, size]) as tf.Tensor3D;
+      const places = samples.map((s) => Math.floor(s / length) * at.length + at.indexOf(s % length));
+      return places.length === rows.shape[0] ? rows : takeRows(rows, places);
+    });
+  }
+
+  #maskOf(pictures: readonly number[]): tf.Tensor4D[] {
+    if (!this.#mask) return [];
+    return [pictures.length === this.#mask.shape[0] ? this.#mask : takeRows(this.#mask, pictures)];
+  }
+
   /** Biases of the newest `tokens` rows. Called inside a tidy. */
-  #biases(layer: number, tokens: number, keys: number): DecoderBias {
+  #biases(layer: number, tokens: number, keys: number, pictures: readonly number[]): DecoderBias {
     const first = this.#step + 1 - tokens;
     const heads = this.decoder.config.decoder_attention_heads;
     // A cache that skipped steps holds fewer keys than positions: the last columns are used (right-aligned, ofa_mue 10.12).
-    const self = tf.slice(this.bias.self[layer]!, [0, 0, first, this.#step + 1 - keys], [1, heads, tokens, keys]);
-    const cross = tf.slice(this.#crossBias, [0, 0, first, 0], [1, heads, tokens, this.#length]);
+    const self = tf.slice(this.#bias.self[layer]!, [0, 0, first, this.#step + 1 - keys], [1, heads, tokens, keys]);
+    const cross = tf.slice(this.#crossBias, [0, 0, first, 0], [1, heads, tokens, -1]);
     return {
       self: tokens > 1 ? [self, causalMask(tokens, keys)] : [self],
-      cross: [tokens > 1 ? tf.tile(cross, [1, 1, this.rows, 1]) : cross, ...(this.#mask ? [this.#mask] : [])],
+      cross: [tokens > 1 ? tf.tile(cross, [1, 1, this.#beams, 1]) : cross, ...this.#maskOf(pictures)],
     };
   }
 
-  #memory(layer: number): CrossMemory {
-    const known = this.#memories[layer];
-    if (known) return known;
-    const made = this.#scope.hold(this.#remember?.(layer) ?? this.decoder.layers[layer]!.remember(this.#states));
-    this.#memories[layer] = made;
-    this.#macs.run += this.#pictures * this.cost.crossMemory(this.#length);
-    return made;
-  }
-
-  /** Gives the layers that did not run what their mode says they get for this token. @param x exit state [R, 1, D]. */
+  /** Gives the layers that did not run what their mode says they get for these tokens. @param x exit states [R, T, D]. */
   #fillSkipped(x: tf.Tensor3D, exitLayer: number, padded: readonly (readonly boolean[])[] | undefined): void {
     const {layers} = this.decoder;
     if (this.skipped === 'just-in-time' && exitLayer < layers.length) this.#addPending(exitLayer, x.clone());
@@ -179,7 +282,8 @@ export class OfaDecoding implements Decoding {
         values.dispose();
       } else if (this.skipped === 'copy') {
         this.caches[layer]!.copyFrom(this.caches[exitLayer - 1]!);
-        this.#memories[layer] = this.#memories[exitLayer - 1];
+        this.#memories.copy(exitLayer - 1, layer);
+        this.#costs.copy(exitLayer - 1, layer);
       }
     }
   }
@@ -200,32 +304,22 @@ export class OfaDecoding implements Decoding {
     this.#pending[layer] = states && this.#scope.hold(states);
   }
 
-  reorder(rows: readonly number[]): void {
+  reorder(rows: readonly number[], beams: number = this.#beams): void {
     for (const cache of this.caches) cache.reorder(rows);
-    const index = tf.tensor1d([...rows], 'int32');
     this.#pending.forEach((states, layer) => {
-      if (states) this.#setPending(layer, tf.gather(states, index));
+      if (states) this.#setPending(layer, takeRows(states, rows));
     });
-    index.dispose();
-    this.#keepPictures(Array.from({length: rows.length / this.rows}, (_, b) => Math.floor(rows[b * this.rows]! / this.rows)));
-  }
-
-  /** Encoder-side tensors change only when pictures leave; beams of one picture share them. */
-  #keepPictures(pictures: readonly number[]): void {
-    if (pictures.length === this.#pictures) return;
-    using scope = new TensorScope();
-    const index = scope.hold(tf.tensor1d([...pictures], 'int32'));
-    const gathered = new Map([...new Set(this.#memories)].map((memory) => [memory, memory && this.#scope.hold(memory.gather(index))]));
-    this.#memories.forEach((memory, layer) => {
-      this.#memories[layer] = gathered.get(memory);
-    });
-    for (const memory of gathered.keys()) if (memory) this.#scope.drop(memory);
-    this.#states = this.#scope.replace(this.#states, tf.gather(this.#states, index));
-    this.#remember = undefined; // it speaks of all pictures
-    if (this.#mask) this.#mask = this.#scope.replace(this.#mask, tf.gather(this.#mask, index));
+    const pictures = range(0, rows.length / beams).map((b) => this.#pictures[Math.floor(rows[b * beams]! / this.#beams)]!);
+    if (pictures.length < this.#pictures.length) this.#memories.keep(pictures);
+    this.#pictures = pictures;
+    this.#beams = beams;
   }
 
   [Symbol.dispose](): void {
     this.#scope[Symbol.dispose]();
   }
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({length: to - from}, (_, i) => from + i);
 }

@@ -101,7 +101,6 @@ export class OfaPromptDepths implements PromptDepths {
     const both = (axis: number, a: tf.Tensor, b: tf.Tensor): tf.Tensor => tf.concat([rows(a, image), rows(b, text)], axis);
     const states = tf.tidy(() => both(1, this.image.states, this.text.states) as tf.Tensor3D);
     const positions = tf.tidy(() => tf.concat([this.image.positions, this.text.positions], 1));
-    const run = depths.length === 1 ? this.#encoderMacs(depths[0]!) : Number.NaN;
     const full = this.#encoderMacs([this.image.similarity.length, this.text.similarity.length]);
     const remember = (layer: number): CrossMemory => {
       const [a, b] = [this.image.memory(layer), this.text.memory(layer)];
@@ -109,7 +108,9 @@ export class OfaPromptDepths implements PromptDepths {
         tf.tidy(() => ({keys: both(3, a.keys, b.keys) as tf.Tensor4D, values: both(2, a.values, b.values) as tf.Tensor4D})),
       );
     };
-    return new OfaEncoded(states, positions, undefined, [], {run, full}, remember);
+    const runs = depths.map((pair) => ({traces: [], macs: {run: this.#encoderMacs(pair), full}}));
+    const lengths = depths.map(() => states.shape[1]);
+    return new OfaEncoded(states, positions, undefined, lengths, runs, remember);
   }
 
   #encoderMacs([image, text]: readonly number[]): number {

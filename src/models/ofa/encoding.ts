@@ -1,7 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
-import type {ExitPolicy} from '../../exit/policy.js';
-import {runStack} from '../../exit/run-stack.js';
-import {addMacs, type Macs, type StackTrace} from '../../exit/trace.js';
+import type {Deciders, ExitPolicy} from '../../exit/policy.js';
+import {type RunLayer, type Running, runSamples} from '../../exit/run-stack.js';
+import {takeRows} from '../../exit/sample-rows.js';
+import {addMacs, looks, type PictureRun} from '../../exit/trace.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Encoded, EncodeInput, RunOptions} from '../model.js';
 import {ImageBias} from './bias-tables.js';
@@ -21,6 +22,8 @@ export interface Stream {
   readonly positions: tf.Tensor3D;
   /** −1e9 at padding, [B, 1, 1, T]; undefined without any. */
   readonly mask: tf.Tensor4D | undefined;
+  /** Tokens of each picture, without padding. */
+  readonly lengths: readonly number[];
 }
 
 /** Output of the encoder, as the decoder reads it. Owns its tensors. */
@@ -30,8 +33,9 @@ export class OfaEncoded implements Encoded {
     readonly states: tf.Tensor3D,
     readonly positions: tf.Tensor3D,
     readonly mask: tf.Tensor4D | undefined,
-    readonly traces: readonly StackTrace[],
-    readonly macs: Macs,
+    /** M of each picture, without padding. */
+    readonly lengths: readonly number[],
+    readonly runs: readonly PictureRun[],
     /** What a decoder layer's cross-attention reads, where it need not be computed from the states; the caller's. */
     readonly remember?: (layer: number) => CrossMemory,
   ) {}
@@ -56,36 +60,35 @@ export class OfaEncoding {
     private readonly bias: ImageBias,
   ) {}
 
-  async encode({pixels, prompts, patchMasks}: EncodeInput, policy: ExitPolicy, options: RunOptions = {}): Promise<OfaEncoded> {
+  async encode({pixels, prompts, patchMasks}: EncodeInput, policy: Deciders, options: RunOptions = {}): Promise<OfaEncoded> {
     using scope = new TensorScope();
     const features = scope.hold(this.encoder.resnet.forward(pixels));
-    const front = pixels.shape[0] * this.cost.resnet(pixels.shape[1], pixels.shape[2]);
+    const front = this.cost.resnet(pixels.shape[1], pixels.shape[2]);
     return await this.encodeFeatures(features, front, {prompts, ...(patchMasks ? {patchMasks} : {})}, policy, options);
   }
 
   /**
    * The encoder behind the ResNet, so that one picture's features can serve several prompts.
    * @param features [B, h, w, 1024], borrowed
-   * @param front what they cost, in multiply-accumulates
+   * @param front what those of one picture cost, in multiply-accumulates
    */
   async encodeFeatures(
     features: tf.Tensor4D,
     front: number,
     {prompts, patchMasks}: Omit<EncodeInput, 'pixels'>,
-    policy: ExitPolicy,
+    policy: Deciders,
     options: RunOptions = {},
   ): Promise<OfaEncoded> {
     using scope = new TensorScope();
-    const [pictures, height, width] = features.shape;
+    const [, height, width] = features.shape;
     const bias = this.biasFor(height, width, scope);
     const image = this.image(features, bias, patchMasks, scope);
     const text = this.text(prompts, scope);
-    const embedding = front + pictures * this.cost.patchProjection(height * width);
-    const before = {run: embedding, full: embedding};
+    const embedding = front + this.cost.patchProjection(height * width);
     if (!this.encoder.config.train_mue) {
       const joint = await this.runJoint(image, text, bias, policy, options);
       scope.hold(joint.x);
-      return this.finish(joint.x, image, text, [joint.trace], addMacs(before, joint.macs));
+      return this.finish(joint.x, image, text, embedding, [joint]);
     }
     // The authors' order: text first. The streams do not see each other.
     const ranText = await this.runText(text, policy, options);
@@ -93,7 +96,7 @@ export class OfaEncoding {
     const ranImage = await this.runImage(image, bias, policy, options);
     scope.hold(ranImage.x);
     const x = scope.hold(tf.concat([ranImage.x, ranText.x], 1));
-    return this.finish(x, image, text, [ranImage.trace, ranText.trace], addMacs(before, ranImage.macs, ranText.macs));
+    return this.finish(x, image, text, embedding, [ranImage, ranText]);
   }
 
   /** The kept biases, or new ones that `scope` owns. */
@@ -106,7 +109,8 @@ export class OfaEncoding {
     const x = scope.hold(this.encoder.embedPatches(features));
     const [pictures, patches] = x.shape;
     const absent = Array.from({length: pictures}, (_, b) => new Array<boolean>(patches).fill(patchMasks?.[b] === false));
-    return masked(x, bias.positions, absent, scope);
+    const lengths = absent.map((row) => row.length);
+    return masked(x, bias.positions, absent, lengths, scope);
   }
 
   /** Embedded prompts, right-padded to the longest. `scope` owns the tensors. */
@@ -119,83 +123,106 @@ export class OfaEncoding {
       x,
       positions,
       ids.map((row) => row.map((id) => id === PAD)),
+      prompts.map((p) => p.length),
       scope,
     );
   }
 
   /** The image stream of a MuE model. @returns its last state, the caller's. */
-  async runImage(image: Stream, bias: ImageBias, policy: ExitPolicy, {signal}: RunOptions = {}): Promise<StreamRun> {
-    const {layers} = this.encoder;
-    const forward = (x: tf.Tensor3D, layer: number): tf.Tensor3D =>
-      tf.tidy(() => layers[layer]!.forward(x, withMask(bias.layer(layer), image.mask)));
+  async runImage(image: Stream, bias: ImageBias, policy: Deciders, {signal}: RunOptions = {}): Promise<StreamRun> {
+    const forward: RunLayer = (x, layer, running) =>
+      tf.tidy(() => this.encoder.layers[layer]!.forward(x, withMask(bias.layer(layer), image.mask, running)));
     return this.#run(image, forward, 'encoder.image', policy, signal);
   }
 
   /** The text stream of a MuE model. @returns its last state, the caller's. */
-  async runText(text: Stream, policy: ExitPolicy, {signal}: RunOptions = {}): Promise<StreamRun> {
+  async runText(text: Stream, policy: Deciders, {signal}: RunOptions = {}): Promise<StreamRun> {
     using scope = new TensorScope();
     const length = text.x.shape[1];
     const absolute = scope.hold(this.encoder.absoluteBias(text.positions));
-    const forward = (x: tf.Tensor3D, layer: number): tf.Tensor3D =>
-      tf.tidy(() =>
-        this.encoder.layers[layer]!.forward(x, withMask(absolute.add(this.encoder.textRelativeBias(layer, length)), text.mask)),
-      );
+    const forward: RunLayer = (x, layer, running) =>
+      tf.tidy(() => {
+        const bias = absolute.add(this.encoder.textRelativeBias(layer, length));
+        return this.encoder.layers[layer]!.forward(x, withMask(bias, text.mask, running));
+      });
     return await this.#run(text, forward, 'encoder.text', policy, signal);
   }
 
   /** Both as one sequence, as plain OFA does. @returns the last state [B, M, D], the caller's. */
-  async runJoint(image: Stream, text: Stream, bias: ImageBias, policy: ExitPolicy, {signal}: RunOptions = {}): Promise<StreamRun> {
+  async runJoint(image: Stream, text: Stream, bias: ImageBias, policy: Deciders, {signal}: RunOptions = {}): Promise<StreamRun> {
     using scope = new TensorScope();
     const joint = join(image, text, scope);
     const absolute = scope.hold(this.encoder.absoluteBias(joint.positions));
     const [patches, tokens] = [image.x.shape[1], text.x.shape[1]];
-    const forward = (x: tf.Tensor3D, layer: number): tf.Tensor3D =>
+    const forward: RunLayer = (x, layer, running) =>
       tf.tidy(() => {
         const none: [number, number] = [0, 0];
         const visual = bias.layer(layer).pad([none, none, [0, tokens], [0, tokens]]);
         const textual = this.encoder.textRelativeBias(layer, tokens).pad([none, none, [patches, 0], [patches, 0]]);
-        return this.encoder.layers[layer]!.forward(x, withMask(absolute.add(visual).add(textual), joint.mask));
+        return this.encoder.layers[layer]!.forward(x, withMask(absolute.add(visual).add(textual), joint.mask, running));
       });
     return await this.#run(joint, forward, 'encoder', policy, signal);
   }
 
   async #run(
-    stream: Stream,
-    forward: (x: tf.Tensor3D, layer: number) => tf.Tensor3D,
+    {x: before, lengths}: Stream,
+    forward: RunLayer,
     stack: 'encoder' | 'encoder.image' | 'encoder.text',
-    policy: ExitPolicy,
+    policy: Deciders,
     signal?: AbortSignal,
   ): Promise<StreamRun> {
-    const [pictures, length] = stream.x.shape;
     const depth = this.encoder.layers.length;
-    const {x, trace} = await runStack(stream.x, forward, {stack, depth}, policy, {signal});
-    const positions = this.cost.encoderPositions(length); // one for the batch
-    const layer = pictures * this.cost.encoderLayer(length);
-    const tests = trace.scores.filter((s) => s !== null).length * this.cost.exitTest(stream.x.size);
-    return {x, trace, macs: {run: positions + trace.exitLayer * layer + tests, full: positions + depth * layer}};
+    const [, longest, size] = before.shape;
+    const unpadded = (length: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [1, length, size]);
+    const samples = Array.isArray(policy)
+      ? (policy as readonly ExitPolicy[]).map((own, b) => ({policy: own, ...(lengths[b]! < longest ? {view: unpadded(lengths[b]!)} : {})}))
+      : [{policy: policy as ExitPolicy}];
+    const {x, runs} = await runSamples(before, forward, {stack, depth}, samples, {signal});
+    const pictures = lengths.map((length, b) => {
+      const {trace} = runs[b] ?? runs[0]!;
+      const positions = this.cost.encoderPositions(length);
+      const layer = this.cost.encoderLayer(length);
+      const tests = looks(trace) * this.cost.exitTest(length * size);
+      return {traces: [trace], macs: {run: positions + trace.exitLayer * layer + tests, full: positions + depth * layer}};
+    });
+    return {x, runs: pictures};
   }
 
-  /** The final norm over both streams, whatever depth each left at. @param x [B, M, D], borrowed. */
-  finish(x: tf.Tensor3D, image: Stream, text: Stream, traces: readonly StackTrace[], macs: Macs): OfaEncoded {
+  /**
+   * The final norm over both streams, whatever depth each left at. @param x [B, M, D], borrowed.
+   * @param embedding cost of a picture's patches
+   */
+  finish(x: tf.Tensor3D, image: Stream, text: Stream, embedding: number, streams: readonly StreamRun[]): OfaEncoded {
     using scope = new TensorScope();
     const positions = scope.hold(tf.concat([image.positions, text.positions], 1));
     const mask = joinMasks(image, text, scope);
     const states = scope.hold(this.encoder.norm.forward(x));
     if (mask) scope.give(mask);
-    return new OfaEncoded(scope.give(states), scope.give(positions), mask, traces, macs);
+    const lengths = image.lengths.map((length, b) => length + text.lengths[b]!);
+    const runs = lengths.map((_, b) => ({
+      traces: streams.flatMap((stream) => stream.runs[b]!.traces),
+      macs: addMacs({run: embedding, full: embedding}, ...streams.map((stream) => stream.runs[b]!.macs)),
+    }));
+    return new OfaEncoded(scope.give(states), scope.give(positions), mask, lengths, runs);
   }
 }
 
 /** A stream after its run. */
 export interface StreamRun {
   readonly x: tf.Tensor3D;
-  readonly trace: StackTrace;
-  readonly macs: Macs;
+  /** One a picture. */
+  readonly runs: readonly PictureRun[];
 }
 
 /** Zeroes padded positions of x, which `scope` holds, and makes their mask. */
-function masked(x: tf.Tensor3D, positions: tf.Tensor3D, absent: readonly (readonly boolean[])[], scope: TensorScope): Stream {
-  if (!absent.some((row) => row.includes(true))) return {x, positions, mask: undefined};
+function masked(
+  x: tf.Tensor3D,
+  positions: tf.Tensor3D,
+  absent: readonly (readonly boolean[])[],
+  lengths: readonly number[],
+  scope: TensorScope,
+): Stream {
+  if (!absent.some((row) => row.includes(true))) return {x, positions, mask: undefined, lengths};
   const [b, t] = x.shape;
   const flags = Float32Array.from(absent.flat(), Number);
   const zeroed = tf.tidy(() => x.mul(tf.scalar(1).sub(tf.tensor3d(flags, [b, t, 1]))) as tf.Tensor3D);
@@ -209,6 +236,7 @@ function masked(x: tf.Tensor3D, positions: tf.Tensor3D, absent: readonly (readon
         [b, 1, 1, t],
       ),
     ),
+    lengths,
   };
 }
 
@@ -218,6 +246,7 @@ function join(image: Stream, text: Stream, scope: TensorScope): Stream {
     x: scope.hold(tf.concat([image.x, text.x], 1)),
     positions: scope.hold(tf.concat([image.positions, text.positions], 1)),
     mask: joinMasks(image, text, scope),
+    lengths: image.lengths.map((length, b) => length + text.lengths[b]!),
   };
 }
 
@@ -227,6 +256,8 @@ function joinMasks(image: Stream, text: Stream, scope: TensorScope): tf.Tensor4D
   return scope.hold(tf.tidy(() => tf.concat([mask(image), mask(text)], 3)));
 }
 
-function withMask(bias: tf.Tensor, mask: tf.Tensor4D | undefined): tf.Tensor[] {
-  return mask ? [bias, mask] : [bias];
+/** The mask has every picture, the state those that run. */
+function withMask(bias: tf.Tensor, mask: tf.Tensor4D | undefined, {samples, of}: Running): tf.Tensor[] {
+  if (!mask) return [bias];
+  return [bias, samples.length === of ? mask : takeRows(mask, samples)];
 }

@@ -79,7 +79,8 @@ export async function taskLoss(
     },
   };
   const pass = model.targetPass(encoded, Math.max(...inputs.map((row) => row.length)), scope);
-  scope.hold((await model.scoring.run(pass, inputs, measure, {logits: (x) => model.scoring.logits(x, at)})).x);
+  const {x, samples} = await model.scoring.run(pass, inputs, measure, {logits: (state) => model.scoring.logits(state, at)});
+  for (const last of [x, samples[0]!.logits]) if (last) scope.hold(last);
   const total = (of: (layer: LayerLoss) => number): number => perLayer.reduce((sum, layer) => sum + of(layer), 0);
   return {loss: total((l) => l.loss), nllLoss: total((l) => l.nllLoss), sampleSize: perLayer.at(-1)!.tokens, perLayer};
 }

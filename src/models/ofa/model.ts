@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {ExitPolicy, StackName} from '../../exit/policy.js';
+import type {Deciders, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv.js';
 import type {WeightSource} from '../../nn/block.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
@@ -8,7 +8,7 @@ import {ImageBias, TargetBias} from './bias-tables.js';
 import type {OfaConfig} from './config.js';
 import {OfaCost} from './cost.js';
 import type {OfaDecoder} from './decoder.js';
-import type {CrossMemory} from './decoder-layer.js';
+import {CrossMemories} from './cross-memories.js';
 import {OfaDecoding} from './decoding.js';
 import type {OfaEncoder} from './encoder.js';
 import {type OfaEncoded, OfaEncoding} from './encoding.js';
@@ -70,22 +70,19 @@ export class OfaModel implements VisionLanguageModel {
       : {encoder: encoder_layers, decoder: decoder_layers};
   }
 
-  encode(input: EncodeInput, policy: ExitPolicy, options?: RunOptions): Promise<OfaEncoded> {
+  encode(input: EncodeInput, policy: Deciders, options?: RunOptions): Promise<OfaEncoded> {
     return this.encoding.encode(input, policy, options);
   }
 
   startDecoding(encoded: OfaEncoded, rows: number, maxSteps: number, skipped: SkippedKv): OfaDecoding {
-    const steps = maxSteps + 1; // the end symbol's step
-    const kept = steps <= this.#targetBias.length;
-    const bias = kept ? this.#targetBias : new TargetBias(this.decoder, steps);
-    return new OfaDecoding(this.decoder, this.cost, encoded, rows, maxSteps, skipped, bias, !kept);
+    return new OfaDecoding(this.decoder, this.cost, encoded, rows, maxSteps, skipped, this.#targetBias);
   }
 
   pictureDepths(pixels: tf.Tensor4D, options?: RunOptions): Promise<OfaPictureDepths> {
     return OfaPictureDepths.run(this, pixels, options);
   }
 
-  async score(encoded: OfaEncoded, input: ScoreInput, policy: ExitPolicy, options?: RunOptions): Promise<Scored> {
+  async score(encoded: OfaEncoded, input: ScoreInput, policy: Deciders, options?: RunOptions): Promise<Scored> {
     using scope = new TensorScope();
     return await this.scoring.score(
       this.targetPass(encoded, Math.max(...input.targets.map((t) => t.length)), scope),
@@ -97,17 +94,10 @@ export class OfaModel implements VisionLanguageModel {
 
   /** What teacher-forced passes over one encoding share; `scope` owns it. */
   targetPass(encoded: OfaEncoded, length: number, scope: TensorScope): TargetPass {
-    const memories = new Map<number, CrossMemory>();
     return {
       encoded,
       bias: length <= this.#targetBias.length ? this.#targetBias : scope.hold(new TargetBias(this.decoder, length)),
-      memory: (layer) => {
-        const known = memories.get(layer);
-        if (known) return known;
-        const made = scope.hold(encoded.remember?.(layer) ?? this.decoder.layers[layer]!.remember(encoded.states));
-        memories.set(layer, made);
-        return made;
-      },
+      memories: scope.hold(new CrossMemories(this.decoder, encoded.states, encoded.remember)),
     };
   }
 

@@ -1,12 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
-import {type ExitPolicy, never} from '../../exit/policy.js';
-import {runStack} from '../../exit/run-stack.js';
-import type {Macs, StackTrace} from '../../exit/trace.js';
+import {lastLogits} from '../../exit/last-logits.js';
+import {type Deciders, type ExitPolicy, never} from '../../exit/policy.js';
+import {type RunLayer, runSamples, runStack, type Sample, type SampleRun} from '../../exit/run-stack.js';
+import {rowsOf, takeRows} from '../../exit/sample-rows.js';
+import {looks, type PictureRun} from '../../exit/trace.js';
 import {KvCache} from '../../nn/kv-cache.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
 import {causalMask, TargetBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
+import type {CrossMemories} from './cross-memories.js';
 import type {OfaDecoder, Target} from './decoder.js';
 import type {CrossMemory, DecoderBias} from './decoder-layer.js';
 import type {OfaEncoded} from './encoding.js';
@@ -20,8 +23,8 @@ export interface TargetPass {
   readonly encoded: OfaEncoded;
   /** At least as long as the targets; borrowed. */
   readonly bias: TargetBias;
-  /** A layer's cross memory, borrowed; made when first asked for. */
-  readonly memory: (layer: number) => CrossMemory;
+  /** Cross memory of the layers, borrowed. */
+  readonly memories: CrossMemories;
 }
 
 /** Whole targets in one pass: all positions of all rows through each layer, one exit decision for all. */
@@ -31,13 +34,27 @@ export class OfaScoring {
     private readonly cost: OfaCost,
   ) {}
 
-  async score(pass: TargetPass, {targets, at, words, decideOn}: ScoreInput, policy: ExitPolicy, options: RunOptions = {}): Promise<Scored> {
+  async score(pass: TargetPass, {targets, at, words, decideOn}: ScoreInput, policy: Deciders, options: RunOptions = {}): Promise<Scored> {
     using scope = new TensorScope();
-    const logits = (x: tf.Tensor3D): tf.Tensor2D => this.logits(x, at, words);
-    const {x, trace, macs, asked} = await this.run(pass, targets, policy, {...options, logits, ...(decideOn ? {decideOn} : {})});
+    const {pictures} = pass.encoded;
+    const perPicture = targets.length / pictures;
+    const rowsOfAt = range(pictures).map((b) => at.filter(({row}) => Math.floor(row / perPicture) === b));
+    /** Of the pictures of these samples: all of them, where there is one sample. */
+    const logits = (x: tf.Tensor3D, samples: readonly number[]): tf.Tensor2D => {
+      if (!Array.isArray(policy)) return this.logits(x, at, words);
+      const moved = samples.flatMap((b, i) => rowsOfAt[b]!.map(({row, position}) => ({row: row + (i - b) * perPicture, position})));
+      return this.logits(x, moved, words);
+    };
+    const {x, runs, samples} = await this.run(pass, targets, policy, {...options, logits, ...(decideOn ? {decideOn} : {})});
     scope.hold(x);
-    const last = at.length * this.cost.logits(words?.length ?? this.decoder.config.vocab_size);
-    return {logits: logits(x), traces: [trace], macs: {run: macs.run + (asked + 1) * last, full: macs.full + last}};
+    const word = this.cost.logits(words?.length ?? this.decoder.config.vocab_size);
+    const whole = runs.map(({traces, macs}, b) => {
+      const {asked, logits: known} = samples[b] ?? samples[0]!;
+      const last = rowsOfAt[b]!.length * word;
+      return {traces, macs: {run: macs.run + (asked + (known ? 0 : 1)) * last, full: macs.full + last}};
+    });
+    const scores = lastLogits(x, samples, logits);
+    return {logits: scores, runs: whole};
   }
 
   /** @param x [R, T, D], not yet normed. @returns [at.length, V or words], the caller's. */
@@ -60,7 +77,11 @@ export class OfaScoring {
    * have their own norm, positions and relative biases. One row a picture, full depth.
    * @param code whether each row is of codes. @returns [R·T, V], the caller's
    */
-  async codeLogits({encoded, memory}: TargetPass, targets: readonly (readonly number[])[], code: readonly boolean[]): Promise<tf.Tensor2D> {
+  async codeLogits(
+    {encoded, memories}: TargetPass,
+    targets: readonly (readonly number[])[],
+    code: readonly boolean[],
+  ): Promise<tf.Tensor2D> {
     using scope = new TensorScope();
     const {decoder} = this;
     const length = targets[0]!.length;
@@ -76,7 +97,8 @@ export class OfaScoring {
     const self = decoder.layers.map((_, layer) => byRow((target) => biases[target].self[layer]!));
     const causal = scope.hold(causalMask(length, length));
     const bias = (layer: number): DecoderBias => ({self: [self[layer]!, causal], cross: encoded.mask ? [cross, encoded.mask] : [cross]});
-    const forward = (state: tf.Tensor3D, layer: number): tf.Tensor3D => this.#layer(state, layer, memory(layer), bias);
+    const all = range(encoded.pictures);
+    const forward = (state: tf.Tensor3D, layer: number): tf.Tensor3D => this.#layer(state, layer, memories.of(layer, all), bias);
     const {x: last} = await runStack(embedded, forward, {stack: 'decoder', depth: decoder.layers.length}, never);
     scope.hold(last);
     return tf.tidy(() => decoder.logits(last.reshape([-1, decoder.config.d_model]) as tf.Tensor2D));
@@ -94,13 +116,13 @@ export class OfaScoring {
     return this.decoder.layers[layer]!.forward(x, cache, memory, () => bias(layer), padded);
   }
 
-  /** @returns the exit state [R, T, D], the caller's, and how many decisions asked for logits; those are not in the costs. */
+  /** @returns the exit state [R, T, D], the caller's; what each picture did, word scores not counted; and what each decision did */
   async run(
-    {encoded, bias, memory}: TargetPass,
+    {encoded, bias, memories}: TargetPass,
     targets: readonly (readonly number[])[],
-    policy: ExitPolicy,
-    {logits, signal, decideOn}: RunOptions & {logits?: (x: tf.Tensor3D) => tf.Tensor2D; decideOn?: number} = {},
-  ): Promise<{x: tf.Tensor3D; trace: StackTrace; macs: Macs; asked: number}> {
+    policy: Deciders,
+    {logits, signal, decideOn}: ScoringOptions = {},
+  ): Promise<{x: tf.Tensor3D; runs: readonly PictureRun[]; samples: readonly SampleRun[]}> {
     using scope = new TensorScope();
     const {decoder, cost} = this;
     const rows = targets.length;
@@ -108,28 +130,51 @@ export class OfaScoring {
     const length = Math.max(...targets.map((t) => t.length));
     const ids = targets.map((t) => [...t, ...new Array<number>(length - t.length).fill(PAD)]);
     const padded = ids.some((row) => row.includes(PAD)) ? ids.map((row) => row.map((id) => id === PAD)) : undefined;
-    const memoryLength = encoded.states.shape[1];
-    const heads = decoder.config.decoder_attention_heads;
+    const {decoder_attention_heads: heads, d_model: size} = decoder.config;
     const embedded = scope.hold(tf.tidy(() => decoder.embed(tf.tensor2d(ids, [rows, length], 'int32'))));
     const causal = scope.hold(causalMask(length, length));
     const positions = scope.hold(tf.slice(bias.positions, [0, 0, 0], [1, length, -1]));
     const one = scope.hold(decoder.crossBias(positions, encoded.positions));
     const cross = perPicture > 1 ? scope.hold(tf.tile(one, [1, 1, perPicture, 1])) : one; // [1, H, K·T, M]
-    const biases = (layer: number): DecoderBias => ({
-      self: [tf.slice(bias.self[layer]!, [0, 0, 0, 0], [1, heads, length, length]), causal],
-      cross: encoded.mask ? [cross, encoded.mask] : [cross],
-    });
-    const forward = (x: tf.Tensor3D, layer: number): tf.Tensor3D => this.#layer(x, layer, memory(layer), biases, padded);
+    const all = range(encoded.pictures);
+    const forward: RunLayer = (x, layer, {samples, of}) => {
+      const whole = samples.length === of;
+      const pictures = whole ? all : samples;
+      const biases = (): DecoderBias => ({
+        self: [tf.slice(bias.self[layer]!, [0, 0, 0, 0], [1, heads, length, length]), causal],
+        cross: encoded.mask ? [cross, whole ? encoded.mask : takeRows(encoded.mask, pictures)] : [cross],
+      });
+      const flags = whole ? padded : padded && rowsOf(samples, perPicture).map((row) => padded[row]!);
+      return this.#layer(x, layer, memories.of(layer, pictures), biases, flags);
+    };
     const depth = decoder.layers.length;
-    const {x, trace, asked} = await runStack(embedded, forward, {stack: 'decoder', depth}, policy, {
-      signal,
-      ...(logits ? {logits} : {}),
-      ...(decideOn ? {view: (state: tf.Tensor3D) => tf.slice(state, [0, 0, 0], [1, decideOn, -1])} : {}),
+    // What a picture is alone: as long as its longest row.
+    const lengths = all.map((b) => Math.max(...targets.slice(b * perPicture, (b + 1) * perPicture).map((t) => t.length)));
+    const first = (count: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [1, count, size]);
+    const shorter = (count: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [x.shape[0], count, size]);
+    const samples = (Array.isArray(policy) ? (policy as readonly ExitPolicy[]) : [policy as ExitPolicy]).map((own, b): Sample => {
+      const own1 = decideOn?.[b];
+      if (own1 !== undefined && (own1 < length || perPicture > 1)) return {policy: own, view: first(own1)};
+      return {policy: own, ...(Array.isArray(policy) && lengths[b]! < length ? {view: shorter(lengths[b]!)} : {})};
     });
-    const shared = cost.crossPositions(memoryLength) + cost.targetPositions(length, length, memoryLength); // by the batch
-    const layer = rows * cost.decoderLayer(length, length, memoryLength) + encoded.pictures * cost.crossMemory(memoryLength);
-    const tests =
-      trace.scores.filter((s) => s !== null).length * cost.exitTest(decideOn ? decideOn * decoder.config.d_model : embedded.size);
-    return {x, trace, asked, macs: {run: shared + trace.exitLayer * layer + tests, full: shared + depth * layer}};
+    const {x, runs} = await runSamples(embedded, forward, {stack: 'decoder', depth}, samples, {signal, ...(logits ? {logits} : {})});
+    const pictures = all.map((b) => {
+      const {trace} = runs[b] ?? runs[0]!;
+      const [tokens, memory] = [lengths[b]!, encoded.lengths[b]!];
+      const shared = cost.crossPositions(memory) + cost.targetPositions(tokens, tokens, memory);
+      const layer = perPicture * cost.decoderLayer(tokens, tokens, memory) + cost.crossMemory(memory);
+      const tests = looks(trace) * cost.exitTest((decideOn?.[b] ?? perPicture * tokens) * size);
+      return {traces: [trace], macs: {run: shared + trace.exitLayer * layer + tests, full: shared + depth * layer}};
+    });
+    return {x, runs: pictures, samples: runs};
   }
+}
+
+interface ScoringOptions extends RunOptions {
+  readonly logits?: (x: tf.Tensor3D, samples: readonly number[]) => tf.Tensor2D;
+  readonly decideOn?: readonly number[];
+}
+
+function range(count: number): number[] {
+  return Array.from({length: count}, (_, i) => i);
 }

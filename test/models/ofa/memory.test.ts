@@ -117,7 +117,7 @@ onBackends(
             scope.hold((await decoding.step(tokens, policy)).logits);
             decoding.reorder(rows);
           }
-          return decoding.macs.run;
+          return decoding.macs[0]!.run;
         });
         expect(result).toEqual({value: expect.any(Number)});
       });
@@ -210,7 +210,7 @@ onBackends(
         scope.hold((await model.score(combined, {targets, at: [{row: 0, position: 2}]}, fixed({layers: 2}))).logits);
         const left = scope.hold(model.startDecoding(combined, 1, 4, 'project'));
         scope.hold((await left.step([0, 0], never)).logits);
-        return left.macs.run;
+        return left.macs[0]!.run;
       });
       expect(finished).toEqual({value: expect.any(Number)});
       const failing = stackPolicies({

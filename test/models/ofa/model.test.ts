@@ -104,10 +104,10 @@ onBackends('model', () => {
       );
       const combined = scope.hold(prompt.combine([pair]));
       closeArrays(await data(combined.states), await data(direct.states), STATES);
-      expect(combined.macs).toEqual(direct.macs);
+      expect(combined.runs[0]!.macs).toEqual(direct.runs[0]!.macs);
       const [a, b] = [await mue.score(combined, target, never), await mue.score(direct, target, never)];
       closeArrays(await data(scope.hold(a.logits)), await data(scope.hold(b.logits)), LOGITS);
-      expect(prompt.scoringMacs(pair, 4, 3, mue.vocabularySize)).toBe(direct.macs.run + b.macs.run);
+      expect(prompt.scoringMacs(pair, 4, 3, mue.vocabularySize)).toBe(direct.runs[0]!.macs.run + b.runs[0]!.macs.run);
     }
     await expect(mues.plain.model.pictureDepths(pixels)).rejects.toMatchObject({code: 'record-joint'});
   });
@@ -134,12 +134,10 @@ onBackends('model', () => {
       expect(layers.decoder!.run).toEqual(new Array(steps).fill(4));
       return macs.run - macs.full;
     };
-    const cosines = 3 * (2 * 32); // three layers of four are looked at, two beams, D = 32
-    const looks = steps * cosines;
-    expect(await caption(stackPolicies({decoder: similarity({threshold: 0.99999})}))).toBe(3 * looks);
-    expect(await caption(stackPolicies({decoder: softmaxMargin({threshold: 1.5})}))).toBe(
-      3 * looks + steps * 3 * 2 * 32 * mue.vocabularySize,
-    );
+    const rows = 1 + 2 * (steps - 1); // at the first step both beams are one
+    const looks = 3 * rows; // at three layers of four
+    expect(await caption(stackPolicies({decoder: similarity({threshold: 0.99999})}))).toBe(looks * 3 * 32); // D = 32
+    expect(await caption(stackPolicies({decoder: softmaxMargin({threshold: 1.5})}))).toBe(looks * (3 * 32 + 32 * mue.vocabularySize));
     const image = await caption(stackPolicies({'encoder.image': similarity({threshold: 0.99999})}));
     expect(image).toBe(2 * 3 * (16 * 32)); // two layers of three, 16 patches
   });

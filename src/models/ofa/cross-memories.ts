@@ -1,0 +1,109 @@
+import type * as tf from '@tensorflow/tfjs';
+import {takeRows} from '../../exit/sample-rows.js';
+import {TensorScope} from '../../runtime/tensor-scope.js';
+import type {OfaDecoder} from './decoder.js';
+import type {CrossMemory} from './decoder-layer.js';
+import type {OfaEncoded} from './encoding.js';
+
+interface Held {
+  readonly memory: CrossMemory;
+  /** Whose it is, in its order. */
+  readonly pictures: readonly number[];
+}
+
+/**
+ * What the cross-attention of every decoder layer reads, made for a picture when the layer first runs for it: a layer that
+ * no picture reaches costs nothing. Owns its tensors.
+ */
+export class CrossMemories implements Disposable {
+  readonly #scope = new TensorScope();
+  readonly #held: (Held | undefined)[];
+  /** Of the pictures that ran last, where they were not all. */
+  readonly #part: (Held | undefined)[];
+  #remember: OfaEncoded['remember'];
+
+  /** @param states encoder output [B, M, D], borrowed as long as this lives */
+  constructor(
+    private readonly decoder: OfaDecoder,
+    private readonly states: tf.Tensor3D,
+    remember: OfaEncoded['remember'],
+  ) {
+    this.#held = decoder.layers.map(() => undefined);
+    this.#part = decoder.layers.map(() => undefined);
+    this.#remember = remember;
+  }
+
+  /**
+   * @param pictures of the states, ascending
+   * @returns what a layer reads of them, borrowed until it is asked for another choice
+   */
+  of(layer: number, pictures: readonly number[]): CrossMemory {
+    const before = this.#held[layer];
+    const lacking = pictures.filter((picture) => !before?.pictures.includes(picture));
+    if (lacking.length > 0) this.#add(layer, lacking);
+    const held = this.#held[layer]!;
+    if (same(held.pictures, pictures)) return held.memory;
+    const part = this.#part[layer];
+    if (part && same(part.pictures, pictures)) return part.memory;
+    const memory = this.#scope.hold(held.memory.take(pictures.map((picture) => held.pictures.indexOf(picture))));
+    this.#drop(part);
+    this.#part[layer] = {memory, pictures};
+    return memory;
+  }
+
+  #add(layer: number, pictures: readonly number[]): void {
+    const before = this.#held[layer];
+    const all = pictures.length === this.states.shape[0];
+    const make = (states: tf.Tensor3D): CrossMemory => this.decoder.layers[layer]!.remember(states);
+    using scope = new TensorScope();
+    const made = scope.hold(all ? (this.#remember?.(layer) ?? make(this.states)) : make(scope.hold(takeRows(this.states, pictures))));
+    const together = [...(before?.pictures ?? []), ...pictures];
+    const ascending = together.toSorted((a, b) => a - b);
+    let memory = before ? before.memory.concat(made) : scope.give(made);
+    if (!same(together, ascending)) memory = scope.hold(memory).take(ascending.map((picture) => together.indexOf(picture)));
+    this.#scope.hold(memory);
+    this.#drop(before);
+    this.#held[layer] = {memory, pictures: ascending};
+  }
+
+  /** A layer takes over what another reads (mode `copy`). */
+  copy(from: number, to: number): void {
+    if (this.#held[to] === this.#held[from]) return;
+    this.#drop(this.#held[to]);
+    this.#held[to] = this.#held[from];
+  }
+
+  /** Forgets pictures that have left. */
+  keep(pictures: readonly number[]): void {
+    const kept = new Map<Held, Held | undefined>();
+    for (const held of this.#held) {
+      if (!held || kept.has(held)) continue;
+      const places = held.pictures.flatMap((picture, i) => (pictures.includes(picture) ? [i] : []));
+      kept.set(
+        held,
+        places.length === 0
+          ? undefined
+          : {memory: this.#scope.hold(held.memory.take(places)), pictures: places.map((i) => held.pictures[i]!)},
+      );
+    }
+    for (const [layer, held] of this.#held.entries()) {
+      this.#held[layer] = held && kept.get(held);
+      this.#drop(this.#part[layer]);
+      this.#part[layer] = undefined;
+    }
+    for (const held of kept.keys()) this.#scope.drop(held.memory);
+  }
+
+  /** Unless another layer reads it, too. */
+  #drop(held: Held | undefined): void {
+    if (held && this.#held.filter((other) => other?.memory === held.memory).length <= 1) this.#scope.drop(held.memory);
+  }
+
+  [Symbol.dispose](): void {
+    this.#scope[Symbol.dispose]();
+  }
+}
+
+function same(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((x, i) => x === b[i]);
+}
