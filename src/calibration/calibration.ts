@@ -131,7 +131,7 @@ export function calibrate(replay: PolicyReplay, options: CalibrationOptions, sha
     promise: promise(options),
     assumptions: ASSUMPTIONS[unit],
   };
-  return {plan: chosen ? {...settingPlan(chosen.setting, recording, options.head), certificate} : undefined, certificate};
+  return {plan: chosen ? {...settingPlan(chosen.setting, recording.header, options.head), certificate} : undefined, certificate};
 }
 
 /** Losses and costs of settings, by observation. Every setting's are kept once computed. */

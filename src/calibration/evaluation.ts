@@ -7,7 +7,7 @@ import {type EvaluationRow, evaluationRow} from './evaluation-row.js';
 import {inShard, type Shard, WHOLE} from './shard.js';
 
 /** What is evaluated: a model with its tasks. */
-export type Answerer = Pick<Mue, 'caption' | 'entail' | 'ask'>;
+export type Answerer = Pick<Mue, 'captionAll' | 'entailAll' | 'askAll'>;
 
 export interface EvaluationOptions {
   readonly task: DatasetTask;
@@ -20,6 +20,11 @@ export interface EvaluationOptions {
   readonly premise?: boolean | undefined;
   /** Reads and decodes a picture. @throws InputError if it cannot */
   readonly readPicture: (image: ImageSource) => Promise<RgbImage>;
+  /**
+   * Rows answered together; default 1. They are neighbours in the shard, the same ones whatever is done already: a run that is gone
+   * on with gives the same bytes.
+   */
+  readonly batch?: number | undefined;
   /** Only the first rows of the data set, before it is sharded. */
   readonly limit?: number | undefined;
   readonly shard?: Shard | undefined;
@@ -29,7 +34,7 @@ export interface EvaluationOptions {
   readonly warmup?: number | undefined;
   readonly trace?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Takes a row as soon as it is known; the next is not begun before it returns. */
+  /** Takes a row as soon as it is known; the next (or, in batches, the next batch) is not begun before it returns. */
   readonly onRow: (row: EvaluationRow) => void;
   /** Told about a row that cannot be answered; the run goes on. */
   readonly onFailed: (item: DatasetItem, index: number, error: InputError) => void;
@@ -38,54 +43,71 @@ export interface EvaluationOptions {
 }
 
 /**
- * Answers the rows of a data set, one after the other. A picture that several rows in succession ask about is decoded once, but encoded
- * for each of them: what a row costs does not depend on its neighbours.
+ * Answers the rows of a data set, one after the other or in batches. A picture that several rows in succession ask about is decoded
+ * once, but encoded for each of them: what a row costs does not depend on its neighbours.
  * @returns how many rows the data set has (up to the limit), whosever shard they are in
  * @throws AbortError; InputError `data-changed` if a done row is another one now
  */
 export async function evaluate(dataset: Dataset, options: EvaluationOptions): Promise<{readonly rows: number}> {
-  const {limit = Number.POSITIVE_INFINITY, shard = WHOLE, task, done, trace = false, signal, onRow, onFailed} = options;
+  const {limit = Number.POSITIVE_INFINITY, shard = WHOLE, batch = 1, task, done, trace = false, signal, onRow, onFailed} = options;
   let {warmup = 1} = options;
   let rows = 0;
   let last = performance.now();
   let picture: {readonly imageId: string; readonly source: ImageSource; readonly image: RgbImage; readonly ms: number} | undefined;
+  let waiting: Waiting[] = [];
   if (limit <= 0) return {rows};
   for await (const item of dataset) {
     throwIfAborted(signal);
     const index = rows++;
     const known = done?.get(index);
-    if (known !== undefined) {
-      if (known !== item.id) throw changed(index, known, item.id);
-      options.onSkipped?.(index);
+    if (known !== undefined && known !== item.id) throw changed(index, known, item.id);
+    if (inShard(index, shard)) waiting.push({item, index, known: known !== undefined});
+    else if (known !== undefined) options.onSkipped?.(index);
+    if (waiting.length >= batch) await flush();
+    if (rows >= limit) break;
+  }
+  await flush();
+  return {rows};
+
+  async function flush(): Promise<void> {
+    const group = waiting;
+    waiting = [];
+    if (group.every(({known}) => known)) {
+      for (const {index} of group) options.onSkipped?.(index);
       last = performance.now();
-    } else if (inShard(index, shard)) {
-      const answered = await answerRow(item, index);
-      // Not where the row's own errors are caught: one that cannot be stored ends the run.
-      if (answered !== undefined) {
+      return;
+    }
+    // What is done is answered again where its batch is not: who shares a batch decides how the last digits are rounded.
+    const ready = await readPictures(group);
+    for (; warmup > 0 && ready.length > 0; warmup--) {
+      await answerEach(ready, options);
+      last = performance.now();
+    }
+    const answers = await answerEach(ready, options);
+    for (const {item, index, known} of group) {
+      const answer = answers.get(index);
+      if (known) options.onSkipped?.(index);
+      else if (answer instanceof InputError) onFailed(item, index, answer);
+      else if (answer) {
         const now = performance.now();
-        onRow(evaluationRow(item, answered.answer, {task, index, trace, image: answered.ms, wall: now - last}));
+        const {ms} = ready.find((row) => row.index === index)!;
+        onRow(evaluationRow(item, answer, {task, index, trace, image: ms, wall: now - last}));
         last = now;
       }
     }
-    if (rows >= limit) break;
   }
-  return {rows};
 
-  async function answerRow(item: DatasetItem, index: number): Promise<{readonly answer: Answer; readonly ms: number} | undefined> {
-    try {
-      for (; warmup > 0; warmup--) {
-        await ask(item, await options.readPicture(item.image), options);
-        last = performance.now();
+  async function readPictures(group: readonly Waiting[]): Promise<readonly Ready[]> {
+    const ready: Ready[] = [];
+    for (const row of group) {
+      try {
+        ready.push({...row, ...(await pictureOf(row.item))});
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        if (!row.known) onFailed(row.item, row.index, error);
       }
-      const {image, ms} = await pictureOf(item);
-      const answer = await ask(item, image, options);
-      checkAnswer(answer);
-      return {answer, ms};
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      onFailed(item, index, error);
-      return undefined;
     }
+    return ready;
   }
 
   async function pictureOf({imageId, image: source}: DatasetItem): Promise<{readonly image: RgbImage; readonly ms: number}> {
@@ -97,19 +119,61 @@ export async function evaluate(dataset: Dataset, options: EvaluationOptions): Pr
   }
 }
 
-async function ask(item: DatasetItem, picture: RgbImage, options: EvaluationOptions): Promise<Answer> {
-  const {task, answerer, exit, signal, generation, answers} = options;
-  if (task === 'caption') return await answerer.caption(picture, {...generation, exit, signal});
-  // Readers check it too; a folder of pictures has no texts.
-  if (item.text === undefined) throw new InputError('text-missing', `there is no ${task === 'vqa' ? 'question' : 'hypothesis'}`);
-  if (task === 'vqa') return await answerer.ask(picture, item.text, {...generation, answers, exit, signal});
-  return await answerer.entail(picture, item.text, {exit, signal, premise: options.premise ? item.premise : undefined});
+interface Waiting {
+  readonly item: DatasetItem;
+  readonly index: number;
+  /** Whether its answer is there already. */
+  readonly known: boolean;
 }
 
-/** @throws InputError for an answer that cannot be compared with others */
-function checkAnswer({score, macs}: Answer): void {
-  if (Number.isFinite(score) && Number.isFinite(macs.run) && Number.isFinite(macs.full)) return;
-  throw new InputError('score-not-finite', `the answer's score is ${score}; a finite number is needed`, {
+interface Ready extends Waiting {
+  readonly image: RgbImage;
+  /** Milliseconds of reading it. */
+  readonly ms: number;
+}
+
+/** An answer, or why there is none, by index. */
+async function answerEach(rows: readonly Ready[], options: EvaluationOptions): Promise<ReadonlyMap<number, Answer | InputError>> {
+  try {
+    const answers = rows.length === 0 ? [] : await ask(rows, options);
+    return new Map(rows.map(({index}, i) => [index, unusable(answers[i]!) ?? answers[i]!]));
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    if (rows.length === 1) return new Map([[rows[0]!.index, error]]);
+    // One of them spoils the batch: each alone.
+    const found = new Map<number, Answer | InputError>();
+    for (const row of rows) for (const [index, answer] of await answerEach([row], options)) found.set(index, answer);
+    return found;
+  }
+}
+
+async function ask(rows: readonly Ready[], options: EvaluationOptions): Promise<readonly Answer[]> {
+  const {task, answerer, exit, signal, generation, answers, premise} = options;
+  if (task === 'caption')
+    return await answerer.captionAll(
+      rows.map(({image}) => image),
+      {...generation, exit, signal},
+    );
+  const asked = rows.map(({item, image}) => {
+    // Readers check it too; a folder of pictures has no texts.
+    if (item.text === undefined) throw new InputError('text-missing', `there is no ${task === 'vqa' ? 'question' : 'hypothesis'}`);
+    return {picture: image, text: item.text, premise: premise ? item.premise : undefined};
+  });
+  if (task === 'vqa')
+    return await answerer.askAll(
+      asked.map(({picture, text: question}) => ({picture, question})),
+      {...generation, answers, exit, signal},
+    );
+  return await answerer.entailAll(
+    asked.map(({text: hypothesis, ...of}) => ({...of, hypothesis})),
+    {exit, signal},
+  );
+}
+
+/** Why an answer cannot be compared with others. */
+export function unusable({score, macs}: Pick<Answer, 'score' | 'macs'>): InputError | undefined {
+  if (Number.isFinite(score) && Number.isFinite(macs.run) && Number.isFinite(macs.full)) return undefined;
+  return new InputError('score-not-finite', `the answer's score is ${score}; a finite number is needed`, {
     hint: 'Damaged weights give NaN; where no answer was found within the limits, the score is −Infinity.',
   });
 }

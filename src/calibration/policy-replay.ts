@@ -11,6 +11,8 @@ export interface PolicyReplayOptions {
   /** For `linear-head`. Without it two heads are trained here, each for the half of the pictures that it has not seen. */
   readonly head?: LinearHead | undefined;
   readonly seed?: number;
+  /** What policies saw; by default what follows from the recorded logits. */
+  readonly measures?: DecoderMeasures | undefined;
   /** Adds the cost 'ms'. */
   readonly ms?: LayerMilliseconds | undefined;
 }
@@ -34,7 +36,7 @@ export class PolicyReplay {
     readonly options: PolicyReplayOptions = {},
   ) {
     if (recording.n === 0) throw new InputError('no-items', 'the recording has no items; at least one is needed.');
-    this.measures = decoderMeasures(recording);
+    this.measures = options.measures ?? decoderMeasures(recording);
     this.macs = recordedMacs(recording);
     this.costs = {macs: this.macs, ...(options.ms ? {ms: modelledMs(recording, options.ms)} : {})};
     const numbers = new Map<string, number>();

@@ -1,6 +1,5 @@
 import type {ExitPlan, StackPlan} from '../exit/plan.js';
 import type {LinearHead} from '../exit/linear-head.js';
-import type {Recording} from './recording.js';
 
 /** What decides in the decoder. All can be replayed from one recording, and run from a plan. */
 export const DECODER_POLICIES = [
@@ -38,17 +37,24 @@ export function settingGroup({encoder, policy, patience}: PolicySetting): string
   return `${encoder} ${policy} ${patience ?? ''}`;
 }
 
-/** The setting as a plan that `--exit` runs, for the recording's model and task. @param head what `linear-head` learned */
-export function settingPlan(setting: PolicySetting, {header}: Pick<Recording, 'header'>, head?: LinearHead): ExitPlan {
-  const [image, text, decoder] = header.stacks.map(({stack}) => stack) as [string, string, string];
+/** What a setting is for: the model, its stacks (two of the encoder, the decoder), and the task. A recording's header says it. */
+export interface SettingTarget {
+  readonly model: string;
+  readonly task: string;
+  readonly stacks: readonly {readonly stack: string; readonly depth: number}[];
+}
+
+/** The setting as a plan that `--exit` runs. @param head what `linear-head` learned */
+export function settingPlan(setting: PolicySetting, target: SettingTarget, head?: LinearHead): ExitPlan {
+  const [image, text, decoder] = target.stacks.map(({stack}) => stack) as [string, string, string];
   const encoder = (value: number | null): StackPlan => {
     if (value === null) return {policy: 'never'};
     return setting.encoder === 'fixed' ? {policy: 'fixed', layers: value} : {policy: 'similarity', threshold: value};
   };
   return {
     version: 1,
-    model: header.model,
-    task: header.task,
+    model: target.model,
+    task: target.task,
     mode: 'corrected',
     skippedKv: 'project',
     stacks: {[image]: encoder(setting.image), [text]: encoder(setting.text), [decoder]: decoderPlan(setting, head)},

@@ -8,7 +8,8 @@ import type {EntailmentRecord} from './record-entailment.js';
 export interface RecordingHeader {
   readonly format: 'mue-recording';
   readonly version: 1;
-  readonly task: 'snli-ve';
+  /** In files 'snli-ve'; 'caption' where positions of captions stand for items (`parseCaptionRecording`). */
+  readonly task: 'snli-ve' | 'caption';
   /** SHA-256 of the weights. */
   readonly model: string;
   /** SHA-256 of the data file. */

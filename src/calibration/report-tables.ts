@@ -149,10 +149,10 @@ export function verdictTable({verdicts}: SweepFile): string {
       ['gain over static at equal cost, points', false],
       ['thresholds', false],
     ],
-    verdicts.map(({policy, cost, claim, holds, retention, saving, gain, setting}) => [
+    verdicts.map(({policy, cost, claim, measure, holds, retention, saving, gain, setting}) => [
       policy,
       cost === 'macs' ? 'MACs' : cost,
-      `≥ ${percent(claim)}`,
+      `${measure === undefined ? '' : `${measure} `}≥ ${percent(claim)}`,
       holds ? 'holds' : 'FAILS',
       bound(retention),
       bound(saving.layers),

@@ -3,7 +3,7 @@ import {UsageError} from '../runtime/errors.js';
 import {DECODER_POLICIES, type PolicySetting} from './policy-setting.js';
 
 const finite = z.number();
-const settingSchema = z.object({
+export const settingSchema: z.ZodType<PolicySetting> = z.object({
   encoder: z.enum(['similarity', 'fixed']).default('similarity'),
   policy: z.enum(DECODER_POLICIES).default('similarity'),
   image: finite.nullable(),
@@ -12,7 +12,7 @@ const settingSchema = z.object({
   patience: z.number().int().positive().optional(),
   score: z.enum(['similarity', 'softmax-margin']).optional(),
   thresholds: z.array(finite.nullable()).optional(),
-});
+}) as unknown as z.ZodType<PolicySetting>;
 const tripleSchema = z.tuple([finite.nullable(), finite.nullable(), finite.nullable()]);
 const fileSchema = z.object({points: z.array(z.union([tripleSchema, settingSchema])).min(1)});
 

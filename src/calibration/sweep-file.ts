@@ -25,6 +25,8 @@ export interface SweptVerdict {
   readonly policy: string;
   readonly cost: string;
   readonly claim: number;
+  /** What the claim is about, where a task has several measures. */
+  readonly measure?: string | undefined;
   readonly holds: boolean;
   /** The point, as text. */
   readonly setting: string;
@@ -90,6 +92,7 @@ const sweepSchema = z.looseObject({
         policy: z.string(),
         cost: z.string(),
         claim: z.number(),
+        measure: z.string().optional(),
         holds: z.boolean(),
         point: z.number(),
         retention: bounds,

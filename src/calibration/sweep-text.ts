@@ -13,10 +13,15 @@ export function settingText({encoder, policy, image, text, decoder, patience, sc
   return `${kind} ${number(image)}/${number(text)}, ${policy}${more ? ` (${more})` : ''} ${number(decoder)}`;
 }
 
+/** At most `most` of a list, evenly spread, both ends among them. */
+export function thinned<T>(all: readonly T[], most: number): readonly T[] {
+  return all.length <= most ? all : Array.from({length: most}, (_, k) => all[Math.round((k / Math.max(1, most - 1)) * (all.length - 1))]!);
+}
+
 /** The front of one cost as a table, thinned to at most `rows` lines. */
 export function* frontText({points, fronts, full}: Sweep, cost: CostName, rows = 16): Generator<string> {
   const all = fronts[cost].map((i) => points[i]!);
-  const shown = all.length <= rows ? all : Array.from({length: rows}, (_, k) => all[Math.round((k / (rows - 1)) * (all.length - 1))]!);
+  const shown = thinned(all, rows);
   yield `front of ${cost === 'macs' ? 'MACs' : 'layers'} (${shown.length} of ${all.length} points; full depth: accuracy ${full.accuracy.toFixed(4)})`;
   yield 'accuracy  kept      agrees    layers i/t/d      -layers   -MACs     encoder image/text, decoder';
   for (const point of shown) {
@@ -32,11 +37,17 @@ export function* frontText({points, fronts, full}: Sweep, cost: CostName, rows =
   }
 }
 
+interface SettingLists {
+  readonly points: readonly PolicySetting[];
+  readonly static: readonly PolicySetting[];
+}
+
 /** What a policy keeps with confidence, and whether it beats static depth. */
 export function verdictText(
   {policy, cost, claim, point, retention, saving, holds, against}: SweepVerdict,
-  sweep: Sweep,
+  sweep: SettingLists,
   level: number,
+  {kept, gained}: {readonly kept: string; readonly gained: string} = {kept: 'retention', gained: 'accuracy'},
 ): string {
   const bound = (what: string, {estimate, lowerBound}: Interval): string => `${what} ${percent(estimate)} (≥ ${percent(lowerBound)})`;
   const sure = `${Number((100 * level).toPrecision(6))} %`;
@@ -45,9 +56,9 @@ export function verdictText(
     against === null
       ? 'no static depth costs so little'
       : `${against.gain.low > 0 ? 'BEATS' : against.gain.high < 0 ? 'LOSES to' : 'no better than'} static ${staticText(sweep, against)} at equal ${name}: ` +
-        `${points(against.gain.estimate)} [${points(against.gain.low)}, ${points(against.gain.high)}] points of accuracy`;
+        `${points(against.gain.estimate)} [${points(against.gain.low)}, ${points(against.gain.high)}] points of ${gained}`;
   return (
-    `${policy}, ${name} (${settingText(sweep.points[point]!)}): retention ≥ ${percent(retention.lowerBound)} with ${sure} confidence ` +
+    `${policy}, ${name} (${settingText(sweep.points[point]!)}): ${kept} ≥ ${percent(retention.lowerBound)} with ${sure} confidence ` +
     `(${percent(retention.estimate)} here), ${percent(claim)} ${holds ? 'holds' : 'FAILS'}; ` +
     `${bound('saves', saving.layers)} of layers, ${bound('', saving.macs).trim()} of MACs; ${rival}`
   );
@@ -56,22 +67,17 @@ export function verdictText(
 /** Every point, static line, oracle and random expectation as CSV lines. */
 export function* sweepCsv(sweep: Sweep): Generator<string> {
   yield 'kind,encoder,policy,patience,score,image,text,decoder,accuracy,agreement,retention,image_layers,text_layers,decoder_layers,etr,macs_run,macs_full,macs_saved,exact\n';
-  const settingCells = ({encoder, policy, patience, score, image, text, decoder}: PolicySetting): string[] => [
-    encoder,
-    policy,
-    patience === undefined ? '' : String(patience),
-    score ?? '',
-    ...[image, text, decoder].map(orNever),
-  ];
   const meanCells = (means: SweepMeans): string[] => [
-    ...[means.accuracy, means.agreement, means.retention, means.layers.image, means.layers.text, means.layers.decoder, means.etr].map(cell),
-    ...[means.macs.run, means.macs.full, means.macs.saved].map(cell),
+    ...[means.accuracy, means.agreement, means.retention, means.layers.image, means.layers.text, means.layers.decoder, means.etr].map(
+      csvNumber,
+    ),
+    ...[means.macs.run, means.macs.full, means.macs.saved].map(csvNumber),
     'true',
   ];
-  for (const point of sweep.points) yield line('policy', ...settingCells(point), ...meanCells(point));
-  for (const point of sweep.static) yield line('static', ...settingCells(point), ...meanCells(point));
+  for (const point of sweep.points) yield csvLine('policy', ...settingCells(point), ...meanCells(point));
+  for (const point of sweep.static) yield csvLine('static', ...settingCells(point), ...meanCells(point));
   for (const point of sweep.oracle)
-    yield line(
+    yield csvLine(
       'oracle',
       'fixed',
       point.oracle,
@@ -84,11 +90,16 @@ export function* sweepCsv(sweep: Sweep): Generator<string> {
   for (const {of, accuracy, agreement, retention, macs} of sweep.random) {
     const point = sweep.points[of]!;
     const same = {...point, accuracy, agreement, retention, macs: {...point.macs, run: macs, saved: 1 - macs / point.macs.full}};
-    yield line('random', ...settingCells(point), ...meanCells(same));
+    yield csvLine('random', ...settingCells(point), ...meanCells(same));
   }
 }
 
-function line(...cells: readonly string[]): string {
+/** encoder, policy, patience, score, image, text, decoder */
+export function settingCells({encoder, policy, patience, score, image, text, decoder}: PolicySetting): string[] {
+  return [encoder, policy, patience === undefined ? '' : String(patience), score ?? '', ...[image, text, decoder].map(orNever)];
+}
+
+export function csvLine(...cells: readonly string[]): string {
   return `${cells.join(',')}\n`;
 }
 
@@ -96,11 +107,11 @@ function orNever(value: number | null): string {
   return value === null ? 'never' : String(value);
 }
 
-function cell(value: number): string {
+export function csvNumber(value: number): string {
   return String(Number(value.toPrecision(10)));
 }
 
-function staticText({static: statics}: Sweep, {from, to, share}: NonNullable<SweepVerdict['against']>): string {
+function staticText({static: statics}: SettingLists, {from, to, share}: NonNullable<SweepVerdict['against']>): string {
   const depths = (index: number): string => {
     const {image, text, decoder} = statics[index]!;
     return `(${image}, ${text}, ${decoder})`;
@@ -108,7 +119,7 @@ function staticText({static: statics}: Sweep, {from, to, share}: NonNullable<Swe
   return from === to ? depths(from) : `${depths(from)}–${depths(to)}, ${percent(share)} of the latter,`;
 }
 
-function percent(x: number): string {
+export function percent(x: number): string {
   return `${(100 * x).toFixed(2)} %`;
 }
 

@@ -2,6 +2,7 @@ import {retention} from '../metrics/savings.js';
 import {bootstrap, type Interval} from './bootstrap.js';
 import type {PolicyReplay} from './policy-replay.js';
 import type {ItemOutcomes} from './replay.js';
+import {type StaticMix, staticMix} from './static-mix.js';
 import {type CostName, pointCost, type Sweep, type SweepPoint} from './sweep.js';
 
 /** What one policy's best point is worth, with intervals from a paired bootstrap over pictures. */
@@ -53,7 +54,11 @@ function verdict(
   {claim, level, resamples, seed}: VerdictOptions,
 ): SweepVerdict {
   const early = replay.outcomes(sweep.points[point]!);
-  const mix = staticMix(sweep, pointCost(sweep.points[point]!, cost), cost);
+  const rivals = sweep.staticFronts[cost].map((index) => {
+    const rival = sweep.static[index]!;
+    return {index, cost: pointCost(rival, cost), quality: rival.accuracy};
+  });
+  const mix = staticMix(rivals, pointCost(sweep.points[point]!, cost));
   const rival = mix === undefined ? full.correct : mixed(replay, sweep, mix);
   const ones = new Uint8Array(full.correct.length).fill(1);
   const statistics = bootstrap(
@@ -76,29 +81,6 @@ function verdict(
     holds: statistics.retention.lowerBound >= claim,
     against: mix === undefined ? null : {...mix, gain: statistics.gain},
   };
-}
-
-interface StaticMix {
-  readonly from: number;
-  readonly to: number;
-  readonly share: number;
-}
-
-/** Of all mixes of two static points that cost as much, the most accurate; the dearest alone where the point costs more than all. */
-function staticMix({static: statics, staticFronts}: Sweep, wanted: number, cost: CostName): StaticMix | undefined {
-  const front = staticFronts[cost].map((i) => ({i, cost: pointCost(statics[i]!, cost), accuracy: statics[i]!.accuracy}));
-  let best: (StaticMix & {readonly accuracy: number}) | undefined;
-  for (const from of front) {
-    // Sums in another order differ in the last digits.
-    if (from.cost > wanted * (1 + 1e-9)) break;
-    for (const to of front) {
-      if (to !== from && to.cost <= wanted) continue;
-      const share = to === from ? 0 : Math.max(0, (wanted - from.cost) / (to.cost - from.cost));
-      const accuracy = from.accuracy + share * (to.accuracy - from.accuracy);
-      if (best === undefined || accuracy > best.accuracy) best = {from: from.i, to: to.i, share, accuracy};
-    }
-  }
-  return best && {from: best.from, to: best.to, share: best.share};
 }
 
 /** Expected correctness of every item under a mix. */

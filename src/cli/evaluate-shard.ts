@@ -10,6 +10,7 @@ import {type DecodeOptions, decodeImage} from '../node/image-decoder.js';
 import {SHIPPED_MODEL} from '../node/load-model.js';
 import {openDataset} from '../node/open-dataset.js';
 import type {RunFile} from '../node/run-file.js';
+import {UsageError} from '../runtime/errors.js';
 import type {Mue} from '../tasks/mue.js';
 import type {CommandContext} from './command.js';
 import type {EvaluateFlags} from './evaluate.js';
@@ -41,6 +42,7 @@ export async function evaluateShard(flags: EvaluateFlags, folder: string, shard:
   using model = mue;
   const exit = exitPlan(flags, mue);
   mue.exits(task, exit);
+  const batch = batchOf(flags, mue, exit);
   const run: RunFile = {
     version: 1,
     task,
@@ -50,7 +52,7 @@ export async function evaluateShard(flags: EvaluateFlags, folder: string, shard:
     exit,
     device: mue.runsOn?.device ?? flags.device,
     threads: threadsOf(mue),
-    options: rowOptions(flags),
+    options: rowOptions(flags, batch),
     shard,
   };
   return await evaluateInto(folder, {
@@ -62,6 +64,7 @@ export async function evaluateShard(flags: EvaluateFlags, folder: string, shard:
     answers,
     premise: model.model.config.add_caption,
     readPicture: async (source) => await decodeImage('bytes' in source ? source.bytes : await readPicture(source.path), decoding(flags)),
+    batch,
     warmup: flags.warmup,
     signal,
     onProgress,
@@ -90,10 +93,33 @@ function exitPlan(flags: EvaluateFlags, {plans}: Mue): ExitPlan {
 }
 
 /** Options that change what rows say. Where pictures lie is not one of them. */
-function rowOptions(flags: EvaluateFlags): RunFile['options'] {
+function rowOptions(flags: EvaluateFlags, batch: number): RunFile['options'] {
   const {exif, maxPixels, columns, split, limit, trace, tf32, answers} = flags;
-  const all = {...generateOptions(flags), exif, maxPixels, columns, split, limit, trace, tf32, answers: answers && path.basename(answers)};
+  const all = {
+    ...generateOptions(flags),
+    exif,
+    maxPixels,
+    columns,
+    split,
+    limit,
+    trace,
+    tf32,
+    answers: answers && path.basename(answers),
+    batch: batch > 1 ? batch : undefined,
+  };
   return Object.fromEntries(Object.entries(all).filter((entry): entry is [string, string | number | boolean] => entry[1] !== undefined));
+}
+
+/** Rows of a batch where nothing is said: on a GPU a batch costs hardly more than one. */
+const CUDA_BATCH = 16;
+
+/** @throws UsageError `batch-reference` */
+function batchOf({batch}: EvaluateFlags, {runsOn}: Mue, {mode}: ExitPlan): number {
+  if (mode !== 'reference') return batch ?? (runsOn?.device === 'cuda' ? CUDA_BATCH : 1);
+  if (batch === undefined || batch === 1) return 1;
+  throw new UsageError('batch-reference', `--batch ${batch}: in reference mode one picture at a time decides, as in the authors' scripts`, {
+    hint: 'Leave --batch out, or use --mode corrected.',
+  });
 }
 
 function threadsOf({runsOn}: Mue): number | null {

@@ -11,6 +11,7 @@ export interface EvaluateFlags extends ModelFlags, ExitFlags, GenerationFlags {
   readonly limit?: number;
   readonly shard?: string;
   readonly workers: number;
+  readonly batch?: number;
   readonly images?: string;
   readonly columns?: string;
   readonly split?: string;
@@ -31,6 +32,7 @@ export function registerEvaluate(program: Command): void {
     .option('--limit <n>', 'only the first rows', wholeNumber(1))
     .option('--shard <i/n>', 'every n-th row from the i-th (from 0), into a folder of its own in --out (default: from the job array)')
     .option('--workers <n>', 'processes that share the rows', wholeNumber(1), 1)
+    .option('--batch <n>', 'rows answered together, each with its own exits (default: 16 on cuda, else 1)', wholeNumber(1))
     .option('--images <folder>', 'where the pictures are that the data names')
     .option('--columns <list>', "columns of a TSV file, as OFA's selected_cols: 1,4,2")
     .option('--split <name>', 'the split of a Karpathy file')

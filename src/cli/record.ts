@@ -4,7 +4,7 @@ import {addModelOptions, type ModelFlags} from './model-options.js';
 import {wholeNumber} from './option-values.js';
 
 export interface RecordFlags extends ModelFlags {
-  readonly task: 'snli-ve';
+  readonly task: 'snli-ve' | 'caption';
   readonly data: string;
   readonly out: string;
   readonly images?: string;
@@ -18,8 +18,8 @@ export function registerRecord(program: Command): void {
     program
       .command('record')
       .description('Run a data set once and keep what every exit policy would have seen, for `mue sweep` and `mue calibrate`')
-      .addOption(new Option('--task <name>', 'what the rows are for').choices(['snli-ve']).default('snli-ve'))
-      .requiredOption('--data <file>', 'the data set: JSON lines, OFA TSV or SNLI-VE')
+      .addOption(new Option('--task <name>', 'what the rows are for').choices(['snli-ve', 'caption']).default('snli-ve'))
+      .requiredOption('--data <file>', 'the data set: JSON lines, OFA TSV, SNLI-VE or Karpathy JSON')
       .requiredOption('--out <file>', 'the recording; an unfinished one is gone on with')
       .option('--images <folder>', 'where the pictures are')
       .option('--columns <list>', "columns of a TSV file, as OFA's selected_cols")

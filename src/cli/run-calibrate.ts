@@ -13,7 +13,8 @@ import {InputError, throwIfAborted, UsageError} from '../runtime/errors.js';
 import type {CalibrateFlags} from './calibrate.js';
 import type {CommandContext} from './command.js';
 import type {Output} from './output.js';
-import {parsePolicies, trainedHead} from './run-sweep.js';
+import {parsePolicies} from './read-settings.js';
+import {trainedHead} from './run-sweep.js';
 
 /** Exit code 1, and no plan, if nothing can be certified or a promise check fails. */
 export async function runCalibrate([files]: readonly [string[]], flags: CalibrateFlags, {out, signal}: CommandContext): Promise<number> {

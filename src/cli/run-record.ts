@@ -1,20 +1,23 @@
 import {recordEntailment} from '../calibration/record-entailment.js';
+import {type CaptionRecordingHeader, captionRow} from '../calibration/caption-recording.js';
+import {recordCaption} from '../calibration/record-caption.js';
 import {type RecordingHeader, recordingRow} from '../calibration/recording.js';
-import {inShard, parseShard, WHOLE} from '../calibration/shard.js';
+import {captionTarget} from '../calibration/run-settings.js';
+import {parseShard, WHOLE} from '../calibration/shard.js';
 import type {DatasetItem} from '../data/dataset.js';
 import type {PictureDepths} from '../models/model.js';
 import {dataFingerprint} from '../node/data-fingerprint.js';
 import {openDataset} from '../node/open-dataset.js';
 import {RowLog} from '../node/row-log.js';
-import {InputError, type MueError, throwIfAborted} from '../runtime/errors.js';
+import {InputError, type MueError} from '../runtime/errors.js';
 import type {Mue} from '../tasks/mue.js';
 import {ENTAILMENT_ANSWERS} from '../tasks/prompts.js';
 import type {CommandContext} from './command.js';
 import {loadFrom} from './load.js';
-import {readPicture} from './read-picture.js';
 import type {RecordFlags} from './record.js';
+import {recordRows} from './record-rows.js';
 
-/** Records entailment items. Rows that are in the file already are not run again. */
+/** Records a task's rows. Those that are in the file already are not run again. */
 export async function runRecord(_args: readonly [], flags: RecordFlags, {out, signal}: CommandContext): Promise<number> {
   let failed = 0;
   const onBadRow = ({line, error}: {line: number; error: MueError}): void => {
@@ -26,77 +29,59 @@ export async function runRecord(_args: readonly [], flags: RecordFlags, {out, si
   const shard = flags.shard === undefined ? WHOLE : parseShard(flags.shard);
   const {mue} = await loadFrom(flags, out);
   using _model = mue;
-  const depths = Object.entries(mue.model.stacks).map(([stack, depth]) => ({stack, depth}));
-  const header: RecordingHeader = {
-    format: 'mue-recording',
-    version: 1,
-    task: flags.task,
-    model: mue.sha256 ?? '',
-    data,
-    answers: ENTAILMENT_ANSWERS,
-    stacks: depths,
-  };
+  const {header, row} = flags.task === 'caption' ? captions(mue, data) : entailments(mue, data);
   using log = RowLog.open(flags.out, {...header});
-  const done = new Set(log.rows.map((row) => row['index']));
-  if (done.size > 0) out.say(`${done.size} rows are recorded already`);
-  let picture: {readonly id: string; readonly depths: PictureDepths} | undefined;
-  let [index, pictures, written] = [-1, -1, 0];
-  let last: string | undefined;
-  const start = performance.now();
-  let said = start;
-  try {
-    for await (const item of dataset) {
-      throwIfAborted(signal);
-      index++;
-      if (item.imageId !== last) pictures++;
-      last = item.imageId;
-      if (flags.limit !== undefined && index >= flags.limit) break;
-      if (!inShard(pictures, shard) || done.has(index)) continue;
-      try {
-        if (picture?.id !== item.imageId) {
-          picture?.depths[Symbol.dispose]();
-          picture = undefined;
-          picture = {id: item.imageId, depths: await pictureDepths(mue, item, signal)};
-        }
-        log.append({
-          ...(await row(
-            mue,
-            picture.depths,
-            item,
-            index,
-            depths.map(({depth}) => depth),
-            signal,
-          )),
-        });
-        written++;
-      } catch (error) {
-        if (!(error instanceof InputError) || error.code === 'cannot-write') throw error;
-        onBadRow({line: item.line, error});
-      }
-      const now = performance.now();
-      if (now - said > 10_000) {
-        said = now;
-        out.say(`${done.size + written} rows, ${((written / (now - start)) * 1000).toFixed(2)} a second`);
-      }
-    }
-  } finally {
-    picture?.depths[Symbol.dispose]();
-  }
-  out.say(`${flags.out}: ${done.size + written} rows${failed ? `, ${failed} skipped` : ''}`);
-  if (done.size + written === 0 && failed === 0) throw new InputError('data-empty', `${flags.data} has no rows`);
+  const rows = await recordRows({
+    mue,
+    dataset,
+    log,
+    shard,
+    limit: flags.limit,
+    row: (picture, item, index) => row(picture, item, index, signal),
+    onBadRow,
+    out,
+    signal,
+  });
+  out.say(`${flags.out}: ${rows} rows${failed ? `, ${failed} skipped` : ''}`);
+  if (rows === 0 && failed === 0) throw new InputError('data-empty', `${flags.data} has no rows`);
   return failed > 0 ? 5 : 0;
 }
 
-async function pictureDepths(mue: Mue, {image}: DatasetItem, signal: AbortSignal): Promise<PictureDepths> {
-  const pixels = await mue.pixels('bytes' in image ? image.bytes : await readPicture(image.path));
-  try {
-    return await mue.model.pictureDepths(pixels, {signal});
-  } finally {
-    pixels.dispose();
-  }
+/** What a task's recording says of itself, and how it makes a row. */
+interface Recorder {
+  readonly header: RecordingHeader | CaptionRecordingHeader;
+  /** @throws InputError for a row that is to be skipped */
+  readonly row: (picture: PictureDepths, item: DatasetItem, index: number, signal: AbortSignal) => Promise<object>;
 }
 
-async function row(
+function captions(mue: Mue, data: string): Recorder {
+  const search = mue.captionSearch();
+  const {model, stacks} = captionTarget(mue);
+  return {
+    header: {format: 'mue-caption-recording', version: 1, task: 'caption', model, data, generation: {...search.options}, stacks},
+    row: async (picture, {id, imageId, references = []}, index, signal) =>
+      captionRow({index, id, imageId, references}, await recordCaption(mue.model, picture, search, signal)),
+  };
+}
+
+function entailments(mue: Mue, data: string): Recorder {
+  const stacks = Object.entries(mue.model.stacks).map(([stack, depth]) => ({stack, depth}));
+  const depths = stacks.map(({depth}) => depth);
+  return {
+    header: {
+      format: 'mue-recording',
+      version: 1,
+      task: 'snli-ve',
+      model: mue.sha256 ?? '',
+      data,
+      answers: ENTAILMENT_ANSWERS,
+      stacks,
+    },
+    row: (picture, item, index, signal) => entailmentRow(mue, picture, item, index, depths, signal),
+  };
+}
+
+async function entailmentRow(
   mue: Mue,
   picture: PictureDepths,
   item: DatasetItem,

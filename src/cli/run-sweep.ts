@@ -1,23 +1,42 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import {isCaptionHeader} from '../calibration/caption-recording.js';
 import {decoderHead} from '../calibration/decoder-head.js';
 import {PolicyReplay} from '../calibration/policy-replay.js';
-import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../calibration/policy-setting.js';
+import type {PolicySetting} from '../calibration/policy-setting.js';
 import {settingGrid} from '../calibration/setting-grid.js';
-import {parseSettings} from '../calibration/setting-file.js';
+import {isRunsHeader} from '../calibration/setting-runs.js';
 import {sweepRecording} from '../calibration/sweep.js';
 import {frontText, sweepCsv, verdictText} from '../calibration/sweep-text.js';
 import {sweepVerdicts} from '../calibration/sweep-verdicts.js';
 import type {LinearHead} from '../exit/linear-head.js';
-import {readRecordings} from '../node/read-recordings.js';
+import {readRecordings, recordingOf} from '../node/read-recordings.js';
+import {readShards, type Shards} from '../node/read-shards.js';
 import {cannotWrite, writeAtomic} from '../node/write-atomic.js';
 import {throwIfAborted, UsageError} from '../runtime/errors.js';
 import type {CommandContext} from './command.js';
+import {parsePolicies, readSettings} from './read-settings.js';
+import {runSweepCaptions, sweepRuns} from './run-sweep-captions.js';
+import {sweepCaptionRecording} from './run-sweep-proposal.js';
 import type {SweepFlags} from './sweep.js';
 
-export async function runSweep([files]: readonly [string[]], flags: SweepFlags, {out, signal}: CommandContext): Promise<undefined> {
+export async function runSweep([files]: readonly [string[]], flags: SweepFlags, context: CommandContext): Promise<number> {
+  if (files.length === 0) {
+    if (flags.data !== undefined) return await runSweepCaptions(flags, context);
+    throw new UsageError('nothing-to-sweep', 'a recording of `mue record` is needed, or --task caption --data <file> to run settings on');
+  }
+  const shards = readShards(files);
+  if (isCaptionHeader(shards.header)) return await sweepCaptionRecording(shards, flags, context);
+  if (flags.run !== undefined)
+    throw new UsageError('run-needless', '--run is for recordings of captions: what is replayed here is exact already');
+  if (isRunsHeader(shards.header)) sweepRuns(shards, flags, context);
+  else sweepEntailment(shards, flags, context);
+  return 0;
+}
+
+function sweepEntailment(shards: Shards, flags: SweepFlags, {out, signal}: CommandContext): void {
   const start = performance.now();
-  const {recording, sha256} = readRecordings(files);
+  const {recording, sha256} = recordingOf(shards);
   const {seed, cost, level, resamples} = flags;
   const replay = new PolicyReplay(recording, {seed, head: trainedHead(flags.train, recording.header, seed)});
   out.say(`${recording.n} items of ${new Set(replay.pictures).size} pictures`);
@@ -27,7 +46,7 @@ export async function runSweep([files]: readonly [string[]], flags: SweepFlags, 
   out.say(`${settings.length} settings replayed in ${seconds(from)} s`);
   throwIfAborted(signal);
   const resampled = performance.now();
-  const verdicts = sweepVerdicts(replay, sweep, {claim: flags.retention, level, resamples, seed});
+  const verdicts = sweepVerdicts(replay, sweep, {claim: flags.retention ?? 0.99, level, resamples, seed});
   out.say(`${verdicts.length} verdicts of ${resamples} resamples in ${seconds(resampled)} s`);
   throwIfAborted(signal);
   try {
@@ -53,20 +72,6 @@ export async function runSweep([files]: readonly [string[]], flags: SweepFlags, 
       'Thresholds and points were chosen on this recording: replay chosen.json or front.json on other data (--thresholds) before you claim them.',
     );
   out.say(`${flags.out}: sweep.csv, sweep.json, front.json, chosen.json after ${seconds(start)} s`);
-  return undefined;
-}
-
-/** Policies by name. @throws UsageError `policy-unknown` */
-export function parsePolicies(list: string, source: string): DecoderPolicy[] {
-  return list.split(',').map((part) => {
-    const name = DECODER_POLICIES.find((policy) => policy === part.trim());
-    if (name === undefined)
-      throw new UsageError(
-        'policy-unknown',
-        `${source}: '${part.trim()}' is no policy that can be replayed; known are ${DECODER_POLICIES.join(', ')}`,
-      );
-    return name;
-  });
 }
 
 /** What `linear-head` learns from another recording. @throws UsageError `train-mismatch` if it is of another model */
@@ -88,15 +93,7 @@ export function trainedHead(file: string | undefined, header: {readonly model: s
 function chosenSettings(replay: PolicyReplay, {thresholds: file, policies, grid, seed}: SweepFlags): PolicySetting[] {
   const names = policies === undefined ? undefined : parsePolicies(policies, '--policies');
   if (file === undefined) return settingGrid(replay, {count: grid, seed, ...(names ? {policies: names} : {})});
-  let text: string;
-  try {
-    text = fs.readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new UsageError('settings-missing', `--thresholds ${file} cannot be read: ${(cause as Error).message}`, {cause});
-  }
-  const settings = parseSettings(text, file).filter(({policy}) => names?.includes(policy) ?? true);
-  if (settings.length === 0) throw new UsageError('settings-invalid', `${file} has no setting of the policies ${policies}`);
-  return settings;
+  return readSettings(file, names);
 }
 
 function seconds(since: number): string {

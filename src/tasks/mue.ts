@@ -7,7 +7,7 @@ import type {Deciders, ExitPolicy} from '../exit/policy.js';
 import type {Mode} from '../exit/similarity.js';
 import type {SkippedKv} from '../exit/skipped-kv.js';
 import {addMacs, type PictureRun, type StackTrace} from '../exit/trace.js';
-import {beamSearch, type SearchStep} from '../generation/beam-search.js';
+import {beamSearch, type Hypothesis, type SearchOptions, type SearchStep} from '../generation/beam-search.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, VisionLanguageModel} from '../models/model.js';
 import type {GenerationDefaults} from '../models/ofa/config.js';
@@ -15,6 +15,7 @@ import type {OfaModel} from '../models/ofa/model.js';
 import {breathe} from '../runtime/breathe.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
+import {Clock} from './clock.js';
 import {type Answer, type AnswerHypothesis, type Entailment, type EntailmentLabel, layersRun} from './answer.js';
 import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
@@ -72,6 +73,15 @@ export interface AskOptions extends GenerateOptions {
 export interface Pictures {
   /** @throws InputError if the bytes are no picture that it knows, or too large. */
   decode(bytes: Uint8Array): Promise<RgbImage>;
+}
+
+/** How an answer is searched for, whatever the encoding comes from: what `beamSearch` needs for one picture, and how its finds read. */
+export interface AnswerSearch {
+  /** The prompt of the encoder. */
+  readonly source: readonly number[];
+  readonly options: SearchOptions;
+  /** Words without what surrounds them. */
+  read(found: Hypothesis): AnswerHypothesis;
 }
 
 export interface MueParts {
@@ -157,6 +167,11 @@ export class Mue implements Disposable {
       undefined,
       options,
     );
+  }
+
+  /** How `caption` searches. For callers that run many exits on one picture and share its encodings. */
+  captionSearch(options: GenerateOptions = {}): AnswerSearch {
+    return {source: this.#source(CAPTION_PROMPT), ...this.#search('caption', [[]], undefined, options)};
   }
 
   /** Decides whether a picture (and a text premise) entails a hypothesis. @throws InputError, AbortError */
@@ -334,13 +349,13 @@ export class Mue implements Disposable {
     using scope = new TensorScope();
     const {signal, onToken} = options;
     const {policy, mode, skippedKv} = this.#deciders(task, options.exit, items.length);
-    const defaults = this.model.config.generation[task === 'snli-ve' ? 'prompt' : task];
-    const [settings, ...others] = items.map(({prefix}) => this.#settings(defaults, options, prefix.length));
-    if (settings === undefined) return [];
-    // The steps of a batch are those of all its pictures.
-    if (others.some(({max_new_tokens}) => max_new_tokens !== settings.max_new_tokens))
-      return await this.#writeByLength(items, task, trie, options);
-    if (onToken && (settings.num_beams > 1 || items.length > 1))
+    const longest = Math.max(...items.map(({prefix}) => prefix.length));
+    // The beams of a batch begin at one step: one that is still being forced would be K rows where alone it is one.
+    if (items.some(({prefix}) => prefix.length < longest)) return await this.#writeByLength(items, task, trie, options);
+    const prefixes = items.map(({prefix}) => prefix);
+    const search = this.#search(task, prefixes, trie, options);
+    const {beams, maxLength} = search.options;
+    if (onToken && (beams > 1 || items.length > 1))
       throw new UsageError(
         'stream-beams',
         'tokens can be streamed of one picture with one beam only: of several, the best is known at the end',
@@ -348,41 +363,64 @@ export class Mue implements Disposable {
           hint: 'Set num_beams to 1.',
         },
       );
-    // fairseq would cut the prefix off and answer nothing.
-    const longest = Math.max(...items.map(({prefix}) => prefix.length));
-    if (longest >= settings.max_new_tokens) {
-      throw new InputError('text-too-long', `the question has ${longest} tokens; with its answer it may have ${settings.max_new_tokens}`, {
-        hint: 'Shorten it, or set max_new_tokens.',
-      });
-    }
     const clock = new Clock(items.length);
     const encoded = scope.hold(await this.#encode(items, policy, clock, signal));
     const model: VisionLanguageModel = this.model;
-    const decoding = scope.hold(model.startDecoding(encoded, settings.num_beams, settings.max_new_tokens, skippedKv));
+    const decoding = scope.hold(model.startDecoding(encoded, beams, maxLength, skippedKv));
     const stream = onToken && ((step: SearchStep) => this.#stream(step, longest, onToken));
     const {hypotheses, traces} = await beamSearch(decoding, items.length, policy, {
-      beams: settings.num_beams,
-      maxLength: settings.max_new_tokens,
-      minLength: settings.min_length,
-      noRepeatNgram: settings.no_repeat_ngram_size,
-      lengthPenalty: settings.length_penalty,
-      normalize: settings.normalize_scores,
-      temperature: settings.temperature,
+      ...search.options,
       deadBeamsDecide: mode === 'reference',
-      prefixes: items.map(({prefix}) => prefix),
-      ...(trie ? {trie} : {}),
       ...(stream ? {onStep: stream} : {}),
       signal,
     });
     clock.lap('decode');
     const {macs} = decoding;
-    return items.map(({prefix}, b) => {
-      const found = hypotheses[b]!.map(({tokens, score}) => {
-        const words = tokens.slice(prefix.length, -1);
-        return {text: this.#decode(words, task), tokens: words, score};
+    return items.map((_, b) =>
+      answerOf(
+        hypotheses[b]!.map((hypothesis) => search.read(hypothesis)),
+        [encoded.runs[b]!, {traces: traces[b]!, macs: macs[b]!}],
+        clock,
+      ),
+    );
+  }
+
+  /**
+   * How a task searches, and reads what it finds. @param prefixes of one length, one a picture
+   * @throws UsageError for an option that cannot be; InputError if the prefix leaves no room for an answer
+   */
+  #search(
+    task: TaskName,
+    prefixes: readonly (readonly number[])[],
+    trie: TokenTrie | undefined,
+    options: GenerateOptions,
+  ): Omit<AnswerSearch, 'source'> {
+    const defaults = this.model.config.generation[task === 'snli-ve' ? 'prompt' : task];
+    const {length} = prefixes[0]!;
+    const settings = this.#settings(defaults, options, length);
+    // fairseq would cut the prefix off and answer nothing.
+    if (length >= settings.max_new_tokens) {
+      throw new InputError('text-too-long', `the question has ${length} tokens; with its answer it may have ${settings.max_new_tokens}`, {
+        hint: 'Shorten it, or set max_new_tokens.',
       });
-      return answerOf(found, [encoded.runs[b]!, {traces: traces[b]!, macs: macs[b]!}], clock);
-    });
+    }
+    return {
+      options: {
+        beams: settings.num_beams,
+        maxLength: settings.max_new_tokens,
+        minLength: settings.min_length,
+        noRepeatNgram: settings.no_repeat_ngram_size,
+        lengthPenalty: settings.length_penalty,
+        normalize: settings.normalize_scores,
+        temperature: settings.temperature,
+        prefixes,
+        ...(trie ? {trie} : {}),
+      },
+      read: ({tokens, score}) => {
+        const words = tokens.slice(length, -1);
+        return {text: this.#decode(words, task), tokens: words, score};
+      },
+    };
   }
 
   /** Those with prefixes of one length together. */
@@ -470,23 +508,4 @@ function answerOf(hypotheses: readonly AnswerHypothesis[], runs: readonly Pictur
 function cut(text: string, maxWords: number): string[] {
   const words = text.trim().split(/\s+/u).length;
   return words > maxWords ? [`the text has ${words} words; the first ${maxWords} are used`] : [];
-}
-
-/** Milliseconds between laps, shared by the pictures of a batch. */
-class Clock {
-  readonly #start = performance.now();
-  #last = this.#start;
-  readonly #laps = {preprocess: 0, encode: 0, decode: 0};
-
-  constructor(private readonly pictures: number) {}
-
-  lap(part: 'preprocess' | 'encode' | 'decode'): void {
-    const now = performance.now();
-    this.#laps[part] += (now - this.#last) / this.pictures;
-    this.#last = now;
-  }
-
-  read(): Answer['ms'] {
-    return {...this.#laps, total: (this.#last - this.#start) / this.pictures};
-  }
 }

@@ -177,6 +177,45 @@ test('warming up answers the first row more often, and adds no row', async () =>
   expect([rows.length, answerer.asked]).toEqual([2, 5]);
 });
 
+test('batches: neighbours of the shard together; what cannot be answered spoils no other', async () => {
+  const items: DatasetItem[] = stubItems('snli-ve', 12).map((item, i) => ({...item, imageId: String(i), image: {path: `${i}.jpg`}}));
+  const {text: _, ...mute} = items[4]!;
+  items[4] = mute;
+  const sizes: number[] = [];
+  const counting = class extends StubAnswerer {
+    override entailAll(questions: readonly {hypothesis: string}[]) {
+      sizes.push(questions.length);
+      return super.entailAll(questions);
+    }
+  };
+  const change: Partial<EvaluationOptions> = {
+    batch: 3,
+    shard: {index: 0, count: 2},
+    readPicture: async (image) => {
+      if ('path' in image && image.path === '6.jpg') throw new InputError('image-unreadable', 'no such file');
+      return GRAY;
+    },
+  };
+  const {rows, failed} = await run('snli-ve', items, {...change, answerer: new counting()});
+  const {rows: single} = await run('snli-ve', items, {...change, batch: 1});
+  const timeless = (all: readonly EvaluationRow[]) => all.map(({ms: _ms, ...row}) => row);
+  expect(timeless(rows)).toEqual(timeless(single));
+  expect(rows.map(({index}) => index)).toEqual([0, 2, 8, 10]);
+  expect(failed).toEqual([
+    {index: 4, code: 'text-missing'},
+    {index: 6, code: 'image-unreadable'},
+  ]);
+  expect(sizes).toEqual([1, 1, 2]);
+});
+
+test('batches are the same rows whatever is done: one of which some are missing is answered whole', async () => {
+  const answerer = new StubAnswerer();
+  const done = new Map([0, 1, 2, 4].map((i) => [i, `row ${i}`]));
+  const {rows} = await run('caption', stubItems('caption', 8), {answerer, batch: 3, done});
+  expect(rows.map(({index}) => index)).toEqual([3, 5, 6, 7]);
+  expect(answerer.asked).toBe(5);
+});
+
 test('rows that are done are not asked again; another row in the place of one is an error', async () => {
   const answerer = new StubAnswerer();
   const {rows} = await run('caption', stubItems('caption', 4), {

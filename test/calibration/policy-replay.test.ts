@@ -28,7 +28,7 @@ async function decoderDepth(setting: PolicySetting, first: number): Promise<numb
     policy === 'softmax-max' ||
     policy === 'entropy'
   ) {
-    const plan = settingPlan(setting, recording);
+    const plan = settingPlan(setting, recording.header);
     const running = planPolicy({...plan, stacks: {decoder: plan.stacks.decoder!}}, {decoder: L});
     for (let layer = 1; layer < L; layer++) {
       const logits = tf.tensor2d([logitsAt(first + layer - 1)]);
@@ -106,7 +106,7 @@ test('every setting is a plan that the plan reader takes, for the recording’s 
   const {measures} = replay;
   const head = decoderHead(measures, [0, 1, 2, 3], 0);
   for (const setting of settingGrid(replay, {count: 3})) {
-    const plan = settingPlan(setting, recording, head);
+    const plan = settingPlan(setting, recording.header, head);
     const parsed = exitPlanSchema.parse(JSON.parse(JSON.stringify(plan)));
     expect(parsed.model).toBe(recording.header.model);
     expect(planPolicy(parsed, {'encoder.image': I, 'encoder.text': T, decoder: L}).name).toBeDefined();

@@ -60,6 +60,25 @@ test('kill -9, Ctrl-C, then the same command again: the same files but for times
   expect(withoutTimes(out('killed'))).toEqual(one);
 });
 
+test('batches: the same words, exits and costs, scores to the fourth digit; reference mode has none', async () => {
+  expect((await mueCommand([...args, '--batch', '5', '--out', out('batches')])).code).toBe(0);
+  const read = (name: string) =>
+    fs
+      .readFileSync(path.join(out(name), 'predictions.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as {score: number; ms: unknown});
+  const [batches, alone] = [read('batches'), read('one')];
+  expect(batches.length).toBe(ROWS);
+  for (const [i, {score, ms: _, ...row}] of batches.entries()) {
+    const {score: wanted, ms: _ms, ...rest} = alone[i]!;
+    expect(row).toEqual(rest);
+    expect(Math.abs(score - wanted)).toBeLessThan(1e-4);
+  }
+  const {code, stderr} = await mueCommand([...args, '--batch', '5', '--mode', 'reference', '--out', out('refused')]);
+  expect([code, stderr]).toEqual([2, expect.stringContaining('batch-reference')]);
+});
+
 test('workers are one run, row by row; compared with it, it keeps everything', async () => {
   expect((await mueCommand([...args, '--workers', '2', '--out', out('workers')])).code).toBe(0);
   expect(withoutTimes(out('workers'))).toEqual(one);

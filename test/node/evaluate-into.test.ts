@@ -54,6 +54,20 @@ test('cut off after any byte of predictions.jsonl, a run ends with the same file
   }
 });
 
+test('cut off in batches, it ends with the same files, too', async () => {
+  await evaluateInto(folder('batches'), stubOptions('snli-ve', 7, {batch: 3}));
+  const wanted = withoutTimes(folder('batches'));
+  const bytes = fs.readFileSync(predictions('batches'));
+  for (let cut = 0; cut <= bytes.length; cut += 211) {
+    const name = `batches-cut-${cut}`;
+    fs.mkdirSync(folder(name));
+    fs.copyFileSync(path.join(folder('batches'), 'run.json'), path.join(folder(name), 'run.json'));
+    fs.writeFileSync(predictions(name), bytes.subarray(0, cut));
+    await evaluateInto(folder(name), stubOptions('snli-ve', 7, {batch: 3}));
+    expect([cut, withoutTimes(folder(name))]).toEqual([cut, wanted]);
+  }
+});
+
 test('a finished run run again asks nothing, and changes nothing', async () => {
   await evaluateInto(folder('again'), stubOptions('vqa', 4));
   const before = fs.readFileSync(path.join(folder('again'), 'metrics.json'), 'utf8');

@@ -46,19 +46,23 @@ export class StubAnswerer implements Answerer {
 
   constructor(private readonly change: (answer: Answer, asked: number) => Answer = (answer) => answer) {}
 
-  async caption(): Promise<Answer> {
-    return this.#answer('a dog in a field', -0.25, [3, 2, 5]);
+  async captionAll(pictures: readonly unknown[]): Promise<Answer[]> {
+    return pictures.map(() => this.#answer('a dog in a field', -0.25, [3, 2, 5]));
   }
 
-  async entail(_picture: unknown, hypothesis: string): Promise<Entailment> {
+  async entailAll(questions: readonly {hypothesis: string}[]): Promise<Entailment[]> {
+    return questions.map(({hypothesis}) => this.#entail(hypothesis));
+  }
+
+  async askAll(questions: readonly {question: string}[]): Promise<Answer[]> {
+    return questions.map(({question}) => this.#answer(['one', 'a', 'no'][Number(question.slice(0, -1)) % 3]!, -1, [6, 1]));
+  }
+
+  #entail(hypothesis: string): Entailment {
     const i = Number(hypothesis.split(' ')[1]);
     const text = LABELS[(i % 10 === 9 ? i + 1 : i) % 3]!;
     const scores = {no: -3, yes: -4, maybe: -5, [text]: -0.1 - i / 1000};
     return {...this.#answer(text, scores[text], 1 + (i % 4)), text, scores} as Entailment;
-  }
-
-  async ask(_picture: unknown, question: string): Promise<Answer> {
-    return this.#answer(['one', 'a', 'no'][Number(question.slice(0, -1)) % 3]!, -1, [6, 1]);
   }
 
   #answer(text: string, score: number, run: number | readonly number[]): Answer {

@@ -87,7 +87,12 @@ export class OfaPromptDepths implements PromptDepths {
   ) {}
 
   get stacks(): PromptDepths['stacks'] {
-    return [this.image, this.text].map(({stack, similarity}) => ({stack, similarity}));
+    // Of one picture's states.
+    return [this.image, this.text].map(({stack, similarity, states}) => ({
+      stack,
+      similarity,
+      testMacs: this.model.cost.exitTest(states.size / similarity.length),
+    }));
   }
 
   combine(depths: readonly (readonly number[])[]): OfaEncoded {

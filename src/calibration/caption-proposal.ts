@@ -1,0 +1,51 @@
+import type {DecoderPolicy, PolicySetting} from './policy-setting.js';
+import {DECODER_POLICIES} from './policy-setting.js';
+import type {CostName, Sweep, SweepMeans} from './sweep.js';
+import {thinned} from './sweep-text.js';
+
+/** Policies that a caption can be searched for with: a linear head would have to be trained first. */
+export const CAPTION_POLICIES: readonly DecoderPolicy[] = DECODER_POLICIES.filter((policy) => policy !== 'linear-head');
+
+/** Means over the positions of captions that were recorded at full depth. */
+export interface ProposedMeans extends Pick<SweepMeans, 'layers' | 'etr' | 'macs'> {
+  /** Share of positions where the likeliest word is that of full depth's caption: a proxy of quality, fed with full depth's words. */
+  readonly agreement: number;
+  readonly exact: false;
+}
+
+/** A sweep whose figures are estimates. */
+export interface Proposal extends Omit<Sweep, 'full' | 'points' | 'static' | 'oracle' | 'random'> {
+  readonly full: ProposedMeans;
+  readonly points: readonly (PolicySetting & ProposedMeans)[];
+  readonly static: readonly (PolicySetting & ProposedMeans)[];
+}
+
+/** Says of every figure of a replayed caption recording what it is. */
+export function captionProposal({oracle: _, random: __, full, points, static: statics, ...sweep}: Sweep): Proposal {
+  return {...sweep, full: proposed(full), points: points.map(proposed), static: statics.map(proposed)};
+}
+
+/** Settings worth running: of the fronts of both costs and of the static ones at most `most` each, evenly spread. */
+export function promising({points, static: statics, fronts, staticFronts}: Proposal, most: number): PolicySetting[] {
+  const picked = (cost: CostName): PolicySetting[] => [
+    ...thinned(fronts[cost], most).map((i) => settingOf(points[i]!)),
+    ...thinned(staticFronts[cost], most).map((i) => settingOf(statics[i]!)),
+  ];
+  return [...picked('layers'), ...picked('macs')];
+}
+
+function proposed<T extends SweepMeans>(point: T): Omit<T, keyof SweepMeans> & ProposedMeans {
+  const {accuracy, agreement: _, retention: __, exact: ___, ...rest} = point;
+  return {...rest, agreement: accuracy, exact: false} as Omit<T, keyof SweepMeans> & ProposedMeans;
+}
+
+function settingOf({
+  agreement: _,
+  exact: __,
+  layers: ___,
+  etr: ____,
+  macs: _____,
+  ...setting
+}: PolicySetting & ProposedMeans): PolicySetting {
+  return setting;
+}

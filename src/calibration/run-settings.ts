@@ -1,0 +1,171 @@
+import {NEVER_PLAN, planPolicy, type StackPlan} from '../exit/plan.js';
+import {addMacs, type Macs} from '../exit/trace.js';
+import {beamSearch, type SearchOptions} from '../generation/beam-search.js';
+import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../models/model.js';
+import {UsageError} from '../runtime/errors.js';
+import {TensorScope} from '../runtime/tensor-scope.js';
+import type {AnswerHypothesis} from '../tasks/answer.js';
+import type {AnswerSearch, GenerateOptions, Mue} from '../tasks/mue.js';
+import {unusable} from './evaluation.js';
+import {type PolicySetting, type SettingTarget, settingPlan} from './policy-setting.js';
+
+/** One search: an encoding at given depths, decoded with one policy. */
+export interface SearchRun extends AnswerHypothesis {
+  /** Layers of the image and the text stack. */
+  readonly encoder: readonly [number, number];
+  /** Layers of every step. */
+  readonly decoder: readonly number[];
+  /** Without the tests of the encoder stacks: settings that come to the same depths need not share those. */
+  readonly macs: Macs;
+}
+
+/** What many settings did to one picture. */
+export interface SettingRuns {
+  readonly searches: readonly SearchRun[];
+  /** By setting: its search, and the multiply-accumulates of its encoder tests. */
+  readonly of: readonly {readonly search: number; readonly testMacs: number}[];
+}
+
+interface Prepared {
+  readonly setting: PolicySetting;
+  readonly decoder: StackPlan;
+  readonly key: string;
+}
+
+/**
+ * Runs many settings on a picture for real: every answer, layer and multiply-accumulate is what `mue caption` with the setting's plan would
+ * give. Cheap, since the encoder's states at all depths are there, and settings that come to the same depths and the same decoder
+ * policy share one search.
+ */
+export class SettingRunner {
+  readonly target: SettingTarget;
+  /** What is run: full depth first, then the others, each once. */
+  readonly settings: readonly PolicySetting[];
+  readonly #search: AnswerSearch;
+  readonly #settings: readonly Prepared[];
+
+  /** @throws UsageError for a setting that this model cannot run */
+  constructor(
+    private readonly mue: Mue,
+    settings: readonly PolicySetting[],
+    generation: GenerateOptions = {},
+  ) {
+    const {stacks} = mue.model;
+    this.target = captionTarget(mue);
+    this.#search = mue.captionSearch(generation);
+    const [image, text, decoder] = this.target.stacks.map(({depth}) => depth) as [number, number, number];
+    this.settings = distinct([{encoder: 'fixed', policy: 'fixed', image, text, decoder}, ...settings]);
+    this.#settings = this.settings.map((setting) => {
+      if (setting.policy === 'linear-head')
+        throw new UsageError('head-untrained', "a 'linear-head' has learnt nothing here: it can be replayed, not run", {
+          hint: 'Leave these settings out, or run a calibrated plan with `mue evaluate --exit`.',
+        });
+      const plan = settingPlan(setting, this.target);
+      planPolicy(plan, stacks);
+      const decoder = withoutIdleTests(plan.stacks.decoder!, stacks.decoder!);
+      return {setting, decoder, key: JSON.stringify(decoder)};
+    });
+  }
+
+  /** How words are searched for. */
+  get generation(): SearchOptions {
+    return this.#search.options;
+  }
+
+  /** @throws InputError `score-not-finite` if an answer cannot be compared; AbortError */
+  async run(picture: PictureDepths, signal?: AbortSignal): Promise<SettingRuns> {
+    using scope = new TensorScope();
+    const prompt = scope.hold(await picture.withPrompt(this.#search.source, {signal}));
+    const wanted: Wanted[] = [];
+    const known = new Map<string, number>();
+    const of = this.#settings.map(({setting, decoder, key}) => {
+      const [image, text] = prompt.stacks.map((stack, k) => encoderExit(setting, k === 0 ? setting.image : setting.text, stack)) as [
+        EncoderExit,
+        EncoderExit,
+      ];
+      const name = `${image.layers} ${text.layers} ${key}`;
+      const search = known.get(name) ?? wanted.push({depths: [image.layers, text.layers], decoder}) - 1;
+      known.set(name, search);
+      return {search, testMacs: image.testMacs + text.testMacs};
+    });
+    const searches: SearchRun[] = [];
+    for (let first = 0; first < wanted.length; first += BATCH)
+      searches.push(...(await this.#run(prompt, wanted.slice(first, first + BATCH), signal)));
+    return {searches, of};
+  }
+
+  /** Several searches as one batch, each a picture of its own with its own policy: what each gives is what it gives alone. */
+  async #run(prompt: PromptDepths, wanted: readonly Wanted[], signal: AbortSignal | undefined): Promise<SearchRun[]> {
+    using scope = new TensorScope();
+    const model: VisionLanguageModel = this.mue.model;
+    const {options, read} = this.#search;
+    // Policies may remember what they saw: one a search.
+    const policies = wanted.map(({decoder}) => planPolicy({...NEVER_PLAN, stacks: {decoder}}, model.stacks));
+    const encoded = scope.hold(prompt.combine(wanted.map(({depths}) => depths)));
+    const decoding = scope.hold(model.startDecoding(encoded, options.beams, options.maxLength, NEVER_PLAN.skippedKv));
+    const {hypotheses, traces} = await beamSearch(decoding, wanted.length, policies, {
+      ...options,
+      prefixes: wanted.map(() => options.prefixes![0]!),
+      signal,
+    });
+    const costs = decoding.macs;
+    return wanted.map(({depths}, b) => {
+      const macs = addMacs(encoded.runs[b]!.macs, costs[b]!);
+      const found = hypotheses[b]![0];
+      const best = found ? read(found) : {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
+      const error = unusable({...best, macs});
+      if (error) throw error;
+      return {...best, encoder: depths, decoder: traces[b]!.map(({exitLayer}) => exitLayer), macs};
+    });
+  }
+}
+
+/** Searches that run together: more take memory, and no longer much less time. */
+const BATCH = 32;
+
+interface Wanted {
+  readonly depths: readonly [number, number];
+  readonly decoder: StackPlan;
+}
+
+/** The stacks that settings speak of. @throws UsageError `settings-joint` for a model that lacks them */
+export function captionTarget({model, sha256}: Mue): SettingTarget {
+  const stacks = Object.entries(model.stacks).map(([stack, depth]) => ({stack, depth}));
+  if (stacks.length !== 3)
+    throw new UsageError(
+      'settings-joint',
+      `this model's stacks are ${stacks.map(({stack}) => stack).join(', ')}; settings speak of three`,
+      {
+        hint: 'Sweep a model trained for MuE; `mue evaluate` runs every model.',
+      },
+    );
+  return {model: sha256 ?? '', task: 'caption', stacks};
+}
+
+function distinct(settings: readonly PolicySetting[]): PolicySetting[] {
+  // Keys in one order, whatever the file had.
+  const key = ({encoder, policy, image, text, decoder, patience, score, thresholds}: PolicySetting): string =>
+    JSON.stringify([encoder, policy, image, text, decoder, patience, score, thresholds]);
+  return [...new Map(settings.map((setting) => [key(setting), setting])).values()];
+}
+
+interface EncoderExit {
+  readonly layers: number;
+  readonly testMacs: number;
+}
+
+/** Where a stack leaves, as the policies `similarity` (corrected) and `fixed` do it: strictly above, and the last layer is not asked. */
+function encoderExit({encoder}: PolicySetting, value: number | null, {similarity, testMacs}: PromptDepths['stacks'][number]): EncoderExit {
+  const depth = similarity.length;
+  if (value === null) return {layers: depth, testMacs: 0};
+  if (encoder === 'fixed') return {layers: Math.min(value, depth), testMacs: 0};
+  if (value >= 1) return {layers: depth, testMacs: 0};
+  const layer = similarity.findIndex((score, l) => l < depth - 1 && score > value);
+  return layer < 0 ? {layers: depth, testMacs: (depth - 1) * testMacs} : {layers: layer + 1, testMacs: (layer + 1) * testMacs};
+}
+
+/** Policies that never exit and measure nothing are one. */
+function withoutIdleTests(plan: StackPlan, depth: number): StackPlan {
+  const idle = plan.policy === 'fixed' ? plan.layers! >= depth : plan.policy === 'similarity' && plan.threshold! >= 1;
+  return idle ? {policy: 'never'} : plan;
+}

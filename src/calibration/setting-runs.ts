@@ -1,0 +1,116 @@
+import {z} from 'zod';
+import {InputError} from '../runtime/errors.js';
+import type {PolicySetting, SettingTarget} from './policy-setting.js';
+import type {SettingRuns} from './run-settings.js';
+import {settingSchema} from './setting-file.js';
+
+// Captions that many settings gave, as a file holds them: a header, then a row a picture.
+
+/** What the runs were made with. */
+export interface RunsHeader extends SettingTarget {
+  readonly format: 'mue-setting-runs';
+  readonly version: 1;
+  readonly task: 'caption';
+  /** SHA-256 of the data file. */
+  readonly data: string;
+  /** How words were searched for. */
+  readonly generation: Readonly<Record<string, unknown>>;
+  /** What was run; the first is full depth. */
+  readonly settings: readonly PolicySetting[];
+}
+
+/** A picture, and what the settings said of it. */
+export interface RunsRow {
+  /** Position in the data set, from 0. */
+  readonly index: number;
+  readonly id: string;
+  readonly imageId: string;
+  readonly references: readonly string[];
+  /** Settings share them; layers as `[image, text]` and one a decoding step. */
+  readonly searches: readonly {
+    readonly text: string;
+    readonly score: number;
+    readonly encoder: readonly number[];
+    readonly decoder: readonly number[];
+    readonly macs: {readonly run: number; readonly full: number};
+  }[];
+  /** By setting: its search. */
+  readonly of: readonly number[];
+  /** By setting: multiply-accumulates of the tests in the encoder, which its search does not count. */
+  readonly tests: readonly number[];
+}
+
+/** Checked runs, in memory. */
+export interface Runs {
+  readonly header: RunsHeader;
+  readonly rows: readonly RunsRow[];
+}
+
+const headerSchema = z.object({
+  format: z.literal('mue-setting-runs'),
+  version: z.literal(1),
+  task: z.literal('caption'),
+  model: z.string(),
+  data: z.string(),
+  stacks: z.array(z.object({stack: z.string(), depth: z.number().int().positive()})).length(3),
+  generation: z.record(z.string(), z.unknown()),
+  settings: z.array(settingSchema).min(1),
+});
+const count = z.number().int().nonnegative();
+const layers = z.number().int().positive();
+const rowSchema = z.object({
+  index: count,
+  id: z.string(),
+  imageId: z.string(),
+  references: z.array(z.string()).min(1),
+  searches: z.array(
+    z.object({
+      text: z.string(),
+      score: z.number(),
+      encoder: z.array(layers).length(2),
+      decoder: z.array(layers).min(1),
+      macs: z.object({run: z.number().nonnegative(), full: z.number().nonnegative()}),
+    }),
+  ),
+  of: z.array(count),
+  tests: z.array(z.number().nonnegative()),
+});
+
+/** Whether a file's header says that it holds runs; another kind of recording says something else. */
+export function isRunsHeader(header: unknown): boolean {
+  return typeof header === 'object' && header !== null && 'format' in header && header.format === 'mue-setting-runs';
+}
+
+/** One picture as a row. */
+export function runsRow(item: Pick<RunsRow, 'index' | 'id' | 'imageId' | 'references'>, {searches, of}: SettingRuns): RunsRow {
+  return {
+    ...item,
+    searches: searches.map(({text, score, encoder, decoder, macs}) => ({text, score, encoder, decoder, macs})),
+    of: of.map(({search}) => search),
+    tests: of.map(({testMacs}) => testMacs),
+  };
+}
+
+/** @throws InputError if the header or a row is not what this version writes */
+export function parseRuns(header: unknown, rows: readonly unknown[], source: string): Runs {
+  const head = headerSchema.safeParse(header);
+  if (!head.success) {
+    const {path, message} = head.error.issues[0]!;
+    throw new InputError('recording-invalid', `${source} holds no runs of this version: ${path.join('.')}: ${message}`);
+  }
+  const {settings} = head.data;
+  const parsed = rows.map((raw, i): RunsRow => {
+    const fail = (why: string): never => {
+      throw new InputError('recording-corrupt', `${source}: row ${i + 1}: ${why}`);
+    };
+    const row = rowSchema.safeParse(raw);
+    if (!row.success) return fail(`${row.error.issues[0]?.path.join('.')}: ${row.error.issues[0]?.message}`);
+    const {of, tests, searches} = row.data;
+    for (const [what, list] of Object.entries({of, tests}))
+      if (list.length !== settings.length) fail(`${what}: ${list.length} numbers, wanted ${settings.length}`);
+    const stray = of.find((search) => search >= searches.length);
+    if (stray !== undefined) fail(`search ${stray} of ${searches.length}`);
+    return row.data;
+  });
+  return {header: head.data, rows: parsed};
+}
