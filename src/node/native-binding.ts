@@ -4,6 +4,7 @@ import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import util from 'node:util';
 import type {KernelBackend} from '@tensorflow/tfjs';
+import {missingCudaLibraries} from './cuda-libraries.js';
 import {Unavailable} from './unavailable.js';
 
 /** TensorFlow's library behind Node-API; made by `npm run native`, or part of an official tfjs-node package. */
@@ -66,6 +67,7 @@ export function loadNativeBinding(want: 'cpu' | 'gpu', options: NativeOptions): 
     // A GPU build would take the GPU.
     if (want === 'cpu' && candidate.kind === 'gpu') process.env.CUDA_VISIBLE_DEVICES = '-1';
     try {
+      if (want === 'gpu' && candidate.file.startsWith(options.folder)) requireCudaLibraries(path.dirname(candidate.file));
       loaded = {backend: load(candidate), want};
       return loaded.backend;
     } catch (error) {
@@ -74,6 +76,11 @@ export function loadNativeBinding(want: 'cpu' | 'gpu', options: NativeOptions): 
   }
   const [first] = failures as [Unavailable];
   throw failures.length === 1 ? first : new Unavailable(failures.map((f) => f.message).join('; '), first.hint, first);
+}
+
+function requireCudaLibraries(folder: string): void {
+  const missing = missingCudaLibraries(folder);
+  if (missing.length > 0) throw new Unavailable(`NVIDIA's libraries are missing: ${missing.join(', ')}`, 'npm run native -- gpu --force');
 }
 
 /** Files that may serve, best first. A GPU build serves the CPU too. */

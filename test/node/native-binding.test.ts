@@ -35,7 +35,9 @@ testNative('a build that sees no GPU is no CUDA device, but a native one', async
   expect(devices[0]).toMatchObject({
     device: 'cuda',
     ok: false,
-    reason: expect.stringMatching(/^(no NVIDIA driver|TensorFlow sees no usable GPU|CUDA_VISIBLE_DEVICES)/),
+    reason: expect.stringMatching(
+      /(^no NVIDIA driver|NVIDIA's libraries are missing: libcudart|^TensorFlow sees no usable GPU|^CUDA_VISIBLE_DEVICES)/,
+    ),
   });
   expect(devices[1]).toMatchObject({device: 'native', ok: true, backend: 'tensorflow', threads: os.availableParallelism()});
   expect(auto).toBe('native');
