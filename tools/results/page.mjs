@@ -1,5 +1,3 @@
-import os from 'node:os';
-
 // docs/results/README.md, written from the measured figures alone.
 
 const percent = (x, digits = 2) => `${(100 * x).toFixed(digits)} %`;
@@ -10,9 +8,7 @@ const layers = (of) =>
     .map((x) => x.toFixed(2))
     .join(' / ');
 
-export function resultsPage({runs, comparisons, timings, verdicts, promise, deviations}) {
-  const first = Object.values(runs)[0];
-  const where = `${first.device}${first.threads ? `, ${first.threads} thread${first.threads > 1 ? 's' : ''}` : ''}`;
+export function resultsPage({runs, comparisons, timings, verdicts, captionText, promise, deviations, machines}) {
   return `${[
     '# Results',
     '',
@@ -32,15 +28,14 @@ export function resultsPage({runs, comparisons, timings, verdicts, promise, devi
     '',
     '## Wall-clock',
     '',
-    'Full depth and the recommended plan on the same rows, one after the other, nothing else running; milliseconds a row.',
+    'Full depth and the recommended plan on the same rows of the test sets; milliseconds a row (of a batch: an equal share).',
     '',
-    '| device and task | machine | layers saved | MACs saved | milliseconds saved | full, p50 | exits, p50 |',
-    '|---|---|---|---|---|---|---|',
-    ...Object.entries(timings).map(([name, {saving}]) => {
-      const [on, task] = name.split(' ');
-      const [full, early] = ['never', 'model'].map((exit) => runs[`timed-${on}-${task}-${exit}`].ms.p50.toFixed(0));
-      return `| ${name} | ${machine()} | ${percent(saving.layers.estimate)} | ${percent(saving.macs.estimate)} | ${interval(saving.ms)} | ${full} | ${early} |`;
-    }),
+    '| device and task | machine | rows | layers saved | MACs saved | milliseconds saved | full, p50 | exits, p50 |',
+    '|---|---|---|---|---|---|---|---|',
+    ...Object.entries(timings).map(
+      ([name, {machine, n, full, early, saving}]) =>
+        `| ${name} | ${machine} | ${n} | ${percent(saving.layers.estimate)} | ${percent(saving.macs.estimate)} | ${interval(saving.ms)} | ${full.toFixed(0)} | ${early.toFixed(0)} |`,
+    ),
     '',
     'The ResNet is about half of the MACs of this model and never exits: no exit can save more than the other half.',
     '',
@@ -55,6 +50,15 @@ export function resultsPage({runs, comparisons, timings, verdicts, promise, devi
         .map((line) => `- ${line.slice(9)}`),
       '',
     ]),
+    '## Captions: settings proposed and chosen on val, run on test',
+    '',
+    '`mue record` and `mue sweep` proposed settings from one recording of the val captions; their fronts were run for real on val, and the fronts of',
+    'that on test (all settings: `data/captions.csv`).',
+    '',
+    '```',
+    captionText.trim(),
+    '```',
+    '',
     '## A certified plan',
     '',
     '`mue calibrate --max-drop 1%` wrote [plan-snli-ve.json](plan-snli-ve.json). What it said, and whether such plans keep their promise:',
@@ -76,8 +80,10 @@ export function resultsPage({runs, comparisons, timings, verdicts, promise, devi
     '',
     '## How these were made',
     '',
-    `\`npm run results -- --device native\` (quality on ${where}; ${machine()}). Files: \`data/entailment.csv\` (settings of all policies and all static depths`,
-    'on test), `data/captions*.csv` (run for real), `data/reference.csv`, `data/results.json` (every number of this page).',
+    'One command: `npm run results -- --device native --baseline <scenes_ofa, converted>`. The recordings of entailment were made on the native CPU',
+    `device (${machines.native ?? 'this machine'}), captions and whole evaluations on ${machines.cuda ?? 'the device above'}; answers and exits are the same on all.`,
+    'Files: `data/entailment.csv` (settings of all policies and all static depths on test), `data/captions*.csv` (run for real), `data/reference.csv`,',
+    '`data/results.json` (every number of this page).',
   ].join('\n')}\n`;
 }
 
@@ -103,9 +109,4 @@ function runTable(runs) {
         return `| ${name} | ${quality.join(', ')} | ${layers(run)} | ${etr === null ? '' : percent(etr)} | ${(macs.run / 1e9).toFixed(3)} |`;
       }),
   ];
-}
-
-function machine() {
-  const [cpu] = os.cpus();
-  return `${os.cpus().length} × ${cpu.model.trim()}`;
 }

@@ -1,12 +1,14 @@
 import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {captionDeviations, captionSettings, deviationsCsv, deviationSummary, entailmentDeviations} from './reference.mjs';
 import {resultsPage} from './page.mjs';
 
-// `npm run results`: every figure in docs/results, from the shipped model and data. Bulk steps go on where they were stopped.
+// `npm run results`: every figure in docs/results, from the shipped model and data. Steps go on where they were stopped, and what is
+// finished in the work folder is kept: parts may have been made on another machine (shards, evaluations), as machines.json there says.
 
 const {values: options} = parseArgs({
   options: {
@@ -17,9 +19,9 @@ const {values: options} = parseArgs({
     work: {type: 'string', default: 'out/results'},
     /** The ordinarily trained model, converted from its checkpoint. */
     baseline: {type: 'string'},
-    /** Devices to time on, separated by commas, and how many rows of each task. */
-    timing: {type: 'string', default: 'wasm'},
-    'timed-rows': {type: 'string', default: '120'},
+    /** Where to time, as device:batch, separated by commas, and how many rows of each task. */
+    timing: {type: 'string', default: 'wasm:1'},
+    'timed-rows': {type: 'string', default: '60'},
   },
 });
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -63,26 +65,31 @@ keep(at('sweep-chosen', 'sweep.json'), 'data/entailment-chosen.json');
 const promise = mue([
   'calibrate',
   calibration,
+  '--policy',
+  'softmax-margin,similarity,entropy,patience-confidence',
   ...['--max-drop', '1%', '--out', path.join(docs, 'plan-snli-ve.json'), '--check-samples', '200', '--check-data', test],
 ]);
 
-// Captions: candidates proposed on val and run there, the best run on test; static lines and reference points on test.
-const captions = ['sweep', '--task', 'caption', ...device];
-mue(['record', '--task', 'caption', '--data', data('caption-val.jsonl'), '--out', at('caption-val.jsonl'), ...device]);
-mue([...captions, at('caption-val.jsonl'), '--run', data('caption-val.jsonl'), '--retention', '0.96', '--out', at('captions-val')]);
-mue([
-  ...captions,
-  ...['--data', data('caption-test.jsonl'), '--retention', '0.96'],
-  ...['--thresholds', at('captions-val', 'chosen.json'), '--out', at('captions-test')],
-]);
+// Captions: candidates proposed on val and run there, the fronts run on test; static lines and reference points on test.
+const captionSweep = (name, set, settings) => {
+  const folder = at(name);
+  const shards = fs.existsSync(folder) ? fs.readdirSync(folder).filter((entry) => entry.startsWith('shard-')) : [];
+  const runs = shards.length > 0 ? shards.map((shard) => path.join(folder, shard, 'runs.jsonl')) : [path.join(folder, 'runs.jsonl')];
+  if (!fs.existsSync(path.join(folder, 'sweep.json')))
+    mue(['sweep', '--task', 'caption', '--data', data(`caption-${set}.jsonl`), '--thresholds', settings, '--out', folder, ...device]);
+  return mue(['sweep', ...runs, '--retention', '0.96', '--out', folder]);
+};
+if (!fs.existsSync(at('captions-proposed', 'front.json'))) {
+  mue(['record', '--task', 'caption', '--data', data('caption-val.jsonl'), '--out', at('caption-val.jsonl'), ...device]);
+  const policies = ['--policies', 'similarity,softmax-margin,patience-confidence,fixed', '--points', '8'];
+  mue(['sweep', at('caption-val.jsonl'), ...policies, '--out', at('captions-proposed')]);
+}
+captionSweep('captions-val', 'val', at('captions-proposed', 'front.json'));
+const captionText = captionSweep('captions-test', 'test', at('captions-val', 'front.json'));
 fs.writeFileSync(at('caption-settings.json'), JSON.stringify(captionSettings()));
-const captionText = mue([
-  ...captions,
-  ...['--data', data('caption-test.jsonl'), '--retention', '0.96'],
-  ...['--thresholds', at('caption-settings.json'), '--out', at('captions-reference')],
-]);
-keep(at('captions-reference', 'sweep.csv'), 'data/captions.csv');
-keep(at('captions-test', 'sweep.csv'), 'data/captions-chosen.csv');
+captionSweep('captions-reference', 'test', at('caption-settings.json'));
+keep(at('captions-reference', 'sweep.csv'), 'data/captions-reference.csv');
+keep(at('captions-test', 'sweep.csv'), 'data/captions.csv');
 
 // The same model in PyTorch.
 const deviations = [...entailmentDeviations(test), ...captionDeviations(at('captions-reference', 'sweep.json'))];
@@ -91,7 +98,7 @@ write('data/reference.csv', deviationsCsv(deviations));
 // Run for real with the recommended plans: full depth, exits, and the ordinarily trained model.
 const runs = {};
 const evaluate = (name, args) => {
-  mue(['evaluate', '--out', at('runs', name), ...args]);
+  if (!fs.existsSync(at('runs', name, 'metrics.json'))) mue(['evaluate', '-q', '--out', at('runs', name), ...args]);
   runs[name] = json(at('runs', name, 'metrics.json'));
 };
 const TASKS = [
@@ -116,14 +123,20 @@ for (const [task] of TASKS) {
 }
 
 // Milliseconds: the same rows on each device, nothing else running.
+const machines = fs.existsSync(at('machines.json')) ? json(at('machines.json')) : {};
 const timings = {};
-for (const on of options.timing.split(',')) {
+for (const place of options.timing.split(',')) {
+  const [on, batch = '1'] = place.split(':');
+  machines[on] ??= `${os.cpus().length} × ${os.cpus()[0].model.trim()}`;
   for (const [task, file] of TASKS) {
-    for (const exit of ['never', 'model']) {
-      const name = `timed-${on}-${task}-${exit}`;
-      evaluate(name, ['--task', task, '--data', data(file), '--limit', options['timed-rows'], '--device', on, '--exit', exit]);
-    }
-    timings[`${on} ${task}`] = compare(`timed-${on}-${task}-model`, `timed-${on}-${task}-never`, CLAIMS[task]);
+    const name = (exit) => `timed-${on}-b${batch}-${task}-${exit}`;
+    for (const exit of ['never', 'model'])
+      evaluate(name(exit), [
+        ...['--task', task, '--data', data(file), '--limit', options['timed-rows'], '--device', on, '--batch', batch, '--exit', exit],
+      ]);
+    const [full, early] = ['never', 'model'].map((exit) => runs[name(exit)].ms.p50);
+    const {n, saving} = compare(name('model'), name('never'), CLAIMS[task]);
+    timings[`${on}, ${batch === '1' ? 'one by one' : `batches of ${batch}`}: ${task}`] = {machine: machines[on], n, full, early, saving};
   }
 }
 
@@ -135,7 +148,7 @@ mue([
     .map((name) => at('runs', name)),
   ...[path.join(docs, 'plan-snli-ve.json'), '--out', docs, '--title', 'scenes-mue: quality against layers, MACs and milliseconds'],
 ]);
-const results = {runs, comparisons, timings, verdicts, promise, captionText, deviations: deviationSummary(deviations)};
+const results = {runs, comparisons, timings, verdicts, promise, captionText, machines, deviations: deviationSummary(deviations)};
 write('data/results.json', `${JSON.stringify(results, null, 1)}\n`);
 write('README.md', resultsPage(results));
 const off = results.deviations.filter(({within}) => !within);
