@@ -1,36 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
 import {Attention, type KeysValues} from '../../nn/attention.js';
 import {Block, input} from '../../nn/block.js';
+import {CrossMemory} from '../../nn/cross-memory.js';
 import {FeedForward} from '../../nn/feed-forward.js';
-import {HeadMatrices, splitHeads} from '../../nn/heads.js';
+import {splitHeads} from '../../nn/heads.js';
 import type {KvCache} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {LayerConfig} from './encoder-layer.js';
 
 // B pictures, K rows (beams) a picture, R = B·K rows, T new tokens, n keys with the new ones, M encoder length, H heads
-
-/** Keys [B, H, d, M] and values [B, H, M, d] of the encoder's states: once a picture, not once a beam. Owns its tensors. */
-export class CrossMemory implements Disposable {
-  constructor(
-    readonly keys: HeadMatrices,
-    readonly values: HeadMatrices,
-  ) {}
-
-  static from({keys, values}: KeysValues): CrossMemory {
-    return new CrossMemory(new HeadMatrices(keys), new HeadMatrices(values));
-  }
-
-  /** The pictures that are still being worked on. */
-  gather(pictures: tf.Tensor1D): CrossMemory {
-    return CrossMemory.from({keys: tf.gather(this.keys.all, pictures), values: tf.gather(this.values.all, pictures)});
-  }
-
-  [Symbol.dispose](): void {
-    this.keys[Symbol.dispose]();
-    this.values[Symbol.dispose]();
-  }
-}
 
 /** Biases that a decoder layer adds to its scores; each may be several addends, all borrowed. */
 export interface DecoderBias {
@@ -123,15 +102,8 @@ export class DecoderLayer extends Block<LayerConfig> {
     return this.selfOutputNorm?.forward(out) ?? out;
   }
 
-  /** The rows of a picture are so many more queries to one memory. */
   #attendMemory(x: tf.Tensor3D, memory: CrossMemory, bias: readonly tf.Tensor[]): tf.Tensor3D {
-    const {crossAttention: attention} = this;
-    const pictures = memory.values.all.shape[0];
-    const [rows, tokens, size] = x.shape;
-    const grouped = attention.queries(this.crossNorm.forward(x)).reshape([pictures, (rows / pictures) * tokens, size]) as tf.Tensor3D;
-    const out = attention
-      .project(attention.attend(splitHeads(grouped, this.config.heads), memory.keys, memory.values, bias))
-      .reshape(x.shape) as tf.Tensor3D;
+    const out = memory.attend(this.crossAttention, this.crossNorm.forward(x), bias);
     return this.crossOutputNorm?.forward(out) ?? out;
   }
 

@@ -2,14 +2,17 @@ import * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy} from '../../exit/policy.js';
 import {runStack} from '../../exit/run-stack.js';
 import type {SkippedKv} from '../../exit/skipped-kv.js';
+import {StackCache} from '../../exit/stack-cache.js';
 import type {Macs, StackTrace} from '../../exit/trace.js';
-import {KvCache} from '../../nn/kv-cache.js';
+import {causalMask} from '../../nn/causal-mask.js';
+import type {CrossMemory} from '../../nn/cross-memory.js';
+import type {KvCache} from '../../nn/kv-cache.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Decoding, StepOptions} from '../model.js';
-import {causalMask, type TargetBias} from './bias-tables.js';
+import type {TargetBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
 import type {OfaDecoder} from './decoder.js';
-import type {CrossMemory, DecoderBias} from './decoder-layer.js';
+import type {DecoderBias} from './decoder-layer.js';
 import type {OfaEncoded} from './encoding.js';
 
 // B pictures, K beams each, R = B·K rows, M encoder length, n keys so far, D width, H heads
@@ -18,17 +21,14 @@ const PAD = 1;
 
 /** One answer a picture, token by token, with caches (ofa_mue sections 4.4 and 10.7). */
 export class OfaDecoding implements Decoding {
-  /** Self-attention caches, one a layer. */
-  readonly caches: readonly KvCache[];
   readonly #scope = new TensorScope();
+  readonly #cache: StackCache;
   /** Encoder states [B, M, D], for layers that have not run yet. */
   #states: tf.Tensor3D;
   #mask: tf.Tensor4D | undefined;
   #remember: OfaEncoded['remember'];
   /** What each layer's cross-attention reads, from the first time it runs. */
   readonly #memories: (CrossMemory | undefined)[];
-  /** Mode `just-in-time`: states [R, k, D] of the newest k tokens, which left before this layer. */
-  readonly #pending: (tf.Tensor3D | undefined)[];
   /** [1, H, T, M] */
   readonly #crossBias: tf.Tensor4D;
   #step = 0;
@@ -50,9 +50,8 @@ export class OfaDecoding implements Decoding {
     ownsBias: boolean,
   ) {
     const {layers} = decoder;
-    this.caches = layers.map(() => this.#scope.hold(new KvCache()));
+    this.#cache = this.#scope.hold(new StackCache(layers.length, skipped));
     this.#memories = layers.map(() => undefined);
-    this.#pending = layers.map(() => undefined);
     this.#states = this.#scope.hold(encoded.states.clone());
     this.#mask = encoded.mask && this.#scope.hold(encoded.mask.clone());
     this.#remember = encoded.remember;
@@ -71,6 +70,11 @@ export class OfaDecoding implements Decoding {
     return this.#states.shape[0];
   }
 
+  /** Self-attention caches, one a layer. */
+  get caches(): readonly KvCache[] {
+    return this.#cache.caches;
+  }
+
   get macs(): Macs {
     return {...this.#macs};
   }
@@ -85,7 +89,7 @@ export class OfaDecoding implements Decoding {
     const depth = decoder.layers.length;
     const step = this.#step;
     const embedded = scope.hold(tf.tidy(() => decoder.embed(tf.tensor2d([...tokens], [tokens.length, 1], 'int32'))));
-    const padded = tokens.includes(PAD) ? tokens.map((token) => [token === PAD]) : undefined;
+    this.#cache.begin(tokens.map((token) => token === PAD));
     const logits = (x: tf.Tensor3D): tf.Tensor2D => tf.tidy(() => decoder.logits(x.squeeze([1]) as tf.Tensor2D));
     const view =
       rows && rows.length < tokens.length
@@ -93,7 +97,7 @@ export class OfaDecoding implements Decoding {
         : undefined;
     const {x, trace, asked} = await runStack(
       embedded,
-      (state, layer) => this.#run(state, layer, padded),
+      (state, layer) => this.#run(state, layer),
       {stack: 'decoder', depth, step, maxSteps: this.maxSteps},
       policy,
       {
@@ -103,7 +107,7 @@ export class OfaDecoding implements Decoding {
       },
     );
     scope.hold(x);
-    this.#fillSkipped(x, trace.exitLayer, padded);
+    this.#fillSkipped(x, trace.exitLayer);
     this.#step++;
     const deciding = rows?.length ?? tokens.length;
     this.#count(tokens.length, trace, deciding * decoder.config.d_model);
@@ -120,29 +124,14 @@ export class OfaDecoding implements Decoding {
     if (this.skipped === 'project') this.#macs.run += (trace.depth - trace.exitLayer) * rows * this.cost.projectedKeysValues();
   }
 
-  /** One layer for the newest token, and before it for tokens that left earlier and are needed exactly now. */
-  #run(x: tf.Tensor3D, layer: number, padded: readonly (readonly boolean[])[] | undefined): tf.Tensor3D {
-    const pending = this.#pending[layer];
-    const [rows] = x.shape;
-    const late = pending?.shape[1] ?? 0;
+  #run(x: tf.Tensor3D, layer: number): tf.Tensor3D {
     const memory = this.#memory(layer);
-    const input = pending ? tf.concat([pending, x], 1) : x;
-    const flags = padded?.map((row) => [...new Array<boolean>(late).fill(false), ...row]);
-    const output = this.decoder.layers[layer]!.forward(
-      input,
-      this.caches[layer]!,
-      memory,
-      (keys) => this.#biases(layer, late + 1, keys),
-      flags,
-    );
-    this.#macs.run += rows * this.cost.decoderLayer(late + 1, this.caches[layer]!.length, this.#length);
-    if (!pending) return output;
-    input.dispose();
-    this.#setPending(layer, undefined);
-    this.#addPending(layer + 1, tf.slice(output, [0, 0, 0], [-1, late, -1]));
-    const newest = tf.slice(output, [0, late, 0], [-1, 1, -1]);
-    output.dispose();
-    return newest;
+    return this.#cache.run(x, layer, (input, cache, padded) => {
+      const [rows, tokens] = input.shape;
+      const output = this.decoder.layers[layer]!.forward(input, cache, memory, (keys) => this.#biases(layer, tokens, keys), padded);
+      this.#macs.run += rows * this.cost.decoderLayer(tokens, cache.length, this.#length);
+      return output;
+    });
   }
 
   /** Biases of the newest `tokens` rows. Called inside a tidy. */
@@ -167,46 +156,17 @@ export class OfaDecoding implements Decoding {
     return made;
   }
 
-  /** Gives the layers that did not run what their mode says they get for this token. @param x exit state [R, 1, D]. */
-  #fillSkipped(x: tf.Tensor3D, exitLayer: number, padded: readonly (readonly boolean[])[] | undefined): void {
+  /** @param x exit state [R, 1, D] */
+  #fillSkipped(x: tf.Tensor3D, exitLayer: number): void {
     const {layers} = this.decoder;
-    if (this.skipped === 'just-in-time' && exitLayer < layers.length) this.#addPending(exitLayer, x.clone());
-    for (let layer = exitLayer; layer < layers.length; layer++) {
-      if (this.skipped === 'project') {
-        const {keys, values} = layers[layer]!.selfKeysValues(x);
-        this.caches[layer]!.append({keys, values}, padded);
-        keys.dispose();
-        values.dispose();
-      } else if (this.skipped === 'copy') {
-        this.caches[layer]!.copyFrom(this.caches[exitLayer - 1]!);
-        this.#memories[layer] = this.#memories[exitLayer - 1];
-      }
-    }
-  }
-
-  #addPending(layer: number, states: tf.Tensor3D): void {
-    if (layer >= this.#pending.length) {
-      states.dispose();
-      return;
-    }
-    const before = this.#pending[layer];
-    this.#setPending(layer, before ? tf.concat([before, states], 1) : states.clone());
-    states.dispose();
-  }
-
-  #setPending(layer: number, states: tf.Tensor3D | undefined): void {
-    const before = this.#pending[layer];
-    if (before) this.#scope.drop(before);
-    this.#pending[layer] = states && this.#scope.hold(states);
+    this.#cache.fill(x, exitLayer, (state, layer) => layers[layer]!.selfKeysValues(state));
+    // The authors' branch copies what a layer's cross-attention reads along with its cache.
+    if (this.skipped === 'copy')
+      for (let layer = exitLayer; layer < layers.length; layer++) this.#memories[layer] = this.#memories[exitLayer - 1];
   }
 
   reorder(rows: readonly number[]): void {
-    for (const cache of this.caches) cache.reorder(rows);
-    const index = tf.tensor1d([...rows], 'int32');
-    this.#pending.forEach((states, layer) => {
-      if (states) this.#setPending(layer, tf.gather(states, index));
-    });
-    index.dispose();
+    this.#cache.reorder(rows);
     this.#keepPictures(Array.from({length: rows.length / this.rows}, (_, b) => Math.floor(rows[b * this.rows]! / this.rows)));
   }
 

@@ -2,11 +2,11 @@ import * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy} from '../../exit/policy.js';
 import {runStack} from '../../exit/run-stack.js';
 import {addMacs, type Macs, type StackTrace} from '../../exit/trace.js';
+import type {CrossMemory} from '../../nn/cross-memory.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Encoded, EncodeInput, RunOptions} from '../model.js';
 import {ImageBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
-import type {CrossMemory} from './decoder-layer.js';
 import type {OfaEncoder} from './encoder.js';
 
 // B pictures, P patches, S text tokens, M = P + S, D width, H heads

@@ -2,13 +2,15 @@ import * as tf from '@tensorflow/tfjs';
 import {type ExitPolicy, never} from '../../exit/policy.js';
 import {runStack} from '../../exit/run-stack.js';
 import type {Macs, StackTrace} from '../../exit/trace.js';
+import {causalMask} from '../../nn/causal-mask.js';
+import type {CrossMemory} from '../../nn/cross-memory.js';
 import {KvCache} from '../../nn/kv-cache.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
-import {causalMask, TargetBias} from './bias-tables.js';
+import {TargetBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
 import type {OfaDecoder, Target} from './decoder.js';
-import type {CrossMemory, DecoderBias} from './decoder-layer.js';
+import type {DecoderBias} from './decoder-layer.js';
 import type {OfaEncoded} from './encoding.js';
 
 // B pictures, K targets each, R = B·K rows, T positions, M encoder length, D width, H heads
