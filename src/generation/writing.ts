@@ -1,0 +1,81 @@
+import type {ExitPolicy} from '../exit/policy.js';
+import type {StackTrace} from '../exit/trace.js';
+import type {Decoding} from '../models/model.js';
+import {InputError, throwIfAborted} from '../runtime/errors.js';
+import {TensorScope} from '../runtime/tensor-scope.js';
+
+/**
+ * Two rule sets for writing a text, both open_clip's: `classic` is what its releases up to 3.3 do and published captions were made with,
+ * `current` its development line, which follows Hugging Face's generation (coca.md section 7).
+ */
+export const WRITING_RULES = ['classic', 'current'] as const;
+export type WritingRules = (typeof WRITING_RULES)[number];
+
+export interface WritingOptions {
+  readonly rules: WritingRules;
+  /** What every text begins with: the begin symbol and any words given. */
+  readonly prompt: readonly number[];
+  readonly end: number;
+  /** Most tokens, prompt and end among them. */
+  readonly maxLength: number;
+  /** No end symbol in a text of fewer tokens than this. */
+  readonly minLength: number;
+  /** 1 is none. */
+  readonly repetitionPenalty: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Called after every step with what each row was continued with. */
+  readonly onStep?: ((step: WritingStep) => void) | undefined;
+}
+
+export interface WritingStep {
+  readonly step: number;
+  readonly traces: readonly StackTrace[];
+  /** Every row that was fed, begin symbol first, without the newest token. */
+  readonly inputs: readonly (readonly number[])[];
+  /** The token that the first row of each picture goes on with, where there is one row a picture. */
+  readonly tokens: readonly number[];
+}
+
+/** One text of a picture. */
+export interface Written {
+  /** Prompt included; with the end symbol, unless the text was cut off at its greatest length. */
+  readonly tokens: readonly number[];
+  readonly score: number;
+}
+
+/** Feeds the newest token of every row. @returns scores of the next words, one row each, and the traces. @throws InputError for NaN */
+export async function nextScores(
+  decoding: Decoding,
+  tokens: readonly number[],
+  policy: ExitPolicy,
+  signal: AbortSignal | undefined,
+): Promise<{scores: Float64Array[]; traces: readonly StackTrace[]}> {
+  using scope = new TensorScope();
+  throwIfAborted(signal);
+  const {logits, traces} = await decoding.step(tokens, policy, {signal});
+  const values = (await scope.hold(logits).data()) as Float32Array;
+  if (values.some(Number.isNaN)) {
+    const hint = 'Damaged weights give such scores.';
+    throw new InputError('score-not-finite', 'the scores of the next words are not numbers', {hint});
+  }
+  const size = values.length / tokens.length;
+  return {scores: tokens.map((_, r) => Float64Array.from(values.subarray(r * size, (r + 1) * size))), traces};
+}
+
+/** Feeds the prompt but for its last token to so many rows. */
+export async function feedPrompt(
+  decoding: Decoding,
+  rows: number,
+  policy: ExitPolicy,
+  {prompt, signal}: WritingOptions,
+): Promise<readonly StackTrace[]> {
+  using scope = new TensorScope();
+  const all: StackTrace[] = [];
+  for (const token of prompt.slice(0, -1)) {
+    throwIfAborted(signal);
+    const {logits, traces} = await decoding.step(new Array<number>(rows).fill(token), policy, {signal});
+    scope.drop(scope.hold(logits));
+    all.push(...traces);
+  }
+  return all;
+}
