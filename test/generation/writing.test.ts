@@ -116,7 +116,9 @@ test('with room for every text, current beams find the best of all', async () =>
       all.push({tokens: row, score: sum / (row.length - 1)});
       return;
     }
-    logSoftmax(Float64Array.from(toyScores(0, row, vocabulary))).forEach((score, token) => walk([...row, token], sum + score));
+    logSoftmax(Float64Array.from(toyScores(0, row, vocabulary))).forEach((score, token) => {
+      walk([...row, token], sum + score);
+    });
   };
   walk([START], 0);
   const best = all.reduce((a, b) => (b.score > a.score ? b : a));
