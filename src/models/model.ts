@@ -85,3 +85,26 @@ export interface VisionLanguageModel extends Disposable {
   /** One teacher-forced pass over whole targets. */
   score(encoded: Encoded, input: ScoreInput, policy: ExitPolicy, options?: RunOptions): Promise<Scored>;
 }
+
+/** Rows of embeddings. */
+export interface Embedded {
+  /** [B, e], each of unit length; the caller's. */
+  readonly features: tf.Tensor2D;
+  /** One a row: each picture and each text leaves for itself. */
+  readonly traces: readonly StackTrace[];
+  readonly macs: Macs;
+}
+
+/** A model that also puts pictures and texts in one space, where what belongs together lies close. */
+export interface ContrastiveModel extends VisionLanguageModel {
+  /** e */
+  readonly embeddingSize: number;
+  /** Most tokens of a text, start and end counted. */
+  readonly contextLength: number;
+  /** Factor of similarities before a softmax over them. */
+  readonly logitScale: number;
+  /** @param pixels normalised pictures [B, h, w, 3], borrowed */
+  embedImages(pixels: tf.Tensor4D, policy: ExitPolicy, options?: RunOptions): Promise<Embedded>;
+  /** @param texts token ids of each, start and end included, not padded */
+  embedTexts(texts: readonly (readonly number[])[], policy: ExitPolicy, options?: RunOptions): Promise<Embedded>;
+}

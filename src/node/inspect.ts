@@ -4,7 +4,8 @@ import {elementCount, type TensorEntry} from '../checkpoint/checkpoint.js';
 import type {StateName} from '../checkpoint/torch-zip.js';
 import {type OfaConfig, ofaConfigSchema} from '../models/ofa/config.js';
 import {importOfa} from '../models/ofa/import.js';
-import {type OfaWeight, ofaWeights, parameterCount, partOf} from '../models/ofa/names.js';
+import {ofaWeights, partOf} from '../models/ofa/names.js';
+import {parameterCount, type StoredWeight} from '../models/stored-weight.js';
 import {WeightsError} from '../runtime/errors.js';
 import {describeConfig} from './convert-report.js';
 import {openCheckpoint} from './open-checkpoint.js';
@@ -56,7 +57,7 @@ export async function inspect(target: string, options: {readonly which?: StateNa
   }
 }
 
-function counts(weights: readonly OfaWeight[]): Pick<Inspection, 'parameters' | 'parts'> {
+function counts(weights: readonly StoredWeight[]): Pick<Inspection, 'parameters' | 'parts'> {
   return {
     parameters: parameterCount(weights),
     parts: sumBy(
@@ -73,7 +74,7 @@ function sumBy<T>(items: readonly T[], key: (item: T) => string, count: (item: T
   return [...sums].map(([part, parameters]) => ({part, parameters})).sort((a, b) => b.parameters - a.parameters);
 }
 
-function mismatch(wanted: readonly OfaWeight[], tensors: Inspection['tensors']): string | null {
+function mismatch(wanted: readonly StoredWeight[], tensors: Inspection['tensors']): string | null {
   const shapes = new Map(tensors.map(({name, shape}) => [name, shape.join(', ')]));
   const bad = wanted.filter(({name, shape}) => shapes.get(name) !== shape.join(', ')).map(({name}) => name);
   return bad.length

@@ -2,7 +2,8 @@ import {float16ToFloat32, float32ToFloat16} from '../checkpoint/float16.js';
 import {bytesOf, type TensorPlan, writeSafetensors} from '../checkpoint/safetensors.js';
 import {planShards, shardIndex, shardName} from '../checkpoint/shards.js';
 import type {OfaConfig} from '../models/ofa/config.js';
-import {checkpointShape, type OfaWeight, ofaWeights, parameterCount} from '../models/ofa/names.js';
+import {ofaWeights} from '../models/ofa/names.js';
+import {checkpointShape, parameterCount, type StoredWeight} from '../models/stored-weight.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {type FileRecord, writeFolder} from './model-folder.js';
 import {findVocabulary, storedVocabulary} from './vocabulary-files.js';
@@ -30,7 +31,7 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<rea
   const {config, kind = 'model', dtype = 'float16', seed = 1} = options;
   const weights = ofaWeights(config);
   const type = dtype === 'float16' ? 'F16' : 'F32';
-  const shapeOf = kind === 'model' ? (weight: OfaWeight): readonly number[] => weight.shape : checkpointShape;
+  const shapeOf = kind === 'model' ? (weight: StoredWeight): readonly number[] => weight.shape : checkpointShape;
   const order = new Map(weights.map((weight, i) => [weight.name, {weight, i}]));
   const shards = planShards(
     weights.map((w): TensorPlan => ({name: w.name, dtype: type, shape: shapeOf(w)})),
@@ -66,7 +67,7 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<rea
 }
 
 /** Half bits of one weight. */
-function randomWeight(weight: OfaWeight, seed: number): Uint16Array {
+function randomWeight(weight: StoredWeight, seed: number): Uint16Array {
   const count = weight.shape.reduce((product, n) => product * n, 1);
   const constant = neutralValue(weight);
   if (constant !== null) return new Uint16Array(count).fill(constant === 1 ? 0x3c00 : 0);
@@ -86,7 +87,7 @@ function randomWeight(weight: OfaWeight, seed: number): Uint16Array {
 }
 
 /** Gains and variances 1; biases and means 0; null for what is drawn. */
-function neutralValue({name, neutral, layout}: OfaWeight): 0 | 1 | null {
+function neutralValue({name, neutral, layout}: StoredWeight): 0 | 1 | null {
   if (neutral !== undefined) return neutral;
   if (/\.(bn\d|downsample\.1)\.(weight|running_var)$/.test(name) || name.endsWith('.w_resid')) return 1;
   return layout === 'plain' && /\.(bias|running_mean)$/.test(name) ? 0 : null;

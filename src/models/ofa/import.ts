@@ -1,27 +1,15 @@
 import type {Checkpoint, PlainValue} from '../../checkpoint/checkpoint.js';
-import {type DType, isFloat, toFloat32} from '../../checkpoint/dtype.js';
+import {toFloat32} from '../../checkpoint/dtype.js';
 import {WeightsError} from '../../runtime/errors.js';
+import {checkComplete, checkTensors, type ImportedWeight, type ModelImport} from '../imported-weight.js';
+import {checkpointShape, type StoredWeight} from '../stored-weight.js';
 import type {OfaConfig} from './config.js';
 import {importConfig, type NamedShapes} from './import-config.js';
-import {checkpointShape, fromHuggingFaceName, ignoredReason, type OfaWeight, ofaWeights, TIED_COPIES, TIED_EMBEDDING} from './names.js';
+import {fromHuggingFaceName, ignoredReason, ofaWeights, TIED_COPIES, TIED_EMBEDDING} from './names.js';
 import {OfaSettings} from './settings.js';
 
-/** One weight of the model and where it comes from. */
-export interface ImportedWeight extends OfaWeight {
-  /** Name in the checkpoint; null where the neutral value stands in. */
-  readonly source: string | null;
-  readonly dtype: DType;
-}
-
-/** How a checkpoint becomes a model: decided from names, shapes and settings, before any weight is read. */
-export interface OfaImport {
-  readonly config: OfaConfig;
-  /** All weights, in the order of the table. */
-  readonly weights: readonly ImportedWeight[];
-  readonly ignored: readonly {readonly name: string; readonly reason: string}[];
-  /** Decisions that deserve a word. */
-  readonly notes: readonly string[];
-}
+/** How a checkpoint becomes a model. */
+export type OfaImport = ModelImport<OfaConfig>;
 
 /** Names without which a checkpoint is not OFA's; half of them must be there for anything else to be a meaningful complaint. */
 const SIGNATURE = [
@@ -88,7 +76,7 @@ function checkFamily(checkpoint: Checkpoint, sources: ReadonlyMap<string, string
 }
 
 /** @returns what is ignored, with the reason. @throws WeightsError listing what is missing and what nobody asked for. */
-function checkNames(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly OfaWeight[]): OfaImport['ignored'] {
+function checkNames(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly StoredWeight[]): OfaImport['ignored'] {
   const names = new Set(wanted.map(({name}) => name));
   const missing = wanted.filter(({name, neutral}) => neutral === undefined && !sources.has(name)).map(({name}) => name);
   const ignored: {name: string; reason: string}[] = [];
@@ -99,64 +87,17 @@ function checkNames(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>
     if (reason === null) unknown.push(source);
     else ignored.push({name: source, reason});
   }
-  const problems = [
-    ...(missing.length ? [`${missing.length} missing: ${list(missing)}`] : []),
-    ...(unknown.length ? [`${unknown.length} that the configuration does not ask for: ${list(unknown)}`] : []),
-  ];
-  if (problems.length)
-    throw new WeightsError(
-      missing.length ? 'missing-weights' : 'unknown-weights',
-      `${checkpoint.source}: the tensors are not those of its configuration: ${problems.join('; ')}.`,
-      {
-        hint: missing.length
-          ? 'The file is incomplete, or its configuration belongs to another model.'
-          : 'Adapters, prompts and other additions are not supported.',
-      },
-    );
+  checkComplete(checkpoint.source, missing, unknown);
   return ignored;
 }
 
-function checkShapes(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly OfaWeight[]): void {
-  const problems: string[] = [];
-  const check = (name: string, expected: readonly number[]): void => {
-    const source = sources.get(name);
-    if (source === undefined) return;
-    const {shape, dtype} = checkpoint.entry(source);
-    if (shape.join() !== expected.join())
-      problems.push(`'${source}' is [${shape.join(', ')}], the configuration asks for [${expected.join(', ')}]`);
-    else if (!isFloat(dtype)) problems.push(`'${source}' is of type ${dtype}, not a floating-point type`);
-  };
-  for (const weight of wanted) check(weight.name, checkpointShape(weight));
+function checkShapes(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly StoredWeight[]): void {
   const tied = wanted.find(({name}) => name === TIED_EMBEDDING)!;
-  for (const copy of TIED_COPIES) check(copy, checkpointShape(tied));
-  if (problems.length)
-    throw new WeightsError('wrong-shapes', `${checkpoint.source}: ${problems.length} of its tensors do not fit: ${list(problems, '; ')}.`);
-}
-
-/** All of a short list; of a long one the first fifty. */
-function list(items: readonly string[], separator = ', '): string {
-  const rest = items.length - 50;
-  return items.slice(0, 50).join(separator) + (rest > 0 ? `${separator}and ${rest} more` : '');
-}
-
-/**
- * Values of one weight, as the checkpoint lays them out.
- * @throws WeightsError if one of them is NaN or infinite.
- */
-export async function readImported(checkpoint: Checkpoint, weight: ImportedWeight): Promise<Float32Array> {
-  if (weight.source === null) {
-    const count = weight.shape.reduce((product, n) => product * n, 1);
-    return new Float32Array(count).fill(weight.neutral ?? 0);
-  }
-  const values = toFloat32(await checkpoint.read(weight.source));
-  let bad = 0;
-  // NaN and the infinities are what does not give 0 here; one subtraction a value is all that hundreds of millions of them can have.
-  while (bad < values.length && values[bad]! - values[bad]! === 0) bad++;
-  if (bad === values.length) return values;
-  throw new WeightsError(
-    'bad-values',
-    `${checkpoint.source}: '${weight.source}' holds ${values[bad]} at element ${bad}: the training diverged, or the file is damaged.`,
-  );
+  const expected = [...wanted, ...TIED_COPIES.map((name) => ({...tied, name}))].flatMap((weight): [string, readonly number[]][] => {
+    const source = sources.get(weight.name);
+    return source === undefined ? [] : [[source, checkpointShape(weight)]];
+  });
+  checkTensors(checkpoint, expected);
 }
 
 /**
