@@ -23,9 +23,11 @@ export class StackCache implements Disposable {
   #padded: boolean[][] = [];
   #tokens = 0;
 
+  /** @param copies mode `copy`: what skipped layers take from the exit layer, its whole cache or the newest token's keys and values */
   constructor(
     depth: number,
     private readonly skipped: SkippedKv,
+    private readonly copies: 'history' | 'newest',
   ) {
     this.caches = Array.from({length: depth}, () => this.#scope.hold(new KvCache()));
     this.#pending = this.caches.map(() => undefined);
@@ -78,7 +80,9 @@ export class StackCache implements Disposable {
         keys.dispose();
         values.dispose();
       } else if (this.skipped === 'copy') {
-        this.caches[layer]!.copyFrom(this.caches[exitLayer - 1]!);
+        const from = this.caches[exitLayer - 1]!;
+        if (this.copies === 'history') this.caches[layer]!.copyFrom(from);
+        else this.caches[layer]!.appendNewest(from, this.#flags(1));
       }
     }
   }

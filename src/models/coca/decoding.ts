@@ -48,8 +48,8 @@ export class CocaDecoding implements Decoding {
         hint: 'Use project, copy or just-in-time.',
       });
     const {text, multimodal} = module;
-    this.#text = this.#scope.hold(new StackCache(text.layers.length, skipped));
-    this.#multimodal = this.#scope.hold(new StackCache(multimodal.layers.length, skipped));
+    this.#text = this.#scope.hold(new StackCache(text.layers.length, skipped, 'newest'));
+    this.#multimodal = this.#scope.hold(new StackCache(multimodal.layers.length, skipped, 'newest'));
     this.#memories = multimodal.layers.map(() => undefined);
     this.#tokens = this.#scope.hold(encoded.tokens.clone());
     this.#macs = {run: 0, full: multimodal.layers.length * encoded.pictures * cost.crossMemory()};

@@ -50,7 +50,7 @@ export class OfaDecoding implements Decoding {
     ownsBias: boolean,
   ) {
     const {layers} = decoder;
-    this.#cache = this.#scope.hold(new StackCache(layers.length, skipped));
+    this.#cache = this.#scope.hold(new StackCache(layers.length, skipped, 'history'));
     this.#memories = layers.map(() => undefined);
     this.#states = this.#scope.hold(encoded.states.clone());
     this.#mask = encoded.mask && this.#scope.hold(encoded.mask.clone());
