@@ -25,4 +25,5 @@ export {OfaModel} from './models/ofa/model.js';
 export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError} from './runtime/errors.js';
 export {TensorScope} from './runtime/tensor-scope.js';
 export type {Answer, Entailment} from './tasks/answer.js';
-export {type AnswerOptions, type AskOptions, type ExitChoice, type GenerateOptions, Mue, type StreamedToken} from './tasks/mue.js';
+export type {AnswerOptions, AskOptions, Assistant, ExitChoice, GenerateOptions, StreamedToken} from './tasks/assistant.js';
+export {Mue} from './tasks/mue.js';

@@ -10,7 +10,7 @@ import {type DecodeOptions, decodeImage} from '../node/image-decoder.js';
 import {SHIPPED_MODEL} from '../node/load-model.js';
 import {openDataset} from '../node/open-dataset.js';
 import type {RunFile} from '../node/run-file.js';
-import type {Mue} from '../tasks/mue.js';
+import type {Assistant} from '../tasks/assistant.js';
 import type {CommandContext} from './command.js';
 import type {EvaluateFlags} from './evaluate.js';
 import {exitChoice} from './exit-choice.js';
@@ -60,7 +60,7 @@ export async function evaluateShard(flags: EvaluateFlags, folder: string, shard:
     answerer: model,
     generation: generateOptions(flags),
     answers,
-    premise: model.model.config.add_caption,
+    premise: model.readsPremise,
     readPicture: async (source) => await decodeImage('bytes' in source ? source.bytes : await readPicture(source.path), decoding(flags)),
     warmup: flags.warmup,
     signal,
@@ -81,7 +81,7 @@ function decoding({exif, maxPixels}: EvaluateFlags): DecodeOptions {
 }
 
 /** The plan that the options come to, with thresholds and all. */
-function exitPlan(flags: EvaluateFlags, {plans}: Mue): ExitPlan {
+function exitPlan(flags: EvaluateFlags, {plans}: Assistant): ExitPlan {
   const choice = exitChoice(flags, flags.task, plans);
   if (choice === 'never') return NEVER_PLAN;
   if (choice === 'release') return releasePlan(flags.task);
@@ -96,7 +96,7 @@ function rowOptions(flags: EvaluateFlags): RunFile['options'] {
   return Object.fromEntries(Object.entries(all).filter((entry): entry is [string, string | number | boolean] => entry[1] !== undefined));
 }
 
-function threadsOf({runsOn}: Mue): number | null {
+function threadsOf({runsOn}: Assistant): number | null {
   const threads = runsOn && 'threads' in runsOn ? runsOn.threads : undefined;
   return typeof threads === 'number' ? threads : null;
 }

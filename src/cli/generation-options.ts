@@ -1,5 +1,5 @@
 import {type Command, Option} from 'commander';
-import type {GenerateOptions} from '../tasks/mue.js';
+import type {GenerateOptions} from '../tasks/assistant.js';
 import {finiteNumber, wholeNumber} from './option-values.js';
 
 /** How words are searched for; what is not given comes from the model. */

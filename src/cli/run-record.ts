@@ -7,7 +7,7 @@ import {dataFingerprint} from '../node/data-fingerprint.js';
 import {openDataset} from '../node/open-dataset.js';
 import {RowLog} from '../node/row-log.js';
 import {InputError, type MueError, throwIfAborted} from '../runtime/errors.js';
-import type {Mue} from '../tasks/mue.js';
+import type {Assistant} from '../tasks/assistant.js';
 import {ENTAILMENT_ANSWERS} from '../tasks/prompts.js';
 import type {CommandContext} from './command.js';
 import {loadFrom} from './load.js';
@@ -87,7 +87,7 @@ export async function runRecord(_args: readonly [], flags: RecordFlags, {out, si
   return failed > 0 ? 5 : 0;
 }
 
-async function pictureDepths(mue: Mue, {image}: DatasetItem, signal: AbortSignal): Promise<PictureDepths> {
+async function pictureDepths(mue: Assistant, {image}: DatasetItem, signal: AbortSignal): Promise<PictureDepths> {
   const pixels = await mue.pixels('bytes' in image ? image.bytes : await readPicture(image.path));
   try {
     return await mue.model.pictureDepths(pixels, {signal});
@@ -97,7 +97,7 @@ async function pictureDepths(mue: Mue, {image}: DatasetItem, signal: AbortSignal
 }
 
 async function row(
-  mue: Mue,
+  mue: Assistant,
   picture: PictureDepths,
   item: DatasetItem,
   index: number,
@@ -106,7 +106,7 @@ async function row(
 ): Promise<object> {
   const {text, label, id, imageId, extra} = item;
   if (text === undefined || label === undefined) throw new InputError('row-incomplete', 'a row to record needs a hypothesis and a label');
-  const {source, target, answers} = mue.entailmentTokens(text, mue.model.config.add_caption ? item.premise : undefined);
+  const {source, target, answers} = mue.entailmentTokens(text, mue.readsPremise ? item.premise : undefined);
   if (answers.some((answer) => answer.length !== 1))
     throw new InputError('answers-long', "this vocabulary splits the answers 'no', 'yes', 'maybe'; they cannot be recorded in one step");
   const record = await recordEntailment(

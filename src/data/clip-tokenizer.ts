@@ -39,8 +39,8 @@ const PIECES = /<[sſ]tart_of_text>|<end_of_text>|'(?:[sſ]|t|re|ve|m|ll|d)|\p{L
 export class ClipTokenizer {
   /** Also the token of `!` within a word: open_clip does not tell them apart. */
   readonly pad = 0;
-  readonly start: number;
-  readonly end: number;
+  readonly bos: number;
+  readonly eos: number;
   readonly size: number;
   private readonly tokens: readonly string[];
   private readonly ids: ReadonlyMap<string, number>;
@@ -61,8 +61,8 @@ export class ClipTokenizer {
     this.tokens = [...[...marked, ...words].slice(0, size - 2), START, END];
     this.ids = new Map(this.tokens.map((token, id) => [token, id]));
     this.size = size;
-    this.start = size - 2;
-    this.end = size - 1;
+    this.bos = size - 2;
+    this.eos = size - 1;
   }
 
   /** What becomes of a text before it is cut into pieces. */
@@ -85,9 +85,9 @@ export class ClipTokenizer {
 
   /** A text for a model that reads `context` tokens, start and end among them: of a longer one, the last id becomes the end. */
   sequence(text: string, context: number): TokenSequence {
-    const ids = [this.start, ...this.encode(text), this.end];
+    const ids = [this.bos, ...this.encode(text), this.eos];
     if (ids.length <= context) return {ids, cut: 0};
-    return {ids: [...ids.slice(0, context - 1), this.end], cut: ids.length - context};
+    return {ids: [...ids.slice(0, context - 1), this.eos], cut: ids.length - context};
   }
 
   /**
@@ -96,8 +96,8 @@ export class ClipTokenizer {
    * @throws InputError `token-out-of-range` for an id that is not in the vocabulary.
    */
   decode(ids: readonly number[]): string {
-    const end = ids.indexOf(this.end);
-    const tokens = (end < 0 ? ids : ids.slice(0, end)).filter((id) => id !== this.start).map((id) => this.symbols(id));
+    const end = ids.indexOf(this.eos);
+    const tokens = (end < 0 ? ids : ids.slice(0, end)).filter((id) => id !== this.bos).map((id) => this.symbols(id));
     const bytes = new TextDecoder('utf-8', {ignoreBOM: true}).decode(fromByteAlphabet(tokens.join('')));
     return bytes.replaceAll(WORD_END, ' ');
   }
@@ -105,7 +105,7 @@ export class ClipTokenizer {
   /** One id for displays: "man ", "<end_of_text>"; control characters and loose bytes escaped. */
   token(id: number): string {
     const token = this.symbols(id);
-    return id >= this.start ? token : printableBytes(fromByteAlphabet(token)).replace(WORD_END, ' ');
+    return id >= this.bos ? token : printableBytes(fromByteAlphabet(token)).replace(WORD_END, ' ');
   }
 
   private symbols(id: number): string {

@@ -1,5 +1,9 @@
 // Rules on the scores of next words, in place: what is forbidden gets −∞   (coca.md section 7)
 
+const IMPOSSIBLE = Number.NEGATIVE_INFINITY;
+// Names of the module's own: looking up globals in inner loops is slow where they are intercepted (vm contexts).
+const {exp, log} = Math;
+
 export interface TokenScore {
   readonly token: number;
   readonly score: number;
@@ -15,8 +19,8 @@ export function penalizeRepetition(scores: Float64Array, tokens: readonly number
 
 /** Leaves the k best; of equals that straddle the limit, all. */
 export function keepTopK(scores: Float64Array, k: number): void {
-  const least = bestTokens(scores, k).at(-1)?.score ?? Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < scores.length; i++) if (scores[i]! < least) scores[i] = Number.NEGATIVE_INFINITY;
+  const least = bestTokens(scores, k).at(-1)?.score ?? IMPOSSIBLE;
+  for (let i = 0; i < scores.length; i++) if (scores[i]! < least) scores[i] = IMPOSSIBLE;
 }
 
 /** Leaves the fewest of the likeliest words whose probability reaches p, at least one: the word that crosses it is kept. */
@@ -25,7 +29,7 @@ export function keepTopP(scores: Float64Array, p: number): void {
   const order = Array.from(probabilities, (_, i) => i).sort((a, b) => probabilities[b]! - probabilities[a]! || a - b);
   let sum = 0;
   for (const [rank, token] of order.entries()) {
-    if (rank > 0 && sum >= p) scores[token] = Number.NEGATIVE_INFINITY;
+    if (rank > 0 && sum >= p) scores[token] = IMPOSSIBLE;
     sum += probabilities[token]!;
   }
 }
@@ -35,13 +39,13 @@ export function divideBy(scores: Float64Array, temperature: number): void {
 }
 
 export function softmax(scores: Float64Array): Float64Array {
-  const log = logSumExp(scores);
-  return scores.map((score) => Math.exp(score - log));
+  const total = logSumExp(scores);
+  return scores.map((score) => exp(score - total));
 }
 
 export function logSoftmax(scores: Float64Array): Float64Array {
-  const log = logSumExp(scores);
-  return scores.map((score) => score - log);
+  const total = logSumExp(scores);
+  return scores.map((score) => score - total);
 }
 
 /** The best words, best first, ties to the lower id; fewer where fewer are possible. */
@@ -50,7 +54,7 @@ export function bestTokens(scores: Float64Array, count: number): TokenScore[] {
   for (let token = 0; token < scores.length; token++) {
     const score = scores[token]!;
     // NaN counts as impossible.
-    if (!(score > Number.NEGATIVE_INFINITY) || (best.length === count && !(score > best[count - 1]!.score))) continue;
+    if (!(score > IMPOSSIBLE) || (best.length === count && !(score > best[count - 1]!.score))) continue;
     let place = best.length;
     while (place > 0 && score > best[place - 1]!.score) place--;
     best.splice(place, 0, {token, score});
@@ -74,9 +78,9 @@ export function tokenAt(probabilities: Float64Array, place: number): number {
 }
 
 function logSumExp(scores: Float64Array): number {
-  let max = Number.NEGATIVE_INFINITY;
+  let max = IMPOSSIBLE;
   for (const score of scores) if (score > max) max = score;
   let sum = 0;
-  for (const score of scores) sum += Math.exp(score - max);
-  return max + Math.log(sum);
+  for (const score of scores) sum += exp(score - max);
+  return max + log(sum);
 }

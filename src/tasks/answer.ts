@@ -23,6 +23,16 @@ export interface AnswerHypothesis {
   readonly score: number;
 }
 
+/** A picture or text as a point: unit length, so that a product of two is the cosine between them. */
+export interface Embedding {
+  readonly vector: Float32Array;
+  readonly layers: Answer['layers'];
+  readonly macs: Macs;
+  readonly ms: Milliseconds;
+  readonly trace: readonly StackTrace[];
+  readonly notes: readonly string[];
+}
+
 /** What every task answers with. */
 export interface Answer extends AnswerHypothesis {
   /** All that were found, best first; the first is the answer. */

@@ -1,11 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
-import {type RgbImage, resizeBicubic, toPixels} from '../data/image.js';
+import {resizeBicubic, toPixels} from '../data/image.js';
 import {removePunctuation} from '../data/text-cleaning.js';
 import type {Tokenizer} from '../data/tokenizer.js';
-import {type ExitPlan, type ExitPlans, NEVER_PLAN, planPolicy, releasePlan} from '../exit/plan.js';
+import type {ExitPlans} from '../exit/plan.js';
 import type {ExitPolicy} from '../exit/policy.js';
-import type {Mode} from '../exit/similarity.js';
-import type {SkippedKv} from '../exit/skipped-kv.js';
 import {addMacs, type Macs, type StackTrace} from '../exit/trace.js';
 import {beamSearch, type SearchStep} from '../generation/beam-search.js';
 import {TokenTrie} from '../generation/token-trie.js';
@@ -16,63 +14,24 @@ import {breathe} from '../runtime/breathe.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {type Answer, type AnswerHypothesis, type Entailment, type EntailmentLabel, layersRun} from './answer.js';
+import type {
+  AnswerOptions,
+  AskOptions,
+  Assistant,
+  EntailmentTokens,
+  ExitChoice,
+  Exits,
+  GenerateOptions,
+  Picture,
+  Pictures,
+  RunsOn,
+  StreamedToken,
+  TaskName,
+} from './assistant.js';
+import {chosenExits} from './chosen-exits.js';
+import {Clock} from './clock.js';
 import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
-
-export type TaskName = 'caption' | 'snli-ve' | 'vqa' | 'prompt';
-
-/** A policy of the caller's own, with what surrounds it. */
-export interface CustomExit {
-  readonly policy: ExitPolicy;
-  readonly mode?: Mode;
-  readonly skippedKv?: SkippedKv;
-}
-
-/**
- * When to stop: `model` the model folder's own plan (never, if it has none), `never`, `release` the authors' scripts in
- * reference mode, a plan, or a policy.
- */
-export type ExitChoice = 'model' | 'never' | 'release' | ExitPlan | CustomExit;
-
-/** A token as it is written; beam 1 only. */
-export interface StreamedToken {
-  readonly step: number;
-  readonly token: number;
-  /** The text so far. */
-  readonly text: string;
-  readonly traces: readonly StackTrace[];
-}
-
-export interface AnswerOptions {
-  readonly exit?: ExitChoice | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Names are Hugging Face's; what is left out comes from the model's configuration. */
-export interface GenerateOptions extends AnswerOptions {
-  readonly num_beams?: number | undefined;
-  readonly max_new_tokens?: number | undefined;
-  readonly min_length?: number | undefined;
-  readonly no_repeat_ngram_size?: number | undefined;
-  readonly length_penalty?: number | undefined;
-  readonly temperature?: number | undefined;
-  readonly onToken?: ((token: StreamedToken) => void) | undefined;
-}
-
-export interface AskOptions extends GenerateOptions {
-  /** The answers that are allowed; any words if left out. */
-  readonly answers?: readonly string[] | undefined;
-  /** Search among the allowed answers with a trie (default), or score each of them (`all-candidates`). */
-  readonly method?: 'trie' | 'all-candidates' | undefined;
-  /** Names of objects in the picture, for models trained with them in the prompt (`add_object`). */
-  readonly objects?: readonly string[] | undefined;
-}
-
-/** What a platform lends. */
-export interface Pictures {
-  /** @throws InputError if the bytes are no picture that it knows, or too large. */
-  decode(bytes: Uint8Array): Promise<RgbImage>;
-}
 
 export interface MueParts {
   readonly model: OfaModel;
@@ -85,21 +44,8 @@ export interface MueParts {
   readonly runsOn?: RunsOn | undefined;
 }
 
-/** Where a model computes. */
-export interface RunsOn {
-  /** What `--device` calls it: native, cuda, webgpu, wasm or cpu. */
-  readonly device: string;
-  /** What tfjs calls it. */
-  readonly backend: string;
-  /** One line for people: what runs, and why not something faster. */
-  readonly note: string;
-}
-
-/** Bytes of a picture file, or a decoded picture. */
-export type Picture = Uint8Array | RgbImage;
-
 /** A model with everything around it that a question needs: captions, visual entailment, questions, free prompts. */
-export class Mue implements Disposable {
+export class Mue implements Assistant {
   readonly model: OfaModel;
   readonly tokenizer: Tokenizer;
   readonly sha256: string | undefined;
@@ -130,11 +76,12 @@ export class Mue implements Disposable {
     return {...rest, text: rest.text as EntailmentLabel, scores: all, notes: cut(hypothesis, this.model.config.max_src_length)};
   }
 
+  get readsPremise(): boolean {
+    return this.model.config.add_caption;
+  }
+
   /** What an entailment question is to the model: the encoder's prompt, what the decoder is fed, the answers no, yes, maybe. */
-  entailmentTokens(
-    hypothesis: string,
-    premise?: string,
-  ): {source: readonly number[]; target: readonly number[]; answers: readonly (readonly number[])[]} {
+  entailmentTokens(hypothesis: string, premise?: string): EntailmentTokens {
     const source = this.#source(entailmentPrompt(this.#text(hypothesis, 'hypothesis'), premise, this.model.config.max_src_length));
     return {source, target: this.#decoderPrompt(source), answers: ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(` ${word}`))};
   }
@@ -167,27 +114,8 @@ export class Mue implements Disposable {
   }
 
   /** The policy and its surroundings for one answer. @throws UsageError for a plan that does not fit this model or task */
-  exits(task: TaskName, choice: ExitChoice = 'model'): {policy: ExitPolicy; mode: Mode; skippedKv: SkippedKv} {
-    if (typeof choice === 'object' && 'policy' in choice) return {mode: 'corrected', skippedKv: 'project', ...choice};
-    const plan = typeof choice === 'object' ? choice : this.#namedPlan(task, choice);
-    if (plan.model && this.sha256 && plan.model !== this.sha256) {
-      throw new UsageError(
-        'plan-model',
-        `the exit plan was made for the weights ${plan.model.slice(0, 12)}…, but these are ${this.sha256.slice(0, 12)}…`,
-        {
-          hint: 'Thresholds mean nothing for another model: calibrate again with `mue calibrate`.',
-        },
-      );
-    }
-    if (plan.task && plan.task !== task)
-      throw new UsageError('plan-task', `the exit plan was made for the task '${plan.task}', not for '${task}'`);
-    return {policy: planPolicy(plan, this.model.stacks), mode: plan.mode, skippedKv: plan.skippedKv};
-  }
-
-  #namedPlan(task: TaskName, name: 'model' | 'never' | 'release'): ExitPlan {
-    if (name === 'never') return NEVER_PLAN;
-    if (name === 'release') return releasePlan(task);
-    return this.plans?.plans[task] ?? NEVER_PLAN;
+  exits(task: TaskName, choice?: ExitChoice): Exits {
+    return chosenExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
   }
 
   /** Begin symbol, words, end symbol. @throws InputError if the model has no positions for so many */
@@ -239,6 +167,7 @@ export class Mue implements Disposable {
       prompts: [this.#decoderPrompt(source)],
       answers,
       mode,
+      eos: this.tokenizer.eos,
       signal,
     });
     const hypotheses = answers.map((tokens, i) => ({text: this.#decode(tokens), tokens, score: scores[0]![i]!}));
@@ -259,7 +188,7 @@ export class Mue implements Disposable {
     using scope = new TensorScope();
     const {signal, onToken} = options;
     const {policy, mode, skippedKv} = this.exits(task, options.exit);
-    const defaults = this.model.config.generation[task === 'snli-ve' ? 'prompt' : task];
+    const defaults = this.model.config.generation[task === 'caption' || task === 'vqa' ? task : 'prompt'];
     const settings = this.#settings(defaults, options, prefix.length);
     if (onToken && settings.num_beams > 1)
       throw new UsageError('stream-beams', 'tokens can be streamed with one beam only: of several, the best is known at the end', {
@@ -301,6 +230,9 @@ export class Mue implements Disposable {
 
   #settings(defaults: GenerationDefaults, options: GenerateOptions, prefix: number): GenerationDefaults & {temperature: number} {
     const pick = <K extends keyof GenerateOptions & keyof GenerationDefaults>(key: K): number => Number(options[key] ?? defaults[key]);
+    for (const name of ['top_k', 'top_p', 'repetition_penalty', 'rules'] as const)
+      if (options[name] !== undefined)
+        throw new UsageError('option-unsupported', `${name}: this model searches with beams and does not draw words`);
     const {max_target_positions, vocab_size} = this.model.config;
     const settings = {
       num_beams: Math.min(pick('num_beams'), vocab_size - 1),
@@ -372,21 +304,4 @@ export class Mue implements Disposable {
 function cut(text: string, maxWords: number): string[] {
   const words = text.trim().split(/\s+/u).length;
   return words > maxWords ? [`the text has ${words} words; the first ${maxWords} are used`] : [];
-}
-
-/** Milliseconds between laps. */
-class Clock {
-  readonly #start = performance.now();
-  #last = this.#start;
-  readonly #laps = {preprocess: 0, encode: 0, decode: 0};
-
-  lap(part: 'preprocess' | 'encode' | 'decode'): void {
-    const now = performance.now();
-    this.#laps[part] += now - this.#last;
-    this.#last = now;
-  }
-
-  read(): Answer['ms'] {
-    return {...this.#laps, total: this.#last - this.#start};
-  }
 }

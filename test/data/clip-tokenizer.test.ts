@@ -13,22 +13,22 @@ test('a text of plain words comes back from its ids', () => {
       const ids = tokenizer.encode(words.join(' '));
       const expected = tokenizer.clean(words.join(' ')).replace(/[^\p{L}]+/gu, '');
       expect(tokenizer.decode(ids).replace(/[^\p{L}]+/gu, '')).toBe(expected);
-      expect(ids.every((id) => id < tokenizer.start)).toBe(true);
+      expect(ids.every((id) => id < tokenizer.bos)).toBe(true);
     }),
     {numRuns: 200},
   );
 });
 
 test('specials written in a text are real, only in the spelling of open_clip', () => {
-  expect(tokenizer.encode('<END_OF_TEXT> a <start_of_text>')).toEqual([tokenizer.end, 320, tokenizer.start]);
-  expect(tokenizer.encode('<|startoftext|>')).not.toContain(tokenizer.start);
-  expect(tokenizer.decode([tokenizer.start, 320, tokenizer.end, 0, 0])).toBe('a ');
+  expect(tokenizer.encode('<END_OF_TEXT> a <start_of_text>')).toEqual([tokenizer.eos, 320, tokenizer.bos]);
+  expect(tokenizer.encode('<|startoftext|>')).not.toContain(tokenizer.bos);
+  expect(tokenizer.decode([tokenizer.bos, 320, tokenizer.eos, 0, 0])).toBe('a ');
   expect(tokenizer.decode([0, 0])).toBe('!!');
 });
 
 test('a text longer than the context loses its last tokens and says how many', () => {
-  expect(tokenizer.sequence('a a a a', 6)).toEqual({ids: [tokenizer.start, 320, 320, 320, 320, tokenizer.end], cut: 0});
-  expect(tokenizer.sequence('a a a a', 5)).toEqual({ids: [tokenizer.start, 320, 320, 320, tokenizer.end], cut: 1});
+  expect(tokenizer.sequence('a a a a', 6)).toEqual({ids: [tokenizer.bos, 320, 320, 320, 320, tokenizer.eos], cut: 0});
+  expect(tokenizer.sequence('a a a a', 5)).toEqual({ids: [tokenizer.bos, 320, 320, 320, tokenizer.eos], cut: 1});
 });
 
 test('one numeral a token, marks apart from letters, no ignored case beyond the long s', () => {
@@ -41,7 +41,7 @@ test('one numeral a token, marks apart from letters, no ignored case beyond the 
 
 test('pieces for displays', () => {
   expect(tokenizer.token(320)).toBe('a ');
-  expect(tokenizer.token(tokenizer.end)).toBe('<end_of_text>');
+  expect(tokenizer.token(tokenizer.eos)).toBe('<end_of_text>');
   expect(tokenizer.token(180)).toBe('\\xf8');
 });
 
@@ -68,7 +68,7 @@ describe('HTML references by the rules of Python', () => {
 
 test('a vocabulary cut short: fewer merges, start and end last', () => {
   const small = new ClipTokenizer({merges, size: 600});
-  expect([small.start, small.end]).toEqual([598, 599]);
+  expect([small.bos, small.eos]).toEqual([598, 599]);
   expect(small.decode(small.encode('a photo of the dog'))).toBe('a photo of the dog ');
   expect(new ClipTokenizer({merges, size: 512}).encode('ab')).toEqual([64, 321]);
   expect(() => new ClipTokenizer({merges, size: 300}).encode('z')).toThrow(expect.objectContaining({code: 'token-unknown'}));

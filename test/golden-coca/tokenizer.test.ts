@@ -27,7 +27,7 @@ describeCoca("CLIP's tokenizer equals open_clip's", ['tokenizer_vectors.json'], 
   const tokenizer = new ClipTokenizer({merges: clipMerges()});
 
   test('sizes and special ids', () => {
-    expect([tokenizer.size, tokenizer.start, tokenizer.end, tokenizer.pad]).toEqual([g.vocab_size, g.sot, g.eot, g.pad]);
+    expect([tokenizer.size, tokenizer.bos, tokenizer.eos, tokenizer.pad]).toEqual([g.vocab_size, g.sot, g.eot, g.pad]);
   });
   test('cleaned texts, ids and decoded texts', () => {
     expect(g.vectors.length).toBeGreaterThan(0);
