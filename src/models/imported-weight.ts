@@ -22,6 +22,8 @@ export interface ModelImport<C> {
   readonly ignored: readonly {readonly name: string; readonly reason: string}[];
   /** Decisions that deserve a word. */
   readonly notes: readonly string[];
+  /** The folder that the settings name for the vocabulary. */
+  readonly vocabularyFolder?: string | undefined;
 }
 
 /**

@@ -42,7 +42,8 @@ export function importOfa(checkpoint: Checkpoint, cfg: PlainValue = checkpoint.c
     shape: (name) => (sources.has(name) ? checkpoint.entry(sources.get(name)!).shape : undefined),
   };
   const notes: string[] = [];
-  const config = importConfig(OfaSettings.from(cfg), shapes, notes);
+  const settings = OfaSettings.from(cfg);
+  const config = importConfig(settings, shapes, notes);
   const wanted = ofaWeights(config);
   const ignored = checkNames(checkpoint, sources, wanted);
   checkShapes(checkpoint, sources, wanted);
@@ -51,15 +52,20 @@ export function importOfa(checkpoint: Checkpoint, cfg: PlainValue = checkpoint.c
     return {...weight, source, dtype: source === null ? 'F32' : checkpoint.entry(source).dtype};
   });
   for (const path of checkpoint.placeholders) notes.push(`the file names the class ${path}: kept as data, never called`);
-  return {config, weights, ignored, notes};
+  return {config, weights, ignored, notes, vocabularyFolder: settings.text('bpe_dir')};
+}
+
+/** Whether at least half of the names that tell OFA from other models are there. */
+export function isOfa(names: readonly string[]): boolean {
+  const known = new Set(names.map(fromHuggingFaceName));
+  return 2 * SIGNATURE.filter((name) => known.has(name)).length >= SIGNATURE.length;
 }
 
 function checkFamily(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>): void {
-  const found = SIGNATURE.filter((name) => sources.has(name)).length;
-  if (2 * found >= SIGNATURE.length) return;
+  if (isOfa([...sources.keys()])) return;
   const names = checkpoint.names();
   const guess = names.some((name) => name.startsWith('visual.') || name.startsWith('text_decoder.'))
-    ? ' It looks like an OpenCLIP or CoCa model.'
+    ? ' It looks like an OpenCLIP model that is no whole CoCa.'
     : names.some((name) => /^(bert|roberta|gpt|transformer|shared|model|vision_model|text_model)\b/.test(name))
       ? ' It looks like another Transformer.'
       : '';
@@ -71,7 +77,7 @@ function checkFamily(checkpoint: Checkpoint, sources: ReadonlyMap<string, string
         .map((n) => `'${n.slice(0, 80)}'`)
         .join(', ') || 'nothing'
     }, ` + `and '${SIGNATURE.find((name) => !sources.has(name))}' is not among them.${guess}`,
-    {hint: 'Only OFA checkpoints (fairseq .pt, or Hugging Face-style folders) can be converted.'},
+    {hint: 'Only checkpoints of OFA (fairseq .pt, or Hugging Face-style folders) and of CoCa (open_clip) can be converted.'},
   );
 }
 
