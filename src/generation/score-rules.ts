@@ -39,13 +39,16 @@ export function divideBy(scores: Float64Array, temperature: number): void {
 }
 
 export function softmax(scores: Float64Array): Float64Array {
-  const total = logSumExp(scores);
-  return scores.map((score) => exp(score - total));
+  const out = logSoftmax(scores);
+  for (let i = 0; i < out.length; i++) out[i] = exp(out[i]!);
+  return out;
 }
 
 export function logSoftmax(scores: Float64Array): Float64Array {
   const total = logSumExp(scores);
-  return scores.map((score) => score - total);
+  const out = new Float64Array(scores.length);
+  for (let i = 0; i < out.length; i++) out[i] = scores[i]! - total;
+  return out;
 }
 
 /** The best words, best first, ties to the lower id; fewer where fewer are possible. */
@@ -79,8 +82,8 @@ export function tokenAt(probabilities: Float64Array, place: number): number {
 
 function logSumExp(scores: Float64Array): number {
   let max = IMPOSSIBLE;
-  for (const score of scores) if (score > max) max = score;
+  for (let i = 0; i < scores.length; i++) if (scores[i]! > max) max = scores[i]!;
   let sum = 0;
-  for (const score of scores) sum += exp(score - max);
+  for (let i = 0; i < scores.length; i++) sum += exp(scores[i]! - max);
   return max + log(sum);
 }

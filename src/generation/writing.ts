@@ -54,13 +54,16 @@ export async function nextScores(
   throwIfAborted(signal);
   const {logits, traces} = await decoding.step(tokens, policy, {signal});
   const values = (await scope.hold(logits).data()) as Float32Array;
-  if (values.some(Number.isNaN)) {
+  if (values.some(isNaN)) {
     const hint = 'Damaged weights give such scores.';
     throw new InputError('score-not-finite', 'the scores of the next words are not numbers', {hint});
   }
   const size = values.length / tokens.length;
   return {scores: tokens.map((_, r) => Float64Array.from(values.subarray(r * size, (r + 1) * size))), traces};
 }
+
+// A name of the module's own (see score-rules).
+const {isNaN} = Number;
 
 /** Feeds the prompt but for its last token to so many rows. */
 export async function feedPrompt(
