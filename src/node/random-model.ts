@@ -1,19 +1,19 @@
 import {float16ToFloat32, float32ToFloat16} from '../checkpoint/float16.js';
 import {bytesOf, type TensorPlan, writeSafetensors} from '../checkpoint/safetensors.js';
 import {planShards, shardIndex, shardName} from '../checkpoint/shards.js';
-import type {OfaConfig} from '../models/ofa/config.js';
-import {ofaWeights} from '../models/ofa/names.js';
+import {parseConfig} from '../models/families.js';
+import type {ModelConfig} from '../models/family.js';
 import {checkpointShape, parameterCount, type StoredWeight} from '../models/stored-weight.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {type FileRecord, writeFolder} from './model-folder.js';
-import {findVocabulary, storedVocabulary} from './vocabulary-files.js';
+import {vocabularyFor} from './model-vocabulary.js';
 
 const {imul} = Math;
 
 export interface RandomModelOptions {
-  readonly config: OfaConfig;
+  readonly config: ModelConfig;
   readonly output: string;
-  /** 'model': as `mue convert` writes it. 'checkpoint': the authors' names and layouts, for `mue convert` to read. */
+  /** 'model': as `mue convert` writes it. 'checkpoint': the authors' names and layouts, for `mue convert` to read; of families that fuse no weights. */
   readonly kind?: 'model' | 'checkpoint';
   readonly dtype?: 'float16' | 'float32';
   readonly seed?: number;
@@ -29,7 +29,8 @@ export interface RandomModelOptions {
  */
 export async function writeRandomModel(options: RandomModelOptions): Promise<readonly FileRecord[]> {
   const {config, kind = 'model', dtype = 'float16', seed = 1} = options;
-  const weights = ofaWeights(config);
+  const {family} = parseConfig(config, 'the configuration');
+  const weights = family.weights(config);
   const type = dtype === 'float16' ? 'F16' : 'F32';
   const shapeOf = kind === 'model' ? (weight: StoredWeight): readonly number[] => weight.shape : checkpointShape;
   const order = new Map(weights.map((weight, i) => [weight.name, {weight, i}]));
@@ -50,12 +51,12 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<rea
     }
     if (shards.length > 1) writer.add('model.safetensors.index.json', JSON.stringify(shardIndex(shards)));
     if (kind === 'checkpoint') return writer.files;
-    for (const [name, bytes] of storedVocabulary(findVocabulary(undefined, '', undefined))) writer.add(name, bytes);
+    for (const [name, bytes] of vocabularyFor(family.vocabulary(config), undefined, '').files) writer.add(name, bytes);
     const source = {name: `random weights, seed ${seed}`, weights: 'model', files: []};
     const manifest = {
       format: 'mue-tfjs',
       version: 1,
-      family: 'ofa',
+      family: family.name,
       source,
       dtype,
       parameters: parameterCount(weights),
@@ -89,7 +90,7 @@ function randomWeight(weight: StoredWeight, seed: number): Uint16Array {
 /** Gains and variances 1; biases and means 0; null for what is drawn. */
 function neutralValue({name, neutral, layout}: StoredWeight): 0 | 1 | null {
   if (neutral !== undefined) return neutral;
-  if (/\.(bn\d|downsample\.1)\.(weight|running_var)$/.test(name) || name.endsWith('.w_resid')) return 1;
+  if (/\.(bn\d|downsample\.1|ln_\w+)\.(weight|running_var)$/.test(name) || name.endsWith('.w_resid')) return 1;
   return layout === 'plain' && /\.(bias|running_mean)$/.test(name) ? 0 : null;
 }
 
