@@ -3,13 +3,7 @@ import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-
-/**
- * Two rule sets for writing a text, both open_clip's: `classic` is what its releases up to 3.3 do and published captions were made with,
- * `current` its development line, which follows Hugging Face's generation (coca.md section 7).
- */
-export const WRITING_RULES = ['classic', 'current'] as const;
-export type WritingRules = (typeof WRITING_RULES)[number];
+import type {WritingRules} from './writing-rules.js';
 
 export interface WritingOptions {
   readonly rules: WritingRules;
@@ -54,7 +48,7 @@ export async function nextScores(
   throwIfAborted(signal);
   const {logits, traces} = await decoding.step(tokens, policy, {signal});
   const values = (await scope.hold(logits).data()) as Float32Array;
-  if (values.some(isNaN)) {
+  if (values.some(isNotNumber)) {
     const hint = 'Damaged weights give such scores.';
     throw new InputError('score-not-finite', 'the scores of the next words are not numbers', {hint});
   }
@@ -63,7 +57,7 @@ export async function nextScores(
 }
 
 // A name of the module's own (see score-rules).
-const {isNaN} = Number;
+const {isNaN: isNotNumber} = Number;
 
 /** Feeds the prompt but for its last token to so many rows. */
 export async function feedPrompt(

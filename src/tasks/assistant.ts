@@ -5,7 +5,7 @@ import type {ExitPolicy} from '../exit/policy.js';
 import type {Mode} from '../exit/similarity.js';
 import type {SkippedKv} from '../exit/skipped-kv.js';
 import type {StackTrace} from '../exit/trace.js';
-import type {WritingRules} from '../generation/writing.js';
+import type {WritingRules} from '../generation/writing-rules.js';
 import type {VisionLanguageModel} from '../models/model.js';
 import type {Answer, Embedding, Entailment} from './answer.js';
 

@@ -1,4 +1,5 @@
-import type {WritingOptions, WritingRules} from '../generation/writing.js';
+import type {WritingOptions} from '../generation/writing.js';
+import type {WritingRules} from '../generation/writing-rules.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import type {GenerateOptions} from './assistant.js';
 
