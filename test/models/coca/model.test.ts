@@ -118,11 +118,7 @@ describeCoca('the model', ['micro/goldens.safetensors', 'micro/open_clip_model.s
           const combined = inner.hold(prompt.combine([[2]]) as CocaEncoded);
           const direct = inner.hold(await model.encode({pixels: one}, stackPolicies({vision: fixed({layers: 2})})));
           const tokens = [...(await direct.tokens.data())];
-          const {logits, macs} = await model.score(
-            inner.hold(prompt.combine([[2]])),
-            {targets: [[510, 4, 5]], at: [{row: 0, position: 2}]},
-            never,
-          );
+          const {logits, macs} = await model.score(combined, {targets: [[510, 4, 5]], at: [{row: 0, position: 2}]}, never);
           logits.dispose();
           closeArrays(await combined.tokens.data(), tokens, 1e-5);
           expect(combined.macs).toEqual(direct.macs);
