@@ -1,10 +1,9 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {fileURLToPath} from 'node:url';
-import {gunzipSync} from 'node:zlib';
+import {gzipSync} from 'node:zlib';
 import type {VocabularyKind} from '../models/family.js';
 import {WeightsError} from '../runtime/errors.js';
-import {checkVocabulary, findVocabulary, storedVocabulary} from './vocabulary-files.js';
+import {builtInClipFile, CLIP_MERGES, checkVocabulary, findClipMerges, findVocabulary, storedVocabulary} from './vocabulary-files.js';
 
 /** The vocabulary that a model folder gets. */
 export interface ModelVocabulary {
@@ -17,10 +16,6 @@ export interface ModelVocabulary {
   /** As a converted model stores them. */
   readonly files: ReadonlyMap<string, Buffer>;
 }
-
-const MERGES = 'bpe_simple_vocab_16e6.txt.gz';
-const BUILT_IN_MERGES = fileURLToPath(new URL(`../../vocabulary/clip/${MERGES}`, import.meta.url));
-const MAX_BYTES = 64 * 2 ** 20;
 
 /**
  * The vocabulary for a model.
@@ -37,19 +32,16 @@ export function vocabularyFor(kind: VocabularyKind, vocab: string | undefined, f
 }
 
 function merges(ids: number, vocab: string | undefined, folder: string): ModelVocabulary {
-  const isFile = (file: string): boolean => fs.statSync(file, {throwIfNoEntry: false})?.isFile() ?? false;
-  const named = vocab === undefined ? path.join(folder, MERGES) : isFile(vocab) ? vocab : path.join(vocab, MERGES);
-  if (vocab !== undefined && !isFile(named))
-    throw new WeightsError('no-vocabulary', `${vocab}: no list of merges: ${MERGES}, or a folder with it, is wanted.`);
-  const own = isFile(named);
-  const file = own ? named : BUILT_IN_MERGES;
-  const bytes = fs.readFileSync(file);
-  let text: string;
-  try {
-    text = gunzipSync(bytes, {maxOutputLength: MAX_BYTES}).toString('utf8');
-  } catch (cause) {
-    throw new WeightsError('bad-vocabulary', `${file}: cannot be unpacked.`, {cause});
-  }
-  const origin = own ? named : 'built-in';
-  return {origin, bpeOrigin: origin, lines: text.trimEnd().split('\n').length, ids, files: new Map([[MERGES, bytes]])};
+  const isFile = vocab !== undefined && (fs.statSync(vocab, {throwIfNoEntry: false})?.isFile() ?? false);
+  const home = isFile ? path.dirname(vocab) : (vocab ?? folder);
+  const own = fs.existsSync(path.join(home, `${CLIP_MERGES}.gz`)) || fs.existsSync(path.join(home, CLIP_MERGES));
+  if (vocab !== undefined && !own)
+    throw new WeightsError('no-vocabulary', `${vocab}: no list of merges: ${CLIP_MERGES}, or a folder with it, is wanted.`);
+  const text = findClipMerges(home);
+  const origin = own ? home : 'built-in';
+  // Packing is deterministic; the built-in file is stored as it came.
+  const builtIn = findClipMerges();
+  const packed = text.equals(builtIn) ? builtInClipFile() : gzipSync(text, {level: 9});
+  const lines = text.toString('utf8').trimEnd().split('\n').length;
+  return {origin, bpeOrigin: origin, lines, ids, files: new Map([[`${CLIP_MERGES}.gz`, packed]])};
 }

@@ -17,7 +17,7 @@ export interface VocabularyFiles {
 }
 
 const BUILT_IN = fileURLToPath(new URL('../../vocabulary/', import.meta.url));
-const CLIP_MERGES = 'bpe_simple_vocab_16e6.txt';
+export const CLIP_MERGES = 'bpe_simple_vocab_16e6.txt';
 const MAX_BYTES = 64 * 2 ** 20;
 
 /** A file or its `.gz`, unpacked; null if there is neither. */
@@ -63,6 +63,11 @@ export function findVocabulary(vocab: string | undefined, folder: string, bpeDir
 /** CLIP's merges, unpacked: those that lie in a folder, else the built-in ones. */
 export function findClipMerges(folder?: string): Buffer {
   return (folder === undefined ? null : readMaybe(folder, CLIP_MERGES)) ?? readMaybe(path.join(BUILT_IN, 'clip'), CLIP_MERGES)!;
+}
+
+/** The built-in list of merges, packed as it came. */
+export function builtInClipFile(): Buffer {
+  return fs.readFileSync(path.join(BUILT_IN, 'clip', `${CLIP_MERGES}.gz`));
 }
 
 function builtInBpe(): {encoder: Buffer; merges: Buffer} {
