@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {InputError} from '../runtime/errors.js';
+import {InputError, MueError} from '../runtime/errors.js';
 
 /** Writes a file that appears whole or not at all. @throws InputError `cannot-write` */
 export function writeAtomic(file: string, content: string | Iterable<string>): void {
@@ -28,7 +28,7 @@ export function writeWhole(fd: number, bytes: Uint8Array, position: number | nul
 /** A file system's error as ours; other errors as they are. */
 export function cannotWrite(file: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  if (error instanceof InputError || typeof code !== 'string') return error;
+  if (error instanceof MueError || typeof code !== 'string') return error;
   const why: Readonly<Record<string, string>> = {
     ENOSPC: 'the disk is full',
     EDQUOT: 'the quota is used up',
