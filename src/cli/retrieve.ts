@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {runs} from './command.js';
 import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from './model-options.js';
-import {wholeNumber} from './option-values.js';
+import {collect, wholeNumber} from './option-values.js';
 
 export interface RetrieveFlags extends ModelFlags, ExitFlags {
   readonly embeddings?: readonly string[];
@@ -22,7 +22,7 @@ export function registerRetrieve(program: Command): void {
     .description('Find pictures by what a text says or a picture shows; or measure recall on a data set (CoCa)')
     .argument('[texts...]', 'what to look for');
   addExitOptions(addModelOptions(command))
-    .option('--embeddings <files...>', 'what `mue embed --out` wrote: folders or files of JSON lines')
+    .option('--embeddings <path>', 'what `mue embed --out` wrote, a folder or file; may be given again for each shard', collect)
     .option('--image <file>', 'look for pictures like this one')
     .option('--top <n>', 'pictures that are shown', wholeNumber(1), 5)
     .option('--data <file>', 'measure recall in both directions on pictures with captions')
