@@ -1,6 +1,7 @@
 import {ofaConfigOfSize, type OfaSize} from '../src/models/ofa/sizes.js';
 import type {Answer} from '../src/tasks/answer.js';
-import type {ExitChoice, Mue} from '../src/tasks/mue.js';
+import type {ExitChoice} from '../src/tasks/assistant.js';
+import type {Mue} from '../src/tasks/mue.js';
 import {CLOCKS} from './clock.js';
 import {forcedExits, noise, randomMue} from './random-mue.js';
 import type {Row} from './result-file.js';

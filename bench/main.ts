@@ -1,3 +1,5 @@
+import fs from 'node:fs';
+import path from 'node:path';
 import {Command} from 'commander';
 import {fail} from '../src/cli/fail.js';
 import type {Mue} from '../src/tasks/mue.js';
@@ -6,13 +8,19 @@ import {type Row, readResult} from './result-file.js';
 
 // What a measurement needs is imported when it runs.
 
-const shipped = async (flags: Flags): Promise<Mue> => (await import('../src/node/load-model.js')).loadModel(undefined, flags);
+const shipped = async (flags: Flags): Promise<Mue> => {
+  const model = await (await import('../src/node/load-model.js')).loadModel(undefined, flags);
+  if (model instanceof (await import('../src/tasks/mue.js')).Mue) return model;
+  throw new TypeError('the shipped model is of the family ofa');
+};
 
 const ops = async (flags: Flags): Promise<Row[]> => (await import('./measure.js')).measure((await import('./op-cases.js')).OP_CASES, flags);
 
 const layers = async (flags: Flags): Promise<Row[]> => {
-  const {readConfig, SHIPPED_MODEL} = await import('../src/node/load-model.js');
-  return (await import('./measure.js')).measure((await import('./layer-cases.js')).layerCases(readConfig(SHIPPED_MODEL)), flags);
+  const {SHIPPED_MODEL} = await import('../src/node/load-model.js');
+  const {ofaConfigSchema} = await import('../src/models/ofa/config.js');
+  const config = ofaConfigSchema.parse(JSON.parse(fs.readFileSync(path.join(SHIPPED_MODEL, 'config.json'), 'utf8')));
+  return (await import('./measure.js')).measure((await import('./layer-cases.js')).layerCases(config), flags);
 };
 
 const parts = async (flags: Flags): Promise<Row[]> => {

@@ -5,7 +5,8 @@ import {randomWeights} from '../src/node/random-model.js';
 import {findVocabulary} from '../src/node/vocabulary-files.js';
 import type {OfaConfig} from '../src/models/ofa/config.js';
 import {OfaModel} from '../src/models/ofa/model.js';
-import {type CustomExit, Mue} from '../src/tasks/mue.js';
+import type {CustomExit} from '../src/tasks/assistant.js';
+import {Mue} from '../src/tasks/mue.js';
 import type {RgbImage} from '../src/data/image.js';
 
 /** A model with random weights, made in memory, with OFA's own vocabulary. Runs on the current backend; the caller's to dispose. */

@@ -24,5 +24,9 @@ export {type LossBatch, type LossOptions, type TaskLoss, taskLoss} from './model
 export {OfaModel} from './models/ofa/model.js';
 export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError} from './runtime/errors.js';
 export {TensorScope} from './runtime/tensor-scope.js';
-export type {Answer, Entailment} from './tasks/answer.js';
-export {type AnswerOptions, type AskOptions, type ExitChoice, type GenerateOptions, Mue, type StreamedToken} from './tasks/mue.js';
+export {nearest, type Neighbour, type Points, type Recall, recallAt} from './metrics/retrieval.js';
+export type {Answer, Embedding, Entailment} from './tasks/answer.js';
+export type {AnswerOptions, AskOptions, Assistant, Embedder, ExitChoice, GenerateOptions, StreamedToken} from './tasks/assistant.js';
+export {ContrastiveCaptioner} from './tasks/contrastive-captioner.js';
+export {Mue} from './tasks/mue.js';
+export {type Classified, type Classifier, classify, TEMPLATES, zeroShotClassifier} from './tasks/zero-shot.js';

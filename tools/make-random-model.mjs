@@ -1,4 +1,4 @@
-// Writes an OFA model of a released size with random weights, to measure with. Needs `npm run build`.
+// Writes a model of a released size with random weights, to measure with. Needs `npm run build`.
 import {parseArgs} from 'node:util';
 
 const {values} = parseArgs({
@@ -13,21 +13,27 @@ const {values} = parseArgs({
   },
 });
 const {OFA_SIZES, ofaConfigOfSize} = await import('../dist/models/ofa/sizes.js');
+const {COCA_ARCHITECTURES} = await import('../dist/models/coca/sizes.js');
+const {importConfig} = await import('../dist/models/coca/import-config.js');
 const {writeRandomModel} = await import('../dist/node/random-model.js');
+const coca = Object.keys(COCA_ARCHITECTURES);
 if (
   !values.out ||
-  !OFA_SIZES.includes(values.size) ||
+  ![...OFA_SIZES, ...coca].includes(values.size) ||
+  (coca.includes(values.size) && values.kind !== 'model') ||
   !['model', 'checkpoint'].includes(values.kind) ||
   !['float16', 'float32'].includes(values.dtype)
 ) {
   console.error(
-    `usage: node tools/make-random-model.mjs --size ${OFA_SIZES.join('|')} --out DIR [--kind model|checkpoint] [--dtype float16|float32] [--seed N] [--mue] [--force]`,
+    `usage: node tools/make-random-model.mjs --size ${[...OFA_SIZES, ...coca].join('|')} --out DIR [--kind model|checkpoint] [--dtype float16|float32] [--seed N] [--mue] [--force]`,
   );
   process.exit(2);
 }
 const start = performance.now();
 const files = await writeRandomModel({
-  config: ofaConfigOfSize(values.size, {train_mue: values.mue}),
+  config: coca.includes(values.size)
+    ? importConfig(COCA_ARCHITECTURES[values.size])
+    : ofaConfigOfSize(values.size, {train_mue: values.mue}),
   output: values.out,
   kind: values.kind,
   dtype: values.dtype,

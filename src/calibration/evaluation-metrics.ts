@@ -94,7 +94,7 @@ export function isLabelled(row: EvaluationRow, task: DatasetTask): boolean {
   return task === 'caption' ? row.references !== undefined : row.correct !== undefined;
 }
 
-/** Layers of a row as MuE counts them: encoder (image and text as their mean) and decoder. */
+/** Layers of a row as MuE counts them: encoder (image and text as their mean) and all that follows. */
 export function countedLayers(row: EvaluationRow, depths: Depths): LayersRun {
   return counted((stack) => rowLayers(row, stack) ?? depths[stack] ?? 0, depths);
 }
@@ -106,7 +106,9 @@ export function countedDepth(depths: Depths): LayersRun {
 
 function counted(layers: (stack: StackName) => number, depths: Depths): LayersRun {
   const encoder = 'encoder' in depths ? layers('encoder') : encoderLayers(layers('encoder.image'), layers('encoder.text'));
-  return {encoder, decoder: layers('decoder')};
+  // Whatever is no encoder counts in full, one stack after the other: a decoder, or the three towers of a contrastive captioner.
+  const others = (Object.keys(depths) as StackName[]).filter((stack) => !stack.startsWith('encoder'));
+  return {encoder, decoder: others.reduce((sum, stack) => sum + layers(stack), 0)};
 }
 
 function layersSaved(rows: readonly EvaluationRow[], depths: Depths): number {

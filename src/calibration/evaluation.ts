@@ -2,12 +2,12 @@ import type {Dataset, DatasetItem, DatasetTask, ImageSource} from '../data/datas
 import type {RgbImage} from '../data/image.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
 import type {Answer} from '../tasks/answer.js';
-import type {ExitChoice, GenerateOptions, Mue} from '../tasks/mue.js';
+import type {Assistant, ExitChoice, GenerateOptions} from '../tasks/assistant.js';
 import {type EvaluationRow, evaluationRow} from './evaluation-row.js';
 import {inShard, type Shard, WHOLE} from './shard.js';
 
 /** What is evaluated: a model with its tasks. */
-export type Answerer = Pick<Mue, 'captionAll' | 'entailAll' | 'askAll'>;
+export type Answerer = Pick<Assistant, 'captionAll' | 'entailAll' | 'askAll'>;
 
 export interface EvaluationOptions {
   readonly task: DatasetTask;

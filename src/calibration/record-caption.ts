@@ -8,7 +8,7 @@ import {beamSearch} from '../generation/beam-search.js';
 import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../models/model.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-import type {AnswerSearch} from '../tasks/mue.js';
+import type {AnswerSearch} from '../tasks/assistant.js';
 import {unusable} from './evaluation.js';
 import {combinations} from './record-entailment.js';
 

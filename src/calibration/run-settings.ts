@@ -5,7 +5,8 @@ import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../models/m
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {AnswerHypothesis} from '../tasks/answer.js';
-import type {AnswerSearch, GenerateOptions, Mue} from '../tasks/mue.js';
+import type {AnswerSearch, GenerateOptions} from '../tasks/assistant.js';
+import type {CaptionSearcher} from '../tasks/caption-searcher.js';
 import {unusable} from './evaluation.js';
 import {type PolicySetting, type SettingTarget, settingPlan} from './policy-setting.js';
 
@@ -46,7 +47,7 @@ export class SettingRunner {
 
   /** @throws UsageError for a setting that this model cannot run */
   constructor(
-    private readonly mue: Mue,
+    private readonly mue: CaptionSearcher,
     settings: readonly PolicySetting[],
     generation: GenerateOptions = {},
   ) {
@@ -129,7 +130,7 @@ interface Wanted {
 }
 
 /** The stacks that settings speak of. @throws UsageError `settings-joint` for a model that lacks them */
-export function captionTarget({model, sha256}: Mue): SettingTarget {
+export function captionTarget({model, sha256}: CaptionSearcher): SettingTarget {
   const stacks = Object.entries(model.stacks).map(([stack, depth]) => ({stack, depth}));
   if (stacks.length !== 3)
     throw new UsageError(

@@ -49,9 +49,9 @@ export class TorchFile implements Disposable {
     return new TorchFile(access, zip, prefix, value, placeholders);
   }
 
-  /** Whether it is a trainer's checkpoint (weights under 'model') rather than a bare dict of tensors. */
-  get isTraining(): boolean {
-    return this.top.has('model');
+  /** Where a trainer's checkpoint keeps the weights; undefined for a bare dict of tensors. */
+  get weightsKey(): 'model' | 'state_dict' | undefined {
+    return (['model', 'state_dict'] as const).find((key) => this.top.has(key));
   }
 
   /**
@@ -61,13 +61,13 @@ export class TorchFile implements Disposable {
   checkpoint(which: StateName = 'model'): Checkpoint {
     const extra = this.top.get('extra_state');
     const state =
-      which === 'ema' ? (extra instanceof Map ? extra.get('ema') : undefined) : this.isTraining ? this.top.get('model') : this.top;
+      which === 'ema' ? (extra instanceof Map ? extra.get('ema') : undefined) : this.weightsKey ? this.top.get(this.weightsKey) : this.top;
     if (!(state instanceof Map))
       throw new WeightsError(
         state instanceof PickleObject ? 'unsafe-pickle' : which === 'ema' ? 'no-ema' : 'not-a-checkpoint',
         state instanceof PickleObject
           ? `${this.access.name}: its '${which}' would be made by calling '${state.className}'. Nothing is called; the file is refused.`
-          : `${this.access.name}: there are no weights under '${which === 'ema' ? 'extra_state.ema' : 'model'}'.`,
+          : `${this.access.name}: there are no weights under '${which === 'ema' ? 'extra_state.ema' : this.weightsKey}'.`,
         which === 'ema' ? {hint: 'This checkpoint has no moving average: convert it without --ema.'} : {},
       );
     const cfg = this.top.get('cfg') ?? this.top.get('args');

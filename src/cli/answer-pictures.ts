@@ -1,6 +1,6 @@
 import {AbortError, BackendError, UsageError, WeightsError} from '../runtime/errors.js';
 import type {Answer} from '../tasks/answer.js';
-import type {AnswerOptions, Mue, TaskName} from '../tasks/mue.js';
+import type {AnswerOptions, Assistant, TaskName} from '../tasks/assistant.js';
 import {answerJson, errorJson} from './answer-json.js';
 import type {AnswerFlags} from './answer-options.js';
 import {answerLine, answerText} from './answer-text.js';
@@ -10,7 +10,7 @@ import {PictureProgress} from './picture-progress.js';
 import {readPicture} from './read-picture.js';
 
 /** One answer about one picture. */
-export type AnswerOne = (mue: Mue, picture: Uint8Array, options: AnswerOptions) => Promise<Answer>;
+export type AnswerOne = (mue: Assistant, picture: Uint8Array, options: AnswerOptions) => Promise<Answer>;
 
 /**
  * Answers about pictures, one after the other, with one model. A picture that fails is reported and the rest is done.

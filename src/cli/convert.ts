@@ -3,6 +3,7 @@ import {runs} from './command.js';
 import {wholeNumber} from './option-values.js';
 
 export interface ConvertFlags {
+  readonly arch?: string;
   readonly vocab?: string;
   readonly dtype: 'auto' | 'float16' | 'float32';
   readonly ema?: boolean;
@@ -14,10 +15,11 @@ export interface ConvertFlags {
 export function registerConvert(program: Command): void {
   const command = program
     .command('convert')
-    .description("Convert an OFA checkpoint (fairseq .pt, safetensors, or a folder in Hugging Face's manner) to a model folder")
+    .description('Convert a checkpoint (fairseq, open_clip or Hugging Face; .pt, .bin, .safetensors or a folder of them) to a model folder')
     .argument('<checkpoint>', 'a .pt, .bin or .safetensors file, or a folder')
     .argument('<out-dir>', 'the model folder to make')
-    .option('--vocab <path>', "folder with dict.txt, or dict.txt itself (default: the checkpoint's, else OFA's own)")
+    .option('--arch <name>', 'architecture of weights that come without a configuration, e.g. coca_ViT-B-32')
+    .option('--vocab <path>', "folder with the vocabulary, or its file (default: the checkpoint's, else the built-in one)")
     .addOption(
       new Option('--dtype <name>', 'auto keeps halves where they lose nothing').choices(['auto', 'float16', 'float32']).default('auto'),
     )

@@ -11,7 +11,7 @@ import {SHIPPED_MODEL} from '../node/load-model.js';
 import {openDataset} from '../node/open-dataset.js';
 import type {RunFile} from '../node/run-file.js';
 import {UsageError} from '../runtime/errors.js';
-import type {Mue} from '../tasks/mue.js';
+import type {Assistant} from '../tasks/assistant.js';
 import type {CommandContext} from './command.js';
 import type {EvaluateFlags} from './evaluate.js';
 import {exitChoice} from './exit-choice.js';
@@ -62,7 +62,7 @@ export async function evaluateShard(flags: EvaluateFlags, folder: string, shard:
     answerer: model,
     generation: generateOptions(flags),
     answers,
-    premise: model.model.config.add_caption,
+    premise: model.readsPremise,
     readPicture: async (source) => await decodeImage('bytes' in source ? source.bytes : await readPicture(source.path), decoding(flags)),
     batch,
     warmup: flags.warmup,
@@ -84,7 +84,7 @@ function decoding({exif, maxPixels}: EvaluateFlags): DecodeOptions {
 }
 
 /** The plan that the options come to, with thresholds and all. */
-function exitPlan(flags: EvaluateFlags, {plans}: Mue): ExitPlan {
+function exitPlan(flags: EvaluateFlags, {plans}: Assistant): ExitPlan {
   const choice = exitChoice(flags, flags.task, plans);
   if (choice === 'never') return NEVER_PLAN;
   if (choice === 'release') return releasePlan(flags.task);
@@ -114,7 +114,7 @@ function rowOptions(flags: EvaluateFlags, batch: number): RunFile['options'] {
 const CUDA_BATCH = 16;
 
 /** @throws UsageError `batch-reference` */
-function batchOf({batch}: EvaluateFlags, {runsOn}: Mue, {mode}: ExitPlan): number {
+function batchOf({batch}: EvaluateFlags, {runsOn}: Assistant, {mode}: ExitPlan): number {
   if (mode !== 'reference') return batch ?? (runsOn?.device === 'cuda' ? CUDA_BATCH : 1);
   if (batch === undefined || batch === 1) return 1;
   throw new UsageError('batch-reference', `--batch ${batch}: in reference mode one picture at a time decides, as in the authors' scripts`, {
@@ -122,7 +122,7 @@ function batchOf({batch}: EvaluateFlags, {runsOn}: Mue, {mode}: ExitPlan): numbe
   });
 }
 
-function threadsOf({runsOn}: Mue): number | null {
+function threadsOf({runsOn}: Assistant): number | null {
   const threads = runsOn && 'threads' in runsOn ? runsOn.threads : undefined;
   return typeof threads === 'number' ? threads : null;
 }

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import {type ExitPlan, type ExitPlans, NEVER_PLAN, parsePlan, releasePlan, thresholdPlan} from '../exit/plan.js';
 import {UsageError} from '../runtime/errors.js';
-import type {ExitChoice, TaskName} from '../tasks/mue.js';
+import type {ExitChoice, TaskName} from '../tasks/assistant.js';
 import type {ExitFlags} from './model-options.js';
 
 /**

@@ -1,5 +1,6 @@
 import {type Command, Option} from 'commander';
-import type {GenerateOptions} from '../tasks/mue.js';
+import {WRITING_RULES, type WritingRules} from '../generation/writing-rules.js';
+import type {GenerateOptions} from '../tasks/assistant.js';
 import {finiteNumber, wholeNumber} from './option-values.js';
 
 /** How words are searched for; what is not given comes from the model. */
@@ -11,6 +12,10 @@ export interface GenerationFlags {
   readonly lengthPenalty?: number;
   readonly temperature?: number;
   readonly seed?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly repetitionPenalty?: number;
+  readonly rules?: WritingRules;
 }
 
 /** Hugging Face's names; fairseq's are aliases (see option-aliases). */
@@ -25,7 +30,11 @@ export function addGenerationOptions(command: Command): Command {
     .addOption(noRepeat)
     .option('--length-penalty <x>', 'above 1 favours long answers (also --lenpen)', finiteNumber)
     .option('--temperature <x>', 'divides the scores of words', finiteNumber)
-    .option('--seed <n>', 'accepted for scripts that pass it: answers are not sampled, so nothing depends on it', wholeNumber(0));
+    .option('--top-k <n>', 'CoCa: draw words among the likeliest n; 1 is greedy', wholeNumber(1))
+    .option('--top-p <x>', 'CoCa: draw words among the likeliest that together are this probable', finiteNumber)
+    .option('--repetition-penalty <x>', 'CoCa: above 1 avoids words that are there already', finiteNumber)
+    .addOption(new Option('--rules <name>', "CoCa: open_clip's rules of the releases or of the development line").choices(WRITING_RULES))
+    .option('--seed <n>', 'of words drawn with --top-k or --top-p (default: 0); nothing else depends on it', wholeNumber(0));
 }
 
 export function generateOptions(flags: GenerationFlags): GenerateOptions {
@@ -36,5 +45,10 @@ export function generateOptions(flags: GenerationFlags): GenerateOptions {
     no_repeat_ngram_size: flags.noRepeatNgramSize,
     length_penalty: flags.lengthPenalty,
     temperature: flags.temperature,
+    top_k: flags.topK,
+    top_p: flags.topP,
+    repetition_penalty: flags.repetitionPenalty,
+    rules: flags.rules,
+    seed: flags.seed,
   };
 }

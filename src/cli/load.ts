@@ -1,10 +1,10 @@
 import {type LoadOptions, loadModel} from '../node/load-model.js';
-import type {Mue} from '../tasks/mue.js';
+import type {Assistant} from '../tasks/assistant.js';
 import type {ModelFlags} from './model-options.js';
 import type {Output} from './output.js';
 
 /** Loads the model that the options name, and says where it runs. The caller disposes it. */
-export async function loadFrom(flags: ModelFlags, out: Output): Promise<{mue: Mue; ms: number}> {
+export async function loadFrom(flags: ModelFlags, out: Output): Promise<{mue: Assistant; ms: number}> {
   const start = performance.now();
   const mue = await loadModel(flags.model, loadOptions(flags));
   out.say(`running on ${mue.runsOn?.note ?? flags.device}`);

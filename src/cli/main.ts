@@ -5,11 +5,13 @@ import {Command, CommanderError} from 'commander';
 import {registerAsk} from './ask.js';
 import {registerCalibrate} from './calibrate.js';
 import {registerCaption} from './caption.js';
+import {registerClassify} from './classify.js';
 import {registerCompare} from './compare.js';
 import {registerConvert} from './convert.js';
 import {registerData} from './data.js';
 import {registerDemo} from './demo.js';
 import {registerDoctor} from './doctor.js';
+import {registerEmbed} from './embed.js';
 import {registerEntail} from './entail.js';
 import {registerEvaluate} from './evaluate.js';
 import {registerExplain} from './explain.js';
@@ -20,6 +22,7 @@ import {replaceAliases} from './option-aliases.js';
 import {registerPrompt} from './prompt.js';
 import {registerRecord} from './record.js';
 import {registerReport} from './report.js';
+import {registerRetrieve} from './retrieve.js';
 import {registerSweep} from './sweep.js';
 
 // Every command, in the order of the help. A new one is one file and one line here. Nothing that these files import may
@@ -29,6 +32,9 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerEntail,
   registerAsk,
   registerPrompt,
+  registerClassify,
+  registerEmbed,
+  registerRetrieve,
   registerEvaluate,
   registerMerge,
   registerCompare,
@@ -47,7 +53,7 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
 const {version} = JSON.parse(fs.readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {version: string};
 
 const program = new Command('mue')
-  .description('Captions, visual entailment and questions with early exits (OFA + MuE on TensorFlow.js).')
+  .description('Captions, visual entailment and questions with early exits (OFA + MuE, CoCa on TensorFlow.js).')
   .version(version, '-V, --version')
   .helpCommand(true)
   .showHelpAfterError('(see mue <command> --help)')

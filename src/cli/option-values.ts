@@ -34,3 +34,8 @@ export function threshold(flag: string): (text: string) => number {
     });
   };
 }
+
+/** Parser of an option that may be given again. Options that take several values at once would swallow arguments that follow. */
+export function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
+}

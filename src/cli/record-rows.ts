@@ -3,12 +3,12 @@ import type {Dataset, DatasetItem} from '../data/dataset.js';
 import type {PictureDepths} from '../models/model.js';
 import type {RowLog} from '../node/row-log.js';
 import {InputError, type MueError, throwIfAborted} from '../runtime/errors.js';
-import type {Mue} from '../tasks/mue.js';
+import type {Assistant} from '../tasks/assistant.js';
 import type {Output} from './output.js';
 import {readPicture} from './read-picture.js';
 
 export interface RecordRowsOptions {
-  readonly mue: Mue;
+  readonly mue: Assistant;
   readonly dataset: Dataset;
   /** Rows go here; those that it has already are not run again. */
   readonly log: RowLog;
@@ -64,7 +64,7 @@ export async function recordRows({mue, dataset, log, shard, limit, row, onBadRow
   return done.size + written;
 }
 
-async function pictureDepths(mue: Mue, {image}: DatasetItem, signal: AbortSignal): Promise<PictureDepths> {
+async function pictureDepths(mue: Assistant, {image}: DatasetItem, signal: AbortSignal): Promise<PictureDepths> {
   const pixels = await mue.pixels('bytes' in image ? image.bytes : await readPicture(image.path));
   try {
     return await mue.model.pictureDepths(pixels, {signal});

@@ -8,11 +8,12 @@ export async function runConvert(
   flags: ConvertFlags,
   {out, signal}: CommandContext,
 ): Promise<undefined> {
-  const {vocab, dtype, ema, force, maxShard} = flags;
+  const {arch, vocab, dtype, ema, force, maxShard} = flags;
   const maxShardBytes = maxShard === undefined ? undefined : maxShard * 1e6;
   const report = await convertCheckpoint({
     input,
     output,
+    architecture: arch,
     vocab,
     dtype,
     ema,

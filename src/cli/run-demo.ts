@@ -1,5 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import {UsageError} from '../runtime/errors.js';
+import {Mue} from '../tasks/mue.js';
 import type {CommandContext} from './command.js';
 import type {DemoFlags} from './demo.js';
 import {demoPage} from './demo-page.js';
@@ -11,6 +13,10 @@ export async function runDemo(_: readonly [], flags: DemoFlags, {out, signal}: C
   const start = performance.now();
   const {mue, ms} = await loadFrom(flags, out);
   using model = mue;
+  if (!(model instanceof Mue))
+    throw new UsageError('task-unsupported', 'the demo shows an encoder and a decoder, which this model has not', {
+      hint: 'Leave --model out.',
+    });
   out.say(`model loaded in ${ms.toFixed(0)} ms\n`);
   const rows: DemoRow[] = [];
   for await (const row of runExamples(model, signal, flags.pictures)) {

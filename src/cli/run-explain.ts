@@ -3,7 +3,7 @@ import {recordingPolicy} from '../exit/recording.js';
 import {cannotWrite, writeAtomic} from '../node/write-atomic.js';
 import {UsageError} from '../runtime/errors.js';
 import type {Answer} from '../tasks/answer.js';
-import type {CustomExit, Mue, TaskName} from '../tasks/mue.js';
+import type {Assistant, CustomExit, TaskName} from '../tasks/assistant.js';
 import {ENTAILMENT_ANSWERS} from '../tasks/prompts.js';
 import type {CommandContext} from './command.js';
 import {exitChoice} from './exit-choice.js';
@@ -62,7 +62,7 @@ export async function runExplain(
 }
 
 async function answerOnce(
-  mue: Mue,
+  mue: Assistant,
   {task, maxNewTokens}: ExplainFlags,
   picture: Uint8Array,
   text: string | undefined,

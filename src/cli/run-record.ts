@@ -10,7 +10,8 @@ import {dataFingerprint} from '../node/data-fingerprint.js';
 import {openDataset} from '../node/open-dataset.js';
 import {RowLog} from '../node/row-log.js';
 import {InputError, type MueError} from '../runtime/errors.js';
-import type {Mue} from '../tasks/mue.js';
+import type {Assistant} from '../tasks/assistant.js';
+import {captionSearcher} from '../tasks/caption-searcher.js';
 import {ENTAILMENT_ANSWERS} from '../tasks/prompts.js';
 import type {CommandContext} from './command.js';
 import {loadFrom} from './load.js';
@@ -54,7 +55,8 @@ interface Recorder {
   readonly row: (picture: PictureDepths, item: DatasetItem, index: number, signal: AbortSignal) => Promise<object>;
 }
 
-function captions(mue: Mue, data: string): Recorder {
+function captions(assistant: Assistant, data: string): Recorder {
+  const mue = captionSearcher(assistant);
   const search = mue.captionSearch();
   const {model, stacks} = captionTarget(mue);
   return {
@@ -64,7 +66,7 @@ function captions(mue: Mue, data: string): Recorder {
   };
 }
 
-function entailments(mue: Mue, data: string): Recorder {
+function entailments(mue: Assistant, data: string): Recorder {
   const stacks = Object.entries(mue.model.stacks).map(([stack, depth]) => ({stack, depth}));
   const depths = stacks.map(({depth}) => depth);
   return {
@@ -82,7 +84,7 @@ function entailments(mue: Mue, data: string): Recorder {
 }
 
 async function entailmentRow(
-  mue: Mue,
+  mue: Assistant,
   picture: PictureDepths,
   item: DatasetItem,
   index: number,
@@ -91,7 +93,7 @@ async function entailmentRow(
 ): Promise<object> {
   const {text, label, id, imageId, extra} = item;
   if (text === undefined || label === undefined) throw new InputError('row-incomplete', 'a row to record needs a hypothesis and a label');
-  const {source, target, answers} = mue.entailmentTokens(text, mue.model.config.add_caption ? item.premise : undefined);
+  const {source, target, answers} = mue.entailmentTokens(text, mue.readsPremise ? item.premise : undefined);
   if (answers.some((answer) => answer.length !== 1))
     throw new InputError('answers-long', "this vocabulary splits the answers 'no', 'yes', 'maybe'; they cannot be recorded in one step");
   const record = await recordEntailment(

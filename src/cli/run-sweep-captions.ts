@@ -13,6 +13,7 @@ import {readShards, requireRows, type Shards} from '../node/read-shards.js';
 import {RowLog} from '../node/row-log.js';
 import {writeAtomic} from '../node/write-atomic.js';
 import {InputError, type MueError, throwIfAborted, UsageError} from '../runtime/errors.js';
+import {captionSearcher} from '../tasks/caption-searcher.js';
 import type {CommandContext} from './command.js';
 import {loadFrom} from './load.js';
 import {parsePolicies, readSettings} from './read-settings.js';
@@ -54,7 +55,7 @@ export async function runSettings(
   {
     const {mue} = await loadFrom(flags, out);
     using model = mue;
-    const runner = new SettingRunner(model, settings);
+    const runner = new SettingRunner(captionSearcher(model), settings);
     const header: RunsHeader = {
       format: 'mue-setting-runs',
       version: 1,

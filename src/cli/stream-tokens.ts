@@ -1,5 +1,5 @@
 import {UsageError} from '../runtime/errors.js';
-import type {GenerateOptions, StreamedToken} from '../tasks/mue.js';
+import type {GenerateOptions, StreamedToken} from '../tasks/assistant.js';
 import {generateOptions, type GenerationFlags} from './generation-options.js';
 import type {Output} from './output.js';
 

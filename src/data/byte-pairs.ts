@@ -11,6 +11,15 @@ interface Candidate {
   readonly right: string;
 }
 
+export interface BytePairsOptions {
+  /** What errors call the file. */
+  readonly file?: string;
+  /** Only the first merges. */
+  readonly most?: number;
+  /** What marks the last symbol of a piece; nothing by default. */
+  readonly wordEnd?: string;
+}
+
 /**
  * The merge table of a byte-level BPE: cuts a piece (a word in the printable byte alphabet) into tokens by merging, again and
  * again, the neighbouring pair of lowest rank, all its occurrences from left to right (ofa_mue.md section 6.3).
@@ -20,26 +29,35 @@ interface Candidate {
 export class BytePairs {
   private readonly ranks: ReadonlyMap<string, number>;
   private readonly cache = new Map<string, readonly string[]>();
+  private readonly wordEnd: string;
 
   /**
-   * @param merges text of vocab.bpe: an optional "#version" line, then one "left right" a line, the best merge first.
+   * @param merges text of a merges file: an optional "#version" line, which may begin with a name, then one "left right" a line, the
+   *   best merge first.
    * @throws WeightsError with the line number where a line is not two symbols.
    */
-  constructor(merges: string) {
+  constructor(merges: string, {file = 'vocab.bpe', most = Number.POSITIVE_INFINITY, wordEnd = ''}: BytePairsOptions = {}) {
+    this.wordEnd = wordEnd;
     const ranks = new Map<string, number>();
     const lines = merges.split('\n');
     if (lines.at(-1) === '') lines.pop();
-    const first = lines[0]?.startsWith('#version') ? 1 : 0;
-    for (let i = first; i < lines.length; i++) {
+    const first = /^\S*#version/.test(lines[0] ?? '') ? 1 : 0;
+    const last = Math.min(lines.length, first + most);
+    for (let i = first; i < last; i++) {
       const line = lines[i]!.endsWith('\r') ? lines[i]!.slice(0, -1) : lines[i]!;
       const space = line.indexOf(' ');
       if (space < 1 || space === line.length - 1 || line.indexOf(' ', space + 1) >= 0) {
-        throw new WeightsError('bad-merges', `vocab.bpe, line ${i + 1}: wanted two symbols with one space between, got ${quote(line)}`);
+        throw new WeightsError('bad-merges', `${file}, line ${i + 1}: wanted two symbols with one space between, got ${quote(line)}`);
       }
       ranks.set(line, i - first);
     }
-    if (ranks.size === 0 && merges.trim() === '') throw new WeightsError('bad-merges', 'vocab.bpe, line 1: the file is empty');
+    if (ranks.size === 0 && merges.trim() === '') throw new WeightsError('bad-merges', `${file}, line 1: the file is empty`);
     this.ranks = ranks;
+  }
+
+  /** Every merge's result, the best merge first. */
+  merged(): string[] {
+    return Array.from(this.ranks.keys(), (pair) => pair.replace(' ', ''));
   }
 
   /** @returns the tokens of one piece, borrowed: pieces seen lately are remembered. */
@@ -57,6 +75,7 @@ export class BytePairs {
 
   private merge(piece: string): readonly string[] {
     const symbols: (string | undefined)[] = piece.split(''); // the byte alphabet has no surrogates
+    if (symbols.length > 0) symbols.push(symbols.pop()! + this.wordEnd);
     const n = symbols.length;
     const next = Int32Array.from({length: n}, (_, i) => i + 1);
     const previous = Int32Array.from({length: n}, (_, i) => i - 1);

@@ -7,6 +7,14 @@ export interface RgbImage {
   readonly data: Uint8Array;
 }
 
+/** A part of a picture. */
+export interface Window {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 /** Integer weights of one axis: output i is the sum of `weights[i · taps + k] · input[first[i] + k]`, k < count[i]. */
 interface AxisWeights {
   readonly taps: number;
@@ -24,20 +32,37 @@ const {imul} = Math;
  * Pillow's `Image.resize(…, BICUBIC)`, bit for bit (Pillow 9.5 … 12): antialiased, horizontal pass first, rounded to bytes after each
  * pass, a pass skipped where the size stays (ofa_mue.md section 7).
  *
- * @returns a new picture, or `image` itself if it has that size already.
+ * @param window the only part of the result that is wanted, and worked for; all of it by default
+ * @returns a new picture, or `image` itself if it is that already.
  * @throws InputError `image-size` where the sizes or the data's length make no sense.
  */
-export function resizeBicubic(image: RgbImage, width: number, height: number): RgbImage {
+export function resizeBicubic(image: RgbImage, width: number, height: number, window: Window = {left: 0, top: 0, width, height}): RgbImage {
   checkSize(image.width, image.height, 'the picture');
-  checkSize(width, height, 'the wanted size');
+  checkSize(window.width, window.height, 'the wanted size');
   if (image.data.length !== image.width * image.height * 3) {
     throw new InputError(
       'image-size',
       `the picture: wanted ${image.width} × ${image.height} × 3 = ${image.width * image.height * 3} bytes, got ${image.data.length}`,
     );
   }
-  const wide = image.width === width ? image : horizontal(image, width);
-  return wide.height === height ? wide : vertical(wide, height);
+  const {left, top} = window;
+  const wide =
+    image.width === width
+      ? cut(image, {left, top: 0, width: window.width, height: image.height})
+      : horizontal(image, axisWeights(image.width, width, left, window.width));
+  return image.height === height
+    ? cut(wide, {left: 0, top, width: window.width, height: window.height})
+    : vertical(wide, axisWeights(image.height, height, top, window.height));
+}
+
+function cut(image: RgbImage, {left, top, width, height}: Window): RgbImage {
+  if (image.width === width && image.height === height) return image;
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    const from = ((top + y) * image.width + left) * 3;
+    data.set(image.data.subarray(from, from + width * 3), y * width * 3);
+  }
+  return {width, height, data};
 }
 
 /** One pixel value (v / 255 − mean) / std in float32 steps, as torchvision computes it. @returns h · w · 3 values, NHWC order. */
@@ -76,17 +101,18 @@ function cubic(distance: number): number {
 }
 
 // The order of these float64 operations is Pillow's (Resample.c): another order rounds some weights to other integers.
-function axisWeights(from: number, to: number): AxisWeights {
+/** @param to outputs of the whole axis, of which `length` from `begin` on are wanted. */
+function axisWeights(from: number, to: number, begin: number, length: number): AxisWeights {
   const scale = from / to;
   const filterScale = Math.max(scale, 1);
   const support = 2 * filterScale;
   const taps = Math.ceil(support) * 2 + 1;
-  const first = new Int32Array(to);
-  const count = new Int32Array(to);
-  const weights = new Int32Array(to * taps);
+  const first = new Int32Array(length);
+  const count = new Int32Array(length);
+  const weights = new Int32Array(length * taps);
   const exact = new Float64Array(taps);
-  for (let i = 0; i < to; i++) {
-    const centre = (i + 0.5) * scale;
+  for (let i = 0; i < length; i++) {
+    const centre = (begin + i + 0.5) * scale;
     const start = Math.max(0, Math.trunc(centre - support + 0.5));
     const n = Math.min(from, Math.trunc(centre + support + 0.5)) - start;
     let sum = 0;
@@ -105,8 +131,8 @@ function axisWeights(from: number, to: number): AxisWeights {
 }
 
 // No sum can leave int32: the absolute weights of a normalised cubic add up to at most about 1.3 · 2²², times 255 is under 1.4 · 2³⁰.
-function horizontal(image: RgbImage, width: number): RgbImage {
-  const {taps, first, count, weights} = axisWeights(image.width, width);
+function horizontal(image: RgbImage, {taps, first, count, weights}: AxisWeights): RgbImage {
+  const width = first.length;
   const {data: from, height} = image;
   const to = new Uint8ClampedArray(width * height * 3);
   for (let y = 0; y < height; y++) {
@@ -133,8 +159,8 @@ function horizontal(image: RgbImage, width: number): RgbImage {
   return {width, height, data: new Uint8Array(to.buffer)};
 }
 
-function vertical(image: RgbImage, height: number): RgbImage {
-  const {taps, first, count, weights} = axisWeights(image.height, height);
+function vertical(image: RgbImage, {taps, first, count, weights}: AxisWeights): RgbImage {
+  const height = first.length;
   const {data: from, width} = image;
   const rowLength = width * 3;
   const to = new Uint8ClampedArray(rowLength * height);

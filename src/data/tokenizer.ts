@@ -1,5 +1,7 @@
 import {InputError, WeightsError} from '../runtime/errors.js';
+import {fromByteAlphabet, toByteAlphabet} from './byte-alphabet.js';
 import {BytePairs} from './byte-pairs.js';
+import {printableBytes} from './printable-bytes.js';
 
 /** The text of the three files and the two counts that make a vocabulary. */
 export interface TokenizerFiles {
@@ -25,9 +27,6 @@ const PIECES = new RegExp(
 const SYMBOL_BREAK = new RegExp(`[${SPACE}\\x1c-\\x1f]+`, 'u');
 
 const OVERWRITE = ' #fairseq:overwrite';
-
-const BYTE_TO_CHAR: readonly string[] = byteAlphabet();
-const CHAR_TO_BYTE: ReadonlyMap<string, number> = new Map(BYTE_TO_CHAR.map((char, byte) => [char, byte]));
 
 /**
  * Text ⇄ ids: GPT-2's byte-level BPE, then fairseq's dictionary (ofa_mue.md section 6). Pruned dictionaries work: a token that
@@ -113,20 +112,12 @@ export class Tokenizer {
    */
   decode(ids: readonly number[]): string {
     const text = ids.map((id) => (id === this.bos || id === this.eos ? '' : this.piece(id))).join('');
-    return new TextDecoder('utf-8', {ignoreBOM: true}).decode(toBytes(text));
+    return new TextDecoder('utf-8', {ignoreBOM: true}).decode(fromByteAlphabet(text));
   }
 
   /** One id for displays: " man", "<pad>"; control characters and loose bytes escaped (`\n`, `\xe4`). */
   token(id: number): string {
-    const bytes = toBytes(this.piece(id));
-    try {
-      const text = new TextDecoder('utf-8', {ignoreBOM: true, fatal: true}).decode(bytes);
-      return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => JSON.stringify(char).slice(1, -1));
-    } catch {
-      return Array.from(bytes, (byte) =>
-        byte > 32 && byte < 127 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`,
-      ).join('');
-    }
+    return printableBytes(fromByteAlphabet(this.piece(id)));
   }
 
   /** The id of a dictionary symbol ("<mask>", "262"), undefined if there is none. */
@@ -188,28 +179,4 @@ function checkCount(count: number, name: string): number {
     throw new WeightsError('bad-vocabulary-size', `${name}: wanted an integer from 0 to 10,000,000, got ${count}`);
   }
   return count;
-}
-
-/** GPT-2's printable stand-in for each byte. */
-function byteAlphabet(): string[] {
-  const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-  let others = 0;
-  return Array.from({length: 256}, (_, byte) => String.fromCharCode(printable(byte) ? byte : 256 + others++));
-}
-
-function toByteAlphabet(piece: string): string {
-  let out = '';
-  for (const byte of new TextEncoder().encode(piece)) out += BYTE_TO_CHAR[byte]!;
-  return out;
-}
-
-function toBytes(text: string): Uint8Array {
-  const bytes: number[] = [];
-  for (const char of text) {
-    const byte = CHAR_TO_BYTE.get(char);
-    // Only a hand-made dictionary has symbols outside the alphabet; they stay as they are.
-    if (byte === undefined) bytes.push(...new TextEncoder().encode(char));
-    else bytes.push(byte);
-  }
-  return Uint8Array.from(bytes);
 }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
+import {takeRows} from '../nn/take-rows.js';
 import type {SampleRun} from './run-stack.js';
-import {rowsOf, takeRows} from './sample-rows.js';
+import {rowsOf} from './sample-rows.js';
 
 /**
  * Word scores of the last states: those that the last decisions computed, and the others.

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {takeRows} from '../nn/take-rows.js';
 
 // Rows of samples in a tensor's leading axis, of which every sample has as many, in order.
 
@@ -18,14 +19,6 @@ export function rowsOf(samples: readonly number[], rows: number): number[] {
 export function keepRows(x: tf.Tensor3D, samples: readonly number[], stay: readonly number[]): tf.Tensor3D {
   const places = stay.map((s) => samples.indexOf(s));
   return takeRows(x, rowsOf(places, x.shape[0] / samples.length));
-}
-
-/** Slices of an axis (by default the rows), in any order, also repeatedly; the caller's. */
-export function takeRows<T extends tf.Tensor>(x: T, rows: readonly number[], axis = 0): T {
-  const index = tf.tensor1d([...rows], 'int32');
-  const taken = tf.gather(x, index, axis);
-  index.dispose();
-  return taken;
 }
 
 /** x with the rows of some samples replaced. @param count of samples in x. @returns [B, T, D], the caller's */

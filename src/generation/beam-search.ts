@@ -54,7 +54,7 @@ export interface Candidate {
 
 export interface SearchStep {
   readonly step: number;
-  /** One an unfinished picture. */
+  /** Of the unfinished pictures, in order. */
   readonly traces: readonly StackTrace[];
   /** What every row had been fed so far, begin symbol included. */
   readonly inputs: readonly (readonly number[])[];
@@ -110,7 +110,7 @@ export async function beamSearch(
     const {values, traces} = ahead[step] ?? (await oneStep(decoding, open, step, policy, options));
     const size = values.length / rows.length;
     const width = rows.length / open.length;
-    for (const [b, sentence] of open.entries()) sentence.traces.push(traces[b]!);
+    for (const [b, sentence] of open.entries()) sentence.traces.push(...traces[b]!);
 
     const candidates = open.map((sentence, b) =>
       extend(
@@ -122,7 +122,7 @@ export async function beamSearch(
         size,
       ),
     );
-    options.onStep?.({step, traces, inputs: rows.map(({tokens}) => tokens), candidates});
+    options.onStep?.({step, traces: traces.flat(), inputs: rows.map(({tokens}) => tokens), candidates});
     const fed = step + 1 < ahead.length;
     const next: Sentence[] = [];
     const from: number[] = [];
@@ -146,8 +146,8 @@ export async function beamSearch(
 interface StepResult {
   /** Scores of every word, row by row. */
   readonly values: Float32Array;
-  /** One an unfinished picture. */
-  readonly traces: readonly StackTrace[];
+  /** Of each unfinished picture. */
+  readonly traces: readonly (readonly StackTrace[])[];
 }
 
 async function oneStep(
@@ -187,7 +187,7 @@ async function prefixSteps(decoding: Decoding, pictures: number, policy: Decider
   return Array.from({length: steps}, (_, step) => {
     const scores = new Float32Array(pictures * size);
     for (let b = 0; b < pictures; b++) scores.set(values.subarray((b * steps + step) * size, (b * steps + step + 1) * size), b * size);
-    return {values: scores, traces: traces.map((own) => own[step]!)};
+    return {values: scores, traces: traces.map((own) => own.filter((trace) => trace.step === step))};
   });
 }
 

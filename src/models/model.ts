@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {Deciders, StackName} from '../exit/policy.js';
+import type {Deciders, ExitPolicy, StackName} from '../exit/policy.js';
 import type {SkippedKv} from '../exit/skipped-kv.js';
 import type {Macs, PictureRun, StackTrace} from '../exit/trace.js';
 
@@ -35,14 +35,18 @@ export interface Decoding extends Disposable {
   /**
    * Feeds the newest token of every row.
    * @param policy a list has one for every picture that has not left
-   * @returns logits [R, V], the caller's, and what happened to each of these pictures
+   * @returns logits [R, V], the caller's, and what happened to each of these pictures, stack by stack
    */
-  step(tokens: readonly number[], policy: Deciders, options?: StepOptions): Promise<{logits: tf.Tensor2D; traces: readonly StackTrace[]}>;
+  step(
+    tokens: readonly number[],
+    policy: Deciders,
+    options?: StepOptions,
+  ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}>;
   /**
    * Feeds the first T tokens of every picture, while each has one row: what T steps would do, exits token by token included,
    * in one pass where the policy and the mode of skipped keys and values allow it.
    * @param tokens T a picture
-   * @returns logits [B·T, V], the caller's, and T traces a picture
+   * @returns logits [B·T, V], the caller's, and the traces of each picture, token by token
    */
   prefill(
     tokens: readonly (readonly number[])[],
@@ -107,4 +111,27 @@ export interface VisionLanguageModel extends Disposable {
   pictureDepths(pixels: tf.Tensor4D, options?: RunOptions): Promise<PictureDepths>;
   /** One teacher-forced pass over whole targets. */
   score(encoded: Encoded, input: ScoreInput, policy: Deciders, options?: RunOptions): Promise<Scored>;
+}
+
+/** Rows of embeddings. */
+export interface Embedded {
+  /** [B, e], each of unit length; the caller's. */
+  readonly features: tf.Tensor2D;
+  /** One a row: each picture and each text leaves for itself. */
+  readonly traces: readonly StackTrace[];
+  readonly macs: Macs;
+}
+
+/** A model that also puts pictures and texts in one space, where what belongs together lies close. */
+export interface ContrastiveModel extends VisionLanguageModel {
+  /** e */
+  readonly embeddingSize: number;
+  /** Most tokens of a text, start and end counted. */
+  readonly contextLength: number;
+  /** Factor of similarities before a softmax over them. */
+  readonly logitScale: number;
+  /** @param pixels normalised pictures [B, h, w, 3], borrowed */
+  embedImages(pixels: tf.Tensor4D, policy: ExitPolicy, options?: RunOptions): Promise<Embedded>;
+  /** @param texts token ids of each, start and end included, not padded */
+  embedTexts(texts: readonly (readonly number[])[], policy: ExitPolicy, options?: RunOptions): Promise<Embedded>;
 }

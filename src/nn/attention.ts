@@ -10,6 +10,8 @@ export interface AttentionConfig {
   readonly scaleFactor: number;
   /** A learned factor a head, `c_attn` (`scale_heads`), applied before the output projection. */
   readonly headScale: boolean;
+  /** Width of what keys and values are made from; `size` if left out. */
+  readonly memorySize?: number;
 }
 
 /** Keys [B, H, d, S] (transposed) and values [B, H, S, d]. */
@@ -28,11 +30,12 @@ export class Attention extends Block<AttentionConfig> {
 
   constructor(config: AttentionConfig) {
     super(config);
-    const linear = () => new Linear({inputSize: config.size, units: config.size});
-    this.q = this.child('q_proj', linear());
-    this.k = this.child('k_proj', linear());
-    this.v = this.child('v_proj', linear());
-    this.out = this.child('out_proj', linear());
+    const {size, memorySize = size} = config;
+    const linear = (inputSize: number): Linear => new Linear({inputSize, units: size});
+    this.q = this.child('q_proj', linear(size));
+    this.k = this.child('k_proj', linear(memorySize));
+    this.v = this.child('v_proj', linear(memorySize));
+    this.out = this.child('out_proj', linear(size));
     if (config.headScale) this.declare('c_attn', [config.heads], tf.initializers.ones());
   }
 

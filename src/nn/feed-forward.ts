@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {Block, input} from './block.js';
-import {gelu} from './gelu.js';
+import {gelu, quickGelu} from './gelu.js';
 import {LayerNorm} from './layer-norm.js';
 import {Linear} from './linear.js';
 
@@ -9,9 +9,12 @@ export interface FeedForwardConfig {
   readonly hidden: number;
   /** Normalise between the two linear maps (`scale_fc`). */
   readonly innerNorm: boolean;
+  /** What the two linear maps are called; `fc1` and `fc2` if left out. */
+  readonly names?: readonly [inner: string, outer: string];
+  readonly activation?: 'gelu' | 'quick_gelu';
 }
 
-/** fc2(LN(gelu(fc1(x)))): the second half of a transformer layer, its residual and outer norm left to the layer. */
+/** fc2(LN(gelu(fc1(x)))), the norm where there is one: the second half of a transformer layer, its residual and outer norm left to the layer. */
 export class FeedForward extends Block<FeedForwardConfig> {
   static className = 'MueFeedForward';
   readonly fc1: Linear;
@@ -20,15 +23,17 @@ export class FeedForward extends Block<FeedForwardConfig> {
 
   constructor(config: FeedForwardConfig) {
     super(config);
-    this.fc1 = this.child('fc1', new Linear({inputSize: config.size, units: config.hidden}));
-    this.fc2 = this.child('fc2', new Linear({inputSize: config.hidden, units: config.size}));
+    const [inner, outer] = config.names ?? ['fc1', 'fc2'];
+    this.fc1 = this.child(inner, new Linear({inputSize: config.size, units: config.hidden}));
+    this.fc2 = this.child(outer, new Linear({inputSize: config.hidden, units: config.size}));
     this.norm = config.innerNorm ? this.child('ffn_layernorm', new LayerNorm({size: config.hidden})) : undefined;
   }
 
   /** @param x [..., size]. @returns the same shape, the caller's. */
   forward<T extends tf.Tensor>(x: T): T {
     return tf.tidy(() => {
-      const hidden = gelu(this.fc1.forward(x));
+      const activate = this.config.activation === 'quick_gelu' ? quickGelu : gelu;
+      const hidden = activate(this.fc1.forward(x));
       return this.fc2.forward(this.norm ? this.norm.forward(hidden) : hidden);
     });
   }

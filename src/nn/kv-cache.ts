@@ -58,6 +58,16 @@ export class KvCache implements Disposable {
     if (this.#padded.length > 0) this.#padded = rows.map((r) => this.#padded[r]!);
   }
 
+  /** Appends the newest token's keys and values of another layer. */
+  appendNewest(other: KvCache, padded?: readonly (readonly boolean[])[]): void {
+    const {keys, values} = other.#held!;
+    const last = other.length - 1;
+    const newest = {keys: tf.slice(keys, [0, 0, 0, last], [-1, -1, -1, 1]), values: tf.slice(values, [0, 0, last, 0], [-1, -1, 1, -1])};
+    this.append(newest, padded);
+    newest.keys.dispose();
+    newest.values.dispose();
+  }
+
   /** Takes over the whole history of another layer (mode `copy`); the tensors are shared, the caches stay independent. */
   copyFrom(other: KvCache): void {
     if (!other.#held) return;

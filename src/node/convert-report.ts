@@ -1,4 +1,4 @@
-import type {OfaConfig} from '../models/ofa/config.js';
+import type {ModelConfig} from '../models/family.js';
 import type {FileRecord} from './model-folder.js';
 
 /** What a conversion did, from both sides: what became of each tensor of the source, and where each weight of the model is from. */
@@ -9,7 +9,9 @@ export interface ConvertReport {
   /** Which weights of a training checkpoint were taken. */
   readonly weights: 'model' | 'ema';
   readonly source: readonly FileRecord[];
-  readonly config: OfaConfig;
+  /** The model in one line. */
+  readonly model: string;
+  readonly config: ModelConfig;
   readonly dtype: 'float16' | 'float32';
   readonly parameters: number;
   readonly used: readonly {readonly name: string; readonly source: string; readonly dtype: string; readonly shape: readonly number[]}[];
@@ -24,14 +26,6 @@ export interface ConvertReport {
 const thousands = (n: number): string => n.toLocaleString('en-US');
 export const megabytes = (bytes: number): string => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
-/** One line about the model: what `convert` and `inspect` print of a configuration. */
-export function describeConfig(config: OfaConfig): string {
-  const {encoder_layers: encoder, decoder_layers: decoder, d_model: size, encoder_attention_heads: heads} = config;
-  const blocks = config.resnet_layers.join(', ');
-  const kind = config.train_mue ? `MuE, image relative bias ${config.mue_image_rel_bias ? 'on' : 'off'}` : 'plain OFA';
-  return `${kind}; width ${size}, ${heads} heads, ${encoder} + ${decoder} layers, ResNet ${blocks}, ${thousands(config.vocab_size)} ids, ${config.patch_image_size} px`;
-}
-
 /** The report for people. */
 export function formatReport(report: ConvertReport): string {
   const reasons = new Map<string, number>();
@@ -40,7 +34,7 @@ export function formatReport(report: ConvertReport): string {
   const {origin, bpeOrigin, lines, ids} = report.vocabulary;
   return [
     `${report.input} → ${report.output}`,
-    `  model       ${describeConfig(report.config)}`,
+    `  model       ${report.model}`,
     `  parameters  ${thousands(report.parameters)}, stored as ${report.dtype}`,
     `  source      ${report.format}, ${report.weights === 'ema' ? 'moving average (EMA), ' : ''}${megabytes(report.source.reduce((sum, file) => sum + file.bytes, 0))}`,
     `  used        ${report.used.length} tensors`,

@@ -5,15 +5,15 @@ import {toFloat32} from '../checkpoint/dtype.js';
 import {fitsFloat16} from '../checkpoint/float16.js';
 import {bytesOf, type TensorPlan, writeSafetensors} from '../checkpoint/safetensors.js';
 import {planShards, shardIndex, shardName} from '../checkpoint/shards.js';
-import {checkTied, type ImportedWeight, importOfa, type OfaImport, readImported} from '../models/ofa/import.js';
-import {toStored} from '../models/ofa/layout.js';
-import {parameterCount, TIED_EMBEDDING} from '../models/ofa/names.js';
-import {OfaSettings} from '../models/ofa/settings.js';
+import {FAMILIES, familyOfCheckpoint} from '../models/families.js';
+import type {ModelConfig, ModelFamily} from '../models/family.js';
+import {type ImportedWeight, type ModelImport, readImported} from '../models/imported-weight.js';
+import {parameterCount, toStored} from '../models/stored-weight.js';
 import {throwIfAborted, UsageError, WeightsError} from '../runtime/errors.js';
 import type {ConvertReport} from './convert-report.js';
 import {checkTarget, type FileRecord, type FolderWriter, hashFile, writeFolder} from './model-folder.js';
+import {vocabularyFor} from './model-vocabulary.js';
 import {openCheckpoint} from './open-checkpoint.js';
-import {checkVocabulary, findVocabulary, storedVocabulary} from './vocabulary-files.js';
 
 /** The names are those of transformers.js's progress events. */
 export interface ConvertProgress {
@@ -30,7 +30,9 @@ export interface ConvertOptions {
   readonly input: string;
   /** The model folder to make. */
   readonly output: string;
-  /** Folder or dict.txt; default: where the checkpoint's settings say, beside the file, else OFA's own. */
+  /** The architecture of weights that come without a configuration. */
+  readonly architecture?: string | undefined;
+  /** Folder or file of the vocabulary; default: where the checkpoint's settings say, beside the file, else the built-in one. */
   readonly vocab?: string | undefined;
   /** 'auto' keeps halves where every weight is exactly one; else float32. */
   readonly dtype?: 'auto' | 'float16' | 'float32' | undefined;
@@ -47,7 +49,7 @@ export interface ConvertOptions {
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /**
- * Converts an OFA checkpoint to a model folder: config.json, model*.safetensors, the vocabulary and a manifest. One tensor is in memory at
+ * Converts a checkpoint to a model folder: config.json, model*.safetensors, the vocabulary and a manifest. One tensor is in memory at
  * a time (the tied embedding twice, where the checkpoint stores copies of it). Equal input gives equal files.
  * @throws WeightsError for a checkpoint that cannot be used, UsageError for an output folder in use, AbortError; then nothing is written.
  */
@@ -62,21 +64,21 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
   const {checkpoint, cfg, folder} = source;
   if (fs.existsSync(path.join(folder, 'manifest.json')) && isConverted(cfg))
     throw new WeightsError('already-converted', `${input}: a converted model already; there is nothing to convert.`);
-  const plan = importOfa(checkpoint, cfg);
-  const vocabulary = findVocabulary(options.vocab, folder, OfaSettings.from(cfg).text('bpe_dir'));
-  const lines = checkVocabulary(vocabulary, plan.config);
+  const family = chooseFamily(checkpoint, options.architecture);
+  const plan = family.plan(checkpoint, cfg, options.architecture);
+  const {files: vocabulary, ...words} = vocabularyFor(family.vocabulary(plan.config), options.vocab, folder, plan.vocabularyFolder);
   const dtype = await chooseDtype(checkpoint, plan, options.dtype ?? 'auto', signal);
   const records: FileRecord[] = [];
   for (const file of source.files) records.push(await hashFile(file, signal));
   const parameters = parameterCount(plan.weights);
   const files = await writeFolder(output, {force: options.force, keep: ['exit.json']}, async (writer) => {
     writer.add('config.json', json(plan.config));
-    await writeWeights(writer, checkpoint, plan.weights, dtype, {...options, maxShardBytes});
-    for (const [name, bytes] of storedVocabulary(vocabulary)) writer.add(name, bytes);
+    await writeWeights(writer, checkpoint, family, plan.weights, dtype, {...options, maxShardBytes});
+    for (const [name, bytes] of vocabulary) writer.add(name, bytes);
     const manifest = {
       format: 'mue-tfjs',
       version: 1,
-      family: 'ofa',
+      family: family.name,
       source: {name: path.basename(path.resolve(input)), weights: which, files: records},
       dtype,
       parameters,
@@ -91,6 +93,7 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
     format: checkpoint.format,
     weights: which,
     source: records,
+    model: family.describe(plan.config),
     config: plan.config,
     dtype,
     parameters,
@@ -98,9 +101,17 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
     ignored: plan.ignored,
     filled: plan.weights.flatMap(({name, source, neutral}) => (source === null ? [{name, value: neutral ?? 0}] : [])),
     notes: plan.notes,
-    vocabulary: {origin: vocabulary.origin, bpeOrigin: vocabulary.bpeOrigin, lines, ids: plan.config.vocab_size},
+    vocabulary: words,
     files,
   };
+}
+
+/** @throws UsageError for an architecture that no family has */
+function chooseFamily(checkpoint: Checkpoint, architecture: string | undefined): ModelFamily {
+  const family = familyOfCheckpoint(checkpoint.names(), architecture);
+  if (architecture === undefined || family.architectures.includes(architecture)) return family;
+  const known = FAMILIES.flatMap(({architectures}) => architectures);
+  throw new UsageError('unknown-architecture', `'${architecture}' is no known architecture; known are ${known.join(', ')}.`);
 }
 
 function isConverted(cfg: PlainValue): boolean {
@@ -110,7 +121,7 @@ function isConverted(cfg: PlainValue): boolean {
 /** Halves where they lose nothing: known from the types, or else by looking, until the first value that does not fit. */
 async function chooseDtype(
   checkpoint: Checkpoint,
-  plan: OfaImport,
+  plan: ModelImport<ModelConfig>,
   wanted: 'auto' | 'float16' | 'float32',
   signal: AbortSignal | undefined,
 ): Promise<'float16' | 'float32'> {
@@ -126,6 +137,7 @@ async function chooseDtype(
 async function writeWeights(
   writer: FolderWriter,
   checkpoint: Checkpoint,
+  family: ModelFamily,
   weights: readonly ImportedWeight[],
   dtype: 'float16' | 'float32',
   options: ConvertOptions & {readonly maxShardBytes: number},
@@ -141,7 +153,7 @@ async function writeWeights(
     tell('initiate');
     const produce = async ({name}: TensorPlan): Promise<Uint8Array> => {
       throwIfAborted(options.signal);
-      const bytes = await storedBytes(checkpoint, byName.get(name)!, type);
+      const bytes = await storedBytes(checkpoint, family, byName.get(name)!, type);
       loaded++;
       tell('progress');
       return bytes;
@@ -153,9 +165,9 @@ async function writeWeights(
   if (shards.length > 1) writer.add('model.safetensors.index.json', json(shardIndex(shards)));
 }
 
-async function storedBytes(checkpoint: Checkpoint, weight: ImportedWeight, type: 'F16' | 'F32'): Promise<Uint8Array> {
+async function storedBytes(checkpoint: Checkpoint, family: ModelFamily, weight: ImportedWeight, type: 'F16' | 'F32'): Promise<Uint8Array> {
   const values = await readImported(checkpoint, weight);
-  if (weight.name === TIED_EMBEDDING) await checkTied(checkpoint, values);
+  await family.check?.(checkpoint, weight, values);
   const stored = toStored(values, weight, type);
   if (stored instanceof Uint16Array && overflowed(stored))
     throw new WeightsError(

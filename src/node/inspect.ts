@@ -2,11 +2,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {elementCount, type TensorEntry} from '../checkpoint/checkpoint.js';
 import type {StateName} from '../checkpoint/torch-zip.js';
-import {type OfaConfig, ofaConfigSchema} from '../models/ofa/config.js';
-import {importOfa} from '../models/ofa/import.js';
-import {type OfaWeight, ofaWeights, parameterCount, partOf} from '../models/ofa/names.js';
+import {familyOfCheckpoint, knownConfig} from '../models/families.js';
+import type {ModelConfig, ModelFamily} from '../models/family.js';
+import {parameterCount, type StoredWeight} from '../models/stored-weight.js';
 import {WeightsError} from '../runtime/errors.js';
-import {describeConfig} from './convert-report.js';
 import {openCheckpoint} from './open-checkpoint.js';
 
 /** What is known of a model folder or a checkpoint without computing anything. */
@@ -15,8 +14,10 @@ export interface Inspection {
   /** A folder that `mue convert` wrote, or something that it could read. */
   readonly kind: 'model' | 'checkpoint';
   readonly format: 'torch' | 'safetensors';
-  /** Null where the tensors are no usable OFA model; `problem` then says why. */
-  readonly config: OfaConfig | null;
+  /** Null where the tensors are no usable model; `problem` then says why. */
+  readonly config: ModelConfig | null;
+  /** The model in one line. */
+  readonly model: string | null;
   readonly problem: string | null;
   /** Tied weights once, no running statistics, no index tables. Without a configuration: all elements of the file. */
   readonly parameters: number;
@@ -36,14 +37,17 @@ export async function inspect(target: string, options: {readonly which?: StateNa
   const {checkpoint, cfg} = source;
   const tensors = checkpoint.names().map((name) => ({name, ...checkpoint.entry(name)}));
   const about = {path: target, format: checkpoint.format, tensors};
-  const known = ofaConfigSchema.safeParse(cfg);
-  if (known.success && fs.existsSync(path.join(source.folder, 'manifest.json'))) {
-    const wanted = ofaWeights(known.data);
-    return {...about, kind: 'model', config: known.data, problem: mismatch(wanted, tensors), notes: [], ...counts(wanted)};
+  const known = fs.existsSync(path.join(source.folder, 'manifest.json')) ? knownConfig(cfg) : undefined;
+  if (known) {
+    const {family, config} = known;
+    const wanted = family.weights(config);
+    const model = family.describe(config);
+    return {...about, kind: 'model', config, model, problem: mismatch(wanted, tensors), notes: [], ...counts(family, wanted)};
   }
+  const family = familyOfCheckpoint(checkpoint.names());
   try {
-    const {config, weights, notes} = importOfa(checkpoint, cfg);
-    return {...about, kind: 'checkpoint', config, problem: null, notes, ...counts(weights)};
+    const {config, weights, notes} = family.plan(checkpoint, cfg);
+    return {...about, kind: 'checkpoint', config, model: family.describe(config), problem: null, notes, ...counts(family, weights)};
   } catch (error) {
     if (!(error instanceof WeightsError)) throw error;
     const parts = sumBy(
@@ -52,16 +56,16 @@ export async function inspect(target: string, options: {readonly which?: StateNa
       (tensor) => elementCount(tensor.shape),
     );
     const parameters = parts.reduce((sum, part) => sum + part.parameters, 0);
-    return {...about, kind: 'checkpoint', config: null, problem: error.message, notes: [], parameters, parts};
+    return {...about, kind: 'checkpoint', config: null, model: null, problem: error.message, notes: [], parameters, parts};
   }
 }
 
-function counts(weights: readonly OfaWeight[]): Pick<Inspection, 'parameters' | 'parts'> {
+function counts(family: ModelFamily, weights: readonly StoredWeight[]): Pick<Inspection, 'parameters' | 'parts'> {
   return {
     parameters: parameterCount(weights),
     parts: sumBy(
       weights,
-      ({name}) => partOf(name),
+      ({name}) => family.partOf(name),
       (weight) => parameterCount([weight]),
     ),
   };
@@ -73,12 +77,24 @@ function sumBy<T>(items: readonly T[], key: (item: T) => string, count: (item: T
   return [...sums].map(([part, parameters]) => ({part, parameters})).sort((a, b) => b.parameters - a.parameters);
 }
 
-function mismatch(wanted: readonly OfaWeight[], tensors: Inspection['tensors']): string | null {
+function mismatch(wanted: readonly StoredWeight[], tensors: Inspection['tensors']): string | null {
   const shapes = new Map(tensors.map(({name, shape}) => [name, shape.join(', ')]));
   const bad = wanted.filter(({name, shape}) => shapes.get(name) !== shape.join(', ')).map(({name}) => name);
   return bad.length
     ? `${bad.length} weights are missing or of another shape than config.json asks for: ${bad.slice(0, 10).join(', ')}${bad.length > 10 ? ', …' : ''}`
     : null;
+}
+
+/** Settings, plain ones first, then those of parts as `part.name`. */
+function flattened(config: ModelConfig): [string, unknown][] {
+  const isPart = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
+  const entries = Object.entries(config) as [string, unknown][];
+  return [
+    ...entries.filter(([, value]) => !isPart(value)),
+    ...entries.flatMap(([key, part]) =>
+      isPart(part) ? Object.entries(part).map(([name, value]): [string, unknown] => [`${key}.${name}`, value]) : [],
+    ),
+  ];
 }
 
 /** The inspection for people. @param listTensors add a line for every tensor. */
@@ -87,17 +103,16 @@ export function formatInspection(inspection: Inspection, listTensors = true): st
   const width = Math.max(...parts.map(({part}) => part.length), 'parameters'.length);
   const digits = parameters.toLocaleString('en-US').length;
   const count = (label: string, n: number): string => `  ${label.padEnd(width)}  ${n.toLocaleString('en-US').padStart(digits)}`;
-  const settings = config ? Object.entries(config).filter(([, value]) => typeof value !== 'object' || Array.isArray(value)) : [];
+  const settings = config ? flattened(config) : [];
   return [
     `${inspection.path}: ${inspection.kind === 'model' ? 'converted model' : 'checkpoint'}, ${inspection.format}, ${tensors.length} tensors`,
-    ...(config ? [`  ${describeConfig(config)}`] : []),
+    ...(inspection.model ? [`  ${inspection.model}`] : []),
     ...(problem ? [`  problem: ${problem}`] : []),
     ...inspection.notes.map((note) => `  note: ${note}`),
     '',
     count('parameters', parameters),
     ...parts.map(({part, parameters}) => count(part, parameters)),
     ...(config ? ['', 'configuration', ...settings.map(([key, value]) => `  ${key} = ${JSON.stringify(value)}`)] : []),
-    ...(config ? Object.entries(config.generation).map(([task, search]) => `  generation.${task} = ${JSON.stringify(search)}`) : []),
     ...(listTensors ? ['', 'tensors', ...tensors.map(({name, dtype, shape}) => `  ${name}  ${dtype} [${shape.join(', ')}]`)] : []),
   ].join('\n');
 }

@@ -2,16 +2,24 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {openModelWeights} from '../checkpoint/model-weights.js';
+import {ClipTokenizer} from '../data/clip-tokenizer.js';
 import {Tokenizer} from '../data/tokenizer.js';
 import {type ExitPlans, exitPlansSchema} from '../exit/plan.js';
-import {type OfaConfig, ofaConfigSchema} from '../models/ofa/config.js';
+import type {CocaConfig} from '../models/coca/config.js';
+import {CocaModel} from '../models/coca/model.js';
+import {parseConfig} from '../models/families.js';
+import type {ModelConfig} from '../models/family.js';
+import type {OfaConfig} from '../models/ofa/config.js';
 import {OfaModel} from '../models/ofa/model.js';
+import type {WeightSource} from '../nn/block.js';
 import {UsageError, WeightsError} from '../runtime/errors.js';
+import type {Assistant, Pictures, RunsOn} from '../tasks/assistant.js';
+import {ContrastiveCaptioner} from '../tasks/contrastive-captioner.js';
 import {Mue} from '../tasks/mue.js';
 import {selectBackend} from './backends.js';
 import {FileAccess} from './file-access.js';
 import {decodeImage} from './image-decoder.js';
-import {findVocabulary} from './vocabulary-files.js';
+import {findClipMerges, findVocabulary} from './vocabulary-files.js';
 
 /** The model that ships with the package. */
 export const SHIPPED_MODEL: string = fileURLToPath(new URL('../../weights/scenes-mue', import.meta.url));
@@ -29,42 +37,61 @@ export interface LoadOptions {
   readonly tf32?: boolean | undefined;
 }
 
+/** What every family's model with its tasks is made with. */
+interface Surroundings {
+  readonly plans: ExitPlans | undefined;
+  readonly sha256: string | undefined;
+  readonly runsOn: RunsOn;
+  readonly pictures: Pictures;
+}
+
+/** A model whose configuration and vocabulary are read; what is left are its weights. */
+type Loader = (weights: WeightSource, surroundings: Surroundings) => Promise<Assistant>;
+
+/** What answers with a model, by its family. A new one is one line here. */
+const ASSISTANTS: Readonly<Record<string, (folder: string, config: ModelConfig) => Loader>> = {ofa: openOfa, coca: openCoca};
+
 /**
- * Loads a converted model folder, by default the shipped one.
+ * Loads a converted model folder of any family, by default the shipped one.
  * @returns the model, the caller's to dispose
  * @throws WeightsError if the folder is no model or damaged, BackendError if the device cannot run
  */
-export async function loadModel(folder: string = SHIPPED_MODEL, options: LoadOptions = {}): Promise<Mue> {
+export async function loadModel(folder: string = SHIPPED_MODEL, options: LoadOptions = {}): Promise<Assistant> {
   const {device = 'auto', exif, maxPixels, threads, tf32} = options;
-  const config = readConfig(folder);
-  const tokenizer = readTokenizer(folder, config);
-  const plans = readPlans(folder);
-  const runsOn = await selectBackend(device, {...(threads ? {threads} : {}), ...(tf32 ? {tf32} : {})});
-  using weights = await openModelWeights((file) => Promise.resolve(FileAccess.open(path.join(folder, file))), fs.readdirSync(folder));
-  const names = new Set(weights.names());
-  const model = await OfaModel.load(config, {
-    names: () => [...names],
-    shape: (name) => (names.has(name) ? weights.shape(name) : undefined),
-    read: (name) => weights.read(name),
-  });
-  const decoding = {...(exif ? {exif} : {}), ...(maxPixels ? {maxPixels} : {})};
-  const pictures = {decode: (bytes: Uint8Array) => decodeImage(bytes, decoding)};
-  return new Mue({model, tokenizer, plans, sha256: weightsHash(folder), runsOn, pictures});
-}
-
-/** @throws WeightsError if the folder has no valid config.json */
-export function readConfig(folder: string): OfaConfig {
   const json = readJson(folder, 'config.json');
   if (json === undefined)
     throw new WeightsError('not-a-model', `${folder} is no model folder: it has no config.json`, {
       hint: 'A model folder is what `mue convert` writes.',
     });
-  const parsed = ofaConfigSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const why = parsed.error.issues.map(({path: at, message}) => `${at.join('.') || 'top level'}: ${message}`).join('; ');
-  throw new WeightsError('config-invalid', `${path.join(folder, 'config.json')} does not describe an OFA model: ${why}`, {
-    hint: 'A model folder is what `mue convert` writes.',
-  });
+  const {family, config} = parseConfig(json, path.join(folder, 'config.json'));
+  const load = ASSISTANTS[family.name]!(folder, config);
+  const plans = readPlans(folder);
+  const runsOn = await selectBackend(device, {...(threads ? {threads} : {}), ...(tf32 ? {tf32} : {})});
+  using weights = await openModelWeights((file) => Promise.resolve(FileAccess.open(path.join(folder, file))), fs.readdirSync(folder));
+  const names = new Set(weights.names());
+  const source: WeightSource = {
+    names: () => [...names],
+    shape: (name) => (names.has(name) ? weights.shape(name) : undefined),
+    read: (name) => weights.read(name),
+  };
+  const decoding = {...(exif ? {exif} : {}), ...(maxPixels ? {maxPixels} : {})};
+  const pictures = {decode: (bytes: Uint8Array) => decodeImage(bytes, decoding)};
+  return await load(source, {plans, sha256: weightsHash(folder), runsOn, pictures});
+}
+
+function openOfa(folder: string, config: ModelConfig): Loader {
+  const tokenizer = readTokenizer(folder, config as OfaConfig);
+  return async (weights, surroundings) => new Mue({model: await OfaModel.load(config as OfaConfig, weights), tokenizer, ...surroundings});
+}
+
+function openCoca(folder: string, parsed: ModelConfig): Loader {
+  const config = parsed as CocaConfig;
+  // A larger vocabulary than CLIP's has ids that no text makes.
+  const tokenizer = new ClipTokenizer({merges: findClipMerges(folder).toString('utf8'), size: config.end_id + 1});
+  const square = {size: config.vision.image_size, mean: config.image_mean, std: config.image_std};
+  const {generation} = config;
+  return async (weights, surroundings) =>
+    new ContrastiveCaptioner({model: await CocaModel.load(config, weights), tokenizer, square, generation, ...surroundings});
 }
 
 function readTokenizer(folder: string, config: OfaConfig): Tokenizer {

@@ -18,12 +18,21 @@ export interface OpenCheckpoint extends Disposable {
 }
 
 /** What a folder of weights may hold, most wanted first. */
-const WEIGHT_FILES = ['model.safetensors.index.json', 'model.safetensors', 'pytorch_model.bin.index.json', 'pytorch_model.bin'];
+const WEIGHT_FILES = [
+  'model.safetensors.index.json',
+  'model.safetensors',
+  'pytorch_model.bin.index.json',
+  'pytorch_model.bin',
+  'open_clip_model.safetensors',
+  'open_clip_pytorch_model.bin',
+];
+/** Where settings stand beside the weights, most wanted first; folders with the first have the second for other libraries. */
+const CONFIG_FILES = ['open_clip_config.json', 'config.json'];
 const MAX_CONFIG_BYTES = 16 * 2 ** 20;
 
 /**
  * Opens a `.pt`, `.bin` or `.safetensors` file, or a folder in Hugging Face's manner (sharded ones, too). Settings come from the file
- * itself, else from `config.json` beside the weights.
+ * itself, else from `open_clip_config.json` or `config.json` beside the weights.
  * @param which the model's weights, or their moving average (trainers' checkpoints only).
  * @throws WeightsError if there is none, or it is damaged.
  */
@@ -41,8 +50,8 @@ export async function openCheckpoint(input: string, which: StateName = 'model'):
     : await open(path.basename(file));
   try {
     let {cfg} = checkpoint;
-    const config = path.join(folder, 'config.json');
-    if (cfg === null && fs.existsSync(config)) {
+    const config = CONFIG_FILES.map((name) => path.join(folder, name)).find((name) => fs.existsSync(name));
+    if (cfg === null && config) {
       cfg = parse(config);
       files.push(config);
     }

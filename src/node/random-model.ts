@@ -1,19 +1,20 @@
 import {float16ToFloat32, float32ToFloat16} from '../checkpoint/float16.js';
 import {bytesOf, type TensorPlan, writeSafetensors} from '../checkpoint/safetensors.js';
 import {planShards, shardIndex, shardName} from '../checkpoint/shards.js';
-import type {OfaConfig} from '../models/ofa/config.js';
-import {checkpointShape, type OfaWeight, ofaWeights, parameterCount} from '../models/ofa/names.js';
+import {parseConfig} from '../models/families.js';
+import type {ModelConfig} from '../models/family.js';
+import {checkpointShape, parameterCount, type StoredWeight} from '../models/stored-weight.js';
 import type {WeightSource} from '../nn/block.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {type FileRecord, writeFolder} from './model-folder.js';
-import {findVocabulary, storedVocabulary} from './vocabulary-files.js';
+import {vocabularyFor} from './model-vocabulary.js';
 
 const {imul} = Math;
 
 export interface RandomModelOptions {
-  readonly config: OfaConfig;
+  readonly config: ModelConfig;
   readonly output: string;
-  /** 'model': as `mue convert` writes it. 'checkpoint': the authors' names and layouts, for `mue convert` to read. */
+  /** 'model': as `mue convert` writes it. 'checkpoint': the authors' names and layouts, for `mue convert` to read; of families that fuse no weights. */
   readonly kind?: 'model' | 'checkpoint';
   readonly dtype?: 'float16' | 'float32';
   readonly seed?: number;
@@ -29,9 +30,10 @@ export interface RandomModelOptions {
  */
 export async function writeRandomModel(options: RandomModelOptions): Promise<readonly FileRecord[]> {
   const {config, kind = 'model', dtype = 'float16', seed = 1} = options;
-  const weights = ofaWeights(config);
+  const {family} = parseConfig(config, 'the configuration');
+  const weights = family.weights(config);
   const type = dtype === 'float16' ? 'F16' : 'F32';
-  const shapeOf = kind === 'model' ? (weight: OfaWeight): readonly number[] => weight.shape : checkpointShape;
+  const shapeOf = kind === 'model' ? (weight: StoredWeight): readonly number[] => weight.shape : checkpointShape;
   const order = new Map(weights.map((weight, i) => [weight.name, {weight, i}]));
   const shards = planShards(
     weights.map((w): TensorPlan => ({name: w.name, dtype: type, shape: shapeOf(w)})),
@@ -50,12 +52,12 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<rea
     }
     if (shards.length > 1) writer.add('model.safetensors.index.json', JSON.stringify(shardIndex(shards)));
     if (kind === 'checkpoint') return writer.files;
-    for (const [name, bytes] of storedVocabulary(findVocabulary(undefined, '', undefined))) writer.add(name, bytes);
+    for (const [name, bytes] of vocabularyFor(family.vocabulary(config), undefined, '').files) writer.add(name, bytes);
     const source = {name: `random weights, seed ${seed}`, weights: 'model', files: []};
     const manifest = {
       format: 'mue-tfjs',
       version: 1,
-      family: 'ofa',
+      family: family.name,
       source,
       dtype,
       parameters: parameterCount(weights),
@@ -66,9 +68,10 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<rea
   });
 }
 
-/** The same weights without a file, for `OfaModel.load`: what a model folder of this configuration and seed would give. */
-export function randomWeights(config: OfaConfig, seed = 1): WeightSource {
-  const weights = new Map(ofaWeights(config).map((weight, i) => [weight.name, {weight, i}]));
+/** The same weights without a file, for a family's `load`: what a model folder of this configuration and seed would give. */
+export function randomWeights(config: ModelConfig, seed = 1): WeightSource {
+  const {family} = parseConfig(config, 'the configuration');
+  const weights = new Map(family.weights(config).map((weight, i) => [weight.name, {weight, i}]));
   return {
     names: () => [...weights.keys()],
     shape: (name) => weights.get(name)?.weight.shape,
@@ -80,7 +83,7 @@ export function randomWeights(config: OfaConfig, seed = 1): WeightSource {
 }
 
 /** Half bits of one weight. */
-function randomWeight(weight: OfaWeight, seed: number): Uint16Array {
+function randomWeight(weight: StoredWeight, seed: number): Uint16Array {
   const count = weight.shape.reduce((product, n) => product * n, 1);
   const constant = neutralValue(weight);
   if (constant !== null) return new Uint16Array(count).fill(constant === 1 ? 0x3c00 : 0);
@@ -100,9 +103,9 @@ function randomWeight(weight: OfaWeight, seed: number): Uint16Array {
 }
 
 /** Gains and variances 1; biases and means 0; null for what is drawn. */
-function neutralValue({name, neutral, layout}: OfaWeight): 0 | 1 | null {
+function neutralValue({name, neutral, layout}: StoredWeight): 0 | 1 | null {
   if (neutral !== undefined) return neutral;
-  if (/\.(bn\d|downsample\.1)\.(weight|running_var)$/.test(name) || name.endsWith('.w_resid')) return 1;
+  if (/\.(bn\d|downsample\.1|ln_\w+)\.(weight|running_var)$/.test(name) || name.endsWith('.w_resid')) return 1;
   return layout === 'plain' && /\.(bias|running_mean)$/.test(name) ? 0 : null;
 }
 

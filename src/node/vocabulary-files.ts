@@ -17,6 +17,7 @@ export interface VocabularyFiles {
 }
 
 const BUILT_IN = fileURLToPath(new URL('../../vocabulary/', import.meta.url));
+export const CLIP_MERGES = 'bpe_simple_vocab_16e6.txt';
 const MAX_BYTES = 64 * 2 ** 20;
 
 /** A file or its `.gz`, unpacked; null if there is neither. */
@@ -57,6 +58,16 @@ export function findVocabulary(vocab: string | undefined, folder: string, bpeDir
   if (vocab !== undefined)
     throw new WeightsError('no-vocabulary', `${vocab}: no dictionary: a dict.txt, or a folder with one in it, is wanted.`);
   return {dict: readMaybe(BUILT_IN, 'dict.txt')!, ...builtInBpe(), origin: 'built-in', bpeOrigin: 'built-in'};
+}
+
+/** CLIP's merges, unpacked: those that lie in a folder, else the built-in ones. */
+export function findClipMerges(folder?: string): Buffer {
+  return (folder === undefined ? null : readMaybe(folder, CLIP_MERGES)) ?? readMaybe(path.join(BUILT_IN, 'clip'), CLIP_MERGES)!;
+}
+
+/** The built-in list of merges, packed as it came. */
+export function builtInClipFile(): Buffer {
+  return fs.readFileSync(path.join(BUILT_IN, 'clip', `${CLIP_MERGES}.gz`));
 }
 
 function builtInBpe(): {encoder: Buffer; merges: Buffer} {

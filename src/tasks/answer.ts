@@ -1,5 +1,5 @@
 import type {StackName} from '../exit/policy.js';
-import type {Macs, StackTrace} from '../exit/trace.js';
+import {addMacs, type Macs, type PictureRun, type StackTrace} from '../exit/trace.js';
 
 /** Milliseconds of one answer, by part; what is missing did not happen. */
 export interface Milliseconds {
@@ -23,6 +23,16 @@ export interface AnswerHypothesis {
   readonly score: number;
 }
 
+/** A picture or text as a point: unit length, so that a product of two is the cosine between them. */
+export interface Embedding {
+  readonly vector: Float32Array;
+  readonly layers: Answer['layers'];
+  readonly macs: Macs;
+  readonly ms: Milliseconds;
+  readonly trace: readonly StackTrace[];
+  readonly notes: readonly string[];
+}
+
 /** What every task answers with. */
 export interface Answer extends AnswerHypothesis {
   /** All that were found, best first; the first is the answer. */
@@ -41,6 +51,18 @@ export interface Entailment extends Answer {
   readonly scores: Readonly<Record<EntailmentLabel, number>>;
 }
 export type EntailmentLabel = 'no' | 'yes' | 'maybe';
+
+/** @param hypotheses best first. @param runs the parts of the answer */
+export function answerOf(
+  hypotheses: readonly AnswerHypothesis[],
+  runs: readonly PictureRun[],
+  ms: Milliseconds,
+  notes: readonly string[] = [],
+): Answer {
+  const best = hypotheses[0] ?? {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
+  const trace = runs.flatMap(({traces}) => traces);
+  return {...best, hypotheses, layers: layersRun(trace), macs: addMacs(...runs.map(({macs}) => macs)), ms, trace, notes};
+}
 
 /** Layers by stack, from the traces of one answer. */
 export function layersRun(traces: readonly StackTrace[]): Answer['layers'] {

@@ -1,13 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
-import {type RgbImage, resizeBicubic, toPixels} from '../data/image.js';
+import {resizeBicubic, toPixels} from '../data/image.js';
 import {removePunctuation} from '../data/text-cleaning.js';
 import type {Tokenizer} from '../data/tokenizer.js';
-import {type ExitPlan, type ExitPlans, NEVER_PLAN, planPolicy, releasePlan} from '../exit/plan.js';
-import type {Deciders, ExitPolicy} from '../exit/policy.js';
-import type {Mode} from '../exit/similarity.js';
-import type {SkippedKv} from '../exit/skipped-kv.js';
-import {addMacs, type PictureRun, type StackTrace} from '../exit/trace.js';
-import {beamSearch, type Hypothesis, type SearchOptions, type SearchStep} from '../generation/beam-search.js';
+import type {ExitPlans} from '../exit/plan.js';
+import type {Deciders} from '../exit/policy.js';
+import {beamSearch, type SearchStep} from '../generation/beam-search.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, VisionLanguageModel} from '../models/model.js';
 import type {GenerationDefaults} from '../models/ofa/config.js';
@@ -15,74 +12,28 @@ import type {OfaModel} from '../models/ofa/model.js';
 import {breathe} from '../runtime/breathe.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
+import {type Answer, answerOf, type Entailment, type EntailmentLabel} from './answer.js';
+import type {
+  AnswerOptions,
+  AnswerSearch,
+  AskOptions,
+  Assistant,
+  EntailmentQuestion,
+  EntailmentTokens,
+  ExitChoice,
+  Exits,
+  GenerateOptions,
+  Picture,
+  PictureQuestion,
+  Pictures,
+  RunsOn,
+  StreamedToken,
+  TaskName,
+} from './assistant.js';
+import {type BatchExits, batchExits, chosenExits} from './chosen-exits.js';
 import {Clock} from './clock.js';
-import {type Answer, type AnswerHypothesis, type Entailment, type EntailmentLabel, layersRun} from './answer.js';
 import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
-
-export type TaskName = 'caption' | 'snli-ve' | 'vqa' | 'prompt';
-
-/** A policy of the caller's own, with what surrounds it. */
-export interface CustomExit {
-  readonly policy: ExitPolicy;
-  readonly mode?: Mode;
-  readonly skippedKv?: SkippedKv;
-}
-
-/**
- * When to stop: `model` the model folder's own plan (never, if it has none), `never`, `release` the authors' scripts in
- * reference mode, a plan, or a policy.
- */
-export type ExitChoice = 'model' | 'never' | 'release' | ExitPlan | CustomExit;
-
-/** A token as it is written; beam 1 only. */
-export interface StreamedToken {
-  readonly step: number;
-  readonly token: number;
-  /** The text so far. */
-  readonly text: string;
-  readonly traces: readonly StackTrace[];
-}
-
-export interface AnswerOptions {
-  readonly exit?: ExitChoice | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Names are Hugging Face's; what is left out comes from the model's configuration. */
-export interface GenerateOptions extends AnswerOptions {
-  readonly num_beams?: number | undefined;
-  readonly max_new_tokens?: number | undefined;
-  readonly min_length?: number | undefined;
-  readonly no_repeat_ngram_size?: number | undefined;
-  readonly length_penalty?: number | undefined;
-  readonly temperature?: number | undefined;
-  readonly onToken?: ((token: StreamedToken) => void) | undefined;
-}
-
-export interface AskOptions extends GenerateOptions {
-  /** The answers that are allowed; any words if left out. */
-  readonly answers?: readonly string[] | undefined;
-  /** Search among the allowed answers with a trie (default), or score each of them (`all-candidates`). */
-  readonly method?: 'trie' | 'all-candidates' | undefined;
-  /** Names of objects in the picture, for models trained with them in the prompt (`add_object`). */
-  readonly objects?: readonly string[] | undefined;
-}
-
-/** What a platform lends. */
-export interface Pictures {
-  /** @throws InputError if the bytes are no picture that it knows, or too large. */
-  decode(bytes: Uint8Array): Promise<RgbImage>;
-}
-
-/** How an answer is searched for, whatever the encoding comes from: what `beamSearch` needs for one picture, and how its finds read. */
-export interface AnswerSearch {
-  /** The prompt of the encoder. */
-  readonly source: readonly number[];
-  readonly options: SearchOptions;
-  /** Words without what surrounds them. */
-  read(found: Hypothesis): AnswerHypothesis;
-}
 
 export interface MueParts {
   readonly model: OfaModel;
@@ -95,33 +46,6 @@ export interface MueParts {
   readonly runsOn?: RunsOn | undefined;
 }
 
-/** Where a model computes. */
-export interface RunsOn {
-  /** What `--device` calls it: native, cuda, webgpu, onnx, wasm or cpu. */
-  readonly device: string;
-  /** What tfjs calls it. */
-  readonly backend: string;
-  /** One line for people: what runs, and why not something faster. */
-  readonly note: string;
-}
-
-/** Bytes of a picture file, or a decoded picture. */
-export type Picture = Uint8Array | RgbImage;
-
-/** What a picture is said to show. */
-export interface EntailmentQuestion {
-  readonly picture: Picture;
-  readonly hypothesis: string;
-  readonly premise?: string | undefined;
-}
-
-export interface PictureQuestion {
-  readonly picture: Picture;
-  readonly question: string;
-  /** Names of objects in the picture, for models trained with them in the prompt (`add_object`). */
-  readonly objects?: readonly string[] | undefined;
-}
-
 /** One picture with its words, as tokens. */
 interface Item {
   readonly picture: Picture;
@@ -131,7 +55,7 @@ interface Item {
 }
 
 /** A model with everything around it that a question needs: captions, visual entailment, questions, free prompts. */
-export class Mue implements Disposable {
+export class Mue implements Assistant {
   readonly model: OfaModel;
   readonly tokenizer: Tokenizer;
   readonly sha256: string | undefined;
@@ -154,11 +78,6 @@ export class Mue implements Disposable {
     return (await this.captionAll([picture], options))[0]!;
   }
 
-  /**
-   * Describes several pictures in one batch. Each leaves when its own states say so: words and exits are those that it gets
-   * alone, and so are its costs; of the time each gets an equal share.
-   * @throws UsageError `batch-reference`, `batch-policy`, `batch-skipped-kv`: exits that pictures cannot take each for itself
-   */
   async captionAll(pictures: readonly Picture[], options: GenerateOptions = {}): Promise<readonly Answer[]> {
     const source = this.#source(CAPTION_PROMPT);
     return await this.#write(
@@ -179,7 +98,6 @@ export class Mue implements Disposable {
     return (await this.entailAll([{picture, hypothesis, premise: options.premise}], options))[0]!;
   }
 
-  /** Several at once; see captionAll. */
   async entailAll(questions: readonly EntailmentQuestion[], options: AnswerOptions = {}): Promise<readonly Entailment[]> {
     const asked = questions.map(({picture, hypothesis, premise}) => ({picture, ...this.entailmentTokens(hypothesis, premise)}));
     const found = await this.#choose(
@@ -195,11 +113,12 @@ export class Mue implements Disposable {
     });
   }
 
+  get readsPremise(): boolean {
+    return this.model.config.add_caption;
+  }
+
   /** What an entailment question is to the model: the encoder's prompt, what the decoder is fed, the answers no, yes, maybe. */
-  entailmentTokens(
-    hypothesis: string,
-    premise?: string,
-  ): {source: readonly number[]; target: readonly number[]; answers: readonly (readonly number[])[]} {
+  entailmentTokens(hypothesis: string, premise?: string): EntailmentTokens {
     const source = this.#source(entailmentPrompt(this.#text(hypothesis, 'hypothesis'), premise, this.model.config.max_src_length));
     return {source, target: this.#decoderPrompt(source), answers: ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(` ${word}`))};
   }
@@ -209,7 +128,6 @@ export class Mue implements Disposable {
     return (await this.askAll([{picture, question, objects: options.objects}], options))[0]!;
   }
 
-  /** Several at once; see captionAll. */
   async askAll(questions: readonly PictureQuestion[], options: Omit<AskOptions, 'objects'> = {}): Promise<readonly Answer[]> {
     const {max_src_length} = this.model.config;
     const items = questions.map(({picture, question, objects}): Item => {
@@ -239,48 +157,12 @@ export class Mue implements Disposable {
   }
 
   /** The policy and its surroundings for one answer. @throws UsageError for a plan that does not fit this model or task */
-  exits(task: TaskName, choice: ExitChoice = 'model'): {policy: ExitPolicy; mode: Mode; skippedKv: SkippedKv} {
-    if (typeof choice === 'object' && 'policy' in choice) return {mode: 'corrected', skippedKv: 'project', ...choice};
-    const plan = typeof choice === 'object' ? choice : this.#namedPlan(task, choice);
-    if (plan.model && this.sha256 && plan.model !== this.sha256) {
-      throw new UsageError(
-        'plan-model',
-        `the exit plan was made for the weights ${plan.model.slice(0, 12)}…, but these are ${this.sha256.slice(0, 12)}…`,
-        {
-          hint: 'Thresholds mean nothing for another model: calibrate again with `mue calibrate`.',
-        },
-      );
-    }
-    if (plan.task && plan.task !== task)
-      throw new UsageError('plan-task', `the exit plan was made for the task '${plan.task}', not for '${task}'`);
-    return {policy: planPolicy(plan, this.model.stacks), mode: plan.mode, skippedKv: plan.skippedKv};
+  exits(task: TaskName, choice?: ExitChoice): Exits {
+    return chosenExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
   }
 
-  /** The same for several pictures, each of which decides for itself. @throws UsageError where they cannot */
-  #deciders(task: TaskName, choice: ExitChoice | undefined, pictures: number): {policy: Deciders; mode: Mode; skippedKv: SkippedKv} {
-    const exits = this.exits(task, choice);
-    if (pictures === 1) return exits;
-    const hint = 'Answer one picture at a time (--batch 1).';
-    if (exits.mode === 'reference')
-      throw new UsageError(
-        'batch-reference',
-        "in reference mode the pictures of a batch decide as one, as in the authors' release: answers would depend on the batch",
-        {hint},
-      );
-    const {policy} = exits;
-    if (policy.observeEach) return {...exits, policy: new Array<ExitPolicy>(pictures).fill(policy)};
-    // One that remembers what it saw: each picture gets its own, if they can be made.
-    if (typeof choice === 'object' && 'policy' in choice)
-      throw new UsageError('batch-policy', `the policy '${policy.name}' remembers what it saw: it can decide for one picture at a time`, {
-        hint,
-      });
-    return {...exits, policy: Array.from({length: pictures}, () => this.exits(task, choice).policy)};
-  }
-
-  #namedPlan(task: TaskName, name: 'model' | 'never' | 'release'): ExitPlan {
-    if (name === 'never') return NEVER_PLAN;
-    if (name === 'release') return releasePlan(task);
-    return this.plans?.plans[task] ?? NEVER_PLAN;
+  #deciders(task: TaskName, choice: ExitChoice | undefined, pictures: number): BatchExits {
+    return batchExits(() => this.exits(task, choice), choice, pictures);
   }
 
   /** Begin symbol, words, end symbol. @throws InputError if the model has no positions for so many */
@@ -332,6 +214,7 @@ export class Mue implements Disposable {
       prompts: items.map(({source}) => this.#decoderPrompt(source)),
       answers,
       mode,
+      eos: this.tokenizer.eos,
       signal,
     });
     clock.lap('decode');
@@ -339,7 +222,7 @@ export class Mue implements Disposable {
       const hypotheses = answers.map((tokens, i) => ({text: this.#decode(tokens), tokens, score: scores[b]![i]!}));
       // The first of equals wins, as in the release.
       const ranked = [...hypotheses].sort((x, y) => y.score - x.score);
-      return {...answerOf(ranked, [encoded.runs[b]!, runs[b]!], clock), scores: scores[b]!};
+      return {...answerOf(ranked, [encoded.runs[b]!, runs[b]!], clock.read()), scores: scores[b]!};
     });
   }
 
@@ -380,7 +263,7 @@ export class Mue implements Disposable {
       answerOf(
         hypotheses[b]!.map((hypothesis) => search.read(hypothesis)),
         [encoded.runs[b]!, {traces: traces[b]!, macs: macs[b]!}],
-        clock,
+        clock.read(),
       ),
     );
   }
@@ -395,7 +278,7 @@ export class Mue implements Disposable {
     trie: TokenTrie | undefined,
     options: GenerateOptions,
   ): Omit<AnswerSearch, 'source'> {
-    const defaults = this.model.config.generation[task === 'snli-ve' ? 'prompt' : task];
+    const defaults = this.model.config.generation[task === 'caption' || task === 'vqa' ? task : 'prompt'];
     const {length} = prefixes[0]!;
     const settings = this.#settings(defaults, options, length);
     // fairseq would cut the prefix off and answer nothing.
@@ -440,6 +323,9 @@ export class Mue implements Disposable {
 
   #settings(defaults: GenerationDefaults, options: GenerateOptions, prefix: number): GenerationDefaults & {temperature: number} {
     const pick = <K extends keyof GenerateOptions & keyof GenerationDefaults>(key: K): number => Number(options[key] ?? defaults[key]);
+    for (const name of ['top_k', 'top_p', 'repetition_penalty', 'rules'] as const)
+      if (options[name] !== undefined)
+        throw new UsageError('option-unsupported', `${name}: this model searches with beams and does not draw words`);
     const {max_target_positions, vocab_size} = this.model.config;
     const settings = {
       num_beams: Math.min(pick('num_beams'), vocab_size - 1),
@@ -495,13 +381,6 @@ export class Mue implements Disposable {
   [Symbol.dispose](): void {
     this.model[Symbol.dispose]();
   }
-}
-
-/** @param hypotheses best first. @param runs the parts of the answer */
-function answerOf(hypotheses: readonly AnswerHypothesis[], runs: readonly PictureRun[], clock: Clock): Answer {
-  const best = hypotheses[0] ?? {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
-  const trace = runs.flatMap(({traces}) => traces);
-  return {...best, hypotheses, layers: layersRun(trace), macs: addMacs(...runs.map(({macs}) => macs)), ms: clock.read(), trace, notes: []};
 }
 
 /** Says so where a text is longer than the words that the task keeps. */

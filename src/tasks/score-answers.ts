@@ -1,11 +1,10 @@
 import type {Deciders} from '../exit/policy.js';
 import type {Mode} from '../exit/similarity.js';
 import {addMacs, type PictureRun} from '../exit/trace.js';
+import {logSoftmax} from '../generation/score-rules.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, RunOptions, VisionLanguageModel} from '../models/model.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-
-const EOS = 2;
 
 export interface ScoreAnswersOptions extends RunOptions {
   /** Token ids that the decoder is fed before the answer, begin symbol first; one list a picture. */
@@ -13,6 +12,8 @@ export interface ScoreAnswersOptions extends RunOptions {
   /** Token ids of every allowed answer, without end symbol. */
   readonly answers: readonly (readonly number[])[];
   readonly mode: Mode;
+  /** The end symbol. */
+  readonly eos: number;
   /** Answers in one pass; the release's `valid_batch_size`. */
   readonly chunk?: number;
 }
@@ -28,16 +29,17 @@ export async function scoreAnswers(
   model: VisionLanguageModel,
   encoded: Encoded,
   policy: Deciders,
-  {prompts, answers, mode, chunk = 20, signal}: ScoreAnswersOptions,
+  {prompts, answers, mode, eos, chunk = 20, signal}: ScoreAnswersOptions,
 ): Promise<{scores: readonly (readonly number[])[]; runs: readonly PictureRun[]}> {
   using scope = new TensorScope();
-  const trie = new TokenTrie(answers, EOS);
+  const trie = new TokenTrie(answers, eos);
   if (mode === 'corrected' && answers.every((answer) => answer.length === 1)) {
     const words = answers.map(([word]) => word!);
     const at = prompts.map((prompt, row) => ({row, position: prompt.length - 1}));
     const {logits, runs} = await model.score(encoded, {targets: prompts, at, words}, policy, {signal});
     const values = (await scope.hold(logits).data()) as Float32Array;
-    return {scores: prompts.map((_, p) => logSoftmax(values.subarray(p * words.length, (p + 1) * words.length))), runs};
+    const part = (p: number): Float64Array => Float64Array.from(values.subarray(p * words.length, (p + 1) * words.length));
+    return {scores: prompts.map((_, p) => [...logSoftmax(part(p))]), runs};
   }
   const scores: number[][] = prompts.map(() => []);
   const chunks: (readonly PictureRun[])[] = [];
@@ -45,7 +47,7 @@ export async function scoreAnswers(
     const part = answers.slice(first, first + chunk);
     const targets = prompts.flatMap((prompt) => part.map((answer) => [...prompt, ...answer]));
     // What is scored: every word of the answer, and the end symbol where a longer answer could go on instead (else it is certain).
-    const words = part.map((answer) => (trie.allowed(answer).length > 1 ? [...answer, EOS] : answer));
+    const words = part.map((answer) => (trie.allowed(answer).length > 1 ? [...answer, eos] : answer));
     const at = targets.flatMap((_, row) =>
       words[row % part.length]!.map((_word, i) => ({row, position: prompts[Math.floor(row / part.length)]!.length - 1 + i})),
     );
@@ -59,7 +61,7 @@ export async function scoreAnswers(
       const scored = words[row % part.length]!;
       for (const [i, word] of scored.entries()) {
         const allowed = trie.allowed(scored.slice(0, i));
-        const here = logSoftmax(allowed.map((id) => values[index * size + id]!));
+        const here = logSoftmax(Float64Array.from(allowed, (id) => values[index * size + id]!));
         sum += here[allowed.indexOf(word)]!;
         index++;
       }
@@ -73,12 +75,4 @@ export async function scoreAnswers(
     macs: addMacs(...chunks.map((of) => of[p]!.macs)),
   }));
   return {scores, runs};
-}
-
-/** In double precision. */
-export function logSoftmax(values: ArrayLike<number>): number[] {
-  const list = Array.from(values);
-  const max = Math.max(...list);
-  const log = max + Math.log(list.reduce((sum, v) => sum + Math.exp(v - max), 0));
-  return list.map((v) => v - log);
 }

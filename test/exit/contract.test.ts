@@ -118,7 +118,7 @@ onBackends(
       for (const token of TOKENS) {
         const step = await decoding.step([token, token + 1], policy);
         logits.push((await scope.hold(step.logits).data()) as Float32Array);
-        layers.push(step.traces[0]!.exitLayer);
+        layers.push(step.traces[0]![0]!.exitLayer);
       }
       const scored = await model.score(encoded, {targets: [TOKENS], at: [{row: 0, position: TOKENS.length - 1}]}, policy);
       return {

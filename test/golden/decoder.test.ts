@@ -4,10 +4,11 @@ import {never} from '../../src/exit/policy.js';
 import {fixed} from '../../src/exit/fixed.js';
 import {similarity} from '../../src/exit/similarity.js';
 import {thresholdAt} from '../../src/exit/schedules.js';
-import {TargetBias, causalMask} from '../../src/models/ofa/bias-tables.js';
+import {TargetBias} from '../../src/models/ofa/bias-tables.js';
 import type {OfaDecoding} from '../../src/models/ofa/decoding.js';
 import type {OfaEncoded} from '../../src/models/ofa/encoding.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
+import {causalMask} from '../../src/nn/causal-mask.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
 import {closeArrays, closeTo, LOGITS, SIMILARITIES, STATES} from '../support/close-to.js';
@@ -210,8 +211,8 @@ onBackends('decoder', () => {
         const result = await decoding.step(step.tokens, similarity({threshold: step.threshold, mode: 'reference'}));
         logits.push((await result.logits.data()) as Float32Array);
         result.logits.dispose();
-        expect([step.step, result.traces[0]!.exitLayer]).toEqual([step.step, step.exit_layer]);
-        closeArrays(result.traces[0]!.scores as number[], step.similarities, SIMILARITIES);
+        expect([step.step, result.traces[0]![0]!.exitLayer]).toEqual([step.step, step.exit_layer]);
+        closeArrays(result.traces[0]![0]!.scores as number[], step.similarities, SIMILARITIES);
         expect(decoding.caches.map((cache) => cache.length)).toEqual(step.self_cache_lengths);
       }
       const name = `${c.case}.${c.name}`;

@@ -181,8 +181,8 @@ onBackends('generation', () => {
           policy,
         );
         logits.dispose();
-        expect([s, traces[0]!.exitLayer]).toEqual([s, want.exit_layer]);
-        closeArrays(traces[0]!.scores as number[], want.similarities, SIMILARITIES);
+        expect([s, traces[0]![0]!.exitLayer]).toEqual([s, want.exit_layer]);
+        closeArrays(traces[0]![0]!.scores as number[], want.similarities, SIMILARITIES);
         expect(decoding.caches.map((cache) => cache.length)).toEqual(want.self_cache_lengths);
         previous = want.input_tokens;
       }

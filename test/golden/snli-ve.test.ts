@@ -126,7 +126,7 @@ onBackends('snli-ve', (device) => {
       closeArrays(text!.scores as number[], c.encoder.text_similarities, SIMILARITIES);
     }
     const {watched, targets} = watchTargets(model);
-    const {scores, runs} = await scoreAnswers(watched, encoded, policy, {prompts: c.decoder_prompts, answers, mode: 'reference'});
+    const {scores, runs} = await scoreAnswers(watched, encoded, policy, {prompts: c.decoder_prompts, answers, mode: 'reference', eos: 2});
     const {traces} = runs[0]!;
     expect(targets.map(padded)).toEqual([c.decoder_input]);
     for (const [i, want] of c.scores.entries()) closeArrays(scores[i]!, want, LOGITS);
@@ -141,7 +141,12 @@ onBackends('snli-ve', (device) => {
   const full = cases.filter(([, c]) => c.model === 'plain' || /_(never|default_kwargs)$/.test(c.name));
   test.each(full)('%s, corrected', async (_name, c) => {
     const {model} = mues[c.model];
-    const {scores} = await scoreAnswers(model, await encodeFully(c), never, {prompts: c.decoder_prompts, answers, mode: 'corrected'});
+    const {scores} = await scoreAnswers(model, await encodeFully(c), never, {
+      prompts: c.decoder_prompts,
+      answers,
+      mode: 'corrected',
+      eos: 2,
+    });
     for (const [i, want] of c.scores.entries()) closeArrays(scores[i]!, want, LOGITS);
   });
 

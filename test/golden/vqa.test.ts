@@ -84,6 +84,7 @@ onBackends('vqa', (device) => {
       prompts: c.decoder_prompts,
       answers: info.answers.map((answer) => info.answer_tokens[answer]!),
       mode: 'reference',
+      eos: 2,
       chunk: info.valid_batch_size,
     });
     expect(targets.map((rows) => rows.length / c.decoder_prompts.length)).toEqual([6, 6, 4]);

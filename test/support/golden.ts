@@ -12,18 +12,32 @@ export interface GoldenArray {
 /** The folder of the goldens: test/golden, or $GOLDEN_DIR, which has the same files. */
 export const goldenDir: string = process.env.GOLDEN_DIR ?? path.join(import.meta.dirname, '..', 'golden');
 
+export interface GoldenFolder {
+  /** From `<name>` or `<name>.gz`. */
+  bytes(name: string): Uint8Array;
+  json(name: string): unknown;
+  arrays(name: string): Record<string, GoldenArray>;
+}
+
+export function goldenIn(folder: string): GoldenFolder {
+  const bytes = (name: string): Uint8Array => {
+    const file = path.join(folder, name);
+    return new Uint8Array(fs.existsSync(file) ? fs.readFileSync(file) : zlib.gunzipSync(fs.readFileSync(`${file}.gz`)));
+  };
+  return {bytes, json: (name) => JSON.parse(new TextDecoder().decode(bytes(name))), arrays: (name) => safetensors(bytes(name))};
+}
+
 /** The bytes of a golden, from `<name>` or `<name>.gz`. */
 export function goldenBytes(name: string): Uint8Array {
-  const file = path.join(goldenDir, name);
-  return new Uint8Array(fs.existsSync(file) ? fs.readFileSync(file) : zlib.gunzipSync(fs.readFileSync(`${file}.gz`)));
+  return goldenIn(goldenDir).bytes(name);
 }
 
 /** A parsed golden: any JSON value for `.json` (its shape is the test's business), named arrays for `.safetensors`. */
 export function golden(name: `${string}.safetensors`): Record<string, GoldenArray>;
 export function golden<T = unknown>(name: string): T;
 export function golden(name: string): unknown {
-  const bytes = goldenBytes(name);
-  return name.endsWith('.safetensors') ? safetensors(bytes) : JSON.parse(new TextDecoder().decode(bytes));
+  const folder = goldenIn(goldenDir);
+  return name.endsWith('.safetensors') ? folder.arrays(name) : folder.json(name);
 }
 
 interface Entry {

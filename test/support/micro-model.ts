@@ -1,8 +1,9 @@
 import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
 import {SafetensorsFile} from '../../src/checkpoint/safetensors.js';
-import {importOfa, readImported} from '../../src/models/ofa/import.js';
-import {toStored} from '../../src/models/ofa/layout.js';
+import {readImported} from '../../src/models/imported-weight.js';
+import {importOfa} from '../../src/models/ofa/import.js';
 import {OfaModel} from '../../src/models/ofa/model.js';
+import {toStored} from '../../src/models/stored-weight.js';
 import type {WeightSource} from '../../src/nn/block.js';
 import {golden, goldenBytes} from './golden.js';
 

@@ -15,3 +15,9 @@ export function ofaVocabulary(): TokenizerFiles {
 export function microVocabulary(): TokenizerFiles {
   return {...ofaVocabulary(), dict: new TextDecoder().decode(goldenBytes('dict_micro.txt')), codeDictSize: 16, numBins: 32};
 }
+
+/** CLIP's merges. */
+export function clipMerges(): string {
+  const file = path.join(import.meta.dirname, '..', '..', 'vocabulary', 'clip', 'bpe_simple_vocab_16e6.txt.gz');
+  return zlib.gunzipSync(fs.readFileSync(file)).toString('utf8');
+}

@@ -1,10 +1,11 @@
 import {expect, test} from '@jest/globals';
 import type {RgbImage} from '../../src/data/image.js';
 import {type ExitPlan, NEVER_PLAN, thresholdPlan} from '../../src/exit/plan.js';
-import type {StackName} from '../../src/exit/policy.js';
 import type {Answer} from '../../src/tasks/answer.js';
-import type {ExitChoice, Mue} from '../../src/tasks/mue.js';
+import type {ExitChoice} from '../../src/tasks/assistant.js';
+import type {Mue} from '../../src/tasks/mue.js';
 import {onBackends} from '../support/backends.js';
+import {type BatchCall, compareBatch, thresholdBetween} from '../support/batch.js';
 import {golden} from '../support/golden.js';
 import {withoutLeaks} from '../support/leaks.js';
 import {useMicroModels} from '../support/use-micro-models.js';
@@ -18,17 +19,13 @@ const HYPOTHESES = ['a dog', 'two people on the grass with a dog', 'a man is the
 const QUESTIONS = ['what is it', 'what is the man on the left side of it', 'how many dogs are there'];
 const ANSWERS = ['a man', 'two people', 'dog'];
 
-interface Call {
-  readonly alone: (mue: Mue, i: number, exit: ExitChoice) => Promise<Answer>;
-  readonly together: (mue: Mue, exit: ExitChoice) => Promise<readonly Answer[]>;
-}
 const search = {num_beams: 3, max_new_tokens: 6};
 const asked = QUESTIONS.map((question, i) => ({picture: pictures[i]!, question}));
-const ask = (options: object): Call => ({
+const ask = (options: object): BatchCall => ({
   alone: (mue, i, exit) => mue.ask(pictures[i]!, QUESTIONS[i]!, {...options, exit}),
   together: (mue, exit) => mue.askAll(asked, {...options, exit}),
 });
-const CALLS: Readonly<Record<string, Call>> = {
+const CALLS: Readonly<Record<string, BatchCall>> = {
   captions: {
     alone: (mue, i, exit) => mue.caption(pictures[i]!, {...search, exit}),
     together: (mue, exit) => mue.captionAll(pictures, {...search, exit}),
@@ -50,32 +47,8 @@ const calls = Object.entries(CALLS);
 onBackends('batch', () => {
   const {mues} = useMicroModels();
 
-  const expectEqual = (together: readonly Answer[], alone: readonly Answer[]): void => {
-    for (const [i, {score, trace, ...answer}] of together.entries()) {
-      const want = alone[i]!;
-      expect(answer).toMatchObject({text: want.text, tokens: want.tokens, layers: want.layers, macs: want.macs, notes: want.notes});
-      expect(Math.abs(score - want.score)).toBeLessThan(1e-4);
-      expect(trace.map(({stack, step, exitLayer, exited}) => [stack, step, exitLayer, exited])).toEqual(
-        want.trace.map(({stack, step, exitLayer, exited}) => [stack, step, exitLayer, exited]),
-      );
-    }
-    expect(together.length).toBe(alone.length);
-  };
-  const compare = async (call: Call, mue: Mue, exit: ExitChoice): Promise<readonly Answer[]> => {
-    const alone: Answer[] = [];
-    for (const i of pictures.keys()) alone.push(await call.alone(mue, i, exit));
-    const result = await withoutLeaks(() => call.together(mue, exit));
-    if ('error' in result) throw result.error;
-    expectEqual(result.value, alone);
-    return alone;
-  };
-
-  /** Between the scores that the pictures have after the first layer of a stack. */
-  const between = (answers: readonly Answer[], stack: StackName): number => {
-    const scores = answers.flatMap(({trace}) => trace.filter((t) => t.stack === stack).map((t) => t.scores[0]!)).sort((a, b) => a - b);
-    const middle = Math.floor(scores.length / 2);
-    return (scores[middle - 1]! + scores[middle]!) / 2;
-  };
+  const compare = (call: BatchCall, mue: Mue, exit: ExitChoice): Promise<readonly Answer[]> =>
+    compareBatch(call, mue, pictures.length, exit);
 
   test.each(calls)('%s: at full depth, plain and MuE', async (_name, call) => {
     await compare(call, mues.plain, 'never');
@@ -86,9 +59,9 @@ onBackends('batch', () => {
     const looking = thresholdPlan({image: 0.999999, text: 0.999999, decoder: 0.999999});
     const measured = await compare(call, mues.mue, looking);
     const plan = thresholdPlan({
-      image: between(measured, 'encoder.image'),
-      text: between(measured, 'encoder.text'),
-      decoder: between(measured, 'decoder'),
+      image: thresholdBetween(measured, 'encoder.image'),
+      text: thresholdBetween(measured, 'encoder.text'),
+      decoder: thresholdBetween(measured, 'decoder'),
     });
     const answers = await compare(call, mues.mue, plan);
     for (const stack of ['encoder.image', 'decoder'] as const)

@@ -1,52 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
-import {takeRows} from '../../exit/sample-rows.js';
 import {Attention, type KeysValues} from '../../nn/attention.js';
 import {Block, input} from '../../nn/block.js';
+import {type Among, attendCached, growCache} from '../../nn/cached-attention.js';
+import {CrossMemory} from '../../nn/cross-memory.js';
 import {FeedForward} from '../../nn/feed-forward.js';
-import {HeadMatrices, splitHeads} from '../../nn/heads.js';
+import {splitHeads} from '../../nn/heads.js';
 import type {KvCache} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {LayerConfig} from './encoder-layer.js';
 
 // B pictures, K rows (beams) a picture, R = B·K rows, T new tokens, n keys with the new ones, M encoder length, H heads
-
-/** Keys [B, H, d, M] and values [B, H, M, d] of the encoder's states: once a picture, not once a beam. Owns its tensors. */
-export class CrossMemory implements Disposable {
-  constructor(
-    readonly keys: HeadMatrices,
-    readonly values: HeadMatrices,
-  ) {}
-
-  static from({keys, values}: KeysValues): CrossMemory {
-    return new CrossMemory(new HeadMatrices(keys), new HeadMatrices(values));
-  }
-
-  /** Of some of its pictures. */
-  take(pictures: readonly number[]): CrossMemory {
-    return CrossMemory.from({keys: takeRows(this.keys.all, pictures), values: takeRows(this.values.all, pictures)});
-  }
-
-  /** With the pictures of another behind its own. */
-  concat({keys, values}: CrossMemory): CrossMemory {
-    return CrossMemory.from({keys: tf.concat([this.keys.all, keys.all]), values: tf.concat([this.values.all, values.all])});
-  }
-
-  [Symbol.dispose](): void {
-    this.keys[Symbol.dispose]();
-    this.values[Symbol.dispose]();
-  }
-}
-
-/** Where some rows or positions left earlier: the layer works on the others, but the cache has all. */
-export interface Among {
-  /** All states [R', T', D], of which `x` is a part; the cache grows by the keys and values of all. Borrowed. */
-  readonly all: tf.Tensor3D;
-  /** The part of them that x is. */
-  readonly part: (all: tf.Tensor3D) => tf.Tensor3D;
-  /** Rows of the cache that x attends to; all by default. */
-  readonly rows?: readonly number[] | undefined;
-}
 
 /** Biases that a decoder layer adds to its scores; each may be several addends, all borrowed. */
 export interface DecoderBias {
@@ -113,20 +77,11 @@ export class DecoderLayer extends Block<LayerConfig> {
   ): tf.Tensor3D {
     using scope = new TensorScope();
     const every = scope.hold(this.selfNorm.forward(among?.all ?? x));
-    // Outside the tidy below, which the cache must outlive.
-    const next = this.selfAttention.keysValues(every);
-    cache.append(next, padded);
-    next.keys.dispose();
-    next.values.dispose();
+    growCache(this.selfAttention, every, cache, padded);
     return tf.tidy(() => {
-      const rows = among?.rows;
-      const attended = <T extends tf.Tensor>(all: T): T => (rows ? takeRows(all, rows) : all);
-      const [keys, values] = [attended(cache.held!.keys), attended(cache.held!.values)];
-      const whole = cache.mask();
-      const mask = whole && attended(whole);
-      const normed = among?.part(every) ?? every;
       const {self, cross} = bias(cache.length);
-      const y = x.add(this.#attendSelf(normed, keys, values, mask ? [...self, mask] : self)) as tf.Tensor3D;
+      const out = attendCached(this.selfAttention, among?.part(every) ?? every, cache, self, among?.rows);
+      const y = x.add(this.selfOutputNorm?.forward(out) ?? out) as tf.Tensor3D;
       const z = y.add(this.#attendMemory(y, memory, cross)) as tf.Tensor3D;
       return this.#feed(z);
     });
@@ -137,23 +92,8 @@ export class DecoderLayer extends Block<LayerConfig> {
     return residual.add(this.feedForward.forward(this.feedForwardNorm.forward(x))) as tf.Tensor3D;
   }
 
-  /** @param normed the state after the norm that keys and values are made from, too */
-  #attendSelf(normed: tf.Tensor3D, keys: tf.Tensor4D, values: tf.Tensor4D, bias: readonly tf.Tensor[]): tf.Tensor3D {
-    const {selfAttention: attention} = this;
-    const queries = splitHeads(attention.queries(normed), this.config.heads);
-    const out = attention.project(attention.attend(queries, keys, values, bias));
-    return this.selfOutputNorm?.forward(out) ?? out;
-  }
-
-  /** The rows of a picture are so many more queries to one memory. */
   #attendMemory(x: tf.Tensor3D, memory: CrossMemory, bias: readonly tf.Tensor[]): tf.Tensor3D {
-    const {crossAttention: attention} = this;
-    const pictures = memory.values.all.shape[0];
-    const [rows, tokens, size] = x.shape;
-    const grouped = attention.queries(this.crossNorm.forward(x)).reshape([pictures, (rows / pictures) * tokens, size]) as tf.Tensor3D;
-    const out = attention
-      .project(attention.attend(splitHeads(grouped, this.config.heads), memory.keys, memory.values, bias))
-      .reshape(x.shape) as tf.Tensor3D;
+    const out = memory.attend(this.crossAttention, this.crossNorm.forward(x), bias);
     return this.crossOutputNorm?.forward(out) ?? out;
   }
 
@@ -163,8 +103,11 @@ export class DecoderLayer extends Block<LayerConfig> {
       const x = input<tf.Tensor3D>(inputs);
       const normed = this.selfNorm.forward(x);
       const {keys, values} = this.selfAttention.keysValues(normed);
-      const self = Array.isArray(inputs) ? inputs.slice(2) : [];
-      const y = x.add(this.#attendSelf(normed, keys, values, self)) as tf.Tensor3D;
+      const queries = splitHeads(this.selfAttention.queries(normed), this.config.heads);
+      const out = this.selfAttention.project(
+        this.selfAttention.attend(queries, keys, values, Array.isArray(inputs) ? inputs.slice(2) : []),
+      );
+      const y = x.add(this.selfOutputNorm?.forward(out) ?? out) as tf.Tensor3D;
       using memory = this.remember(input<tf.Tensor3D>(inputs, 1));
       const z = y.add(this.#attendMemory(y, memory, [])) as tf.Tensor3D;
       return this.#feed(z);

@@ -3,6 +3,7 @@ import {Block, input} from '../../nn/block.js';
 import {Embedding, type TiedEmbedding} from '../../nn/embedding.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Linear} from '../../nn/linear.js';
+import {CrossMemories, type MemoryMaker} from '../cross-memories.js';
 import {codePositionIds, imageBuckets, tokenBuckets} from './buckets.js';
 import type {OfaConfig} from './config.js';
 import {DecoderLayer} from './decoder-layer.js';
@@ -116,6 +117,11 @@ export class OfaDecoder extends Block<OfaConfig> {
       this.config.decoder_attention_heads,
       this.config.attn_scale_factor,
     );
+  }
+
+  /** What cross-attention reads, layer by layer. @param states encoder output [B, M, D], borrowed as long as the result lives */
+  memories(states: tf.Tensor3D, remember?: MemoryMaker['remember']): CrossMemories {
+    return new CrossMemories(this.layers.length, states, {make: (some, layer) => this.layers[layer]!.remember(some), remember});
   }
 
   /** Scores of the next word. @param x [N, D], not yet normed. @param ids only these words. @returns [N, V or ids], the caller's. */

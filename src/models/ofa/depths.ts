@@ -2,10 +2,10 @@ import * as tf from '@tensorflow/tfjs';
 import {cosine} from '../../exit/cosine.js';
 import type {ExitPolicy, StackName} from '../../exit/policy.js';
 import type {KeysValues} from '../../nn/attention.js';
+import {CrossMemory} from '../../nn/cross-memory.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {PictureDepths, PromptDepths, RunOptions} from '../model.js';
-import {CrossMemory} from './decoder-layer.js';
 import {OfaEncoded} from './encoding.js';
 import type {OfaModel} from './model.js';
 

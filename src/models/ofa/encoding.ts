@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Deciders, ExitPolicy} from '../../exit/policy.js';
 import {type RunLayer, type Running, runSamples} from '../../exit/run-stack.js';
-import {takeRows} from '../../exit/sample-rows.js';
 import {addMacs, looks, type PictureRun} from '../../exit/trace.js';
+import type {CrossMemory} from '../../nn/cross-memory.js';
+import {takeRows} from '../../nn/take-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Encoded, EncodeInput, RunOptions} from '../model.js';
 import {ImageBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
-import type {CrossMemory} from './decoder-layer.js';
 import type {OfaEncoder} from './encoder.js';
 
 // B pictures, P patches, S text tokens, M = P + S, D width, H heads

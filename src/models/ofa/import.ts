@@ -1,27 +1,15 @@
 import type {Checkpoint, PlainValue} from '../../checkpoint/checkpoint.js';
-import {type DType, isFloat, toFloat32} from '../../checkpoint/dtype.js';
+import {toFloat32} from '../../checkpoint/dtype.js';
 import {WeightsError} from '../../runtime/errors.js';
+import {checkComplete, checkTensors, type ImportedWeight, type ModelImport} from '../imported-weight.js';
+import {checkpointShape, type StoredWeight} from '../stored-weight.js';
 import type {OfaConfig} from './config.js';
 import {importConfig, type NamedShapes} from './import-config.js';
-import {checkpointShape, fromHuggingFaceName, ignoredReason, type OfaWeight, ofaWeights, TIED_COPIES, TIED_EMBEDDING} from './names.js';
+import {fromHuggingFaceName, ignoredReason, ofaWeights, TIED_COPIES, TIED_EMBEDDING} from './names.js';
 import {OfaSettings} from './settings.js';
 
-/** One weight of the model and where it comes from. */
-export interface ImportedWeight extends OfaWeight {
-  /** Name in the checkpoint; null where the neutral value stands in. */
-  readonly source: string | null;
-  readonly dtype: DType;
-}
-
-/** How a checkpoint becomes a model: decided from names, shapes and settings, before any weight is read. */
-export interface OfaImport {
-  readonly config: OfaConfig;
-  /** All weights, in the order of the table. */
-  readonly weights: readonly ImportedWeight[];
-  readonly ignored: readonly {readonly name: string; readonly reason: string}[];
-  /** Decisions that deserve a word. */
-  readonly notes: readonly string[];
-}
+/** How a checkpoint becomes a model. */
+export type OfaImport = ModelImport<OfaConfig>;
 
 /** Names without which a checkpoint is not OFA's; half of them must be there for anything else to be a meaningful complaint. */
 const SIGNATURE = [
@@ -54,7 +42,8 @@ export function importOfa(checkpoint: Checkpoint, cfg: PlainValue = checkpoint.c
     shape: (name) => (sources.has(name) ? checkpoint.entry(sources.get(name)!).shape : undefined),
   };
   const notes: string[] = [];
-  const config = importConfig(OfaSettings.from(cfg), shapes, notes);
+  const settings = OfaSettings.from(cfg);
+  const config = importConfig(settings, shapes, notes);
   const wanted = ofaWeights(config);
   const ignored = checkNames(checkpoint, sources, wanted);
   checkShapes(checkpoint, sources, wanted);
@@ -63,15 +52,20 @@ export function importOfa(checkpoint: Checkpoint, cfg: PlainValue = checkpoint.c
     return {...weight, source, dtype: source === null ? 'F32' : checkpoint.entry(source).dtype};
   });
   for (const path of checkpoint.placeholders) notes.push(`the file names the class ${path}: kept as data, never called`);
-  return {config, weights, ignored, notes};
+  return {config, weights, ignored, notes, vocabularyFolder: settings.text('bpe_dir')};
+}
+
+/** Whether at least half of the names that tell OFA from other models are there. */
+export function isOfa(names: readonly string[]): boolean {
+  const known = new Set(names.map(fromHuggingFaceName));
+  return 2 * SIGNATURE.filter((name) => known.has(name)).length >= SIGNATURE.length;
 }
 
 function checkFamily(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>): void {
-  const found = SIGNATURE.filter((name) => sources.has(name)).length;
-  if (2 * found >= SIGNATURE.length) return;
+  if (isOfa([...sources.keys()])) return;
   const names = checkpoint.names();
   const guess = names.some((name) => name.startsWith('visual.') || name.startsWith('text_decoder.'))
-    ? ' It looks like an OpenCLIP or CoCa model.'
+    ? ' It looks like an OpenCLIP model that is no whole CoCa.'
     : names.some((name) => /^(bert|roberta|gpt|transformer|shared|model|vision_model|text_model)\b/.test(name))
       ? ' It looks like another Transformer.'
       : '';
@@ -83,12 +77,12 @@ function checkFamily(checkpoint: Checkpoint, sources: ReadonlyMap<string, string
         .map((n) => `'${n.slice(0, 80)}'`)
         .join(', ') || 'nothing'
     }, ` + `and '${SIGNATURE.find((name) => !sources.has(name))}' is not among them.${guess}`,
-    {hint: 'Only OFA checkpoints (fairseq .pt, or Hugging Face-style folders) can be converted.'},
+    {hint: 'Only checkpoints of OFA (fairseq .pt, or Hugging Face-style folders) and of CoCa (open_clip) can be converted.'},
   );
 }
 
 /** @returns what is ignored, with the reason. @throws WeightsError listing what is missing and what nobody asked for. */
-function checkNames(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly OfaWeight[]): OfaImport['ignored'] {
+function checkNames(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly StoredWeight[]): OfaImport['ignored'] {
   const names = new Set(wanted.map(({name}) => name));
   const missing = wanted.filter(({name, neutral}) => neutral === undefined && !sources.has(name)).map(({name}) => name);
   const ignored: {name: string; reason: string}[] = [];
@@ -99,64 +93,17 @@ function checkNames(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>
     if (reason === null) unknown.push(source);
     else ignored.push({name: source, reason});
   }
-  const problems = [
-    ...(missing.length ? [`${missing.length} missing: ${list(missing)}`] : []),
-    ...(unknown.length ? [`${unknown.length} that the configuration does not ask for: ${list(unknown)}`] : []),
-  ];
-  if (problems.length)
-    throw new WeightsError(
-      missing.length ? 'missing-weights' : 'unknown-weights',
-      `${checkpoint.source}: the tensors are not those of its configuration: ${problems.join('; ')}.`,
-      {
-        hint: missing.length
-          ? 'The file is incomplete, or its configuration belongs to another model.'
-          : 'Adapters, prompts and other additions are not supported.',
-      },
-    );
+  checkComplete(checkpoint.source, missing, unknown);
   return ignored;
 }
 
-function checkShapes(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly OfaWeight[]): void {
-  const problems: string[] = [];
-  const check = (name: string, expected: readonly number[]): void => {
-    const source = sources.get(name);
-    if (source === undefined) return;
-    const {shape, dtype} = checkpoint.entry(source);
-    if (shape.join() !== expected.join())
-      problems.push(`'${source}' is [${shape.join(', ')}], the configuration asks for [${expected.join(', ')}]`);
-    else if (!isFloat(dtype)) problems.push(`'${source}' is of type ${dtype}, not a floating-point type`);
-  };
-  for (const weight of wanted) check(weight.name, checkpointShape(weight));
+function checkShapes(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly StoredWeight[]): void {
   const tied = wanted.find(({name}) => name === TIED_EMBEDDING)!;
-  for (const copy of TIED_COPIES) check(copy, checkpointShape(tied));
-  if (problems.length)
-    throw new WeightsError('wrong-shapes', `${checkpoint.source}: ${problems.length} of its tensors do not fit: ${list(problems, '; ')}.`);
-}
-
-/** All of a short list; of a long one the first fifty. */
-function list(items: readonly string[], separator = ', '): string {
-  const rest = items.length - 50;
-  return items.slice(0, 50).join(separator) + (rest > 0 ? `${separator}and ${rest} more` : '');
-}
-
-/**
- * Values of one weight, as the checkpoint lays them out.
- * @throws WeightsError if one of them is NaN or infinite.
- */
-export async function readImported(checkpoint: Checkpoint, weight: ImportedWeight): Promise<Float32Array> {
-  if (weight.source === null) {
-    const count = weight.shape.reduce((product, n) => product * n, 1);
-    return new Float32Array(count).fill(weight.neutral ?? 0);
-  }
-  const values = toFloat32(await checkpoint.read(weight.source));
-  let bad = 0;
-  // NaN and the infinities are what does not give 0 here; one subtraction a value is all that hundreds of millions of them can have.
-  while (bad < values.length && values[bad]! - values[bad]! === 0) bad++;
-  if (bad === values.length) return values;
-  throw new WeightsError(
-    'bad-values',
-    `${checkpoint.source}: '${weight.source}' holds ${values[bad]} at element ${bad}: the training diverged, or the file is damaged.`,
-  );
+  const expected = [...wanted, ...TIED_COPIES.map((name) => ({...tied, name}))].flatMap((weight): [string, readonly number[]][] => {
+    const source = sources.get(weight.name);
+    return source === undefined ? [] : [[source, checkpointShape(weight)]];
+  });
+  checkTensors(checkpoint, expected);
 }
 
 /**

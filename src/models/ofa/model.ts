@@ -8,7 +8,6 @@ import {ImageBias, TargetBias} from './bias-tables.js';
 import type {OfaConfig} from './config.js';
 import {OfaCost} from './cost.js';
 import type {OfaDecoder} from './decoder.js';
-import {CrossMemories} from './cross-memories.js';
 import {OfaDecoding} from './decoding.js';
 import type {OfaEncoder} from './encoder.js';
 import {type OfaEncoded, OfaEncoding} from './encoding.js';
@@ -97,7 +96,7 @@ export class OfaModel implements VisionLanguageModel {
     return {
       encoded,
       bias: length <= this.#targetBias.length ? this.#targetBias : scope.hold(new TargetBias(this.decoder, length)),
-      memories: scope.hold(new CrossMemories(this.decoder, encoded.states, encoded.remember)),
+      memories: scope.hold(this.decoder.memories(encoded.states, encoded.remember)),
     };
   }
 

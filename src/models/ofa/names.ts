@@ -1,22 +1,5 @@
+import type {StoredWeight, WeightLayout} from '../stored-weight.js';
 import type {OfaConfig} from './config.js';
-
-/**
- * How a weight of the checkpoint is laid out in a converted model: a linear weight is transposed to [in, out], a convolution goes from
- * OIHW to HWIO, the tied embedding from [V, D] to [D, V]; everything else stays.
- */
-export type WeightLayout = 'plain' | 'linear' | 'conv' | 'embedding-transposed';
-
-export interface OfaWeight {
-  /** fairseq's name (ofa_mue section 5.2). */
-  readonly name: string;
-  /** As stored in a converted model. */
-  readonly shape: readonly number[];
-  readonly layout: WeightLayout;
-  /** What stands in for it where a checkpoint lacks it (section 5.3, 1); without one, lacking it is an error. */
-  readonly neutral?: 0 | 1;
-  /** A running statistic of a batch norm: stored, but no parameter. */
-  readonly statistic?: true;
-}
 
 /** The one name under which the tied matrix is kept, and its copies (section 5.2). */
 export const TIED_EMBEDDING = 'encoder.embed_tokens.weight';
@@ -25,20 +8,20 @@ export const TIED_COPIES: readonly string[] = ['decoder.embed_tokens.weight', 'd
 /** Planes of the three stages of bottlenecks; a block gives four times as many channels. */
 const PLANES = [64, 128, 256] as const;
 
-const weight = (name: string, shape: readonly number[], layout: WeightLayout = 'plain'): OfaWeight => ({name, shape, layout});
+const weight = (name: string, shape: readonly number[], layout: WeightLayout = 'plain'): StoredWeight => ({name, shape, layout});
 
-function linear(name: string, inputs: number, outputs: number): OfaWeight[] {
+function linear(name: string, inputs: number, outputs: number): StoredWeight[] {
   return [weight(`${name}.weight`, [inputs, outputs], 'linear'), weight(`${name}.bias`, [outputs])];
 }
 
-function norm(name: string, size: number): OfaWeight[] {
+function norm(name: string, size: number): StoredWeight[] {
   return [
     {...weight(`${name}.weight`, [size]), neutral: 1},
     {...weight(`${name}.bias`, [size]), neutral: 0},
   ];
 }
 
-function convNorm(conv: string, norm: string, kernel: number, inputs: number, outputs: number): OfaWeight[] {
+function convNorm(conv: string, norm: string, kernel: number, inputs: number, outputs: number): StoredWeight[] {
   return [
     weight(`${conv}.weight`, [kernel, kernel, inputs, outputs], 'conv'),
     weight(`${norm}.weight`, [outputs]),
@@ -48,7 +31,7 @@ function convNorm(conv: string, norm: string, kernel: number, inputs: number, ou
   ];
 }
 
-function resnet(name: string, blocks: readonly number[]): OfaWeight[] {
+function resnet(name: string, blocks: readonly number[]): StoredWeight[] {
   const stages = PLANES.flatMap((planes, s) =>
     Array.from({length: blocks[s]!}, (_, b) => {
       const block = `${name}.layer${s + 1}.${b}`;
@@ -64,14 +47,14 @@ function resnet(name: string, blocks: readonly number[]): OfaWeight[] {
   return [...convNorm(`${name}.conv1`, `${name}.bn1`, 7, 3, 64), ...stages];
 }
 
-function attention(name: string, size: number, heads: number, config: OfaConfig): OfaWeight[] {
+function attention(name: string, size: number, heads: number, config: OfaConfig): StoredWeight[] {
   return [
     ...(config.scale_heads ? [{...weight(`${name}.c_attn`, [heads]), neutral: 1 as const}] : []),
     ...['k_proj', 'v_proj', 'q_proj', 'out_proj'].flatMap((part) => linear(`${name}.${part}`, size, size)),
   ];
 }
 
-function feedForward(name: string, size: number, hidden: number, config: OfaConfig): OfaWeight[] {
+function feedForward(name: string, size: number, hidden: number, config: OfaConfig): StoredWeight[] {
   return [
     ...linear(`${name}.fc1`, size, hidden),
     ...linear(`${name}.fc2`, hidden, size),
@@ -81,9 +64,9 @@ function feedForward(name: string, size: number, hidden: number, config: OfaConf
   ];
 }
 
-function positions(stack: string, rows: number, heads: number, layers: number, config: OfaConfig): OfaWeight[] {
+function positions(stack: string, rows: number, heads: number, layers: number, config: OfaConfig): StoredWeight[] {
   const {d_model: size, image_bucket_size: side} = config;
-  const tables = (kind: string, buckets: number): OfaWeight[] =>
+  const tables = (kind: string, buckets: number): StoredWeight[] =>
     Array.from({length: layers}, (_, i) => weight(`${stack}.${kind}_rel_pos_table_list.${i}.weight`, [buckets, heads]));
   return [
     // Two rows more than positions: fairseq's offset for padding, which this model does not use.
@@ -96,7 +79,7 @@ function positions(stack: string, rows: number, heads: number, layers: number, c
   ];
 }
 
-function encoder(config: OfaConfig): OfaWeight[] {
+function encoder(config: OfaConfig): StoredWeight[] {
   const {d_model: size, encoder_attention_heads: heads, encoder_layers: depth} = config;
   const layers = Array.from({length: depth}, (_, i) => {
     const layer = `encoder.layers.${i}`;
@@ -122,7 +105,7 @@ function encoder(config: OfaConfig): OfaWeight[] {
   ];
 }
 
-function decoder(config: OfaConfig): OfaWeight[] {
+function decoder(config: OfaConfig): StoredWeight[] {
   const {d_model: size, decoder_attention_heads: heads, decoder_layers: depth} = config;
   const layers = Array.from({length: depth}, (_, i) => {
     const layer = `decoder.layers.${i}`;
@@ -147,21 +130,8 @@ function decoder(config: OfaConfig): OfaWeight[] {
 }
 
 /** Every weight of the model that a configuration describes, in the order in which it is stored; the tied matrix once. */
-export function ofaWeights(config: OfaConfig): readonly OfaWeight[] {
+export function ofaWeights(config: OfaConfig): readonly StoredWeight[] {
   return [...encoder(config), ...decoder(config)];
-}
-
-/** Parameters as the authors count them (section 1.1): tied weights once, batch-norm gains and biases, no running statistics. */
-export function parameterCount(weights: readonly OfaWeight[]): number {
-  return weights.reduce((sum, {shape, statistic}) => sum + (statistic ? 0 : shape.reduce((product, n) => product * n, 1)), 0);
-}
-
-/** Shape of a weight in the authors' checkpoints: the layout undone. */
-export function checkpointShape({shape, layout}: OfaWeight): readonly number[] {
-  if (layout === 'linear' || layout === 'embedding-transposed') return [...shape].reverse();
-  if (layout !== 'conv') return shape;
-  const [height, width, inputs, outputs] = shape as readonly [number, number, number, number];
-  return [outputs, inputs, height, width];
 }
 
 /** Names that differ in Hugging Face-style files (section 5.4), innermost part of the name; per stack, since attn_ln has two names. */

@@ -1,17 +1,21 @@
 import * as tf from '@tensorflow/tfjs';
 import {lastLogits} from '../../exit/last-logits.js';
-import {type Deciders, type ExitPolicy, never} from '../../exit/policy.js';
-import {type RunLayer, runSamples, runStack, type Sample, type SampleRun} from '../../exit/run-stack.js';
-import {rowsOf, takeRows} from '../../exit/sample-rows.js';
+import {type Deciders, never} from '../../exit/policy.js';
+import {type RunLayer, runSamples, runStack, type SampleRun} from '../../exit/run-stack.js';
+import {rowsOf} from '../../exit/sample-rows.js';
 import {looks, type PictureRun} from '../../exit/trace.js';
+import {causalMask} from '../../nn/causal-mask.js';
+import type {CrossMemory} from '../../nn/cross-memory.js';
 import {KvCache} from '../../nn/kv-cache.js';
+import {takeRows} from '../../nn/take-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
+import type {CrossMemories} from '../cross-memories.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
-import {causalMask, TargetBias} from './bias-tables.js';
+import {decidedOn, ofPicture, scoredRows, scoringSamples, statesAt, targetLengths} from '../scoring-samples.js';
+import {TargetBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
-import type {CrossMemories} from './cross-memories.js';
 import type {OfaDecoder, Target} from './decoder.js';
-import type {CrossMemory, DecoderBias} from './decoder-layer.js';
+import type {DecoderBias} from './decoder-layer.js';
 import type {OfaEncoded} from './encoding.js';
 
 // B pictures, K targets each, R = B·K rows, T positions, M encoder length, D width, H heads
@@ -38,19 +42,14 @@ export class OfaScoring {
     using scope = new TensorScope();
     const {pictures} = pass.encoded;
     const perPicture = targets.length / pictures;
-    const rowsOfAt = range(pictures).map((b) => at.filter(({row}) => Math.floor(row / perPicture) === b));
-    /** Of the pictures of these samples: all of them, where there is one sample. */
-    const logits = (x: tf.Tensor3D, samples: readonly number[]): tf.Tensor2D => {
-      if (!Array.isArray(policy)) return this.logits(x, at, words);
-      const moved = samples.flatMap((b, i) => rowsOfAt[b]!.map(({row, position}) => ({row: row + (i - b) * perPicture, position})));
-      return this.logits(x, moved, words);
-    };
+    const logits = (x: tf.Tensor3D, samples: readonly number[]): tf.Tensor2D =>
+      this.logits(x, scoredRows(policy, at, perPicture, samples), words);
     const {x, runs, samples} = await this.run(pass, targets, policy, {...options, logits, ...(decideOn ? {decideOn} : {})});
     scope.hold(x);
     const word = this.cost.logits(words?.length ?? this.decoder.config.vocab_size);
     const whole = runs.map(({traces, macs}, b) => {
       const {asked, logits: known} = samples[b] ?? samples[0]!;
-      const last = rowsOfAt[b]!.length * word;
+      const last = ofPicture(at, perPicture, b).length * word;
       return {traces, macs: {run: macs.run + (asked + (known ? 0 : 1)) * last, full: macs.full + last}};
     });
     const scores = lastLogits(x, samples, logits);
@@ -59,17 +58,7 @@ export class OfaScoring {
 
   /** @param x [R, T, D], not yet normed. @returns [at.length, V or words], the caller's. */
   logits(x: tf.Tensor3D, at: ScoreInput['at'], words?: readonly number[]): tf.Tensor2D {
-    return tf.tidy(() => {
-      const [, t, d] = x.shape;
-      const rows = tf.gather(
-        x.reshape([-1, d]),
-        tf.tensor1d(
-          at.map(({row, position}) => row * t + position),
-          'int32',
-        ),
-      );
-      return this.decoder.logits(rows as tf.Tensor2D, words);
-    });
+    return tf.tidy(() => this.decoder.logits(statesAt(x, at), words));
   }
 
   /**
@@ -148,22 +137,15 @@ export class OfaScoring {
       return this.#layer(x, layer, memories.of(layer, pictures), biases, flags);
     };
     const depth = decoder.layers.length;
-    // What a picture is alone: as long as its longest row.
-    const lengths = all.map((b) => Math.max(...targets.slice(b * perPicture, (b + 1) * perPicture).map((t) => t.length)));
-    const first = (count: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [1, count, size]);
-    const shorter = (count: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [x.shape[0], count, size]);
-    const samples = (Array.isArray(policy) ? (policy as readonly ExitPolicy[]) : [policy as ExitPolicy]).map((own, b): Sample => {
-      const own1 = decideOn?.[b];
-      if (own1 !== undefined && (own1 < length || perPicture > 1)) return {policy: own, view: first(own1)};
-      return {policy: own, ...(Array.isArray(policy) && lengths[b]! < length ? {view: shorter(lengths[b]!)} : {})};
-    });
+    const lengths = targetLengths(targets, encoded.pictures);
+    const samples = scoringSamples(policy, lengths, perPicture, decideOn);
     const {x, runs} = await runSamples(embedded, forward, {stack: 'decoder', depth}, samples, {signal, ...(logits ? {logits} : {})});
     const pictures = all.map((b) => {
       const {trace} = runs[b] ?? runs[0]!;
       const [tokens, memory] = [lengths[b]!, encoded.lengths[b]!];
       const shared = cost.crossPositions(memory) + cost.targetPositions(tokens, tokens, memory);
       const layer = perPicture * cost.decoderLayer(tokens, tokens, memory) + cost.crossMemory(memory);
-      const tests = looks(trace) * cost.exitTest((decideOn?.[b] ?? perPicture * tokens) * size);
+      const tests = looks(trace) * cost.exitTest(decidedOn(lengths, perPicture, decideOn, b, size));
       return {traces: [trace], macs: {run: shared + trace.exitLayer * layer + tests, full: shared + depth * layer}};
     });
     return {x, runs: pictures, samples: runs};

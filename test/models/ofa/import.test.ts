@@ -1,9 +1,10 @@
 import type {Checkpoint, PlainValue} from '../../../src/checkpoint/checkpoint.js';
 import {MemoryAccess} from '../../../src/checkpoint/memory-access.js';
 import {TorchFile} from '../../../src/checkpoint/torch-zip.js';
-import {checkTied, importOfa, readImported} from '../../../src/models/ofa/import.js';
-import {toStored} from '../../../src/models/ofa/layout.js';
-import {parameterCount, toHuggingFaceName} from '../../../src/models/ofa/names.js';
+import {readImported} from '../../../src/models/imported-weight.js';
+import {checkTied, importOfa} from '../../../src/models/ofa/import.js';
+import {toHuggingFaceName} from '../../../src/models/ofa/names.js';
+import {parameterCount, toStored} from '../../../src/models/stored-weight.js';
 import {GENERATION_DEFAULTS} from '../../../src/models/ofa/sizes.js';
 import {MICRO_HUGGING_FACE} from '../../support/micro-hugging-face.js';
 import {golden, goldenBytes} from '../../support/golden.js';

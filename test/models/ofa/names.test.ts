@@ -1,4 +1,5 @@
-import {checkpointShape, fromHuggingFaceName, ofaWeights, parameterCount, toHuggingFaceName} from '../../../src/models/ofa/names.js';
+import {fromHuggingFaceName, ofaWeights, toHuggingFaceName} from '../../../src/models/ofa/names.js';
+import {checkpointShape, parameterCount} from '../../../src/models/stored-weight.js';
 import {OFA_SIZES, type OfaSize, ofaConfigOfSize} from '../../../src/models/ofa/sizes.js';
 
 // ofa_mue section 1.1.

@@ -72,7 +72,7 @@ onBackends('prefill', () => {
         );
         const values = (await scope.hold(step.logits).data()) as Float32Array;
         for (let b = 0; b < count; b++) all.set(values.subarray(b * words, (b + 1) * words), (b * 5 + t) * words);
-        for (const [b, trace] of step.traces.entries()) traces[b]!.push(trace);
+        for (const [b, own] of step.traces.entries()) traces[b]!.push(...own);
       }
       logits.push(all);
     }

@@ -1,14 +1,22 @@
 import type * as tf from '@tensorflow/tfjs';
-import {takeRows} from '../../exit/sample-rows.js';
-import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {OfaDecoder} from './decoder.js';
-import type {CrossMemory} from './decoder-layer.js';
-import type {OfaEncoded} from './encoding.js';
+import type {CrossMemory} from '../nn/cross-memory.js';
+import {takeRows} from '../nn/take-rows.js';
+import {TensorScope} from '../runtime/tensor-scope.js';
+
+// B pictures, M memory length, D width
 
 interface Held {
   readonly memory: CrossMemory;
   /** Whose it is, in its order. */
   readonly pictures: readonly number[];
+}
+
+/** What a layer's cross-attention reads. */
+export interface MemoryMaker {
+  /** Of some pictures' states [b, M, D], borrowed. */
+  readonly make: (states: tf.Tensor3D, layer: number) => CrossMemory;
+  /** Of all pictures, where it need not be computed from their states. */
+  readonly remember?: ((layer: number) => CrossMemory) | undefined;
 }
 
 /**
@@ -20,17 +28,15 @@ export class CrossMemories implements Disposable {
   readonly #held: (Held | undefined)[];
   /** Of the pictures that ran last, where they were not all. */
   readonly #part: (Held | undefined)[];
-  #remember: OfaEncoded['remember'];
 
-  /** @param states encoder output [B, M, D], borrowed as long as this lives */
+  /** @param states what is looked at [B, M, D], borrowed as long as this lives */
   constructor(
-    private readonly decoder: OfaDecoder,
+    layers: number,
     private readonly states: tf.Tensor3D,
-    remember: OfaEncoded['remember'],
+    private readonly maker: MemoryMaker,
   ) {
-    this.#held = decoder.layers.map(() => undefined);
-    this.#part = decoder.layers.map(() => undefined);
-    this.#remember = remember;
+    this.#held = new Array<undefined>(layers).fill(undefined);
+    this.#part = new Array<undefined>(layers).fill(undefined);
   }
 
   /**
@@ -54,9 +60,11 @@ export class CrossMemories implements Disposable {
   #add(layer: number, pictures: readonly number[]): void {
     const before = this.#held[layer];
     const all = pictures.length === this.states.shape[0];
-    const make = (states: tf.Tensor3D): CrossMemory => this.decoder.layers[layer]!.remember(states);
+    const {make, remember} = this.maker;
     using scope = new TensorScope();
-    const made = scope.hold(all ? (this.#remember?.(layer) ?? make(this.states)) : make(scope.hold(takeRows(this.states, pictures))));
+    const made = scope.hold(
+      all ? (remember?.(layer) ?? make(this.states, layer)) : make(scope.hold(takeRows(this.states, pictures)), layer),
+    );
     const together = [...(before?.pictures ?? []), ...pictures];
     const ascending = together.toSorted((a, b) => a - b);
     let memory = before ? before.memory.concat(made) : scope.give(made);

@@ -1,0 +1,19 @@
+import {UsageError} from '../runtime/errors.js';
+import type {Assistant, Embedder} from '../tasks/assistant.js';
+import {loadFrom} from './load.js';
+import type {ModelFlags} from './model-options.js';
+import type {Output} from './output.js';
+
+/** Loads a model that embeds pictures and texts. The caller disposes it. @throws UsageError `task-unsupported` for another one */
+export async function loadEmbedder(flags: ModelFlags, out: Output): Promise<Assistant & Embedder> {
+  const {mue} = await loadFrom(flags, out);
+  if (isEmbedder(mue)) return mue;
+  mue[Symbol.dispose]();
+  throw new UsageError('task-unsupported', 'this model does not put pictures and texts in one space', {
+    hint: 'Name a contrastive captioner (CoCa) with --model.',
+  });
+}
+
+function isEmbedder(assistant: Assistant): assistant is Assistant & Embedder {
+  return 'embedPicture' in assistant;
+}

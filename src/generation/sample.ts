@@ -1,0 +1,82 @@
+import type {Deciders} from '../exit/policy.js';
+import type {StackTrace} from '../exit/trace.js';
+import type {Decoding} from '../models/model.js';
+import type {Random} from '../runtime/random.js';
+import {bestTokens, divideBy, keepTopK, keepTopP, logSoftmax, penalizeRepetition, softmax, tokenAt} from './score-rules.js';
+import {feedPrompt, nextScores, policiesFor, type WritingOptions, type Written} from './writing.js';
+
+export interface SampleOptions extends WritingOptions {
+  /** Draw among the k likeliest words; 1 is greedy. */
+  readonly topK?: number | undefined;
+  /** Draw among the likeliest words that together reach this probability. `classic` takes this or `topK`. */
+  readonly topP?: number | undefined;
+  /** Above 1 evens the chances out. */
+  readonly temperature: number;
+  /** Made anew for each picture: its draws are those that it gets alone. */
+  readonly random: () => Random;
+}
+
+/** Hugging Face draws among this many at most unless told otherwise, also under top-p. */
+const DEFAULT_TOP_K = 50;
+
+/**
+ * Writes one text a picture, word by word, each drawn by chance (or, with `topK` 1, the likeliest).
+ * The decoding is stepped, reordered and left to the caller.
+ * @returns a text of each picture, scored by the mean log-probability of its tokens after the prompt, and the traces of every step that it took
+ */
+export async function sample(
+  decoding: Decoding,
+  pictures: number,
+  policy: Deciders,
+  options: SampleOptions,
+): Promise<{texts: readonly Written[]; traces: readonly (readonly StackTrace[])[]}> {
+  const {rules, prompt, end, maxLength, random, signal} = options;
+  const texts = Array.from({length: pictures}, (_, index) => ({index, tokens: [...prompt], sum: 0, random: random()}));
+  const traces = await feedPrompt(decoding, pictures, 1, policy, options);
+  let open = texts;
+  for (let length = prompt.length; open.length > 0 && length < maxLength; length++) {
+    const inputs = open.map(({tokens}) => [...tokens]);
+    const next = await nextScores(
+      decoding,
+      inputs.map((tokens) => tokens.at(-1)!),
+      policiesFor(
+        policy,
+        open.map(({index}) => index),
+      ),
+      signal,
+    );
+    for (const [r, text] of open.entries()) {
+      traces[text.index]!.push(...next.traces[r]!);
+      const scores = next.scores[r]!;
+      const logProbabilities = logSoftmax(scores);
+      // The last place is the end's. The published captions were made so; Hugging Face just stops.
+      const token = rules === 'classic' && length + 1 === maxLength ? end : choose(scores, text.tokens, options, text.random);
+      text.tokens.push(token);
+      text.sum += logProbabilities[token]!;
+    }
+    options.onStep?.({step: length - prompt.length, traces: next.traces.flat(), inputs, tokens: open.map(({tokens}) => tokens.at(-1)!)});
+    const left = open.flatMap(({tokens}, r) => (tokens.at(-1) === end ? [] : [r]));
+    if (left.length > 0 && left.length < open.length) decoding.reorder(left);
+    open = left.map((r) => open[r]!);
+  }
+  return {texts: texts.map(({tokens, sum}) => ({tokens, score: sum / Math.max(1, tokens.length - prompt.length)})), traces};
+}
+
+function choose(scores: Float64Array, tokens: readonly number[], options: SampleOptions, random: Random): number {
+  nextWordScores(scores, tokens, options);
+  if (options.topK === 1) return bestTokens(scores, 1)[0]?.token ?? options.end;
+  return tokenAt(softmax(scores), random.next());
+}
+
+/** What the words are drawn by, in place: rules in the order of either line. */
+export function nextWordScores(scores: Float64Array, tokens: readonly number[], options: Omit<SampleOptions, 'random'>): void {
+  const {rules, end, minLength, repetitionPenalty, topK, topP, temperature} = options;
+  // Either order comes to the same: nothing makes −∞ finite again.
+  penalizeRepetition(scores, tokens, repetitionPenalty);
+  if (tokens.length < minLength) scores[end] = Number.NEGATIVE_INFINITY;
+  if (rules === 'current') divideBy(scores, temperature);
+  const k = topK ?? (rules === 'current' ? DEFAULT_TOP_K : undefined);
+  if (k !== undefined) keepTopK(scores, k);
+  if (topP !== undefined) keepTopP(scores, topP);
+  if (rules === 'classic') divideBy(scores, temperature);
+}

@@ -1,0 +1,69 @@
+/** Points of unit length, one after the other in one array. */
+export interface Points {
+  /** Coordinates of each. */
+  readonly size: number;
+  readonly count: number;
+  readonly values: Float32Array;
+}
+
+export interface Neighbour {
+  readonly row: number;
+  /** Cosine. */
+  readonly similarity: number;
+}
+
+/** The cosine of a point with each of many, all of unit length. */
+export function similarities(query: Float32Array, {size, count, values}: Points): Float32Array {
+  const out = new Float32Array(count);
+  for (let row = 0, at = 0; row < count; row++) {
+    let sum = 0;
+    for (let i = 0; i < size; i++) sum += query[i]! * values[at++]!;
+    out[row] = sum;
+  }
+  return out;
+}
+
+/** The most similar points, best first, ties to the lower row. */
+export function nearest(query: Float32Array, points: Points, most: number): Neighbour[] {
+  const scores = similarities(query, points);
+  const best: Neighbour[] = [];
+  for (let row = 0; row < scores.length; row++) {
+    const similarity = scores[row]!;
+    if (best.length === most && !(similarity > best[most - 1]!.similarity)) continue;
+    let place = best.length;
+    while (place > 0 && similarity > best[place - 1]!.similarity) place--;
+    best.splice(place, 0, {row, similarity});
+    if (best.length > most) best.pop();
+  }
+  return best;
+}
+
+export interface Recall {
+  readonly k: number;
+  /** Share of texts whose picture is among the k most similar ones. */
+  readonly textToImage: number;
+  /** Share of pictures with at least one of their texts among the k most similar ones. */
+  readonly imageToText: number;
+}
+
+/**
+ * Recall of retrieval in both directions (coca.md section 8).
+ * @param rows similarity of picture p and text t at [p][t]
+ * @param owner the picture of each text; pictures without a text count for neither direction
+ */
+export function recallAt(rows: readonly Float32Array[], owner: readonly number[], ks: readonly number[]): Recall[] {
+  // How many are more similar than the right one; ties to the lower row, as in a stable sort.
+  const textRanks = owner.map((picture, text) => {
+    const right = rows[picture]![text]!;
+    return rows.reduce((rank, row, p) => rank + Number(row[text]! > right || (row[text] === right && p < picture)), 0);
+  });
+  const texts = new Map<number, number[]>();
+  for (const [text, picture] of owner.entries()) texts.set(picture, [...(texts.get(picture) ?? []), text]);
+  const imageRanks = [...texts].map(([picture, own]) => {
+    const row = rows[picture]!;
+    const best = own.reduce((a, b) => (row[b]! > row[a]! ? b : a));
+    return row.reduce((rank, similarity, t) => rank + Number(similarity > row[best]! || (similarity === row[best] && t < best)), 0);
+  });
+  const share = (ranks: readonly number[], k: number): number => ranks.filter((rank) => rank < k).length / ranks.length;
+  return ks.map((k) => ({k, textToImage: share(textRanks, k), imageToText: share(imageRanks, k)}));
+}

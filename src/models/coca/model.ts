@@ -1,0 +1,96 @@
+import type * as tf from '@tensorflow/tfjs';
+import type {Deciders, ExitPolicy, StackName} from '../../exit/policy.js';
+import type {SkippedKv} from '../../exit/skipped-kv.js';
+import type {WeightSource} from '../../nn/block.js';
+import {TensorScope} from '../../runtime/tensor-scope.js';
+import type {ContrastiveModel, Embedded, EncodeInput, RunOptions, Scored, ScoreInput} from '../model.js';
+import type {CocaConfig} from './config.js';
+import {CocaCost} from './cost.js';
+import {CocaDecoding} from './decoding.js';
+import {CocaPictureDepths} from './depths.js';
+import {type CocaEncoded, CocaEncoding} from './encoding.js';
+import {CocaModule} from './module.js';
+import {CocaScoring} from './scoring.js';
+import {CocaTextEncoding} from './text-encoding.js';
+
+/** CoCa: weights, the image tower, text embeddings, and two ways through the decoder. Owns its tensors. */
+export class CocaModel implements ContrastiveModel {
+  readonly config: CocaConfig;
+  readonly cost: CocaCost;
+  readonly module: CocaModule;
+  readonly encoding: CocaEncoding;
+  readonly textEncoding: CocaTextEncoding;
+  readonly scoring: CocaScoring;
+  /** Factor of similarities: the exponential of what is stored. */
+  readonly logitScale: number;
+  readonly #scope = new TensorScope();
+
+  private constructor(module: CocaModule, logitScale: number) {
+    this.module = this.#scope.hold(module);
+    this.config = module.config;
+    this.logitScale = logitScale;
+    this.cost = new CocaCost(this.config);
+    this.textEncoding = new CocaTextEncoding(module.text, this.cost);
+    this.scoring = new CocaScoring(module, this.cost);
+    this.encoding = this.#scope.hold(new CocaEncoding(module.vision, this.cost));
+  }
+
+  /** @throws WeightsError if names or shapes do not match the configuration, both ways. */
+  static async load(config: CocaConfig, weights: WeightSource): Promise<CocaModel> {
+    const module = new CocaModule(config);
+    await module.load(weights);
+    try {
+      const [stored] = await module.logitScale.data();
+      return new CocaModel(module, Math.exp(stored!));
+    } catch (error) {
+      module[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  get vocabularySize(): number {
+    return this.config.text.vocab_size;
+  }
+
+  get embeddingSize(): number {
+    return this.config.embed_dim;
+  }
+
+  get contextLength(): number {
+    return this.config.text.context_length;
+  }
+
+  get stacks(): Readonly<Partial<Record<StackName, number>>> {
+    const {vision, text, multimodal} = this.config;
+    return {vision: vision.layers, text: text.layers, multimodal: multimodal.layers};
+  }
+
+  /** Prompts are not read: the image tower sees the picture alone, and a caption's beginning is fed to the decoder. */
+  encode({pixels}: Pick<EncodeInput, 'pixels'>, policy: Deciders, options?: RunOptions): Promise<CocaEncoded> {
+    return this.encoding.encode(pixels, policy, options);
+  }
+
+  startDecoding(encoded: CocaEncoded, rows: number, maxSteps: number, skipped: SkippedKv): CocaDecoding {
+    return new CocaDecoding(this.module, this.cost, encoded, rows, maxSteps, skipped);
+  }
+
+  score(encoded: CocaEncoded, input: ScoreInput, policy: Deciders, options?: RunOptions): Promise<Scored> {
+    return this.scoring.score(encoded, input, policy, options);
+  }
+
+  pictureDepths(pixels: tf.Tensor4D, options?: RunOptions): Promise<CocaPictureDepths> {
+    return CocaPictureDepths.run(this.encoding, pixels, options);
+  }
+
+  embedImages(pixels: tf.Tensor4D, policy: ExitPolicy, options?: RunOptions): Promise<Embedded> {
+    return this.encoding.embed(pixels, policy, options);
+  }
+
+  embedTexts(texts: readonly (readonly number[])[], policy: ExitPolicy, options?: RunOptions): Promise<Embedded> {
+    return this.textEncoding.embed(texts, policy, options);
+  }
+
+  [Symbol.dispose](): void {
+    this.#scope[Symbol.dispose]();
+  }
+}

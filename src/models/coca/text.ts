@@ -1,0 +1,65 @@
+import * as tf from '@tensorflow/tfjs';
+import {Block, input} from '../../nn/block.js';
+import {Embedding} from '../../nn/embedding.js';
+import {LayerNorm} from '../../nn/layer-norm.js';
+import {Projection} from '../../nn/projection.js';
+import type {CocaConfig} from './config.js';
+import {ResidualBlock} from './residual-block.js';
+
+// R rows, T tokens, d width, e embedding width
+
+/** The unimodal half of the text decoder: everything of it that has weights. */
+export class CocaText extends Block<CocaConfig> {
+  static className = 'MueCocaText';
+  readonly tokens: Embedding;
+  readonly layers: readonly ResidualBlock[];
+  readonly norm: LayerNorm;
+  readonly projection: Projection;
+
+  constructor(config: CocaConfig) {
+    super(config);
+    const {width: size, heads, layers, mlp_width: hidden, vocab_size, context_length} = config.text;
+    this.tokens = this.child('token_embedding', new Embedding({rows: vocab_size, size}));
+    this.declare('positional_embedding', [context_length + 1, size], tf.initializers.randomNormal({stddev: 0.01}));
+    this.declare('cls_emb', [size], tf.initializers.randomNormal({stddev: 0.01}));
+    const block = {size, heads, hidden, activation: config.activation, cross: false};
+    this.layers = Array.from({length: layers}, (_, i) => this.child(`transformer.resblocks.${i}`, new ResidualBlock(block)));
+    this.norm = this.child('ln_final', new LayerNorm({size}));
+    this.projection = this.child('', new Projection({inputSize: size, units: config.embed_dim, weight: 'text_projection'}), 'projection');
+  }
+
+  /** State 0 of tokens that stand from position `first` on. @param ids [R, T]. @returns [R, T, d], the caller's. */
+  embed(ids: tf.Tensor2D, first = 0): tf.Tensor3D {
+    return tf.tidy(() => {
+      const positions = tf.slice(this.weight<tf.Tensor2D>('positional_embedding'), [first, 0], [ids.shape[1], -1]);
+      return this.tokens.forward(ids).add(positions) as tf.Tensor3D;
+    });
+  }
+
+  /** State 0 of whole texts with CLS behind them, which stands at the context's end however short the texts are. @returns [R, T + 1, d] */
+  embedWithCls(ids: tf.Tensor2D): tf.Tensor3D {
+    return tf.tidy(() => {
+      const {context_length, width} = this.config.text;
+      const position = tf.slice(this.weight<tf.Tensor2D>('positional_embedding'), [context_length, 0], [1, -1]);
+      const cls = this.weight('cls_emb').add(position).reshape([1, 1, width]);
+      return tf.concat([this.embed(ids), tf.tile(cls, [ids.shape[0], 1, 1])], 1) as tf.Tensor3D;
+    });
+  }
+
+  /** The embedding, from the last position, CLS. @param x [R, ≥ 1, d]. @returns [R, e], not of unit length; the caller's. */
+  embedding(x: tf.Tensor3D): tf.Tensor2D {
+    return tf.tidy(() => {
+      const cls = tf.slice(x, [0, x.shape[1] - 1, 0], [-1, 1, -1]).squeeze([1]) as tf.Tensor2D;
+      return this.projection.forward(this.norm.forward(cls));
+    });
+  }
+
+  /** As a layer: token ids [R, T] to state 0 with CLS. */
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.embedWithCls(input(inputs).toInt() as tf.Tensor2D);
+  }
+  override computeOutputShape(shape: tf.Shape): tf.Shape {
+    return [shape[0] ?? null, shape[1] == null ? null : shape[1] + 1, this.config.text.width];
+  }
+}
+tf.serialization.registerClass(CocaText);

@@ -1,0 +1,44 @@
+import type {z} from 'zod';
+import type {Checkpoint, PlainValue} from '../checkpoint/checkpoint.js';
+import type {WeightSource} from '../nn/block.js';
+import type {ImportedWeight, ModelImport} from './imported-weight.js';
+import type {VisionLanguageModel} from './model.js';
+import type {StoredWeight} from './stored-weight.js';
+
+/** What every `config.json` of a converted model begins with. */
+export interface ModelConfig {
+  readonly format: 'mue-tfjs';
+  readonly version: 1;
+  readonly family: string;
+}
+
+/** The files that a model's words come from: fairseq's dictionary over GPT-2's byte pairs, or CLIP's list of merges. */
+export type VocabularyKind =
+  | {readonly kind: 'dictionary'; readonly vocab_size: number; readonly code_dict_size: number; readonly num_bins: number}
+  | {readonly kind: 'merges'; readonly vocab_size: number};
+
+/** What files, reports and loaders ask of a model family; one object in its folder, one line in `families.ts`. */
+export interface ModelFamily<C extends ModelConfig = ModelConfig> {
+  readonly name: string;
+  readonly configSchema: z.ZodType<C>;
+  /** Architectures whose configuration can be asked for by name, where a checkpoint has none. */
+  readonly architectures: readonly string[];
+  /** Whether tensor names are those of the authors' checkpoints. */
+  recognises(names: readonly string[]): boolean;
+  /**
+   * Compares a checkpoint with the model that its configuration asks for.
+   * @throws WeightsError naming everything that does not fit
+   */
+  plan(checkpoint: Checkpoint, cfg: PlainValue, architecture?: string): ModelImport<C>;
+  /** Checks on a weight's values that need the rest of the checkpoint. @throws WeightsError */
+  check?(checkpoint: Checkpoint, weight: ImportedWeight, values: Float32Array): Promise<void>;
+  /** Every weight, in the order in which they are stored. */
+  weights(config: C): readonly StoredWeight[];
+  /** The part of the model that a weight belongs to. */
+  partOf(name: string): string;
+  /** The model in one line. */
+  describe(config: C): string;
+  vocabulary(config: C): VocabularyKind;
+  /** @throws WeightsError if names or shapes do not match the configuration, both ways */
+  load(config: C, weights: WeightSource): Promise<VisionLanguageModel>;
+}

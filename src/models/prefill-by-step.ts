@@ -1,0 +1,28 @@
+import * as tf from '@tensorflow/tfjs';
+import type {Deciders} from '../exit/policy.js';
+import type {StackTrace} from '../exit/trace.js';
+import {takeRows} from '../nn/take-rows.js';
+import {TensorScope} from '../runtime/tensor-scope.js';
+import type {Decoding, RunOptions} from './model.js';
+
+/** `Decoding.prefill` by as many steps as there are tokens: for models, modes and policies that cannot do it in one pass. */
+export async function prefillByStep(
+  decoding: Pick<Decoding, 'step'>,
+  tokens: readonly (readonly number[])[],
+  policy: Deciders,
+  options: RunOptions,
+): ReturnType<Decoding['prefill']> {
+  using scope = new TensorScope();
+  const length = tokens[0]!.length;
+  const logits: tf.Tensor2D[] = [];
+  const traces: StackTrace[][] = tokens.map(() => []);
+  for (let t = 0; t < length; t++) {
+    const fed = tokens.map((row) => row[t]!);
+    const result = await decoding.step(fed, policy, options);
+    logits.push(scope.hold(result.logits));
+    for (const [b, own] of result.traces.entries()) traces[b]!.push(...own);
+  }
+  // Steps come step by step, and are wanted picture by picture.
+  const order = tokens.flatMap((_, b) => Array.from({length}, (_t, t) => t * tokens.length + b));
+  return {logits: tf.tidy(() => takeRows(tf.concat(logits), order)), traces};
+}

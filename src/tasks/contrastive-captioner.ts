@@ -1,0 +1,276 @@
+import * as tf from '@tensorflow/tfjs';
+import {centreSquare} from '../data/centre-square.js';
+import type {ClipTokenizer} from '../data/clip-tokenizer.js';
+import {toPixels} from '../data/image.js';
+import type {ExitPlans} from '../exit/plan.js';
+import type {Deciders} from '../exit/policy.js';
+import {searchBeams} from '../generation/beams.js';
+import {sample} from '../generation/sample.js';
+import type {WritingOptions, WritingStep, Written} from '../generation/writing.js';
+import type {ContrastiveModel, Embedded, Encoded} from '../models/model.js';
+import {breathe} from '../runtime/breathe.js';
+import {InputError, UsageError} from '../runtime/errors.js';
+import {seededRandom} from '../runtime/random.js';
+import {TensorScope} from '../runtime/tensor-scope.js';
+import {type Answer, type AnswerHypothesis, answerOf, type Embedding, type Entailment, type EntailmentLabel, layersRun} from './answer.js';
+import type {
+  AnswerOptions,
+  Assistant,
+  Embedder,
+  EntailmentQuestion,
+  EntailmentTokens,
+  ExitChoice,
+  Exits,
+  GenerateOptions,
+  Picture,
+  Pictures,
+  RunsOn,
+  TaskName,
+} from './assistant.js';
+import {type BatchExits, batchExits, chosenExits} from './chosen-exits.js';
+import {Clock} from './clock.js';
+import {ENTAILMENT_ANSWERS} from './prompts.js';
+import {scoreAnswers} from './score-answers.js';
+import {type WritingDefaults, writingSettings} from './writing-settings.js';
+
+export interface ContrastiveCaptionerParts {
+  readonly model: ContrastiveModel;
+  readonly tokenizer: ClipTokenizer;
+  readonly pictures: Pictures;
+  /** Side of the square that pictures become, and their normalisation, per channel. */
+  readonly square: {readonly size: number; readonly mean: readonly number[]; readonly std: readonly number[]};
+  /** How captions are written where a call does not say. */
+  readonly generation: WritingDefaults;
+  readonly plans?: ExitPlans | undefined;
+  readonly sha256?: string | undefined;
+  readonly runsOn?: RunsOn | undefined;
+}
+
+/**
+ * A contrastive captioner (CoCa) with everything around it: captions, embeddings of pictures and texts, and entailment by scoring
+ * captions. It was not made for questions.
+ */
+export class ContrastiveCaptioner implements Assistant, Embedder {
+  readonly model: ContrastiveModel;
+  readonly tokenizer: ClipTokenizer;
+  readonly sha256: string | undefined;
+  readonly plans: ExitPlans | undefined;
+  readonly runsOn: RunsOn | undefined;
+  readonly readsPremise = false;
+  readonly #pictures: Pictures;
+  readonly #square: ContrastiveCaptionerParts['square'];
+  readonly #generation: WritingDefaults;
+
+  /** Takes ownership of the model. */
+  constructor({model, tokenizer, pictures, square, generation, plans, sha256, runsOn}: ContrastiveCaptionerParts) {
+    this.model = model;
+    this.tokenizer = tokenizer;
+    this.plans = plans;
+    this.sha256 = sha256;
+    this.runsOn = runsOn;
+    this.#pictures = pictures;
+    this.#square = square;
+    this.#generation = generation;
+  }
+
+  async caption(picture: Picture, options: GenerateOptions = {}): Promise<Answer> {
+    return (await this.captionAll([picture], options))[0]!;
+  }
+
+  async captionAll(pictures: readonly Picture[], options: GenerateOptions = {}): Promise<readonly Answer[]> {
+    return await this.#write(pictures, 'caption', [this.tokenizer.bos], options);
+  }
+
+  /** Writes on after the beginning of a caption. */
+  async prompt(picture: Picture, text: string, options: GenerateOptions = {}): Promise<Answer> {
+    return (await this.#write([picture], 'prompt', [this.tokenizer.bos, ...this.#tokens(text, 'prompt')], options))[0]!;
+  }
+
+  async entail(picture: Picture, hypothesis: string, options: AnswerOptions & {premise?: string | undefined} = {}): Promise<Entailment> {
+    return (await this.entailAll([{picture, hypothesis, premise: options.premise}], options))[0]!;
+  }
+
+  /** Scores the three captions "hypothesis? no", "… yes" and "… maybe": models are to be fine-tuned on such captions. */
+  async entailAll(questions: readonly EntailmentQuestion[], options: AnswerOptions = {}): Promise<readonly Entailment[]> {
+    if (questions.length === 0) return [];
+    using scope = new TensorScope();
+    const {signal} = options;
+    const {policy, mode} = this.#deciders('snli-ve', options.exit, questions.length);
+    const asked = questions.map(({hypothesis, premise}) => this.entailmentTokens(hypothesis, premise));
+    const {answers} = asked[0]!;
+    const clock = new Clock(questions.length);
+    const encoded = scope.hold(
+      await this.#encode(
+        questions.map(({picture}) => picture),
+        policy,
+        clock,
+        signal,
+      ),
+    );
+    const prompts = asked.map(({target}) => target);
+    const {scores, runs} = await scoreAnswers(this.model, encoded, policy, {prompts, answers, mode, eos: this.tokenizer.eos, signal});
+    clock.lap('decode');
+    return questions.map(({hypothesis}, b) => {
+      const row = scores[b]!;
+      const all = Object.fromEntries(ENTAILMENT_ANSWERS.map((word, i) => [word, row[i]!])) as Record<EntailmentLabel, number>;
+      const hypotheses = ENTAILMENT_ANSWERS.map((text, i) => ({text, tokens: answers[i]!, score: row[i]!}));
+      // The first of equals wins, as with other models.
+      const ranked = hypotheses.toSorted((x, y) => y.score - x.score);
+      const used = prompts[b]!.length;
+      const cut = used - 1 < this.tokenizer.encode(`${hypothesis}?`).length;
+      const notes = cut ? [`the hypothesis is longer than the model's context; its first ${used - 2} tokens are used`] : [];
+      return {...answerOf(ranked, [encoded.runs[b]!, runs[b]!], clock.read(), notes), text: ranked[0]!.text, scores: all};
+    });
+  }
+
+  entailmentTokens(hypothesis: string, premise?: string): EntailmentTokens {
+    if (premise !== undefined) throw unsupported('a text premise: it looks at the picture alone');
+    const words = this.#tokens(hypothesis, 'hypothesis');
+    const [mark] = this.tokenizer.encode('?');
+    const asked = this.tokenizer.encode(`${hypothesis}?`);
+    // Begin symbol, answer and end are to fit, too.
+    const room = this.model.contextLength - 3;
+    const target = asked.length <= room ? asked : [...words.slice(0, room - 1), mark!];
+    const answers = ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(word));
+    return {source: [], target: [this.tokenizer.bos, ...target], answers};
+  }
+
+  ask(): Promise<Answer> {
+    return Promise.reject(unsupported('questions: it writes captions'));
+  }
+
+  askAll(): Promise<readonly Answer[]> {
+    return this.ask().then((answer) => [answer]);
+  }
+
+  async pixels(picture: Picture): Promise<tf.Tensor4D> {
+    const {size, mean, std} = this.#square;
+    const image = picture instanceof Uint8Array ? await this.#pictures.decode(picture) : picture;
+    return tf.tensor4d(toPixels(centreSquare(image, size), mean, std), [1, size, size, 3]);
+  }
+
+  exits(task: TaskName, choice?: ExitChoice): Exits {
+    return chosenExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
+  }
+
+  #deciders(task: TaskName, choice: ExitChoice | undefined, pictures: number): BatchExits {
+    return batchExits(() => this.exits(task, choice), choice, pictures);
+  }
+
+  async embedPicture(picture: Picture, options: AnswerOptions = {}): Promise<Embedding> {
+    using scope = new TensorScope();
+    const {policy} = this.exits('embed', options.exit);
+    const clock = new Clock();
+    const pixels = scope.hold(await this.#look([picture], clock, options.signal));
+    const embedded = await this.model.embedImages(pixels, policy, {signal: options.signal});
+    return await this.#embedding(embedded, clock, []);
+  }
+
+  async embedText(text: string, options: AnswerOptions = {}): Promise<Embedding> {
+    const {policy} = this.exits('embed', options.exit);
+    const clock = new Clock();
+    const {ids, cut} = this.tokenizer.sequence(text, this.model.contextLength);
+    clock.lap('preprocess');
+    const embedded = await this.model.embedTexts([ids], policy, {signal: options.signal});
+    const notes =
+      cut > 0 ? [`the text is longer than the model's context of ${this.model.contextLength}: its last ${cut} tokens are cut off`] : [];
+    return await this.#embedding(embedded, clock, notes);
+  }
+
+  async #embedding({features, traces, macs}: Embedded, clock: Clock, notes: readonly string[]): Promise<Embedding> {
+    using scope = new TensorScope();
+    const vector = (await scope.hold(features).data()) as Float32Array;
+    if (!vector.every(Number.isFinite))
+      throw new InputError('score-not-finite', 'the embedding is not made of numbers', {hint: 'Damaged weights give such embeddings.'});
+    clock.lap('encode');
+    return {vector: vector.slice(), layers: layersRun(traces), macs, ms: clock.read(), trace: traces, notes};
+  }
+
+  /** Writes captions word by word. */
+  async #write(
+    pictures: readonly Picture[],
+    task: TaskName,
+    prompt: readonly number[],
+    options: GenerateOptions,
+  ): Promise<readonly Answer[]> {
+    if (pictures.length === 0) return [];
+    using scope = new TensorScope();
+    const {signal, onToken} = options;
+    const {policy, skippedKv} = this.#deciders(task, options.exit, pictures.length);
+    const {contextLength, vocabularySize} = this.model;
+    const settings = writingSettings(this.#generation, options, {prompt: prompt.length, contextLength, vocabularySize});
+    if (onToken && (settings.beams !== undefined || pictures.length > 1))
+      throw new UsageError(
+        'stream-beams',
+        'tokens can be streamed of one picture with one beam only: of several, the best is known at the end',
+        {hint: 'Set num_beams to 1.'},
+      );
+    const clock = new Clock(pictures.length);
+    const encoded = scope.hold(await this.#encode(pictures, policy, clock, signal));
+    const {beams, maxLength} = settings;
+    const decoding = scope.hold(this.model.startDecoding(encoded, beams ?? 1, maxLength, skippedKv));
+    const stream = onToken && ((step: WritingStep) => this.#stream(step, prompt.length, onToken));
+    const writing: WritingOptions = {...settings, prompt, end: this.tokenizer.eos, signal, ...(stream ? {onStep: stream} : {})};
+    const count = pictures.length;
+    const {texts, traces} =
+      beams === undefined
+        ? await drawn(sample(decoding, count, policy, {...settings, ...writing, random: () => seededRandom(options.seed ?? 0)}))
+        : await searchBeams(decoding, count, policy, {...writing, beams});
+    clock.lap('decode');
+    const {macs} = decoding;
+    return pictures.map((_, b) => {
+      const found = texts[b]!.map((text) => this.#hypothesis(text, prompt.length));
+      return answerOf(found, [encoded.runs[b]!, {traces: traces[b]!, macs: macs[b]!}], clock.read());
+    });
+  }
+
+  #hypothesis({tokens, score}: Written, prompt: number): AnswerHypothesis {
+    const words = tokens.slice(prompt, tokens.at(-1) === this.tokenizer.eos ? -1 : undefined);
+    return {text: this.tokenizer.decode(words).trim(), tokens: words, score};
+  }
+
+  #stream({step, inputs, tokens, traces}: WritingStep, prompt: number, onToken: NonNullable<GenerateOptions['onToken']>): void {
+    const [token] = tokens as [number];
+    if (token === this.tokenizer.eos) return;
+    onToken({step, token, text: this.tokenizer.decode([...inputs[0]!.slice(prompt), token]).trim(), traces});
+  }
+
+  async #look(pictures: readonly Picture[], clock: Clock, signal: AbortSignal | undefined): Promise<tf.Tensor4D> {
+    using scope = new TensorScope();
+    await breathe(signal);
+    const each: tf.Tensor4D[] = [];
+    for (const picture of pictures) each.push(scope.hold(await this.pixels(picture)));
+    const pixels = tf.concat(each);
+    clock.lap('preprocess');
+    return pixels;
+  }
+
+  async #encode(pictures: readonly Picture[], policy: Deciders, clock: Clock, signal: AbortSignal | undefined): Promise<Encoded> {
+    using scope = new TensorScope();
+    const pixels = scope.hold(await this.#look(pictures, clock, signal));
+    const encoded = await this.model.encode({pixels, prompts: pictures.map(() => [])}, policy, {signal});
+    clock.lap('encode');
+    return encoded;
+  }
+
+  /** A text's tokens. @throws InputError for one without any */
+  #tokens(text: string, what: string): readonly number[] {
+    const tokens = this.tokenizer.encode(text);
+    if (tokens.length === 0) throw new InputError('text-empty', `the ${what} is empty`);
+    return tokens;
+  }
+
+  [Symbol.dispose](): void {
+    this.model[Symbol.dispose]();
+  }
+}
+
+/** One text a picture, as a search would give them. */
+async function drawn(found: ReturnType<typeof sample>): ReturnType<typeof searchBeams> {
+  const {texts, traces} = await found;
+  return {texts: texts.map((text) => [text]), traces};
+}
+
+function unsupported(what: string): UsageError {
+  return new UsageError('task-unsupported', `this model does not take ${what}`);
+}

@@ -1,0 +1,186 @@
+import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import * as tf from '@tensorflow/tfjs';
+import {fixed} from '../../../src/exit/fixed.js';
+import {never} from '../../../src/exit/policy.js';
+import {random} from '../../../src/exit/random.js';
+import {softmaxMax} from '../../../src/exit/softmax-max.js';
+import {stackPolicies} from '../../../src/exit/stack-policies.js';
+import {addMacs} from '../../../src/exit/trace.js';
+import type {CocaEncoded} from '../../../src/models/coca/encoding.js';
+import type {CocaModel} from '../../../src/models/coca/model.js';
+import {TensorScope} from '../../../src/runtime/tensor-scope.js';
+import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
+import {closeArrays} from '../../support/close-to.js';
+import {pixelsOf} from '../../support/coca-inputs.js';
+import {cocaModel} from '../../support/coca-model.js';
+import {cocaArrays, describeCoca} from '../../support/golden-coca.js';
+import {withoutLeaks} from '../../support/leaks.js';
+
+const MODES = ['project', 'copy', 'just-in-time'] as const;
+
+describeCoca('the model', ['micro/goldens.safetensors', 'micro/open_clip_model.safetensors'], () => {
+  onBackends(
+    'the model',
+    () => {
+      const scope = new TensorScope();
+      let model: CocaModel;
+      let pixels: tf.Tensor4D;
+      beforeAll(async () => {
+        model = scope.hold(await cocaModel('micro'));
+        pixels = scope.hold(pixelsOf(cocaArrays('micro/goldens.safetensors')['pixels']!, 2));
+      });
+      afterAll(() => {
+        scope[Symbol.dispose]();
+      });
+      const readAll = async (tensor: tf.Tensor): Promise<Float32Array> => {
+        const values = Float32Array.from(await tensor.data());
+        tensor.dispose();
+        return values;
+      };
+      const drawn = (seed: number) =>
+        stackPolicies(
+          Object.fromEntries(
+            (['vision', 'text', 'multimodal'] as const).map((stack, i) => [stack, random({histogram: [1, 1, 1, 1], seed: seed + i})]),
+          ),
+        );
+
+      test.each(MODES)('%s leaves no tensors behind, whatever exits, and keeps caches in step', async (mode) => {
+        const result = await withoutLeaks(async () => {
+          using inner = new TensorScope();
+          const policy = drawn(7);
+          const encoded = inner.hold(await model.encode({pixels}, policy));
+          const decoding = inner.hold(model.startDecoding(encoded, 3, 8, mode));
+          let rows = 6;
+          for (let step = 0; step < 8; step++) {
+            const {logits} = await decoding.step(
+              Array.from({length: rows}, (_, r) => 20 + r * step),
+              policy,
+              {rows: [0, 1]},
+            );
+            expect((await readAll(logits)).every(Number.isFinite)).toBe(true);
+            if (step === 2) decoding.reorder([0, 0, 2, 5, 4, 3]);
+            if (step === 4) {
+              decoding.reorder([5, 3, 3]);
+              rows = 3;
+            }
+            const {text, multimodal} = decoding.cacheLengths;
+            if (mode !== 'just-in-time') expect(new Set([...text, ...multimodal])).toEqual(new Set([step + 1]));
+          }
+          expect(decoding.macs).toHaveLength(2);
+          const {run, full} = addMacs(...decoding.macs);
+          expect(run).toBeLessThan(full);
+        });
+        expect(result).not.toHaveProperty('error');
+      });
+
+      test('beams of a picture are rows of their own: reordered, or with pictures gone', async () => {
+        using inner = new TensorScope();
+        const one = inner.hold(tf.slice(pixels, [1, 0, 0, 0], [1, -1, -1, -1]));
+        const encoded = inner.hold(await model.encode({pixels}, never));
+        const alone = inner.hold(await model.encode({pixels: one}, never));
+        const many = inner.hold(model.startDecoding(encoded, 2, 8, 'project'));
+        const single = inner.hold(model.startDecoding(alone, 1, 8, 'project'));
+        const step = async (decoding: typeof many, tokens: readonly number[]): Promise<Float32Array> =>
+          readAll((await decoding.step(tokens, never)).logits);
+        await step(many, [510, 510, 510, 510]);
+        await step(single, [510]);
+        await step(many, [3, 4, 0, 6]);
+        await step(single, [0]);
+        many.reorder([2, 3]); // the first picture has left
+        many.reorder([1, 0]);
+        await step(many, [9, 7]);
+        const wanted = await step(single, [7]);
+        many.reorder([1, 1]);
+        const got = await step(many, [8, 8]);
+        const next = await step(single, [8]);
+        expect(wanted.length).toBe(512);
+        closeArrays(got.slice(0, 512), next, 1e-4);
+        closeArrays(got.slice(512), next, 1e-4);
+      });
+
+      test('just-in-time is exact: a token that left early is brought up to date when a later one goes deeper', async () => {
+        using inner = new TensorScope();
+        const encoded = inner.hold(await model.encode({pixels: inner.hold(tf.slice(pixels, [0, 0, 0, 0], [1, -1, -1, -1]))}, never));
+        const late = inner.hold(model.startDecoding(encoded, 1, 8, 'just-in-time'));
+        const shallow = stackPolicies({multimodal: fixed({layers: 2})});
+        for (const id of [510, 4, 5]) (await late.step([id], shallow)).logits.dispose();
+        const got = await readAll((await late.step([6], never)).logits);
+        const whole = inner.hold(model.startDecoding(encoded, 1, 8, 'project'));
+        let wanted: Float32Array = new Float32Array();
+        for (const id of [510, 4, 5, 6]) wanted = await readAll((await whole.step([id], never)).logits);
+        closeArrays(got, wanted, 1e-4);
+      });
+
+      test('every depth of the image tower, from one run', async () => {
+        const result = await withoutLeaks(async () => {
+          using inner = new TensorScope();
+          const one = inner.hold(tf.slice(pixels, [0, 0, 0, 0], [1, -1, -1, -1]));
+          const picture = inner.hold(await model.pictureDepths(one));
+          const prompt = inner.hold(await picture.withPrompt());
+          expect(prompt.stacks.map(({stack, similarity}) => [stack, similarity.length])).toEqual([['vision', 4]]);
+          const combined = inner.hold(prompt.combine([[2]]) as CocaEncoded);
+          const direct = inner.hold(await model.encode({pixels: one}, stackPolicies({vision: fixed({layers: 2})})));
+          const tokens = [...(await direct.tokens.data())];
+          const {logits, runs} = await model.score(combined, {targets: [[510, 4, 5]], at: [{row: 0, position: 2}]}, never);
+          logits.dispose();
+          closeArrays(await combined.tokens.data(), tokens, 1e-5);
+          expect(combined.runs[0]!.macs).toEqual(direct.runs[0]!.macs);
+          expect(prompt.scoringMacs([2], 4, 3, 512)).toBe(direct.runs[0]!.macs.run + runs[0]!.macs.run);
+        });
+        expect(result).not.toHaveProperty('error');
+      });
+
+      test('embeddings: unit rows, each for itself, without leaks', async () => {
+        const result = await withoutLeaks(async () => {
+          const texts = [
+            [510, 4, 511],
+            [510, ...new Array<number>(18).fill(9), 511],
+          ];
+          const both = await model.embedTexts(texts, drawn(3));
+          const values = await readAll(both.features);
+          expect(both.traces.map(({stack}) => stack)).toEqual(['text', 'text']);
+          for (const r of [0, 1]) expect(Math.hypot(...values.slice(r * 48, (r + 1) * 48))).toBeCloseTo(1, 5);
+          const images = await model.embedImages(pixels, stackPolicies({vision: fixed({layers: 1})}));
+          images.features.dispose();
+          expect(images.macs.run).toBeLessThan(images.macs.full / 2);
+        });
+        expect(result).not.toHaveProperty('error');
+      });
+
+      test.each<[string, (m: CocaModel) => Promise<unknown>]>([
+        [
+          'picture-size',
+          async (m) => {
+            using inner = new TensorScope();
+            return await m.encode({pixels: inner.hold(tf.zeros([1, 32, 32, 3]))}, never);
+          },
+        ],
+        ['text-too-long', (m) => m.embedTexts([new Array<number>(21).fill(4)], never)],
+        ['text-empty', (m) => m.embedTexts([], never)],
+        ['text-empty', (m) => m.embedTexts([[]], never)],
+        ['token-invalid', (m) => m.embedTexts([[510, 512, 511]], never)],
+        ['token-invalid', (m) => m.embedTexts([[510, -1, 511]], never)],
+        ['plan-logits', (m) => m.embedTexts([[510, 511]], stackPolicies({text: softmaxMax({threshold: 0.5})}))],
+        [
+          'skipped-kv',
+          async (m) => {
+            using encoded = await m.encode({pixels}, never);
+            return m.startDecoding(encoded, 1, 4, 'gap');
+          },
+        ],
+        [
+          'decoding-rows',
+          async (m) => {
+            using encoded = await m.encode({pixels}, never);
+            using decoding = m.startDecoding(encoded, 1, 4, 'project');
+            return await decoding.step([510], never);
+          },
+        ],
+      ])('bad input: %s', async (code, run) => {
+        const result = await withoutLeaks(() => run(model));
+        expect(result).toMatchObject({error: {code}});
+      });
+    },
+    FIRST_DEVICE,
+  );
+});
