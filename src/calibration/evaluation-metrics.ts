@@ -1,10 +1,11 @@
 import type {DatasetTask} from '../data/dataset.js';
 import type {ExitPlan} from '../exit/plan.js';
 import type {StackName} from '../exit/policy.js';
+import {countLayers} from '../exit/stack-roles.js';
 import type {Macs} from '../exit/trace.js';
 import {accuracy} from '../metrics/accuracy.js';
 import {CaptionScorer} from '../metrics/caption-scores.js';
-import {encoderLayers, expectedTimeReduction, type LayersRun} from '../metrics/savings.js';
+import {expectedTimeReduction, type LayersRun} from '../metrics/savings.js';
 import {type EvaluationRow, rowLayers} from './evaluation-row.js';
 
 export type Depths = Readonly<Partial<Record<StackName, number>>>;
@@ -38,7 +39,7 @@ export interface EvaluationMetrics {
   readonly confusion?: {readonly classes: readonly string[]; readonly counts: readonly (readonly number[])[]};
   readonly layers: Readonly<Partial<Record<StackName, number>>>;
   readonly depths: Depths;
-  /** Share of the layers that was saved, 1 − Σ (encoder + decoder) / Σ depths; image and text count as their mean. */
+  /** Share of the layers that was saved, 1 − Σ (encoder + decoder) / Σ depths; streams side by side count as their mean. */
   readonly etr: number | null;
   readonly macs: {readonly run: number | null; readonly full: number | null};
   readonly model: EvaluationSetup['model'];
@@ -94,21 +95,14 @@ export function isLabelled(row: EvaluationRow, task: DatasetTask): boolean {
   return task === 'caption' ? row.references !== undefined : row.correct !== undefined;
 }
 
-/** Layers of a row as MuE counts them: encoder (image and text as their mean) and all that follows. */
+/** Layers of a row as they are counted, on both sides. */
 export function countedLayers(row: EvaluationRow, depths: Depths): LayersRun {
-  return counted((stack) => rowLayers(row, stack) ?? depths[stack] ?? 0, depths);
+  return countLayers((stack) => rowLayers(row, stack) ?? depths[stack] ?? 0, Object.keys(depths) as StackName[]);
 }
 
 /** The same of the whole depth. */
 export function countedDepth(depths: Depths): LayersRun {
-  return counted((stack) => depths[stack] ?? 0, depths);
-}
-
-function counted(layers: (stack: StackName) => number, depths: Depths): LayersRun {
-  const encoder = 'encoder' in depths ? layers('encoder') : encoderLayers(layers('encoder.image'), layers('encoder.text'));
-  // Whatever is no encoder counts in full, one stack after the other: a decoder, or the three towers of a contrastive captioner.
-  const others = (Object.keys(depths) as StackName[]).filter((stack) => !stack.startsWith('encoder'));
-  return {encoder, decoder: others.reduce((sum, stack) => sum + layers(stack), 0)};
+  return countLayers((stack) => depths[stack] ?? 0, Object.keys(depths) as StackName[]);
 }
 
 function layersSaved(rows: readonly EvaluationRow[], depths: Depths): number {

@@ -1,5 +1,6 @@
 import type {LinearHead} from '../exit/linear-head.js';
 import {InputError, UsageError} from '../runtime/errors.js';
+import {type LayerWeights, layerWeights, weigh} from './layer-weights.js';
 import {crossFittedHeads} from './decoder-head.js';
 import {type DecoderMeasures, decoderMeasures, decoderScores, layerNumbers} from './decoder-scores.js';
 import type {LayerMilliseconds} from './layer-milliseconds.js';
@@ -25,6 +26,8 @@ export class PolicyReplay {
   readonly measures: DecoderMeasures;
   /** Picture of every item, numbered from 0 in the order of their appearance. */
   readonly pictures: readonly number[];
+  /** How layers are counted. */
+  readonly weights: LayerWeights;
   private readonly macs: Float64Array;
   private readonly costs: Readonly<Record<string, Float64Array>>;
   private readonly replays = new Map<string, ThresholdReplay>();
@@ -37,6 +40,7 @@ export class PolicyReplay {
   ) {
     if (recording.n === 0) throw new InputError('no-items', 'the recording has no items; at least one is needed.');
     this.measures = options.measures ?? decoderMeasures(recording);
+    this.weights = layerWeights(recording.header);
     this.macs = recordedMacs(recording);
     this.costs = {macs: this.macs, ...(options.ms ? {ms: modelledMs(recording, options.ms)} : {})};
     const numbers = new Map<string, number>();
@@ -109,7 +113,7 @@ export class PolicyReplay {
       return Float64Array.of(sum / values.length);
     };
     const [image, text, decoder] = [mean(imageLayers), mean(textLayers), mean(decoderLayers)];
-    const etr = 1 - ((image[0]! + text[0]!) / 2 + decoder[0]!) / ((depths.image + depths.text) / 2 + depths.decoder);
+    const etr = 1 - weigh(this.weights, image[0]!, text[0]!, decoder[0]!) / weigh(this.weights, depths.image, depths.text, depths.decoder);
     return {
       accuracy: mean(correct),
       agreement: mean(agrees),
@@ -144,6 +148,7 @@ export class PolicyReplay {
       {
         n,
         depths,
+        weights: this.weights,
         image: fixed ? layerNumbers(n * depths.image, depths.image) : recording.image,
         text: fixed ? layerNumbers(n * depths.text, depths.text) : recording.text,
         decoder: scores,

@@ -3,6 +3,7 @@ import {confidence} from '../exit/confidence.js';
 import {rowCosines} from '../exit/cosine.js';
 import {type ExitPolicy, never} from '../exit/policy.js';
 import {NEVER_PLAN} from '../exit/plan.js';
+import {writingStack} from '../exit/stack-roles.js';
 import {addMacs} from '../exit/trace.js';
 import {beamSearch} from '../generation/beam-search.js';
 import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../models/model.js';
@@ -58,7 +59,7 @@ export async function recordCaption(
   const error = unusable({score, macs});
   if (error) throw error;
   const {tokens} = found;
-  const layers = model.stacks.decoder!;
+  const layers = model.stacks[writingStack(model.stacks)]!;
   const seen = emptyMeasures(tokens.length * depths.reduce((a, b) => a * b, 1) * layers);
   const pairs = combinations(depths);
   const numbers = tokens.map((token) => new Map([[token, 0]]));

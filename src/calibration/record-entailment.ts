@@ -1,17 +1,18 @@
 import type * as tf from '@tensorflow/tfjs';
 import {rowCosines} from '../exit/cosine.js';
-import type {ExitPolicy} from '../exit/policy.js';
+import type {Deciders, ExitPolicy, StackName} from '../exit/policy.js';
+import {writingStack} from '../exit/stack-roles.js';
 import type {PictureDepths, VisionLanguageModel} from '../models/model.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 
-// I, T encoder depths, L decoder depths, A answers
+// I, T depths of the stacks before the one that writes, L depths of that, A answers
 
 /** One entailment item at every combination of depths: what any policy would have seen, and what each would have answered. */
 export interface EntailmentRecord {
-  /** Similarity after each layer of each encoder stack. */
+  /** Similarity after each layer of each stack before the one that writes; none of them sees what another gave. */
   readonly encoder: readonly (readonly number[])[];
-  /** Decoder similarity over the prompt, [I · T · L]. */
+  /** Similarity in the stack that writes, over the prompt, [I · T · L]. */
   readonly similarity: Float32Array;
   /** Scores of the answers, [I · T · L · A]; margins, entropies and the answer itself follow from them. */
   readonly logits: Float32Array;
@@ -20,8 +21,8 @@ export interface EntailmentRecord {
 }
 
 /**
- * Runs one prompt on a picture whose stacks are known at every depth: all combinations of encoder depths in one batch,
- * through all decoder layers. Exact: the exits only choose among what is computed here.
+ * Runs one prompt on a picture whose stacks are known at every depth: all combinations of depths in one batch, through all
+ * layers that write. Exact: the exits only choose among what is computed here.
  * @param source prompt of the encoder; @param target what the decoder is fed; @param answers one token each
  */
 export async function recordEntailment(
@@ -35,31 +36,51 @@ export async function recordEntailment(
   using scope = new TensorScope();
   throwIfAborted(signal);
   const prompt = scope.hold(await picture.withPrompt(source, {signal}));
-  const pairs = combinations(prompt.stacks.map(({similarity}) => similarity.length));
-  const layers = model.stacks.decoder!;
+  const writing = writingStack(model.stacks);
+  const known = prompt.stacks.map(({stack}) => stack);
+  const between = (Object.keys(model.stacks) as StackName[]).filter((stack) => stack !== writing && !known.includes(stack));
+  const depths = [...known, ...between].map((stack) => model.stacks[stack]!);
+  const pairs = combinations(depths);
+  const layers = model.stacks[writing]!;
   const similarity = new Float32Array(pairs.length * layers);
   const logits = new Float32Array(pairs.length * layers * answers.length);
-  const watch: ExitPolicy = {
+  const put = (c: number, layer: number, cosine: number, values: ArrayLike<number>): void => {
+    similarity[c * layers + layer - 1] = cosine;
+    logits.set(values, (c * layers + layer - 1) * answers.length);
+  };
+  const passed = between.map((stack) => new Array<number>(model.stacks[stack]!).fill(0));
+  const watchAll: ExitPolicy = {
     name: 'recording',
-    observe: async (before, after, at, scores) => {
-      const layer = at.layer - 1;
+    observe: async (before, after, {layer}, scores) => {
       const cosines = await rowCosines(before, after);
-      const values = await (scores() as tf.Tensor).data();
-      for (let c = 0; c < pairs.length; c++) {
-        similarity[c * layers + layer] = cosines[c]!;
-        logits.set(values.subarray(c * answers.length, (c + 1) * answers.length) as Float32Array, (c * layers + layer) * answers.length);
-      }
+      const values = (await (scores() as tf.Tensor).data()) as Float32Array;
+      for (let c = 0; c < pairs.length; c++) put(c, layer, cosines[c]!, values.subarray(c * answers.length, (c + 1) * answers.length));
       return {exit: false};
     },
   };
-  const encoded = scope.hold(prompt.combine(pairs));
+  /** Leaves the stacks between as its combination says; the one that runs them all sees what others of other depths see. */
+  const watchOne = (c: number): ExitPolicy => ({
+    name: 'recording',
+    observe: async (before, after, {stack, layer}, scores) => {
+      const axis = between.indexOf(stack);
+      const [cosine] = await rowCosines(before, after);
+      if (axis >= 0) {
+        passed[axis]![layer - 1] = cosine!;
+        return {exit: layer === pairs[c]![known.length + axis]!};
+      }
+      put(c, layer, cosine!, (await (scores() as tf.Tensor).data()) as Float32Array);
+      return {exit: false};
+    },
+  });
+  const watch: Deciders = between.length === 0 ? watchAll : pairs.map((_, c) => watchOne(c));
+  const encoded = scope.hold(prompt.combine(pairs.map((pair) => pair.slice(0, known.length))));
   const at = pairs.map((_, row) => ({row, position: target.length - 1}));
   const {logits: last} = await model.score(encoded, {targets: pairs.map(() => target), at, words: answers}, watch, {signal});
   last.dispose();
   const macs = new Float64Array(pairs.length * layers);
   for (const [c, pair] of pairs.entries())
     for (let l = 0; l < layers; l++) macs[c * layers + l] = prompt.scoringMacs(pair, l + 1, target.length, answers.length);
-  return {encoder: prompt.stacks.map((stack) => stack.similarity), similarity, logits, macs};
+  return {encoder: [...prompt.stacks.map((stack) => stack.similarity), ...passed], similarity, logits, macs};
 }
 
 /** All depth vectors, the last stack's depth running fastest. */

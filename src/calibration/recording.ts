@@ -15,7 +15,7 @@ export interface RecordingHeader {
   /** SHA-256 of the data file. */
   readonly data: string;
   readonly answers: readonly string[];
-  /** Depths of the encoder stacks, in the order of the rows' `encoder`, and of the decoder. */
+  /** Depths of the stacks before the one that writes, in the order of the rows' `encoder`, and of that. */
   readonly stacks: readonly {readonly stack: string; readonly depth: number}[];
 }
 
@@ -98,10 +98,7 @@ export function parseRecording(header: unknown, rows: readonly unknown[], source
     );
   const {stacks, answers} = head.data;
   if (stacks.length !== 3)
-    throw new InputError(
-      'recording-invalid',
-      `${source}: recorded were ${stacks.length} stacks; replays know two encoder stacks and a decoder`,
-    );
+    throw new InputError('recording-invalid', `${source}: recorded were ${stacks.length} stacks; replays know two and the one that writes`);
   const [image, text, decoder] = stacks.map(({depth}) => depth) as [number, number, number];
   const n = rows.length;
   const grid = image * text * decoder;

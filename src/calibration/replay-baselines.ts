@@ -1,4 +1,5 @@
 import {firstAgreement} from '../exit/oracle.js';
+import {weigh} from './layer-weights.js';
 import type {PolicyReplay} from './policy-replay.js';
 import type {ItemOutcomes} from './replay.js';
 
@@ -29,7 +30,7 @@ export function cheapestOracle(replay: PolicyReplay, kind: OracleKind, cost: 'la
   const found = {image: new Uint8Array(n), text: new Uint8Array(n), decoder: new Uint8Array(n)};
   const layers = Float64Array.from({length: grid}, (_, cell) => {
     const {image, text, decoder} = cellDepths(cell, depths);
-    return (image + text) / 2 + decoder;
+    return weigh(replay.weights, image, text, decoder);
   });
   for (let i = 0; i < n; i++) {
     const wanted = kind === 'agreement' ? answer[(i + 1) * grid - 1] : labels[i];

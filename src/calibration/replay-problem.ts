@@ -1,6 +1,7 @@
 import {UsageError} from '../runtime/errors.js';
+import {STREAM_WEIGHTS, weigh} from './layer-weights.js';
 import type {ParetoProblem} from './pareto-testing.js';
-import type {ItemOutcomes, ThresholdReplay} from './replay.js';
+import type {ItemOutcomes, ReplayData, ThresholdReplay} from './replay.js';
 
 /** What counts as a loss: an answer other than the full model's; or a right answer of the full model that is no longer right. */
 export type ReplayLoss = 'consistency' | 'quality-gap';
@@ -27,7 +28,7 @@ export function replayProblem(
     const items = replay.outcomes(thresholds[3 * candidate]!, thresholds[3 * candidate + 1]!, thresholds[3 * candidate + 2]!);
     const losses = new Uint8Array(n);
     for (let i = 0; i < n; i++) losses[i] = loss === 'consistency' ? 1 - items.agrees[i]! : Math.max(0, right[i]! - items.correct[i]!);
-    const result = {losses, costs: cost === 'layers' ? layersRun(items) : Float32Array.from(items.costs[cost]!)};
+    const result = {losses, costs: cost === 'layers' ? layersRun(replay.data, items) : Float32Array.from(items.costs[cost]!)};
     known[candidate] = result;
     return result;
   };
@@ -38,8 +39,8 @@ export function replayProblem(
   };
 }
 
-function layersRun({imageLayers, textLayers, decoderLayers}: ItemOutcomes): Float32Array {
+function layersRun({weights = STREAM_WEIGHTS}: ReplayData, {imageLayers, textLayers, decoderLayers}: ItemOutcomes): Float32Array {
   const layers = new Float32Array(imageLayers.length);
-  for (let i = 0; i < layers.length; i++) layers[i] = (imageLayers[i]! + textLayers[i]!) / 2 + decoderLayers[i]!;
+  for (let i = 0; i < layers.length; i++) layers[i] = weigh(weights, imageLayers[i]!, textLayers[i]!, decoderLayers[i]!);
   return layers;
 }

@@ -1,4 +1,5 @@
 import {InputError, UsageError} from '../runtime/errors.js';
+import {type LayerWeights, STREAM_WEIGHTS, weigh} from './layer-weights.js';
 import {bestSoFar, findCells, firstExit, layersByRank, rankThresholds} from './exit-layers.js';
 
 /** When a score lets a stack exit: similarity `above` a threshold, confidence `at-least`, entropy `at-most`, a distance `below`. */
@@ -8,6 +9,8 @@ export type ExitRule = 'above' | 'at-least' | 'at-most' | 'below';
 export interface ReplayData {
   readonly n: number;
   readonly depths: {readonly image: number; readonly text: number; readonly decoder: number};
+  /** How layers are counted; by default as those of two streams and a decoder. */
+  readonly weights?: LayerWeights;
   /** Score after each image layer [n × image]. A score of the last layer decides nothing and may be NaN. */
   readonly image: Float32Array;
   /** Score after each text layer [n × text]. */
@@ -46,7 +49,7 @@ export interface SweepTable {
   readonly imageLayers: Float64Array;
   readonly textLayers: Float64Array;
   readonly decoderLayers: Float64Array;
-  /** Layers saved, as MuE counts them: 1 − ((image + text) / 2 + decoder) / (the same at full depth). */
+  /** Layers saved, 1 − (layers as they are counted) / (the same at full depth). */
   readonly etr: Float64Array;
   readonly costs: Readonly<Record<string, Float64Array>>;
 }
@@ -196,8 +199,8 @@ export class ThresholdReplay {
   }
 
   private etr(image: number, text: number, decoder: number): number {
-    const {depths} = this.data;
-    return 1 - ((image + text) / 2 + decoder) / ((depths.image + depths.text) / 2 + depths.decoder);
+    const {depths, weights = STREAM_WEIGHTS} = this.data;
+    return 1 - weigh(weights, image, text, decoder) / weigh(weights, depths.image, depths.text, depths.decoder);
   }
 }
 

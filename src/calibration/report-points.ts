@@ -1,6 +1,6 @@
 import type {ExitPlan, StackPlan} from '../exit/plan.js';
 import type {StackName} from '../exit/policy.js';
-import {encoderLayers} from '../metrics/savings.js';
+import {countLayers} from '../exit/stack-roles.js';
 import type {EvaluationMetrics} from './evaluation-metrics.js';
 import type {EvaluationRow} from './evaluation-row.js';
 import {paretoFront} from './pareto-front.js';
@@ -147,9 +147,10 @@ function sweepPoint(source: string, {task, n, depths}: SweepFile, point: SweptPo
 
 function counted(layers: Readonly<Record<string, number>>, depths: Readonly<Record<string, number>>): number | null {
   const of = (stack: StackName): number => layers[stack] ?? depths[stack] ?? 0;
-  const known = {...depths, ...layers};
-  if (Object.keys(known).length === 0) return null;
-  return ('encoder' in known ? of('encoder') : encoderLayers(of('encoder.image'), of('encoder.text'))) + of('decoder');
+  const stacks = Object.keys({...depths, ...layers}) as StackName[];
+  if (stacks.length === 0) return null;
+  const {encoder, decoder} = countLayers(of, stacks);
+  return encoder + decoder;
 }
 
 function planText({stacks}: ExitPlan): Pick<ReportPoint, 'policy' | 'setting'> {

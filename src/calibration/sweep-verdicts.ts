@@ -1,4 +1,5 @@
 import {retention} from '../metrics/savings.js';
+import {weigh} from './layer-weights.js';
 import {bootstrap, type Interval} from './bootstrap.js';
 import type {PolicyReplay} from './policy-replay.js';
 import type {ItemOutcomes} from './replay.js';
@@ -56,13 +57,22 @@ function verdict(
   const early = replay.outcomes(sweep.points[point]!);
   const rivals = sweep.staticFronts[cost].map((index) => {
     const rival = sweep.static[index]!;
-    return {index, cost: pointCost(rival, cost), quality: rival.accuracy};
+    return {index, cost: pointCost(rival, cost, replay.weights), quality: rival.accuracy};
   });
-  const mix = staticMix(rivals, pointCost(sweep.points[point]!, cost));
+  const mix = staticMix(rivals, pointCost(sweep.points[point]!, cost, replay.weights));
   const rival = mix === undefined ? full.correct : mixed(replay, sweep, mix);
   const ones = new Uint8Array(full.correct.length).fill(1);
   const statistics = bootstrap(
-    [early.correct, full.correct, layersRun(early), layersRun(full), early.costs['macs']!, full.costs['macs']!, rival, ones],
+    [
+      early.correct,
+      full.correct,
+      layersRun(replay, early),
+      layersRun(replay, full),
+      early.costs['macs']!,
+      full.costs['macs']!,
+      rival,
+      ones,
+    ],
     {
       retention: (s) => retention(s[0]!, s[1]!),
       layers: (s) => 1 - s[2]! / s[3]!,
@@ -90,6 +100,6 @@ function mixed(replay: PolicyReplay, {static: statics}: Sweep, {from, to, share}
   return Float64Array.from(a, (x, i) => (1 - share) * x + share * b[i]!);
 }
 
-function layersRun({imageLayers, textLayers, decoderLayers}: ItemOutcomes): Float64Array {
-  return Float64Array.from(imageLayers, (image, i) => (image + textLayers[i]!) / 2 + decoderLayers[i]!);
+function layersRun({weights}: PolicyReplay, {imageLayers, textLayers, decoderLayers}: ItemOutcomes): Float64Array {
+  return Float64Array.from(imageLayers, (image, i) => weigh(weights, image, textLayers[i]!, decoderLayers[i]!));
 }

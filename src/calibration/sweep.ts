@@ -1,4 +1,5 @@
 import {retention} from '../metrics/savings.js';
+import {type LayerWeights, STREAM_WEIGHTS, weigh} from './layer-weights.js';
 import {paretoFront} from './pareto-front.js';
 import type {PolicyReplay} from './policy-replay.js';
 import type {PolicySetting} from './policy-setting.js';
@@ -79,11 +80,12 @@ export function sweepRecording(replay: PolicyReplay, settings: readonly PolicySe
           points,
           all.filter((i) => points[i]!.policy === policy),
           cost,
+          replay.weights,
         ),
       ),
     ]),
   );
-  const fronts = byCost((cost) => frontOf(points, all, cost));
+  const fronts = byCost((cost) => frontOf(points, all, cost, replay.weights));
   const used = [...new Set(COSTS.flatMap((cost) => [...fronts[cost], ...policies.flatMap((policy) => policyFronts[policy]![cost])]))];
   const oracles = (name: string, image: number | null, text: number | null, outcomes: ItemOutcomes): OraclePoint => ({
     oracle: name,
@@ -105,6 +107,7 @@ export function sweepRecording(replay: PolicyReplay, settings: readonly PolicySe
         statics,
         statics.map((_, i) => i),
         cost,
+        replay.weights,
       ),
     ),
     oracle: [
@@ -134,9 +137,13 @@ export function sweepMeans(replay: PolicyReplay, outcomes: ItemOutcomes): SweepM
   return means(replay.means(outcomes), 0, replay.means(replay.fixed(image, text, decoder)));
 }
 
-/** What a point costs. */
-export function pointCost({layers, macs}: Pick<SweepMeans, 'layers' | 'macs'>, cost: CostName): number {
-  return cost === 'macs' ? macs.run : (layers.image + layers.text) / 2 + layers.decoder;
+/** What a point costs. @param weights of layers; by default those of two streams and a decoder */
+export function pointCost(
+  {layers, macs}: Pick<SweepMeans, 'layers' | 'macs'>,
+  cost: CostName,
+  weights: LayerWeights = STREAM_WEIGHTS,
+): number {
+  return cost === 'macs' ? macs.run : weigh(weights, layers.image, layers.text, layers.decoder);
 }
 
 function means(table: SweepTable, s: number, full: SweepTable): SweepMeans {
@@ -153,9 +160,9 @@ function means(table: SweepTable, s: number, full: SweepTable): SweepMeans {
   };
 }
 
-function frontOf(points: readonly SweepMeans[], among: readonly number[], cost: CostName): number[] {
+function frontOf(points: readonly SweepMeans[], among: readonly number[], cost: CostName, weights: LayerWeights): number[] {
   const front = paretoFront(
-    among.map((i) => pointCost(points[i]!, cost)),
+    among.map((i) => pointCost(points[i]!, cost, weights)),
     among.map((i) => -points[i]!.accuracy),
   );
   return front.map((k) => among[k]!);

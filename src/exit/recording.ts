@@ -2,6 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {type Confidence, confidences} from './confidence.js';
 import {cosine} from './cosine.js';
 import type {ExitPolicy, Position, StackName} from './policy.js';
+import {writes} from './stack-roles.js';
 
 /** What one layer of one pass looked like. */
 export interface LayerReading {
@@ -32,7 +33,7 @@ export interface RecordedPass {
 export interface RecordingOptions {
   /** Take the exits of the policy. By default every layer runs, and its exits are only noted. */
   readonly follow?: boolean;
-  /** Stacks whose states have word scores; default: the decoders. */
+  /** Stacks whose states have word scores; default: those that write. */
   readonly heads?: readonly StackName[];
 }
 
@@ -56,7 +57,7 @@ interface Pass {
  * Where layers above the policy's exit run (the default), it is not asked about them: it would never have seen them.
  * Costs the logits of every layer; one recording is for one answer at a time.
  */
-export function recordingPolicy(inner: ExitPolicy, {follow = false, heads = ['decoder', 'multimodal']}: RecordingOptions = {}): Recording {
+export function recordingPolicy(inner: ExitPolicy, {follow = false, heads}: RecordingOptions = {}): Recording {
   const passes: Pass[] = [];
   return {
     passes,
@@ -65,7 +66,7 @@ export function recordingPolicy(inner: ExitPolicy, {follow = false, heads = ['de
       observe: async (before, after, at, logits) => {
         const pass = at.layer === 1 ? begin(passes, at) : passes.at(-1)!;
         const seen = pass.exit === undefined ? await inner.observe(before, after, at, logits) : undefined;
-        const head = heads.includes(at.stack) ? await words(logits()) : {};
+        const head = (heads ? heads.includes(at.stack) : writes(at.stack)) ? await words(logits()) : {};
         pass.layers.push({
           layer: at.layer,
           similarity: await cosine(before, after),

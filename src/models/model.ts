@@ -96,8 +96,11 @@ export interface PromptDepths extends Disposable {
   readonly stacks: readonly {readonly stack: StackName; readonly similarity: readonly number[]; readonly testMacs: number}[];
   /** The encoding in which each stack left after so many layers; one or several, each as a picture of its own. The caller's. */
   combine(depths: readonly (readonly number[])[]): Encoded;
-  /** Multiply-accumulates of scoring a target of `tokens` tokens at `words` words, with these exits. */
-  scoringMacs(depths: readonly number[], decoderLayers: number, tokens: number, words: number): number;
+  /**
+   * Multiply-accumulates of scoring a target of `tokens` tokens at `words` words, with these exits.
+   * @param depths of all stacks but the one that writes, those of `stacks` first
+   */
+  scoringMacs(depths: readonly number[], writingLayers: number, tokens: number, words: number): number;
 }
 
 export interface VisionLanguageModel extends Disposable {

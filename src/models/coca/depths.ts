@@ -63,9 +63,8 @@ export class CocaPictureDepths implements PictureDepths {
     return this.cost.patches() + layers * this.cost.visionLayer() + this.cost.pooler();
   }
 
-  /** The text half is counted at its full depth. */
-  scoringMacs([vision]: readonly number[], decoderLayers: number, tokens: number, words: number): number {
-    const {run} = this.cost.decoderPass(1, 1, tokens, this.cost.textDepth, decoderLayers);
+  scoringMacs([vision, text]: readonly number[], multimodal: number, tokens: number, words: number): number {
+    const {run} = this.cost.decoderPass(1, 1, tokens, text!, multimodal);
     return this.#towerMacs(vision!) + run + this.cost.logits(words);
   }
 

@@ -125,7 +125,7 @@ describeCoca('the model', ['micro/goldens.safetensors', 'micro/open_clip_model.s
           logits.dispose();
           closeArrays(await combined.tokens.data(), tokens, 1e-5);
           expect(combined.runs[0]!.macs).toEqual(direct.runs[0]!.macs);
-          expect(prompt.scoringMacs([2], 4, 3, 512)).toBe(direct.runs[0]!.macs.run + runs[0]!.macs.run);
+          expect(prompt.scoringMacs([2, 4], 4, 3, 512)).toBe(direct.runs[0]!.macs.run + runs[0]!.macs.run);
         });
         expect(result).not.toHaveProperty('error');
       });

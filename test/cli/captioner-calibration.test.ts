@@ -1,0 +1,86 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import type {EvaluationMetrics} from '../../src/calibration/evaluation-metrics.js';
+import {convertCheckpoint} from '../../src/node/convert.js';
+import {cocaGoldenBytes, describeCoca} from '../support/golden-coca.js';
+import {mueCommand} from '../support/mue-command.js';
+
+const ROWS = {caption: 4, 'snli-ve': 12};
+
+describeCoca(
+  'calibration of a contrastive captioner, as of any model',
+  ['fullvocab/open_clip_config.json', 'fullvocab/open_clip_model.safetensors'],
+  () => {
+    let folder: string;
+    let common: readonly string[];
+    const at = (...names: string[]): string => path.join(folder, ...names);
+    const rows = (task: keyof typeof ROWS): string => {
+      const lines = fs.readFileSync(`data/scenes/${task}-test.jsonl`, 'utf8').split('\n').slice(0, ROWS[task]);
+      fs.writeFileSync(at(`${task}.jsonl`), `${lines.join('\n')}\n`);
+      return at(`${task}.jsonl`);
+    };
+    const succeed = async (args: readonly string[]): Promise<string> => {
+      const {code, stdout, stderr} = await mueCommand(args);
+      expect({code, stderr: code === 0 ? '' : stderr}).toEqual({code: 0, stderr: ''});
+      return stdout;
+    };
+    beforeAll(async () => {
+      folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-coca-'));
+      for (const name of ['open_clip_config.json', 'open_clip_model.safetensors'])
+        fs.writeFileSync(at(name), cocaGoldenBytes(`fullvocab/${name}`));
+      await convertCheckpoint({input: at('open_clip_model.safetensors'), output: at('model')});
+      common = ['--model', at('model'), '--device', 'wasm', '--images', 'data/scenes'];
+    });
+    afterAll(() => {
+      fs.rmSync(folder, {recursive: true});
+    });
+
+    test('evaluate: in batches what one at a time gives, layers of every tower counted', async () => {
+      const plan = {version: 1, mode: 'corrected', skippedKv: 'project', stacks: {vision: {policy: 'fixed', layers: 1}}};
+      fs.writeFileSync(at('plan.json'), JSON.stringify(plan));
+      const data = rows('caption');
+      const evaluate = async (batch: string): Promise<EvaluationMetrics> => {
+        const out = ['--out', at(`evaluated-${batch}`), '--quiet', '--num-beams', '2', '--max-new-tokens', '5'];
+        await succeed(['evaluate', ...common, '--task', 'caption', '--data', data, '--exit', at('plan.json'), '--batch', batch, ...out]);
+        return JSON.parse(fs.readFileSync(at(`evaluated-${batch}`, 'metrics.json'), 'utf8')) as EvaluationMetrics;
+      };
+      const [one, four] = [await evaluate('1'), await evaluate('4')];
+      for (const {layers, depths, etr} of [one, four]) {
+        expect(depths).toEqual({vision: 2, text: 2, multimodal: 2});
+        expect(layers).toEqual({vision: 1, text: 2, multimodal: 2});
+        expect(etr).toBeCloseTo(1 / 6, 9);
+      }
+      expect(four.macs).toEqual(one.macs);
+      expect(four.metrics).toEqual(one.metrics);
+    });
+
+    test('record, sweep, calibrate and report: plans name the towers', async () => {
+      const data = rows('snli-ve');
+      await succeed(['record', ...common, '--task', 'snli-ve', '--data', data, '--out', at('recording.jsonl'), '--quiet']);
+      await succeed(['sweep', at('recording.jsonl'), '--grid', '3', '--resamples', '50', '--out', at('swept')]);
+      const chosen = JSON.parse(fs.readFileSync(at('swept', 'sweep.json'), 'utf8')) as {static: {layers: object; etr: number}[]};
+      const shallow = chosen.static.find(({layers}) => JSON.stringify(layers) === JSON.stringify({image: 1, text: 1, decoder: 1}));
+      expect(shallow?.etr).toBeCloseTo(0.5, 9);
+      await succeed(['calibrate', at('recording.jsonl'), '--grid', '3', '--max-drop', '90%', '--out', at('calibrated.json')]);
+      const {stacks} = JSON.parse(fs.readFileSync(at('calibrated.json'), 'utf8')) as {stacks: object};
+      expect(Object.keys(stacks)).toEqual(['vision', 'text', 'multimodal']);
+      await succeed([
+        'evaluate',
+        ...common,
+        '--task',
+        'snli-ve',
+        '--data',
+        data,
+        '--exit',
+        at('calibrated.json'),
+        '--out',
+        at('run'),
+        '--quiet',
+      ]);
+      await succeed(['report', at('run'), at('swept'), '--out', at('report')]);
+      expect(fs.readFileSync(at('report', 'index.html'), 'utf8')).toContain('multimodal');
+    });
+  },
+);
