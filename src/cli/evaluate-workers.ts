@@ -47,7 +47,9 @@ export async function runWorkers(flags: EvaluateFlags, parts: readonly Part[], {
   const progress: Progress[] = parts.map(() => ({done: 0, before: 0, failed: 0}));
   const children: ChildProcess[] = [];
   // A worker without its parent stops, too: see evaluate-worker.
+  let stopping = false;
   const stop = (): void => {
+    stopping = true;
     for (const child of children) if (child.connected) child.disconnect();
   };
   signal.addEventListener('abort', stop);
@@ -92,9 +94,11 @@ export async function runWorkers(flags: EvaluateFlags, parts: readonly Part[], {
     const [code, killed] = await ended;
     if (child.pid !== undefined) await silent;
     if (finished && code === 0) return;
+    // One that was told to stop may have failed, too, but can no longer say of what: the first one has.
+    const stopped = stopping;
     stop();
     if (error) throw error;
-    if (code === 130) throw new AbortError();
+    if (code === 130 || stopped) throw new AbortError();
     throw new InputError('worker-died', `worker ${j} of ${parts.length} ended unexpectedly (${killed ?? `exit code ${code}`})`, {
       hint: 'The same command goes on where it stopped. SIGKILL often means that memory ran out: try fewer --workers.',
     });
