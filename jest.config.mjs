@@ -12,5 +12,7 @@ export default {
   moduleNameMapper: {'^(\\.{1,2}/.*)\\.js$': '$1'},
   setupFiles: ['<rootDir>/src/runtime/dispose-symbol.ts'],
   maxWorkers: 2,
+  // Modules of finished suites stay in a worker's heap: a fresh one takes over before it is full.
+  workerIdleMemoryLimit: '1200MB',
   testTimeout: 120000,
 };

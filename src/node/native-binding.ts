@@ -67,7 +67,8 @@ export function loadNativeBinding(want: 'cpu' | 'gpu', options: NativeOptions): 
     // A GPU build would take the GPU.
     if (want === 'cpu' && candidate.kind === 'gpu') process.env.CUDA_VISIBLE_DEVICES = '-1';
     try {
-      if (want === 'gpu' && candidate.file.startsWith(options.folder)) requireCudaLibraries(path.dirname(candidate.file));
+      if (want === 'gpu' && candidate.file.startsWith(options.folder) && isLibrary(candidate.file))
+        requireCudaLibraries(path.dirname(candidate.file));
       loaded = {backend: load(candidate), want};
       return loaded.backend;
     } catch (error) {
@@ -76,6 +77,18 @@ export function loadNativeBinding(want: 'cpu' | 'gpu', options: NativeOptions): 
   }
   const [first] = failures as [Unavailable];
   throw failures.length === 1 ? first : new Unavailable(failures.map((f) => f.message).join('; '), first.hint, first);
+}
+
+/** Whether it begins as a shared library does; what does not is broken, and the linker says so. */
+function isLibrary(file: string): boolean {
+  const magic = Buffer.alloc(4);
+  const fd = fs.openSync(file, 'r');
+  try {
+    fs.readSync(fd, magic);
+  } finally {
+    fs.closeSync(fd);
+  }
+  return magic.equals(Buffer.from('\x7fELF', 'latin1'));
 }
 
 function requireCudaLibraries(folder: string): void {
