@@ -1,13 +1,15 @@
 import {z} from 'zod';
-import {InputError} from '../runtime/errors.js';
 import type {DecoderMeasures} from './decoder-scores.js';
 import type {CaptionRecord} from './record-caption.js';
 import {fromBase64, type Recording, toBase64} from './recording.js';
+import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.js';
 
 // Recordings of captions as files hold them: a header, then a row a picture; arrays are little-endian in base64.
 
+export const CAPTION_RECORDING = 'mue-caption-recording';
+
 export interface CaptionRecordingHeader {
-  readonly format: 'mue-caption-recording';
+  readonly format: typeof CAPTION_RECORDING;
   readonly version: 1;
   readonly task: 'caption';
   /** SHA-256 of the weights. */
@@ -29,7 +31,7 @@ export interface CaptionRecordingRow extends Omit<CaptionRecord, Arrays>, Readon
 }
 
 const headerSchema = z.object({
-  format: z.literal('mue-caption-recording'),
+  format: z.literal(CAPTION_RECORDING),
   version: z.literal(1),
   task: z.literal('caption'),
   model: z.string(),
@@ -53,11 +55,6 @@ const rowSchema = z.object({
   answer: z.string(),
   macs: z.object({base: z.number(), layer: z.array(z.number()).length(3)}),
 });
-
-/** Whether a file's header says that it is a recording of captions. */
-export function isCaptionHeader(header: unknown): boolean {
-  return typeof header === 'object' && header !== null && 'format' in header && header.format === 'mue-caption-recording';
-}
 
 /** One picture as a row. */
 export function captionRow(
@@ -83,15 +80,10 @@ export interface CaptionPositions {
 
 /** @throws InputError if the header or a row is not what this version writes, or a number is NaN */
 export function parseCaptionRecording(header: unknown, rows: readonly unknown[], source: string): CaptionPositions {
-  const head = headerSchema.safeParse(header);
-  if (!head.success) {
-    const {path, message} = head.error.issues[0]!;
-    throw new InputError('recording-invalid', `${source} is no caption recording of this version: ${path.join('.')}: ${message}`);
-  }
-  const {stacks, model, data} = head.data;
+  const {stacks, model, data} = checkedHeader(headerSchema, header, source, 'is no caption recording');
   const [image, text, decoder] = stacks.map(({depth}) => depth) as [number, number, number];
   const grid = image * text * decoder;
-  const parsed = rows.map((raw, i) => checkedRow(raw, {image, text, grid}, `${source}: row ${i + 1}`));
+  const parsed = rows.map((raw, i) => captionArrays(raw, {image, text, grid}, corruptRow(source, i)));
   const n = parsed.reduce((sum, {positions}) => sum + positions, 0);
   const floats = (size: number): Float32Array => new Float32Array(n * size);
   const recording: Recording = {
@@ -126,22 +118,16 @@ interface CheckedRow extends Omit<z.infer<typeof rowSchema>, Arrays> {
   readonly arrays: Readonly<Record<Exclude<Arrays, 'answer'>, Float32Array>> & {readonly answer: Uint8Array};
 }
 
-function checkedRow(raw: unknown, {image, text, grid}: {image: number; text: number; grid: number}, where: string): CheckedRow {
-  const fail = (why: string): never => {
-    throw new InputError('recording-corrupt', `${where}: ${why}`);
-  };
-  const row = rowSchema.safeParse(raw);
-  if (!row.success) return fail(`${row.error.issues[0]?.path.join('.')}: ${row.error.issues[0]?.message}`);
-  const {similarity, margin, max, entropy, answer, ...rest} = row.data;
-  const sized = <T extends ArrayLike<number>>(values: T, size: number, what: string): T => {
-    if (values.length !== size) fail(`${what}: ${values.length} numbers, wanted ${size}`);
-    for (let j = 0; j < size; j++) if (Number.isNaN(values[j])) fail(`${what}: not a number`);
-    return values;
-  };
-  sized(rest.encoder[0]!, image, 'image similarity');
-  sized(rest.encoder[1]!, text, 'text similarity');
+function captionArrays(
+  raw: unknown,
+  {image, text, grid}: {image: number; text: number; grid: number},
+  fail: (why: string) => never,
+): CheckedRow {
+  const {similarity, margin, max, entropy, answer, ...rest} = checkedRow(rowSchema, raw, fail);
+  checkedNumbers(rest.encoder[0]!, image, 'image similarity', fail);
+  checkedNumbers(rest.encoder[1]!, text, 'text similarity', fail);
   const size = rest.positions * grid;
-  const floats = (base64: string, what: string): Float32Array => sized(fromBase64(base64), size, what);
+  const floats = (base64: string, what: string): Float32Array => checkedNumbers(fromBase64(base64), size, what, fail);
   return {
     ...rest,
     arrays: {
@@ -149,7 +135,7 @@ function checkedRow(raw: unknown, {image, text, grid}: {image: number; text: num
       margin: floats(margin, 'margin'),
       max: floats(max, 'maximum'),
       entropy: floats(entropy, 'entropy'),
-      answer: sized(Uint8Array.from(Buffer.from(answer, 'base64')), size, 'answer'),
+      answer: checkedNumbers(Uint8Array.from(Buffer.from(answer, 'base64')), size, 'answer', fail),
     },
   };
 }

@@ -1,6 +1,7 @@
 import {z} from 'zod';
 import {InputError} from '../runtime/errors.js';
 import type {EntailmentRecord} from './record-entailment.js';
+import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.js';
 
 // Recordings as files hold them: a header, then a row an item; arrays are little-endian float32 in base64.
 
@@ -90,20 +91,15 @@ export interface Recording {
 
 /** @throws InputError if the header or a row is not what this version writes, or a number is NaN */
 export function parseRecording(header: unknown, rows: readonly unknown[], source: string): Recording {
-  const head = headerSchema.safeParse(header);
-  if (!head.success)
-    throw new InputError(
-      'recording-invalid',
-      `${source} is no recording of this version: ${head.error.issues[0]?.path.join('.')}: ${head.error.issues[0]?.message}`,
-    );
-  const {stacks, answers} = head.data;
+  const head = checkedHeader(headerSchema, header, source, 'is no recording');
+  const {stacks, answers} = head;
   if (stacks.length !== 3)
     throw new InputError('recording-invalid', `${source}: recorded were ${stacks.length} stacks; replays know two and the one that writes`);
   const [image, text, decoder] = stacks.map(({depth}) => depth) as [number, number, number];
   const n = rows.length;
   const grid = image * text * decoder;
   const recording = {
-    header: head.data,
+    header: head,
     n,
     depths: {image, text, decoder},
     image: new Float32Array(n * image),
@@ -113,17 +109,10 @@ export function parseRecording(header: unknown, rows: readonly unknown[], source
     labels: new Uint8Array(n),
   };
   const parsed = rows.map((raw, i) => {
-    const fail = (why: string): never => {
-      throw new InputError('recording-corrupt', `${source}: row ${i + 1}: ${why}`);
-    };
-    const row = rowSchema.safeParse(raw);
-    if (!row.success) return fail(`${row.error.issues[0]?.path.join('.')}: ${row.error.issues[0]?.message}`);
-    const {similarity, logits, ...rest} = row.data;
-    const put = (target: Float32Array, values: ArrayLike<number>, size: number, what: string): void => {
-      if (values.length !== size) fail(`${what}: ${values.length} numbers, wanted ${size}`);
-      for (let j = 0; j < size; j++) if (Number.isNaN(values[j])) fail(`${what}: not a number`);
-      target.set(values, i * size);
-    };
+    const fail = corruptRow(source, i);
+    const {similarity, logits, ...rest} = checkedRow(rowSchema, raw, fail);
+    const put = (target: Float32Array, values: ArrayLike<number>, size: number, what: string): void =>
+      target.set(checkedNumbers(values, size, what, fail), i * size);
     put(recording.image, rest.encoder[0] ?? [], image, 'image similarity');
     put(recording.text, rest.encoder[1] ?? [], text, 'text similarity');
     put(recording.similarity, fromBase64(similarity), grid, 'decoder similarity');

@@ -1,14 +1,16 @@
 import {z} from 'zod';
-import {InputError} from '../runtime/errors.js';
 import type {PolicySetting, SettingTarget} from './policy-setting.js';
 import type {SettingRuns} from './run-settings.js';
+import {checkedHeader, checkedRow, corruptRow} from './row-file.js';
 import {settingSchema} from './setting-file.js';
 
 // Captions that many settings gave, as a file holds them: a header, then a row a picture.
 
+export const SETTING_RUNS = 'mue-setting-runs';
+
 /** What the runs were made with. */
 export interface RunsHeader extends SettingTarget {
-  readonly format: 'mue-setting-runs';
+  readonly format: typeof SETTING_RUNS;
   readonly version: 1;
   readonly task: 'caption';
   /** SHA-256 of the data file. */
@@ -47,7 +49,7 @@ export interface Runs {
 }
 
 const headerSchema = z.object({
-  format: z.literal('mue-setting-runs'),
+  format: z.literal(SETTING_RUNS),
   version: z.literal(1),
   task: z.literal('caption'),
   model: z.string(),
@@ -76,11 +78,6 @@ const rowSchema = z.object({
   tests: z.array(z.number().nonnegative()),
 });
 
-/** Whether a file's header says that it holds runs; another kind of recording says something else. */
-export function isRunsHeader(header: unknown): boolean {
-  return typeof header === 'object' && header !== null && 'format' in header && header.format === 'mue-setting-runs';
-}
-
 /** One picture as a row. */
 export function runsRow(item: Pick<RunsRow, 'index' | 'id' | 'imageId' | 'references'>, {searches, of}: SettingRuns): RunsRow {
   return {
@@ -93,24 +90,17 @@ export function runsRow(item: Pick<RunsRow, 'index' | 'id' | 'imageId' | 'refere
 
 /** @throws InputError if the header or a row is not what this version writes */
 export function parseRuns(header: unknown, rows: readonly unknown[], source: string): Runs {
-  const head = headerSchema.safeParse(header);
-  if (!head.success) {
-    const {path, message} = head.error.issues[0]!;
-    throw new InputError('recording-invalid', `${source} holds no runs of this version: ${path.join('.')}: ${message}`);
-  }
-  const {settings} = head.data;
+  const head = checkedHeader(headerSchema, header, source, 'holds no runs');
+  const {settings} = head;
   const parsed = rows.map((raw, i): RunsRow => {
-    const fail = (why: string): never => {
-      throw new InputError('recording-corrupt', `${source}: row ${i + 1}: ${why}`);
-    };
-    const row = rowSchema.safeParse(raw);
-    if (!row.success) return fail(`${row.error.issues[0]?.path.join('.')}: ${row.error.issues[0]?.message}`);
-    const {of, tests, searches} = row.data;
+    const fail = corruptRow(source, i);
+    const row = checkedRow(rowSchema, raw, fail);
+    const {of, tests, searches} = row;
     for (const [what, list] of Object.entries({of, tests}))
       if (list.length !== settings.length) fail(`${what}: ${list.length} numbers, wanted ${settings.length}`);
     const stray = of.find((search) => search >= searches.length);
     if (stray !== undefined) fail(`search ${stray} of ${searches.length}`);
-    return row.data;
+    return row;
   });
-  return {header: head.data, rows: parsed};
+  return {header: head, rows: parsed};
 }

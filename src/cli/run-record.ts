@@ -1,5 +1,5 @@
 import {recordEntailment} from '../calibration/record-entailment.js';
-import {type CaptionRecordingHeader, captionRow} from '../calibration/caption-recording.js';
+import {CAPTION_RECORDING, type CaptionRecordingHeader, captionRow} from '../calibration/caption-recording.js';
 import {recordCaption} from '../calibration/record-caption.js';
 import {type RecordingHeader, recordingRow} from '../calibration/recording.js';
 import {captionTarget} from '../calibration/run-settings.js';
@@ -60,7 +60,7 @@ function captions(assistant: Assistant, data: string): Recorder {
   const search = mue.captionSearch();
   const {model, stacks} = captionTarget(mue);
   return {
-    header: {format: 'mue-caption-recording', version: 1, task: 'caption', model, data, generation: {...search.options}, stacks},
+    header: {format: CAPTION_RECORDING, version: 1, task: 'caption', model, data, generation: {...search.options}, stacks},
     row: async (picture, {id, imageId, references = []}, index, signal) =>
       captionRow({index, id, imageId, references}, await recordCaption(mue.model, picture, search, signal)),
   };

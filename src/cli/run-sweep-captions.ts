@@ -4,7 +4,7 @@ import {captionFrontText, captionSweepCsv, captionVerdictText} from '../calibrat
 import {captionVerdicts} from '../calibration/caption-verdicts.js';
 import type {PolicySetting} from '../calibration/policy-setting.js';
 import {SettingRunner} from '../calibration/run-settings.js';
-import {parseRuns, type RunsHeader, runsRow} from '../calibration/setting-runs.js';
+import {parseRuns, type RunsHeader, runsRow, SETTING_RUNS} from '../calibration/setting-runs.js';
 import {parseShard, shardName, WHOLE} from '../calibration/shard.js';
 import {dataFingerprint} from '../node/data-fingerprint.js';
 import {makeFolder} from '../node/evaluation-folder.js';
@@ -57,7 +57,7 @@ export async function runSettings(
     using model = mue;
     const runner = new SettingRunner(captionSearcher(model), settings);
     const header: RunsHeader = {
-      format: 'mue-setting-runs',
+      format: SETTING_RUNS,
       version: 1,
       ...runner.target,
       task: 'caption',

@@ -1,11 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {isCaptionHeader} from '../calibration/caption-recording.js';
+import {CAPTION_RECORDING} from '../calibration/caption-recording.js';
 import {decoderHead} from '../calibration/decoder-head.js';
 import {PolicyReplay} from '../calibration/policy-replay.js';
 import type {PolicySetting} from '../calibration/policy-setting.js';
+import {hasFormat} from '../calibration/row-file.js';
 import {settingGrid} from '../calibration/setting-grid.js';
-import {isRunsHeader} from '../calibration/setting-runs.js';
+import {SETTING_RUNS} from '../calibration/setting-runs.js';
 import {sweepRecording} from '../calibration/sweep.js';
 import {frontText, sweepCsv, verdictText} from '../calibration/sweep-text.js';
 import {sweepVerdicts} from '../calibration/sweep-verdicts.js';
@@ -26,10 +27,10 @@ export async function runSweep([files]: readonly [string[]], flags: SweepFlags, 
     throw new UsageError('nothing-to-sweep', 'a recording of `mue record` is needed, or --task caption --data <file> to run settings on');
   }
   const shards = readShards(files);
-  if (isCaptionHeader(shards.header)) return await sweepCaptionRecording(shards, flags, context);
+  if (hasFormat(shards.header, CAPTION_RECORDING)) return await sweepCaptionRecording(shards, flags, context);
   if (flags.run !== undefined)
     throw new UsageError('run-needless', '--run is for recordings of captions: what is replayed here is exact already');
-  if (isRunsHeader(shards.header)) sweepRuns(shards, flags, context);
+  if (hasFormat(shards.header, SETTING_RUNS)) sweepRuns(shards, flags, context);
   else sweepEntailment(shards, flags, context);
   return 0;
 }
