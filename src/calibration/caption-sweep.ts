@@ -1,26 +1,18 @@
 import {type CaptionMetric, CaptionScorer, type CaptionScores} from '../metrics/caption-scores.js';
 import {expectedTimeReduction, encoderLayers, meanRetention, retention} from '../metrics/savings.js';
 import {InputError} from '../runtime/errors.js';
-import {paretoFront} from './pareto-front.js';
 import type {PolicySetting} from './policy-setting.js';
 import type {Runs, RunsHeader, RunsRow} from './setting-runs.js';
-import {type CostName, pointCost} from './sweep.js';
+import {type CostFronts, costFronts, costFrontsByPolicy, type SweepMeans} from './sweep.js';
 
-/** Means over pictures of one setting. */
-export interface CaptionMeans {
+/** Means over pictures of one setting: of the decoder's layers, over a caption's steps; of `macs.full`, those of full depth's captions. */
+export interface CaptionMeans extends Pick<SweepMeans, 'layers' | 'etr' | 'macs' | 'exact'> {
   readonly metrics: Readonly<Record<CaptionMetric, number>>;
   /** Share of the pictures with full depth's caption. */
   readonly agreement: number;
   /** CIDEr-D / CIDEr-D at full depth, and the mean of the same of all six metrics. */
   readonly retention: number;
   readonly meanRetention: number;
-  /** Of the decoder, the mean over a caption's steps. */
-  readonly layers: {readonly image: number; readonly text: number; readonly decoder: number};
-  readonly etr: number;
-  /** `full` is the cost of full depth's captions. */
-  readonly macs: {readonly run: number; readonly full: number; readonly saved: number};
-  /** The captions were searched for, setting by setting. */
-  readonly exact: true;
 }
 
 export type CaptionPoint = PolicySetting & CaptionMeans;
@@ -34,9 +26,9 @@ export interface CaptionSweep {
   readonly points: readonly CaptionPoint[];
   /** Fixed depths of all stacks: the baseline, full depth first. */
   readonly static: readonly CaptionPoint[];
-  readonly fronts: Readonly<Record<CostName, readonly number[]>>;
-  readonly policyFronts: Readonly<Record<string, Readonly<Record<CostName, readonly number[]>>>>;
-  readonly staticFronts: Readonly<Record<CostName, readonly number[]>>;
+  readonly fronts: CostFronts;
+  readonly policyFronts: Readonly<Record<string, CostFronts>>;
+  readonly staticFronts: CostFronts;
 }
 
 /** What one setting did, picture by picture. */
@@ -102,7 +94,7 @@ export function sweepCaptions(captions: CaptionRuns, sha256: string): CaptionSwe
   const point = (of: CaptionOutcomes): CaptionPoint => ({...of.setting, ...captions.means(of)});
   const statics = all.filter(({setting}) => isStatic(setting)).map(point);
   const points = all.filter(({setting}) => !isStatic(setting)).map(point);
-  const policies = [...new Set(points.map(({policy}) => policy))];
+  const cider = ({metrics}: CaptionMeans): number => metrics['CIDEr-D'];
   return {
     format: 'mue-sweep',
     version: 1,
@@ -110,9 +102,9 @@ export function sweepCaptions(captions: CaptionRuns, sha256: string): CaptionSwe
     full: captions.means(full),
     points,
     static: statics,
-    fronts: frontsOf(points, () => true),
-    policyFronts: Object.fromEntries(policies.map((name) => [name, frontsOf(points, ({policy}) => policy === name)])),
-    staticFronts: frontsOf(statics, () => true),
+    fronts: costFronts(points, cider),
+    policyFronts: costFrontsByPolicy(points, cider),
+    staticFronts: costFronts(statics, cider),
   };
 }
 
@@ -138,15 +130,6 @@ function outcomes(setting: PolicySetting, s: number, rows: readonly RunsRow[], s
     macs: Float64Array.from(searches, ({macs}, i) => macs.run + rows[i]!.tests[s]!),
     scores: scorer.score(captions),
   };
-}
-
-function frontsOf(points: readonly CaptionPoint[], among: (point: CaptionPoint) => boolean): Record<CostName, readonly number[]> {
-  const front = (cost: CostName): number[] =>
-    paretoFront(
-      points.map((point) => (among(point) ? pointCost(point, cost) : Number.NaN)),
-      points.map(({metrics}) => -metrics['CIDEr-D']),
-    );
-  return {layers: front('layers'), macs: front('macs')};
 }
 
 function mean(values: ArrayLike<number>): number {

@@ -58,7 +58,7 @@ export function findCells(
 }
 
 /** The first layer, from 0, whose score passes, or the last. */
-export function firstExit(best: Float32Array, base: number, last: number, threshold: number, strict: boolean): number {
+export function firstExit(best: ArrayLike<number>, base: number, last: number, threshold: number, strict: boolean): number {
   let layer = 0;
   if (strict) while (layer < last && !(best[base + layer]! > threshold)) layer++;
   else while (layer < last && !(best[base + layer]! >= threshold)) layer++;

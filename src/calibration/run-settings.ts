@@ -8,6 +8,7 @@ import type {AnswerHypothesis} from '../tasks/answer.js';
 import type {AnswerSearch, GenerateOptions} from '../tasks/assistant.js';
 import type {CaptionSearcher} from '../tasks/caption-searcher.js';
 import {unusable} from './evaluation.js';
+import {firstExit} from './exit-layers.js';
 import {type PolicySetting, type SettingTarget, settingPlan} from './policy-setting.js';
 
 /** One search: an encoding at given depths, decoded with one policy. */
@@ -161,8 +162,8 @@ function encoderExit({encoder}: PolicySetting, value: number | null, {similarity
   if (value === null) return {layers: depth, testMacs: 0};
   if (encoder === 'fixed') return {layers: Math.min(value, depth), testMacs: 0};
   if (value >= 1) return {layers: depth, testMacs: 0};
-  const layer = similarity.findIndex((score, l) => l < depth - 1 && score > value);
-  return layer < 0 ? {layers: depth, testMacs: (depth - 1) * testMacs} : {layers: layer + 1, testMacs: (layer + 1) * testMacs};
+  const layers = firstExit(similarity, 0, depth - 1, value, true) + 1;
+  return {layers, testMacs: Math.min(layers, depth - 1) * testMacs};
 }
 
 /** Policies that never exit and measure nothing are one. */

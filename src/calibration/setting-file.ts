@@ -16,6 +16,11 @@ export const settingSchema: z.ZodType<PolicySetting> = z.object({
 const tripleSchema = z.tuple([finite.nullable(), finite.nullable(), finite.nullable()]);
 const fileSchema = z.object({points: z.array(z.union([tripleSchema, settingSchema])).min(1)});
 
+/** The file of some settings, each once. */
+export function settingsText(points: readonly PolicySetting[]): string {
+  return `${JSON.stringify({format: 'mue-settings', version: 1, points: [...new Set(points)]}, null, 1)}\n`;
+}
+
 /**
  * Settings that were chosen before, on other data: `{"points": […]}`, as sweeps write it, or with triples of similarity
  * thresholds `[image, text, decoder]`. Anything else that a point has is not looked at.

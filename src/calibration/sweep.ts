@@ -47,10 +47,10 @@ export interface Sweep {
   /** Fixed depths of all stacks: the baseline. In the order of the recording's combinations. */
   readonly static: readonly SweepPoint[];
   /** Indices into `points`: by ascending cost, all that no cheaper point of any policy matches; the same policy by policy. */
-  readonly fronts: Readonly<Record<CostName, readonly number[]>>;
-  readonly policyFronts: Readonly<Record<string, Readonly<Record<CostName, readonly number[]>>>>;
+  readonly fronts: CostFronts;
+  readonly policyFronts: Readonly<Record<string, CostFronts>>;
   /** Indices into `static`. */
-  readonly staticFronts: Readonly<Record<CostName, readonly number[]>>;
+  readonly staticFronts: CostFronts;
   readonly oracle: readonly OraclePoint[];
   /** For the points of the fronts. */
   readonly random: readonly RandomPoint[];
@@ -70,23 +70,10 @@ export function sweepRecording(replay: PolicyReplay, settings: readonly PolicySe
   };
   const points = pointsOf(settings);
   const statics = pointsOf(staticSettings(replay));
-  const all = points.map((_, i) => i);
-  const policies = [...new Set(points.map(({policy}) => policy))];
-  const policyFronts = Object.fromEntries(
-    policies.map((policy) => [
-      policy,
-      byCost((cost) =>
-        frontOf(
-          points,
-          all.filter((i) => points[i]!.policy === policy),
-          cost,
-          replay.weights,
-        ),
-      ),
-    ]),
-  );
-  const fronts = byCost((cost) => frontOf(points, all, cost, replay.weights));
-  const used = [...new Set(COSTS.flatMap((cost) => [...fronts[cost], ...policies.flatMap((policy) => policyFronts[policy]![cost])]))];
+  const accuracy = (point: SweepMeans): number => point.accuracy;
+  const fronts = costFronts(points, accuracy, replay.weights);
+  const policyFronts = costFrontsByPolicy(points, accuracy, replay.weights);
+  const used = frontPoints({fronts, policyFronts});
   const oracles = (name: string, image: number | null, text: number | null, outcomes: ItemOutcomes): OraclePoint => ({
     oracle: name,
     image,
@@ -102,14 +89,7 @@ export function sweepRecording(replay: PolicyReplay, settings: readonly PolicySe
     static: statics,
     fronts,
     policyFronts,
-    staticFronts: byCost((cost) =>
-      frontOf(
-        statics,
-        statics.map((_, i) => i),
-        cost,
-        replay.weights,
-      ),
-    ),
+    staticFronts: costFronts(statics, accuracy, replay.weights),
     oracle: [
       ...statics
         .filter(({decoder}) => decoder === 1)
@@ -160,14 +140,41 @@ function means(table: SweepTable, s: number, full: SweepTable): SweepMeans {
   };
 }
 
-function frontOf(points: readonly SweepMeans[], among: readonly number[], cost: CostName, weights: LayerWeights): number[] {
-  const front = paretoFront(
-    among.map((i) => pointCost(points[i]!, cost, weights)),
-    among.map((i) => -points[i]!.accuracy),
-  );
-  return front.map((k) => among[k]!);
+/** Indices of points by ascending cost: of those in `among`, all that no cheaper one matches. */
+export type CostFronts = Readonly<Record<CostName, readonly number[]>>;
+
+export function costFronts<P extends Pick<SweepMeans, 'layers' | 'macs'>>(
+  points: readonly P[],
+  quality: (point: P) => number,
+  weights: LayerWeights = STREAM_WEIGHTS,
+  among: (point: P) => boolean = () => true,
+): CostFronts {
+  const front = (cost: CostName): number[] =>
+    paretoFront(
+      // A point with NaN is on no front.
+      points.map((point) => (among(point) ? pointCost(point, cost, weights) : Number.NaN)),
+      points.map((point) => -quality(point)),
+    );
+  return {layers: front('layers'), macs: front('macs')};
 }
 
-function byCost<T>(value: (cost: CostName) => T): Record<CostName, T> {
-  return {layers: value('layers'), macs: value('macs')};
+/** What is on any front, over all policies or of one. */
+export function frontPoints({
+  fronts,
+  policyFronts,
+}: {
+  readonly fronts: CostFronts;
+  readonly policyFronts: Readonly<Record<string, CostFronts>>;
+}): number[] {
+  return [...new Set([fronts, ...Object.values(policyFronts)].flatMap(({layers, macs}) => [...layers, ...macs]))];
+}
+
+/** The same policy by policy, in the order of their first points. */
+export function costFrontsByPolicy<P extends PolicySetting & Pick<SweepMeans, 'layers' | 'macs'>>(
+  points: readonly P[],
+  quality: (point: P) => number,
+  weights: LayerWeights = STREAM_WEIGHTS,
+): Readonly<Record<string, CostFronts>> {
+  const policies = [...new Set(points.map(({policy}) => policy))];
+  return Object.fromEntries(policies.map((name) => [name, costFronts(points, quality, weights, ({policy}) => policy === name)]));
 }

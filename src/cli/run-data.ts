@@ -5,15 +5,16 @@ import {exportScenes} from '../node/scenes-dataset.js';
 import {UsageError} from '../runtime/errors.js';
 import type {CommandContext} from './command.js';
 import type {DataFlags} from './data.js';
+import {SkippedRows} from './skipped-rows.js';
 
 export async function runData([source, target]: readonly [string, string], flags: DataFlags, {out}: CommandContext): Promise<number> {
-  let skipped = 0;
+  const skipped = new SkippedRows(out);
   const reports = flags.scenes ? await exportScenes(source, target) : await exportOne();
-  if (flags.json) out.data(JSON.stringify({sets: reports, skipped}, null, 2));
+  if (flags.json) out.data(JSON.stringify({sets: reports, skipped: skipped.count}, null, 2));
   else
     for (const [name, {rows, pictures, bytes}] of Object.entries(reports))
       out.data(`${path.join(target, `${name}.jsonl`)}  ${rows} rows, ${pictures} pictures (${(bytes / 1e6).toFixed(1)} MB)`);
-  return skipped > 0 ? 5 : 0;
+  return skipped.exitCode;
 
   async function exportOne(): Promise<Record<string, ExportReport>> {
     if (flags.task === undefined) throw new UsageError('task-missing', 'mue data needs --task caption, snli-ve or vqa');
@@ -24,10 +25,7 @@ export async function runData([source, target]: readonly [string, string], flags
         .basename(source)
         .replace(/\.gz$/i, '')
         .replace(/\.(tsv|jsonl|ndjson|json)$/i, '');
-    const onBadRow = ({line, error}: {line: number; error: Error}): void => {
-      skipped++;
-      out.warn(`warning: line ${line} is skipped: ${error.message}`);
-    };
+    const {onBadRow} = skipped;
     return {[name]: await exportDataset(openDataset(source, {task, images, columns, split, onBadRow}), target, name)};
   }
 }

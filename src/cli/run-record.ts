@@ -9,7 +9,7 @@ import type {PictureDepths} from '../models/model.js';
 import {dataFingerprint} from '../node/data-fingerprint.js';
 import {openDataset} from '../node/open-dataset.js';
 import {RowLog} from '../node/row-log.js';
-import {InputError, type MueError} from '../runtime/errors.js';
+import {InputError} from '../runtime/errors.js';
 import type {Assistant} from '../tasks/assistant.js';
 import {captionSearcher} from '../tasks/caption-searcher.js';
 import {ENTAILMENT_ANSWERS} from '../tasks/prompts.js';
@@ -17,14 +17,12 @@ import type {CommandContext} from './command.js';
 import {loadFrom} from './load.js';
 import type {RecordFlags} from './record.js';
 import {recordRows} from './record-rows.js';
+import {SkippedRows} from './skipped-rows.js';
 
 /** Records a task's rows. Those that are in the file already are not run again. */
 export async function runRecord(_args: readonly [], flags: RecordFlags, {out, signal}: CommandContext): Promise<number> {
-  let failed = 0;
-  const onBadRow = ({line, error}: {line: number; error: MueError}): void => {
-    failed++;
-    out.warn(`warning: line ${line} is skipped: ${error.message}`);
-  };
+  const skipped = new SkippedRows(out);
+  const {onBadRow} = skipped;
   const dataset = openDataset(flags.data, {task: flags.task, images: flags.images, columns: flags.columns, onBadRow});
   const {sha256: data} = await dataFingerprint(flags.data, signal);
   const shard = flags.shard === undefined ? WHOLE : parseShard(flags.shard);
@@ -43,9 +41,9 @@ export async function runRecord(_args: readonly [], flags: RecordFlags, {out, si
     out,
     signal,
   });
-  out.say(`${flags.out}: ${rows} rows${failed ? `, ${failed} skipped` : ''}`);
-  if (rows === 0 && failed === 0) throw new InputError('data-empty', `${flags.data} has no rows`);
-  return failed > 0 ? 5 : 0;
+  out.say(`${flags.out}: ${rows} rows${skipped.count ? `, ${skipped.count} skipped` : ''}`);
+  if (rows === 0 && skipped.count === 0) throw new InputError('data-empty', `${flags.data} has no rows`);
+  return skipped.exitCode;
 }
 
 /** What a task's recording says of itself, and how it makes a row. */

@@ -1,18 +1,18 @@
 import path from 'node:path';
-import {CAPTION_POLICIES, captionProposal, type Proposal, promising} from '../calibration/caption-proposal.js';
+import {CAPTION_POLICIES, captionProposal, promising} from '../calibration/caption-proposal.js';
 import {parseCaptionRecording} from '../calibration/caption-recording.js';
 import {PolicyReplay} from '../calibration/policy-replay.js';
 import {settingGrid} from '../calibration/setting-grid.js';
 import {sweepRecording} from '../calibration/sweep.js';
 import {proposalCsv, proposalText} from '../calibration/proposal-text.js';
-import {makeFolder} from '../node/evaluation-folder.js';
 import {requireRows, type Shards} from '../node/read-shards.js';
-import {writeAtomic} from '../node/write-atomic.js';
 import {throwIfAborted, UsageError} from '../runtime/errors.js';
 import type {CommandContext} from './command.js';
 import {parsePolicies, readSettings} from './read-settings.js';
 import {runSettings} from './run-sweep-captions.js';
+import {secondsSince} from './seconds-since.js';
 import type {SweepFlags} from './sweep.js';
+import {writeSweep} from './write-sweep.js';
 
 /** Replays a recording of captions, which proposes settings, and with --run runs the promising ones. */
 export async function sweepCaptionRecording(shards: Shards, flags: SweepFlags, context: CommandContext): Promise<number> {
@@ -35,24 +35,14 @@ export async function sweepCaptionRecording(shards: Shards, flags: SweepFlags, c
   const sweep = sweepRecording(replay, settings, shards.sha256);
   throwIfAborted(signal);
   const proposal = captionProposal({...sweep, recording: {...sweep.recording, n: captions}});
-  out.say(`${settings.length} settings replayed in ${((performance.now() - start) / 1e3).toFixed(2)} s`);
+  out.say(`${settings.length} settings replayed in ${secondsSince(start)} s`);
   // What is run goes to --out itself.
   const folder = run === undefined ? flags.out : path.join(flags.out, 'proposed');
-  write(folder, proposal, most);
+  const settingsFrom = 'a replay of captions written at full depth: candidates';
+  const files = writeSweep(folder, {csv: proposalCsv(proposal), json: {...proposal, settingsFrom}, front: promising(proposal, most)});
   for (const line of proposalText(proposal, cost)) out.data(line);
-  out.say(`${folder}: sweep.csv, sweep.json, front.json: estimates, all of them (exact: false)`);
+  out.say(`${folder}: ${files}: estimates, all of them (exact: false)`);
   if (run !== undefined) return await runSettings(promising(proposal, most), run, flags, context);
   out.say('Run the front for real: --run <data> here, or later `mue sweep --task caption --data <data> --thresholds front.json`.');
   return 0;
-}
-
-function write(folder: string, proposal: Proposal, most: number): void {
-  makeFolder(folder);
-  const settingsFrom = 'a replay of captions written at full depth: candidates';
-  writeAtomic(path.join(folder, 'sweep.csv'), proposalCsv(proposal));
-  writeAtomic(
-    path.join(folder, 'front.json'),
-    `${JSON.stringify({format: 'mue-settings', version: 1, points: promising(proposal, most)}, null, 1)}\n`,
-  );
-  writeAtomic(path.join(folder, 'sweep.json'), `${JSON.stringify({...proposal, settingsFrom})}\n`);
 }

@@ -1,5 +1,3 @@
-import fs from 'node:fs';
-import path from 'node:path';
 import {CAPTION_RECORDING} from '../calibration/caption-recording.js';
 import {decoderHead} from '../calibration/decoder-head.js';
 import {PolicyReplay} from '../calibration/policy-replay.js';
@@ -7,19 +5,20 @@ import type {PolicySetting} from '../calibration/policy-setting.js';
 import {hasFormat} from '../calibration/row-file.js';
 import {settingGrid} from '../calibration/setting-grid.js';
 import {SETTING_RUNS} from '../calibration/setting-runs.js';
-import {sweepRecording} from '../calibration/sweep.js';
+import {frontPoints, sweepRecording} from '../calibration/sweep.js';
 import {frontText, sweepCsv, verdictText} from '../calibration/sweep-text.js';
 import {sweepVerdicts} from '../calibration/sweep-verdicts.js';
 import type {LinearHead} from '../exit/linear-head.js';
 import {readRecordings, recordingOf} from '../node/read-recordings.js';
 import {readShards, type Shards} from '../node/read-shards.js';
-import {cannotWrite, writeAtomic} from '../node/write-atomic.js';
 import {throwIfAborted, UsageError} from '../runtime/errors.js';
 import type {CommandContext} from './command.js';
 import {parsePolicies, readSettings} from './read-settings.js';
 import {runSweepCaptions, sweepRuns} from './run-sweep-captions.js';
 import {sweepCaptionRecording} from './run-sweep-proposal.js';
+import {secondsSince} from './seconds-since.js';
 import type {SweepFlags} from './sweep.js';
+import {writeSweep} from './write-sweep.js';
 
 export async function runSweep([files]: readonly [string[]], flags: SweepFlags, context: CommandContext): Promise<number> {
   if (files.length === 0) {
@@ -44,35 +43,28 @@ function sweepEntailment(shards: Shards, flags: SweepFlags, {out, signal}: Comma
   const settings = chosenSettings(replay, flags);
   const from = performance.now();
   const sweep = sweepRecording(replay, settings, sha256);
-  out.say(`${settings.length} settings replayed in ${seconds(from)} s`);
+  out.say(`${settings.length} settings replayed in ${secondsSince(from)} s`);
   throwIfAborted(signal);
   const resampled = performance.now();
   const verdicts = sweepVerdicts(replay, sweep, {claim: flags.retention ?? 0.99, level, resamples, seed});
-  out.say(`${verdicts.length} verdicts of ${resamples} resamples in ${seconds(resampled)} s`);
+  out.say(`${verdicts.length} verdicts of ${resamples} resamples in ${secondsSince(resampled)} s`);
   throwIfAborted(signal);
-  try {
-    fs.mkdirSync(flags.out, {recursive: true});
-  } catch (error) {
-    throw cannotWrite(flags.out, error);
-  }
-  const file = (name: string): string => path.join(flags.out, name);
   // Thresholds that were given are no choice of this data.
   const settingsFrom = flags.thresholds === undefined ? 'this recording' : 'given';
   const training = flags.train === undefined ? 'two halves of the pictures, each for the other' : 'another recording';
-  writeAtomic(file('sweep.csv'), sweepCsv(sweep));
-  const settingFile = (points: readonly number[]): string =>
-    `${JSON.stringify({format: 'mue-settings', version: 1, points: [...new Set(points)].map((i) => settings[i])}, null, 1)}\n`;
-  const fronts = [sweep.fronts, ...Object.values(sweep.policyFronts)];
-  writeAtomic(file('front.json'), settingFile(fronts.flatMap(({layers, macs}) => [...layers, ...macs])));
-  writeAtomic(file('chosen.json'), settingFile(verdicts.map(({point}) => point)));
-  writeAtomic(file('sweep.json'), `${JSON.stringify({...sweep, settingsFrom, training, level, resamples, seed, verdicts})}\n`);
+  const files = writeSweep(flags.out, {
+    csv: sweepCsv(sweep),
+    json: {...sweep, settingsFrom, training, level, resamples, seed, verdicts},
+    front: frontPoints(sweep).map((i) => settings[i]!),
+    chosen: verdicts.map(({point}) => settings[point]!),
+  });
   for (const line of frontText(sweep, cost)) out.data(line);
   for (const verdict of verdicts) if (verdict.cost === cost) out.data(`verdict: ${verdictText(verdict, sweep, level)}`);
   if (flags.thresholds === undefined)
     out.say(
       'Thresholds and points were chosen on this recording: replay chosen.json or front.json on other data (--thresholds) before you claim them.',
     );
-  out.say(`${flags.out}: sweep.csv, sweep.json, front.json, chosen.json after ${seconds(start)} s`);
+  out.say(`${flags.out}: ${files} after ${secondsSince(start)} s`);
 }
 
 /** What `linear-head` learns from another recording. @throws UsageError `train-mismatch` if it is of another model */
@@ -95,8 +87,4 @@ function chosenSettings(replay: PolicyReplay, {thresholds: file, policies, grid,
   const names = policies === undefined ? undefined : parsePolicies(policies, '--policies');
   if (file === undefined) return settingGrid(replay, {count: grid, seed, ...(names ? {policies: names} : {})});
   return readSettings(file, names);
-}
-
-function seconds(since: number): string {
-  return ((performance.now() - since) / 1e3).toFixed(2);
 }

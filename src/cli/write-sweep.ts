@@ -1,0 +1,26 @@
+import path from 'node:path';
+import type {PolicySetting} from '../calibration/policy-setting.js';
+import {settingsText} from '../calibration/setting-file.js';
+import {makeFolder} from '../node/evaluation-folder.js';
+import {writeAtomic} from '../node/write-atomic.js';
+
+/** What a sweep leaves in its folder. */
+export interface SweepFiles {
+  readonly csv: Iterable<string>;
+  readonly json: object;
+  /** Settings for --thresholds of another sweep: those on the fronts, and those that verdicts judge. */
+  readonly front: readonly PolicySetting[];
+  readonly chosen?: readonly PolicySetting[];
+}
+
+/** @returns the names of the files, for people. @throws InputError `cannot-write` */
+export function writeSweep(folder: string, {csv, json, front, chosen}: SweepFiles): string {
+  makeFolder(folder);
+  const write = (name: string, content: string | Iterable<string>): void => writeAtomic(path.join(folder, name), content);
+  write('sweep.csv', csv);
+  write('front.json', settingsText(front));
+  if (chosen) write('chosen.json', settingsText(chosen));
+  // The last: where it is, the others are.
+  write('sweep.json', `${JSON.stringify(json)}\n`);
+  return `sweep.csv, sweep.json, front.json${chosen ? ', chosen.json' : ''}`;
+}
