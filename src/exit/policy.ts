@@ -48,6 +48,11 @@ export interface ExitPolicy {
 /** Who decides: one policy for all pictures together, as in the authors' release, or one a picture. */
 export type Deciders = ExitPolicy | readonly ExitPolicy[];
 
+/** Of a list of policies, those of some pictures. */
+export function policiesFor(policy: Deciders, pictures: readonly number[]): Deciders {
+  return Array.isArray(policy) ? pictures.map((b) => (policy as readonly ExitPolicy[])[b]!) : policy;
+}
+
 /** A policy that remembers nothing, from what it says of several samples. */
 export function memoryless(name: string, observeEach: NonNullable<ExitPolicy['observeEach']>): ExitPolicy {
   return {name, observeEach, observe: async (before, after, at, logits) => (await observeEach(before, after, [at], logits))[0]!};

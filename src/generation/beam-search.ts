@@ -1,4 +1,4 @@
-import type {Deciders, ExitPolicy} from '../exit/policy.js';
+import {type Deciders, policiesFor} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import {throwIfAborted} from '../runtime/errors.js';
@@ -167,7 +167,10 @@ async function oneStep(
   const deciding = deadBeamsDecide || !counts.includes(false) ? {} : {rows: counts.flatMap((counted, r) => (counted ? [r] : []))};
   const {logits, traces} = await decoding.step(
     rows.map(({tokens}) => tokens[step]!),
-    Array.isArray(policy) ? open.map(({index}) => (policy as readonly ExitPolicy[])[index]!) : policy,
+    policiesFor(
+      policy,
+      open.map(({index}) => index),
+    ),
     {signal, ...deciding},
   );
   return {values: (await scope.hold(logits).data()) as Float32Array, traces};

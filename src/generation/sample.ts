@@ -1,9 +1,9 @@
-import type {Deciders} from '../exit/policy.js';
+import {type Deciders, policiesFor} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import type {Random} from '../runtime/random.js';
 import {bestTokens, divideBy, keepTopK, keepTopP, logSoftmax, penalizeRepetition, softmax, tokenAt} from './score-rules.js';
-import {feedPrompt, nextScores, policiesFor, type WritingOptions, type Written} from './writing.js';
+import {feedPrompt, nextScores, type WritingOptions, type Written} from './writing.js';
 
 export interface SampleOptions extends WritingOptions {
   /** Draw among the k likeliest words; 1 is greedy. */

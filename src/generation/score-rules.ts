@@ -1,3 +1,5 @@
+import {bestScores} from '../runtime/best-scores.js';
+
 // Rules on the scores of next words, in place: what is forbidden gets −∞   (coca.md section 7)
 
 const IMPOSSIBLE = Number.NEGATIVE_INFINITY;
@@ -53,17 +55,7 @@ export function logSoftmax(scores: Float64Array): Float64Array {
 
 /** The best words, best first, ties to the lower id; fewer where fewer are possible. */
 export function bestTokens(scores: Float64Array, count: number): TokenScore[] {
-  const best: TokenScore[] = [];
-  for (let token = 0; token < scores.length; token++) {
-    const score = scores[token]!;
-    // NaN counts as impossible.
-    if (!(score > IMPOSSIBLE) || (best.length === count && !(score > best[count - 1]!.score))) continue;
-    let place = best.length;
-    while (place > 0 && score > best[place - 1]!.score) place--;
-    best.splice(place, 0, {token, score});
-    if (best.length > count) best.pop();
-  }
-  return best;
+  return bestScores(scores.length, count, (token) => scores[token]!).map(({index, score}) => ({token: index, score}));
 }
 
 /** The word at a place from 0 to 1 of the words laid side by side, each as wide as it is likely. */

@@ -1,3 +1,5 @@
+import {bestScores} from '../runtime/best-scores.js';
+
 /** One possible next word of a row: its log-probability is final, with everything forbidden left out. */
 export interface WordScore {
   readonly token: number;
@@ -33,20 +35,12 @@ export function bestWords(
   let sum = 0;
   for (let i = 0; i < size; i++) sum += Math.exp(at(i) - max);
   const log = max + Math.log(sum);
-  const best: WordScore[] = [];
-  for (let i = 0; i < size; i++) {
+  const best = bestScores(size, count, (i) => {
     const token = ids ? ids[i]! : i;
-    if (banned.has(token) || (only !== undefined && token !== only)) continue;
-    const logProbability = at(i) - log - (token === unk ? unkPenalty : 0);
-    // NaN counts as impossible.
-    if (!(logProbability > -Infinity)) continue;
-    if (best.length === count && !(logProbability > best[count - 1]!.logProbability)) continue;
-    let place = best.length;
-    while (place > 0 && logProbability > best[place - 1]!.logProbability) place--;
-    best.splice(place, 0, {token, logProbability});
-    if (best.length > count) best.pop();
-  }
-  return best;
+    if (banned.has(token) || (only !== undefined && token !== only)) return -Infinity;
+    return at(i) - log - (token === unk ? unkPenalty : 0);
+  });
+  return best.map(({index, score}) => ({token: ids ? ids[index]! : index, logProbability: score}));
 }
 
 /** Every token that followed an earlier occurrence of the last n − 1 tokens (`no_repeat_ngram_size`). */

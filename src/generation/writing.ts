@@ -1,4 +1,4 @@
-import type {Deciders, ExitPolicy} from '../exit/policy.js';
+import type {Deciders} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
@@ -94,9 +94,4 @@ export async function feedPrompt(
       rows,
     );
   return traces.map((own) => [...own]);
-}
-
-/** Of a list of policies, those of some pictures. */
-export function policiesFor(policy: Deciders, pictures: readonly number[]): Deciders {
-  return Array.isArray(policy) ? pictures.map((b) => (policy as readonly ExitPolicy[])[b]!) : policy;
 }

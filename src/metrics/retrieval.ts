@@ -1,3 +1,5 @@
+import {bestScores} from '../runtime/best-scores.js';
+
 /** Points of unit length, one after the other in one array. */
 export interface Points {
   /** Coordinates of each. */
@@ -26,16 +28,7 @@ export function similarities(query: Float32Array, {size, count, values}: Points)
 /** The most similar points, best first, ties to the lower row. */
 export function nearest(query: Float32Array, points: Points, most: number): Neighbour[] {
   const scores = similarities(query, points);
-  const best: Neighbour[] = [];
-  for (let row = 0; row < scores.length; row++) {
-    const similarity = scores[row]!;
-    if (best.length === most && !(similarity > best[most - 1]!.similarity)) continue;
-    let place = best.length;
-    while (place > 0 && similarity > best[place - 1]!.similarity) place--;
-    best.splice(place, 0, {row, similarity});
-    if (best.length > most) best.pop();
-  }
-  return best;
+  return bestScores(scores.length, most, (row) => scores[row]!).map(({index, score}) => ({row: index, similarity: score}));
 }
 
 export interface Recall {
