@@ -3,12 +3,13 @@ import path from 'node:path';
 import {InputError, MueError} from '../runtime/errors.js';
 
 /** Writes a file that appears whole or not at all. @throws InputError `cannot-write` */
-export function writeAtomic(file: string, content: string | Iterable<string>): void {
+export function writeAtomic(file: string, content: string | Iterable<string | Uint8Array>): void {
   const part = path.join(path.dirname(file), `.${path.basename(file)}.partial-${process.pid}`);
   try {
     const fd = fs.openSync(part, 'w');
     try {
-      for (const piece of typeof content === 'string' ? [content] : content) writeWhole(fd, Buffer.from(piece));
+      for (const piece of typeof content === 'string' ? [content] : content)
+        writeWhole(fd, typeof piece === 'string' ? Buffer.from(piece) : piece);
     } finally {
       fs.closeSync(fd);
     }
