@@ -1,4 +1,5 @@
 import type {StackName} from '../exit/policy.js';
+import {ENTAILMENT_ANSWERS} from './prompts.js';
 import {addMacs, type Macs, type PictureRun, type StackTrace} from '../exit/trace.js';
 
 /** Milliseconds of one answer, by part; what is missing did not happen. */
@@ -51,6 +52,11 @@ export interface Entailment extends Answer {
   readonly scores: Readonly<Record<EntailmentLabel, number>>;
 }
 export type EntailmentLabel = 'no' | 'yes' | 'maybe';
+
+/** @param scores in the order of ENTAILMENT_ANSWERS */
+export function entailmentScores(scores: readonly number[]): Entailment['scores'] {
+  return Object.fromEntries(ENTAILMENT_ANSWERS.map((word, i) => [word, scores[i]!])) as unknown as Entailment['scores'];
+}
 
 /** @param hypotheses best first. @param runs the parts of the answer */
 export function answerOf(

@@ -12,7 +12,7 @@ import {breathe} from '../runtime/breathe.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {seededRandom} from '../runtime/random.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-import {type Answer, type AnswerHypothesis, answerOf, type Embedding, type Entailment, type EntailmentLabel, layersRun} from './answer.js';
+import {type Answer, type AnswerHypothesis, answerOf, type Embedding, type Entailment, entailmentScores, layersRun} from './answer.js';
 import type {
   AnswerOptions,
   Assistant,
@@ -27,10 +27,12 @@ import type {
   RunsOn,
   TaskName,
 } from './assistant.js';
+import {checkStreaming} from './check-streaming.js';
 import {type BatchExits, batchExits, chosenExits} from './chosen-exits.js';
 import {Clock} from './clock.js';
 import {ENTAILMENT_ANSWERS} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
+import {stackPictures} from './stack-pictures.js';
 import {type WritingDefaults, writingSettings} from './writing-settings.js';
 
 export interface ContrastiveCaptionerParts {
@@ -112,14 +114,13 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     clock.lap('decode');
     return questions.map(({hypothesis}, b) => {
       const row = scores[b]!;
-      const all = Object.fromEntries(ENTAILMENT_ANSWERS.map((word, i) => [word, row[i]!])) as Record<EntailmentLabel, number>;
       const hypotheses = ENTAILMENT_ANSWERS.map((text, i) => ({text, tokens: answers[i]!, score: row[i]!}));
       // The first of equals wins, as with other models.
       const ranked = hypotheses.toSorted((x, y) => y.score - x.score);
       const used = prompts[b]!.length;
       const cut = used - 1 < this.tokenizer.encode(`${hypothesis}?`).length;
       const notes = cut ? [`the hypothesis is longer than the model's context; its first ${used - 2} tokens are used`] : [];
-      return {...answerOf(ranked, [encoded.runs[b]!, runs[b]!], clock.read(), notes), text: ranked[0]!.text, scores: all};
+      return {...answerOf(ranked, [encoded.runs[b]!, runs[b]!], clock.read(), notes), text: ranked[0]!.text, scores: entailmentScores(row)};
     });
   }
 
@@ -199,12 +200,7 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     const {policy, skippedKv} = this.#deciders(task, options.exit, pictures.length);
     const {contextLength, vocabularySize} = this.model;
     const settings = writingSettings(this.#generation, options, {prompt: prompt.length, contextLength, vocabularySize});
-    if (onToken && (settings.beams !== undefined || pictures.length > 1))
-      throw new UsageError(
-        'stream-beams',
-        'tokens can be streamed of one picture with one beam only: of several, the best is known at the end',
-        {hint: 'Set num_beams to 1.'},
-      );
+    checkStreaming(options, settings.beams ?? 1, pictures.length);
     const clock = new Clock(pictures.length);
     const encoded = scope.hold(await this.#encode(pictures, policy, clock, signal));
     const {beams, maxLength} = settings;
@@ -236,11 +232,8 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
   }
 
   async #look(pictures: readonly Picture[], clock: Clock, signal: AbortSignal | undefined): Promise<tf.Tensor4D> {
-    using scope = new TensorScope();
     await breathe(signal);
-    const each: tf.Tensor4D[] = [];
-    for (const picture of pictures) each.push(scope.hold(await this.pixels(picture)));
-    const pixels = tf.concat(each);
+    const pixels = await stackPictures(pictures, (picture) => this.pixels(picture));
     clock.lap('preprocess');
     return pixels;
   }

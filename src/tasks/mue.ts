@@ -12,7 +12,7 @@ import type {OfaModel} from '../models/ofa/model.js';
 import {breathe} from '../runtime/breathe.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-import {type Answer, answerOf, type Entailment, type EntailmentLabel} from './answer.js';
+import {type Answer, answerOf, type Entailment, type EntailmentLabel, entailmentScores} from './answer.js';
 import type {
   AnswerOptions,
   AnswerSearch,
@@ -30,10 +30,12 @@ import type {
   StreamedToken,
   TaskName,
 } from './assistant.js';
+import {checkStreaming} from './check-streaming.js';
 import {type BatchExits, batchExits, chosenExits} from './chosen-exits.js';
 import {Clock} from './clock.js';
 import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
+import {stackPictures} from './stack-pictures.js';
 
 export interface MueParts {
   readonly model: OfaModel;
@@ -107,9 +109,8 @@ export class Mue implements Assistant {
       options,
     );
     return found.map(({scores, ...rest}, i) => {
-      const all = Object.fromEntries(ENTAILMENT_ANSWERS.map((word, w) => [word, scores[w]!])) as Record<EntailmentLabel, number>;
       const notes = cut(questions[i]!.hypothesis, this.model.config.max_src_length);
-      return {...rest, text: rest.text as EntailmentLabel, scores: all, notes};
+      return {...rest, text: rest.text as EntailmentLabel, scores: entailmentScores(scores), notes};
     });
   }
 
@@ -238,14 +239,7 @@ export class Mue implements Assistant {
     const prefixes = items.map(({prefix}) => prefix);
     const search = this.#search(task, prefixes, trie, options);
     const {beams, maxLength} = search.options;
-    if (onToken && (beams > 1 || items.length > 1))
-      throw new UsageError(
-        'stream-beams',
-        'tokens can be streamed of one picture with one beam only: of several, the best is known at the end',
-        {
-          hint: 'Set num_beams to 1.',
-        },
-      );
+    checkStreaming(options, beams, items.length);
     const clock = new Clock(items.length);
     const encoded = scope.hold(await this.#encode(items, policy, clock, signal));
     const model: VisionLanguageModel = this.model;
@@ -357,9 +351,12 @@ export class Mue implements Assistant {
   async #encode(items: readonly Item[], policy: Deciders, clock: Clock, signal: AbortSignal | undefined): Promise<Encoded> {
     using scope = new TensorScope();
     await breathe(signal);
-    const each: tf.Tensor4D[] = [];
-    for (const {picture} of items) each.push(scope.hold(await this.pixels(picture)));
-    const pixels = each.length === 1 ? each[0]! : scope.hold(tf.concat(each));
+    const pixels = scope.hold(
+      await stackPictures(
+        items.map(({picture}) => picture),
+        (picture) => this.pixels(picture),
+      ),
+    );
     clock.lap('preprocess');
     const encoded = await this.model.encode({pixels, prompts: items.map(({source}) => source)}, policy, {signal});
     clock.lap('encode');
