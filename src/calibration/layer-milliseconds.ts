@@ -1,3 +1,4 @@
+import {mean, sampleCovariance as covariance} from 'simple-statistics';
 import type {StackName} from '../exit/policy.js';
 import {UsageError} from '../runtime/errors.js';
 import {type EvaluationRow, rowLayers} from './evaluation-row.js';
@@ -95,13 +96,4 @@ function solve(y: readonly number[], xs: readonly (readonly number[])[]): number
   if (determinant <= 1e-9 * aa * bb) return [alone(a), 0];
   const [ay, by] = [covariance(a, y), covariance(b, y)];
   return [(ay * bb - by * ab) / determinant, (by * aa - ay * ab) / determinant];
-}
-
-function covariance(x: readonly number[], y: readonly number[]): number {
-  const [mx, my] = [mean(x), mean(y)];
-  return x.reduce((sum, value, i) => sum + (value - mx) * (y[i]! - my), 0);
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, x) => sum + x, 0) / values.length;
 }

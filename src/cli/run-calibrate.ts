@@ -30,8 +30,9 @@ export async function runCalibrate([files]: readonly [string[]], flags: Calibrat
     throw new UsageError('goal', '--check-samples checks the promise of --max-drop; a budget makes none');
   const {recording, sha256} = readRecordings(files);
   const ms = await timedLayers(flags, recording.header);
-  const replay = new PolicyReplay(recording, {seed, head: trainedHead(train, recording.header, seed), ms});
-  const common = {delta, risk, unit, cost, policies, grid, seed, head: trainedHead(train, recording.header, seed)};
+  const head = trainedHead(train, recording.header, seed);
+  const replay = new PolicyReplay(recording, {seed, head, ms});
+  const common = {delta, risk, unit, cost, policies, grid, seed, head};
   const goal: CalibrationOptions['goal'] = maxDrop === undefined ? {budget: absolute(replay, budget!)} : {maxDrop};
   const {plan, certificate} = calibrate(replay, {...common, goal}, sha256);
   throwIfAborted(signal);
