@@ -1,8 +1,7 @@
-import {Tokenizer} from '../src/data/tokenizer.js';
 import type {ExitPolicy, StackName} from '../src/exit/policy.js';
 import {cosine} from '../src/exit/cosine.js';
 import {randomWeights} from '../src/node/random-model.js';
-import {findVocabulary} from '../src/node/vocabulary-files.js';
+import {findVocabulary, vocabularyTokenizer} from '../src/node/vocabulary-files.js';
 import type {OfaConfig} from '../src/models/ofa/config.js';
 import {OfaModel} from '../src/models/ofa/model.js';
 import type {CustomExit} from '../src/tasks/assistant.js';
@@ -11,14 +10,7 @@ import type {RgbImage} from '../src/data/image.js';
 
 /** A model with random weights, made in memory, with OFA's own vocabulary. Runs on the current backend; the caller's to dispose. */
 export async function randomMue(config: OfaConfig): Promise<Mue> {
-  const files = findVocabulary(undefined, '', undefined);
-  const tokenizer = new Tokenizer({
-    dict: files.dict.toString('utf8'),
-    encoder: files.encoder.toString('utf8'),
-    merges: files.merges.toString('utf8'),
-    codeDictSize: config.code_dict_size,
-    numBins: config.num_bins,
-  });
+  const tokenizer = vocabularyTokenizer(findVocabulary(undefined, '', undefined), config);
   const model = await OfaModel.load(config, randomWeights(config));
   return new Mue({model, tokenizer, pictures: {decode: () => Promise.reject(new Error('the bench has its pictures decoded'))}});
 }

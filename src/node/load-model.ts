@@ -3,7 +3,7 @@ import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {openModelWeights} from '../checkpoint/model-weights.js';
 import {ClipTokenizer} from '../data/clip-tokenizer.js';
-import {Tokenizer} from '../data/tokenizer.js';
+import type {Tokenizer} from '../data/tokenizer.js';
 import {type ExitPlans, exitPlansSchema} from '../exit/plan.js';
 import type {CocaConfig} from '../models/coca/config.js';
 import {CocaModel} from '../models/coca/model.js';
@@ -19,7 +19,7 @@ import {Mue} from '../tasks/mue.js';
 import {selectBackend} from './backends.js';
 import {FileAccess} from './file-access.js';
 import {decodeImage} from './image-decoder.js';
-import {findClipMerges, findVocabulary} from './vocabulary-files.js';
+import {findClipMerges, findVocabulary, vocabularyTokenizer} from './vocabulary-files.js';
 
 /** The model that ships with the package. */
 export const SHIPPED_MODEL: string = fileURLToPath(new URL('../../weights/scenes-mue', import.meta.url));
@@ -95,14 +95,7 @@ function openCoca(folder: string, parsed: ModelConfig): Loader {
 }
 
 function readTokenizer(folder: string, config: OfaConfig): Tokenizer {
-  const files = findVocabulary(folder, folder, undefined);
-  const tokenizer = new Tokenizer({
-    dict: files.dict.toString('utf8'),
-    encoder: files.encoder.toString('utf8'),
-    merges: files.merges.toString('utf8'),
-    codeDictSize: config.code_dict_size,
-    numBins: config.num_bins,
-  });
+  const tokenizer = vocabularyTokenizer(findVocabulary(folder, folder, undefined), config);
   if (tokenizer.size !== config.vocab_size) {
     throw new WeightsError(
       'vocabulary-size',

@@ -74,19 +74,22 @@ function builtInBpe(): {encoder: Buffer; merges: Buffer} {
   return {encoder: readMaybe(BUILT_IN, 'encoder.json')!, merges: readMaybe(BUILT_IN, 'vocab.bpe')!};
 }
 
+/** What a vocabulary's files come to. @throws WeightsError if they are damaged */
+export function vocabularyTokenizer(
+  {dict, encoder, merges}: VocabularyFiles,
+  {code_dict_size, num_bins}: {readonly code_dict_size: number; readonly num_bins: number},
+): Tokenizer {
+  const text = (bytes: Buffer): string => bytes.toString('utf8');
+  return new Tokenizer({dict: text(dict), encoder: text(encoder), merges: text(merges), codeDictSize: code_dict_size, numBins: num_bins});
+}
+
 /** @throws WeightsError unless the vocabulary has exactly as many ids as the embedding has rows; both numbers are named. */
 export function checkVocabulary(files: VocabularyFiles, config: {vocab_size: number; code_dict_size: number; num_bins: number}): number {
   const text = (bytes: Buffer): string => bytes.toString('utf8');
   const {code_dict_size: codes, num_bins: bins} = config;
   // Counts from a file: a million symbols are more than any model has, and few enough to make.
   if (codes + bins > 1_000_000) throw new WeightsError('bad-config', `The configuration asks for ${codes} code symbols and ${bins} bins.`);
-  const tokenizer = new Tokenizer({
-    dict: text(files.dict),
-    encoder: text(files.encoder),
-    merges: text(files.merges),
-    codeDictSize: codes,
-    numBins: bins,
-  });
+  const tokenizer = vocabularyTokenizer(files, config);
   const lines = text(files.dict).trimEnd().split('\n').length;
   if (tokenizer.size === config.vocab_size) return lines;
   throw new WeightsError(
