@@ -8,7 +8,7 @@ import type {ContrastiveCaptioner} from '../../src/tasks/contrastive-captioner.j
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {cocaCaptioner} from '../support/coca-captioner.js';
 import {describeCoca} from '../support/golden-coca.js';
-import {withoutLeaks} from '../support/leaks.js';
+import {valueWithoutLeaks} from '../support/leaks.js';
 
 const FILES = ['fullvocab/open_clip_config.json', 'fullvocab/open_clip_model.safetensors'];
 const picture: RgbImage = {width: 50, height: 40, data: Uint8Array.from({length: 6000}, (_, i) => (i * i) % 251)};
@@ -27,7 +27,7 @@ describeCoca('a recording of three towers', FILES, () => {
       const plan = (stacks: ExitPlan['stacks']): ExitPlan => ({...NEVER_PLAN, stacks});
 
       test('every combination of depths is what entailment with these depths gives', async () => {
-        const result = await withoutLeaks(async () => {
+        const record = await valueWithoutLeaks(async () => {
           using scope = new TensorScope();
           const pixels = scope.hold(await model.pixels(picture));
           const depths = scope.hold(await model.model.pictureDepths(pixels));
@@ -40,8 +40,6 @@ describeCoca('a recording of three towers', FILES, () => {
             answers.map(([word]) => word!),
           );
         });
-        if ('error' in result) throw result.error;
-        const record = result.value;
         const all = STACKS.map((stack) => model.model.stacks[stack]!);
         expect(record.encoder.map(({length}) => length)).toEqual(all.slice(0, 2));
         for (const [cell, depths] of combinations(all).entries()) {

@@ -8,7 +8,7 @@ import type {WritingOptions, Written} from '../../src/generation/writing.js';
 import {WRITING_RULES} from '../../src/generation/writing-rules.js';
 import {selectBackend} from '../../src/node/backends.js';
 import {seededRandom} from '../../src/runtime/random.js';
-import {withoutLeaks} from '../support/leaks.js';
+import {valueWithoutLeaks, withoutLeaks} from '../support/leaks.js';
 import {toyDecoding, toyScores} from '../support/toy-decoding.js';
 
 const START = 0;
@@ -21,19 +21,17 @@ beforeAll(async () => {
 });
 
 async function beams(pictures: number, options: Partial<BeamsOptions> & {beams: number}, vocabulary = VOCABULARY) {
-  const result = await withoutLeaks(() =>
+  const {texts} = await valueWithoutLeaks(() =>
     searchBeams(toyDecoding(pictures, options.beams, vocabulary), pictures, never, {...base, ...options}),
   );
-  if ('error' in result) throw result.error;
-  return result.value.texts;
+  return texts;
 }
 
 async function draw(pictures: number, options: Partial<SampleOptions>, seed = 1) {
   const decoding = toyDecoding(pictures, 1, VOCABULARY);
   const all: SampleOptions = {...base, temperature: 1, random: () => seededRandom(seed), ...options};
-  const result = await withoutLeaks(() => sample(decoding, pictures, never, all));
-  if ('error' in result) throw result.error;
-  return {texts: result.value.texts, steps: decoding.steps};
+  const {texts} = await valueWithoutLeaks(() => sample(decoding, pictures, never, all));
+  return {texts, steps: decoding.steps};
 }
 
 const tokens = (texts: readonly Written[]): number[][] => texts.map((text) => [...text.tokens]);

@@ -2,7 +2,7 @@ import {expect} from '@jest/globals';
 import type {StackName} from '../../src/exit/policy.js';
 import type {Answer} from '../../src/tasks/answer.js';
 import type {Assistant, ExitChoice} from '../../src/tasks/assistant.js';
-import {withoutLeaks} from './leaks.js';
+import {valueWithoutLeaks} from './leaks.js';
 
 /** A task, asked of each picture alone and of all together. */
 export interface BatchCall {
@@ -14,10 +14,9 @@ export interface BatchCall {
 export async function compareBatch(call: BatchCall, mue: Assistant, pictures: number, exit: ExitChoice): Promise<readonly Answer[]> {
   const alone: Answer[] = [];
   for (let i = 0; i < pictures; i++) alone.push(await call.alone(mue, i, exit));
-  const result = await withoutLeaks(() => call.together(mue, exit));
-  if ('error' in result) throw result.error;
-  expect(result.value.length).toBe(alone.length);
-  for (const [i, {score, trace, ...answer}] of result.value.entries()) {
+  const together = await valueWithoutLeaks(() => call.together(mue, exit));
+  expect(together.length).toBe(alone.length);
+  for (const [i, {score, trace, ...answer}] of together.entries()) {
     const want = alone[i]!;
     expect(answer).toMatchObject({text: want.text, tokens: want.tokens, layers: want.layers, macs: want.macs, notes: want.notes});
     expect(Math.abs(score - want.score)).toBeLessThan(1e-4);

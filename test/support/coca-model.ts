@@ -4,9 +4,7 @@ import {SafetensorsFile} from '../../src/checkpoint/safetensors.js';
 import type {CocaConfig} from '../../src/models/coca/config.js';
 import {importCoca} from '../../src/models/coca/import.js';
 import {CocaModel} from '../../src/models/coca/model.js';
-import {readImported} from '../../src/models/imported-weight.js';
-import {toStored} from '../../src/models/stored-weight.js';
-import type {WeightSource} from '../../src/nn/block.js';
+import {importedSource} from './imported-source.js';
 import {cocaGoldenBytes, cocaJson} from './golden-coca.js';
 
 type Settings = {readonly model_cfg: {readonly vision_cfg: object}; readonly preprocess_cfg: object};
@@ -21,14 +19,6 @@ export async function cocaModel(
   const settings = cocaJson<Settings>(`${folder}/open_clip_config.json`);
   const cfg = imageSize ? {...settings, preprocess_cfg: {...settings.preprocess_cfg, size: [imageSize, imageSize]}} : settings;
   const imported = importCoca(checkpoint, cfg as unknown as PlainValue);
-  const stored = new Map(imported.weights.map((weight) => [weight.name, weight]));
-  const source: WeightSource = {
-    names: () => [...stored.keys()],
-    shape: (name) => stored.get(name)?.shape,
-    read: async (name) => {
-      const weight = stored.get(name)!;
-      return toStored(await readImported(checkpoint, weight), weight, 'F32') as Float32Array;
-    },
-  };
+  const source = importedSource(checkpoint, imported.weights);
   return await CocaModel.load({...imported.config, ...change}, source);
 }

@@ -11,3 +11,10 @@ export async function withoutLeaks<T>(run: () => Promise<T>): Promise<{value: T}
   if (count() !== before) throw new Error(`${before} before, ${count()} after`);
   return result;
 }
+
+/** The same for what is expected to return. @returns its value */
+export async function valueWithoutLeaks<T>(run: () => Promise<T>): Promise<T> {
+  const result = await withoutLeaks(run);
+  if ('error' in result) throw result.error;
+  return result.value;
+}

@@ -1,10 +1,8 @@
 import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
 import {SafetensorsFile} from '../../src/checkpoint/safetensors.js';
-import {readImported} from '../../src/models/imported-weight.js';
 import {importOfa} from '../../src/models/ofa/import.js';
 import {OfaModel} from '../../src/models/ofa/model.js';
-import {toStored} from '../../src/models/stored-weight.js';
-import type {WeightSource} from '../../src/nn/block.js';
+import {importedSource} from './imported-source.js';
 import {golden, goldenBytes} from './golden.js';
 
 interface Micro {
@@ -22,15 +20,7 @@ export async function microModel(kind: 'plain' | 'mue'): Promise<OfaModel> {
   const micro = golden<Micro>('ofa_micro.json');
   using checkpoint = await SafetensorsFile.open(new MemoryAccess('ofa_micro.safetensors', goldenBytes('ofa_micro.safetensors')));
   const imported = importOfa(checkpoint, {model: {...flags(micro), train_mue: kind === 'mue'}, task: {patch_image_size: 64}});
-  const stored = new Map(imported.weights.map((weight) => [weight.name, weight]));
-  const source: WeightSource = {
-    names: () => [...stored.keys()],
-    shape: (name) => stored.get(name)?.shape,
-    read: async (name) => {
-      const weight = stored.get(name)!;
-      return toStored(await readImported(checkpoint, weight), weight, 'F32') as Float32Array;
-    },
-  };
+  const source = importedSource(checkpoint, imported.weights);
   return await OfaModel.load({...imported.config, train_mue: kind === 'mue', mue_image_rel_bias: kind === 'plain'}, source);
 }
 

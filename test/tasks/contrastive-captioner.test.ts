@@ -6,16 +6,10 @@ import {TEMPLATES, zeroShotClassifier} from '../../src/tasks/zero-shot.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {cocaCaptioner} from '../support/coca-captioner.js';
 import {describeCoca} from '../support/golden-coca.js';
-import {withoutLeaks} from '../support/leaks.js';
+import {valueWithoutLeaks, withoutLeaks} from '../support/leaks.js';
 
 const FILES = ['fullvocab/open_clip_config.json', 'fullvocab/open_clip_model.safetensors'];
 const picture: RgbImage = {width: 50, height: 40, data: Uint8Array.from({length: 6000}, (_, i) => (i * i) % 251)};
-
-async function value<T>(run: () => Promise<T>): Promise<T> {
-  const result = await withoutLeaks(run);
-  if ('error' in result) throw result.error;
-  return result.value;
-}
 
 describeCoca('a contrastive captioner', FILES, () => {
   onBackends(
@@ -28,12 +22,12 @@ describeCoca('a contrastive captioner', FILES, () => {
       afterAll(() => model[Symbol.dispose]());
 
       test('captions: beams by default, one beam is greedy and can be streamed', async () => {
-        const beams = await value(() => model.caption(picture, {max_new_tokens: 6}));
+        const beams = await valueWithoutLeaks(() => model.caption(picture, {max_new_tokens: 6}));
         expect(beams.hypotheses.length).toBe(2);
         expect(beams.tokens.length).toBeLessThanOrEqual(7);
         expect(Object.keys(beams.layers)).toEqual(['vision', 'text', 'multimodal']);
         const streamed: string[] = [];
-        const greedy = await value(() =>
+        const greedy = await valueWithoutLeaks(() =>
           model.caption(picture, {num_beams: 1, max_new_tokens: 6, onToken: ({text}) => streamed.push(text)}),
         );
         expect(greedy.hypotheses.length).toBe(1);
@@ -47,28 +41,30 @@ describeCoca('a contrastive captioner', FILES, () => {
         expect(await draw(2)).not.toBe(await draw(1));
       });
       test('a prompt is written on', async () => {
-        const {tokens} = await value(() => model.prompt(picture, 'a photo of', {num_beams: 1, max_new_tokens: 3, min_length: 3}));
+        const {tokens} = await valueWithoutLeaks(() =>
+          model.prompt(picture, 'a photo of', {num_beams: 1, max_new_tokens: 3, min_length: 3}),
+        );
         expect(tokens.length).toBe(3);
       });
       test('entailment: three captions are scored, and sum to one', async () => {
-        const {text, scores, notes} = await value(() => model.entail(picture, 'a dog'));
+        const {text, scores, notes} = await valueWithoutLeaks(() => model.entail(picture, 'a dog'));
         expect(Object.values(scores).reduce((sum, score) => sum + Math.exp(score), 0)).toBeCloseTo(1, 6);
         expect(scores[text]).toBe(Math.max(...Object.values(scores)));
         expect(notes).toEqual([]);
-        const long = await value(() => model.entail(picture, 'a '.repeat(100)));
+        const long = await valueWithoutLeaks(() => model.entail(picture, 'a '.repeat(100)));
         expect(long.notes).toEqual([expect.stringContaining('its first 72 tokens are used')]);
       });
       test('embeddings are of unit length; a text that is cut says so', async () => {
-        const {vector} = await value(() => model.embedPicture(picture));
+        const {vector} = await valueWithoutLeaks(() => model.embedPicture(picture));
         expect(Math.hypot(...vector)).toBeCloseTo(1, 5);
-        const {vector: text, notes} = await value(() => model.embedText('a '.repeat(100)));
+        const {vector: text, notes} = await valueWithoutLeaks(() => model.embedText('a '.repeat(100)));
         expect(Math.hypot(...text)).toBeCloseTo(1, 5);
         expect(notes).toEqual([expect.stringContaining('its last 26 tokens are cut off')]);
       });
       test('a fixed depth is run, and a stack that is not there is refused', async () => {
         const exit = {version: 1, mode: 'corrected', skippedKv: 'project'} as const;
         const early: AnswerOptions = {exit: {...exit, stacks: {vision: {policy: 'fixed', layers: 1}}}};
-        const {layers, macs} = await value(() => model.embedPicture(picture, early));
+        const {layers, macs} = await valueWithoutLeaks(() => model.embedPicture(picture, early));
         expect(layers.vision).toEqual({run: 1, of: 2});
         expect(macs.run).toBeLessThan(macs.full);
         const other: AnswerOptions = {exit: {...exit, stacks: {decoder: {policy: 'fixed', layers: 1}}}};

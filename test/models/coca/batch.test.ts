@@ -11,7 +11,7 @@ import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
 import {closeArrays} from '../../support/close-to.js';
 import {describeCoca} from '../../support/golden-coca.js';
 import {cocaModel} from '../../support/coca-model.js';
-import {withoutLeaks} from '../../support/leaks.js';
+import {valueWithoutLeaks} from '../../support/leaks.js';
 
 const FILES = ['micro/open_clip_config.json', 'micro/open_clip_model.safetensors'];
 const BEAMS = 2;
@@ -88,9 +88,7 @@ describeCoca('two pictures', FILES, () => {
       };
 
       test.each(CHOICES)('captions: %s', async (_name, policies) => {
-        const result = await withoutLeaks(async () => await write([0, 1], policies));
-        if ('error' in result) throw result.error;
-        const together = result.value;
+        const together = await valueWithoutLeaks(async () => await write([0, 1], policies));
         for (const b of [0, 1]) {
           const alone = await write([b], [policies[b]!]);
           expect(together.traces[b]).toEqual(alone.traces[b]);
