@@ -28,7 +28,8 @@ export function resultsPage({runs, comparisons, timings, verdicts, captionText, 
     '',
     '## Wall-clock',
     '',
-    'Full depth and the recommended plan on the same rows of the test sets; milliseconds a row (of a batch: an equal share).',
+    'Full depth and the recommended plan on the same rows of the test sets, in turns on the CPU and one after the other on the GPU; milliseconds a row',
+    '(of a batch: an equal share).',
     '',
     '| device and task | machine | rows | layers saved | MACs saved | milliseconds saved | full, p50 | exits, p50 |',
     '|---|---|---|---|---|---|---|---|',
@@ -47,10 +48,7 @@ export function resultsPage({runs, comparisons, timings, verdicts, captionText, 
     ...['layers', 'macs'].flatMap((cost) => [
       `Cheapest in ${cost === 'macs' ? 'MACs' : 'layers'} that kept 99 % of the accuracy on the calibration set:`,
       '',
-      ...verdicts[cost]
-        .split('\n')
-        .filter((line) => line.startsWith('verdict: '))
-        .map((line) => `- ${line.slice(9)}`),
+      ...verdicts[cost].map((line) => `- ${line}`),
       '',
     ]),
     '## Captions: settings proposed and chosen on val, run on test',

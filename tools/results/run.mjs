@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
+import {verdictText} from '../../dist/calibration/sweep-text.js';
 import {captionDeviations, captionSettings, deviationsCsv, deviationSummary, entailmentDeviations} from './reference.mjs';
 import {resultsPage} from './page.mjs';
 
@@ -55,11 +56,14 @@ for (const set of ['calibration', 'test'])
 const [calibration, test] = [at('snli-ve-calibration.jsonl'), at('snli-ve-test.jsonl')];
 mue(['sweep', calibration, '--out', at('sweep-calibration')]);
 mue(['sweep', test, '--thresholds', at('sweep-calibration', 'front.json'), '--train', calibration, '--out', at('sweep-test')]);
-const verdicts = {};
-for (const cost of ['layers', 'macs']) {
-  const chosen = ['--thresholds', at('sweep-calibration', 'chosen.json'), '--train', calibration, '--cost', cost];
-  verdicts[cost] = mue(['sweep', test, ...chosen, '--out', at('sweep-chosen')]);
-}
+mue(['sweep', test, '--thresholds', at('sweep-calibration', 'chosen.json'), '--train', calibration, '--out', at('sweep-chosen')]);
+const chosen = json(at('sweep-chosen', 'sweep.json'));
+const verdicts = Object.fromEntries(
+  ['layers', 'macs'].map((cost) => [
+    cost,
+    chosen.verdicts.filter((verdict) => verdict.cost === cost).map((verdict) => verdictText(verdict, chosen, chosen.level)),
+  ]),
+);
 keep(at('sweep-test', 'sweep.csv'), 'data/entailment.csv');
 keep(at('sweep-chosen', 'sweep.json'), 'data/entailment-chosen.json');
 const promise = mue([
@@ -122,7 +126,8 @@ for (const [task] of TASKS) {
   }
 }
 
-// Milliseconds: the same rows on each device, nothing else running.
+// Milliseconds: the same rows on each device, nothing else running; full depth and exits in turns, since a machine has moods that last minutes.
+const TURNS = 6;
 const machines = fs.existsSync(at('machines.json')) ? json(at('machines.json')) : {};
 const timings = {};
 for (const place of options.timing.split(',')) {
@@ -130,10 +135,13 @@ for (const place of options.timing.split(',')) {
   machines[on] ??= `${os.cpus().length} × ${os.cpus()[0].model.trim()}`;
   for (const [task, file] of TASKS) {
     const name = (exit) => `timed-${on}-b${batch}-${task}-${exit}`;
-    for (const exit of ['never', 'model'])
-      evaluate(name(exit), [
-        ...['--task', task, '--data', data(file), '--limit', options['timed-rows'], '--device', on, '--batch', batch, '--exit', exit],
-      ]);
+    const of = ['--task', task, '--data', data(file), '--limit', options['timed-rows'], '--device', on, '--batch', batch, '--warmup', '4'];
+    const exits = ['never', 'model'].filter((exit) => !fs.existsSync(at('runs', name(exit), 'metrics.json')));
+    for (let turn = 0; turn < TURNS; turn++)
+      for (const exit of exits)
+        mue(['evaluate', '-q', ...of, '--exit', exit, '--shard', `${turn}/${TURNS}`, '--out', at('runs', name(exit))]);
+    for (const exit of exits) mue(['merge', '-q', at('runs', name(exit)), '--out', at('runs', name(exit))]);
+    for (const exit of ['never', 'model']) runs[name(exit)] = json(at('runs', name(exit), 'metrics.json'));
     const [full, early] = ['never', 'model'].map((exit) => runs[name(exit)].ms.p50);
     const {n, saving} = compare(name('model'), name('never'), CLAIMS[task]);
     timings[`${on}, ${batch === '1' ? 'one by one' : `batches of ${batch}`}: ${task}`] = {machine: machines[on], n, full, early, saving};
