@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {runFused} from '../runtime/fused-kernels.js';
 import {Block, input} from './block.js';
 
 const EPSILON = 1e-5;
@@ -15,12 +16,8 @@ export class LayerNorm extends Block<{size: number}> {
 
   /** @param x [..., size]. @returns the same shape, the caller's. */
   forward<T extends tf.Tensor>(x: T): T {
-    return tf.tidy(() => {
-      // Two passes: E[x²] − μ² loses digits where residual channels are large.
-      const centred = x.sub(x.mean(-1, true));
-      const variance = centred.square().mean(-1, true);
-      return centred.mul(variance.add(EPSILON).rsqrt()).mul(this.weight('weight')).add(this.weight('bias')) as T;
-    });
+    const [gain, bias] = [this.weight('weight'), this.weight('bias')];
+    return runFused<T>('MueLayerNorm', {x, gain, bias}, {epsilon: EPSILON}) ?? composed(x, gain, bias);
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
@@ -31,3 +28,12 @@ export class LayerNorm extends Block<{size: number}> {
   }
 }
 tf.serialization.registerClass(LayerNorm);
+
+function composed<T extends tf.Tensor>(x: T, gain: tf.Tensor, bias: tf.Tensor): T {
+  return tf.tidy(() => {
+    // Two passes: E[x²] − μ² loses digits where residual channels are large.
+    const centred = x.sub(x.mean(-1, true));
+    const variance = centred.square().mean(-1, true);
+    return centred.mul(variance.add(EPSILON).rsqrt()).mul(gain).add(bias) as T;
+  });
+}

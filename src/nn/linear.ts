@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {fusedMatMul} from '../runtime/backend-traits.js';
+import {runFused} from '../runtime/fused-kernels.js';
 import {Block, input} from './block.js';
 
 /** x·W + b over the last axis. W is [in, out], transposed from the checkpoint's [out, in] at conversion. */
@@ -15,11 +15,12 @@ export class Linear extends Block<{inputSize: number; units: number}> {
 
   /** @param x [..., in]. @returns [..., out], the caller's. */
   forward<T extends tf.Tensor>(x: T): T {
+    const [weight, bias] = [this.weight<tf.Tensor2D>('weight'), this.weight('bias')];
+    const fused = runFused<T>('MueLinear', {x, weight, bias});
+    if (fused) return fused;
     return tf.tidy(() => {
       const a = x.reshape([-1, this.config.inputSize]) as tf.Tensor2D;
-      const [b, bias] = [this.weight<tf.Tensor2D>('weight'), this.weight('bias')];
-      const y = fusedMatMul() ? tf.fused.matMul({a, b, bias}) : tf.matMul(a, b).add(bias);
-      return y.reshape([...x.shape.slice(0, -1), this.config.units]) as T;
+      return tf.fused.matMul({a, b: weight, bias}).reshape([...x.shape.slice(0, -1), this.config.units]) as T;
     });
   }
 

@@ -5,11 +5,13 @@ import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../runtime/errors.js';
 import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native-binding.js';
+import {fuseNativeKernels} from './native-fused.js';
 import {mendNativeKernels} from './native-kernels.js';
 import {accelerateWasm} from './onnx-kernels.js';
 import {Unavailable} from './unavailable.js';
 import {mendWasmCopies} from './wasm-copies.js';
 import {mendWasmErf} from './wasm-erf.js';
+import {fuseWasmKernels} from './wasm-fused.js';
 import {mendWasmKernels} from './wasm-kernels.js';
 
 /** Every word that `--device` takes. */
@@ -131,6 +133,7 @@ async function startTensorflow(native: NativeBackend): Promise<void> {
     mendNativeKernels();
   }
   await start('tensorflow');
+  fuseNativeKernels();
 }
 
 function whyNoGpu(log: string): [reason: string, hint: string] {
@@ -163,6 +166,7 @@ async function startWasm(): Promise<Running> {
   mendWasmKernels();
   mendWasmCopies();
   mendWasmErf();
+  fuseWasmKernels();
   accelerateWasm(false, 1);
   // Emscripten takes over uncaught errors of the whole process (to exit with 7); that is not its business.
   for (const event of ['uncaughtException', 'unhandledRejection']) {

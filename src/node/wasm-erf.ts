@@ -25,28 +25,26 @@ export function mendWasmErf(): void {
       const wasm = call.backend as unknown as WasmBackend;
       const out = wasm.makeOutput(x.shape, 'float32');
       // Views made last: the heap may have grown.
-      erf(wasm.typedArrayFromHeap(x), wasm.typedArrayFromHeap(out));
+      const [from, to] = [wasm.typedArrayFromHeap(x), wasm.typedArrayFromHeap(out)];
+      for (let i = 0; i < from.length; i++) to[i] = erf(from[i]!);
       return out;
     },
   });
 }
 
-/** Beyond ±4 the function is ±1 to float32's last digit but one. NaN stays NaN. */
-function erf(from: Float32Array, to: Float32Array): void {
-  for (let i = 0; i < from.length; i++) {
-    const v = from[i]!;
-    const x = v > 4 ? 4 : Math.max(v, -4);
-    const t = x * x;
-    const p =
-      ((((((-2.72614225801306e-10 * t + 2.77068142495902e-8) * t - 2.10102402082508e-6) * t - 5.69250639462346e-5) * t -
-        7.34990630326855e-4) *
-        t -
-        2.95459980854025e-3) *
-        t -
-        1.60960333262415e-2) *
-      x;
-    const q =
-      (((-1.45660718464996e-5 * t - 2.13374055278905e-4) * t - 1.68282697438203e-3) * t - 7.37332916720468e-3) * t - 1.42647390514189e-2;
-    to[i] = p / q;
-  }
+/** The error function to float32. Beyond ±4 it is ±1 to float32's last digit but one. NaN stays NaN. */
+export function erf(v: number): number {
+  const x = v > 4 ? 4 : Math.max(v, -4);
+  const t = x * x;
+  const p =
+    ((((((-2.72614225801306e-10 * t + 2.77068142495902e-8) * t - 2.10102402082508e-6) * t - 5.69250639462346e-5) * t -
+      7.34990630326855e-4) *
+      t -
+      2.95459980854025e-3) *
+      t -
+      1.60960333262415e-2) *
+    x;
+  const q =
+    (((-1.45660718464996e-5 * t - 2.13374055278905e-4) * t - 1.68282697438203e-3) * t - 7.37332916720468e-3) * t - 1.42647390514189e-2;
+  return p / q;
 }

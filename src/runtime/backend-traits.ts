@@ -19,9 +19,9 @@ export function fastBatchedMatMul(): boolean {
 }
 
 /**
- * A product with its bias is one pass. tfjs-node has no such kernel: there it is a batched product and a sum, with four reshapes
- * around, each a call into TensorFlow (a caption of the shipped model: 5,834 reshapes, 2,966 without; 14 % of its processor time).
+ * How many numbers a fused kernel may have to be quicker than what it stands for. On wasm it is a loop of JavaScript, which saves calls and
+ * has no SIMD (layer norm of 5×1024: 0.14 ms for 0.38, of 256×256: 1.5 for 0.8).
  */
-export function fusedMatMul(): boolean {
-  return tf.getBackend() !== 'tensorflow';
+export function mostFused(): number {
+  return tf.getBackend() === 'wasm' ? 8192 : Number.POSITIVE_INFINITY;
 }

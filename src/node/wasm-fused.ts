@@ -1,0 +1,61 @@
+import * as tf from '@tensorflow/tfjs';
+import {erf} from './wasm-erf.js';
+
+interface WasmBackend {
+  makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
+  typedArrayFromHeap(tensor: tf.TensorInfo): Float32Array;
+}
+
+let done = false;
+
+/**
+ * Kernels of this project's own on the wasm backend, in JavaScript on its heap, for the few rows of a decoder's step, where tfjs' nine calls
+ * cost more than the numbers (layer norm of 5×256: 0.38 → 0.05 ms). Call with the backend started.
+ */
+export function fuseWasmKernels(): void {
+  if (done) return;
+  done = true;
+  const add = (
+    kernelName: string,
+    run: (to: Float32Array, attrs: {epsilon: number}, ...from: Float32Array[]) => void,
+    names: string[],
+  ): void =>
+    tf.registerKernel({
+      kernelName,
+      backendName: 'wasm',
+      kernelFunc: ({inputs, attrs, backend}) => {
+        const wasm = backend as unknown as WasmBackend;
+        const tensors = names.map((name) => inputs[name] as tf.TensorInfo);
+        const out = wasm.makeOutput(tensors[0]!.shape, 'float32');
+        // Views made last: the heap may have grown.
+        run(wasm.typedArrayFromHeap(out), attrs as unknown as {epsilon: number}, ...tensors.map((t) => wasm.typedArrayFromHeap(t)));
+        return out;
+      },
+    });
+  add('MueLayerNorm', (to, {epsilon}, x, gain, bias) => layerNorm(to, x!, gain!, bias!, epsilon), ['x', 'gain', 'bias']);
+  add('MueGelu', (to, _, x) => gelu(to, x!), ['x']);
+}
+
+/** In double precision, a row at a time. */
+function layerNorm(to: Float32Array, x: Float32Array, gain: Float32Array, bias: Float32Array, epsilon: number): void {
+  const size = gain.length;
+  for (let start = 0; start < x.length; start += size) {
+    let sum = 0;
+    for (let i = 0; i < size; i++) sum += x[start + i]!;
+    const mean = sum / size;
+    let squares = 0;
+    for (let i = 0; i < size; i++) {
+      const centred = x[start + i]! - mean;
+      squares += centred * centred;
+    }
+    const scale = 1 / Math.sqrt(squares / size + epsilon);
+    for (let i = 0; i < size; i++) to[start + i] = (x[start + i]! - mean) * scale * gain[i]! + bias[i]!;
+  }
+}
+
+function gelu(to: Float32Array, x: Float32Array): void {
+  for (let i = 0; i < x.length; i++) {
+    const v = x[i]!;
+    to[i] = 0.5 * v * (1 + erf(v * Math.SQRT1_2));
+  }
+}
