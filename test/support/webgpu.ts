@@ -8,7 +8,8 @@ export async function whyNoWebgpu(suite: string): Promise<string | undefined> {
     return undefined;
   } catch (error) {
     if (!(error instanceof BackendError)) throw error;
-    console.warn(`${suite}: skipped, ${error.message}`);
+    // Not by console: jest keeps to itself what a suite says of which every test is skipped.
+    process.stderr.write(`${suite}: skipped, ${error.message}\n`);
     return error.message;
   }
 }
