@@ -100,8 +100,16 @@ function examine(device: RealDevice, options: DoctorOptions): Promise<DeviceRepo
       words = (words + chunk.toString()).slice(-2000);
     });
     started.on('error', (error) => resolve({device, ok: false, reason: error.message}));
-    started.on('close', (status, signal) => resolve(parse(out) ?? crashed(device, status, signal, words, timeoutSeconds)));
+    started.on('close', (status, signal) =>
+      resolve(explained(parse(out), words) ?? crashed(device, status, signal, words, timeoutSeconds)),
+    );
   });
+}
+
+/** Dawn tells nobody but stderr why it passes an adapter by: no Vulkan loader, no driver, a driver that lacks a feature. */
+function explained(report: DeviceReport | undefined, words: string): DeviceReport | undefined {
+  const said = words.match(/^Warning: (.*)$/m)?.[1];
+  return report?.device === 'webgpu' && !report.ok && said !== undefined ? {...report, reason: `${report.reason}: ${said}`} : report;
 }
 
 function parse(out: string): DeviceReport | undefined {

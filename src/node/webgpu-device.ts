@@ -1,11 +1,19 @@
 import {createRequire} from 'node:module';
 import {Unavailable} from './unavailable.js';
 
-type Dawn = {readonly globals: object; create(flags: readonly string[]): {requestAdapter(): Promise<Adapter | null>}};
-type Adapter = {readonly info?: {readonly vendor?: string; readonly architecture?: string; readonly description?: string}};
+type Dawn = {readonly globals: object; create(flags: readonly string[]): {requestAdapter(options: object): Promise<Adapter | null>}};
+type AdapterInfo = {
+  readonly vendor?: string;
+  readonly architecture?: string;
+  readonly description?: string;
+  readonly isFallbackAdapter?: boolean;
+};
+type Adapter = {readonly info?: AdapterInfo};
 
 const PACKAGES = ['webgpu', '@tensorflow/tfjs-backend-webgpu'] as const;
-const INSTALL = 'npm i webgpu @tensorflow/tfjs-backend-webgpu@4.22.0';
+/** The first `webgpu` known to let a process end: 0.4.0 keeps a core busy for ever, and crashes when a device is garbage-collected. */
+const OLDEST = [0, 6, 2] as const;
+const INSTALL = `npm i --no-save --ignore-scripts webgpu@${OLDEST.join('.')} @tensorflow/tfjs-backend-webgpu@4.22.0`;
 const require = createRequire(import.meta.url);
 
 /**
@@ -22,13 +30,16 @@ export async function registerWebgpu(): Promise<string> {
       throw new Unavailable(`the npm package ${name} is not installed`, INSTALL);
     }
   }
+  const {version} = require(`${PACKAGES[0]}/package.json`) as {version: string};
+  if (isOlder(version)) throw new Unavailable(`the npm package webgpu is ${version}, wanted ${OLDEST.join('.')} or newer`, INSTALL);
   const {create, globals} = await dawn();
   const gpu = create([]);
-  const adapter = await gpu.requestAdapter();
+  const adapter = await gpu.requestAdapter({powerPreference: 'high-performance'}); // what the backend asks for
   if (!adapter) {
     throw new Unavailable(
-      'Dawn finds no GPU',
-      'install the GPU driver with Vulkan (Linux: libvulkan1 and an ICD; `vulkaninfo --summary` lists them)',
+      `Dawn finds no GPU${hidden()}`,
+      "install Vulkan's loader and the GPU's driver (Debian, Ubuntu: libvulkan1 and mesa-vulkan-drivers, or NVIDIA's own); " +
+        '`vulkaninfo --summary` lists what there is',
     );
   }
   Object.assign(globalThis, globals);
@@ -37,8 +48,22 @@ export async function registerWebgpu(): Promise<string> {
   Object.defineProperty(globalThis.navigator, 'gpu', {value: gpu, configurable: true});
   // The backend registers when it is loaded, if there is a navigator.gpu by then.
   require(PACKAGES[1]);
-  const {vendor, architecture, description} = adapter.info ?? {};
-  return description || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed adapter';
+  const {vendor, architecture, description, isFallbackAdapter} = adapter.info ?? {};
+  const name = description || [vendor, architecture].filter(Boolean).join(' ') || 'unnamed adapter';
+  return isFallbackAdapter ? `${name}, no GPU but software` : name;
+}
+
+/** A version of the package `webgpu` that is not to be used. */
+export function isOlder(version: string): boolean {
+  const parts = version.split('.').map((part) => Number.parseInt(part, 10));
+  const differs = OLDEST.findIndex((wanted, i) => parts[i] !== wanted);
+  return differs >= 0 && (parts[differs] ?? 0) < OLDEST[differs]!;
+}
+
+/** The variables that choose Vulkan's drivers, where they are set: a wrong path hides them all. */
+function hidden(): string {
+  const set = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES'].filter((name) => process.env[name]).map((name) => `${name}=${process.env[name]}`);
+  return set.length > 0 ? ` with ${set.join(' and ')}` : '';
 }
 
 async function dawn(): Promise<Dawn> {

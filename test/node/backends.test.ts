@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends.js';
+import {isOlder} from '../../src/node/webgpu-device.js';
 import {BackendError, type MueError} from '../../src/runtime/errors.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-native-'));
@@ -84,15 +85,26 @@ describe('a broken .node file', () => {
   });
 });
 
+test.each([
+  ['0.4.0', true],
+  ['0.6.1', true],
+  ['0.6.2', false],
+  ['0.10.0', false],
+  ['1.0.0', false],
+])('the package webgpu %s is too old: %s', (version, older) => {
+  expect(isOlder(version)).toBe(older);
+});
+
 test('webgpu gives a reason where it cannot run', async () => {
   // Where there are the packages and a GPU it runs: then it has to compute.
   const outcome = await selectBackend('webgpu').catch((e: unknown) => e);
   if (outcome instanceof BackendError) {
     expect(outcome.code).toBe('backend-unavailable');
-    expect(outcome.message).toMatch(/--device webgpu: (the npm package .* is not installed|Dawn )/);
+    expect(outcome.message).toMatch(/--device webgpu: (the npm package .* is (not installed|\d)|Dawn )/);
     expect(outcome.hint).toBeTruthy();
   } else {
-    const product = tf.matMul(tf.tensor2d([[1, 2]]), tf.tensor2d([[3], [4]]));
+    const product = tf.tidy(() => tf.matMul(tf.tensor2d([[1, 2]]), tf.tensor2d([[3], [4]])));
     expect([...(await product.data())]).toEqual([11]);
+    product.dispose();
   }
 });

@@ -27,6 +27,17 @@ test('each device is tried and measured', async () => {
   expect(text).toContain('--device auto takes wasm.');
 });
 
+test('what Dawn says of the adapters that it passed by stands in the reason', async () => {
+  const dawn = path.join(folder, 'dawn.mjs');
+  fs.writeFileSync(
+    dawn,
+    `console.error('Warning: vkCreateInstance: Found no drivers!\\nWarning: vkCreateInstance failed');
+    console.log(JSON.stringify({device: process.argv[2], ok: false, reason: 'Dawn finds no GPU', hint: 'install'}));`,
+  );
+  const report = await doctor({child: dawn, devices: ['webgpu', 'native']});
+  expect(report.devices.map(({reason}) => reason)).toEqual(['Dawn finds no GPU: vkCreateInstance: Found no drivers!', 'Dawn finds no GPU']);
+});
+
 test.each([
   [
     'a crash',
