@@ -1,23 +1,26 @@
 import * as tf from '@tensorflow/tfjs';
 import {fastBatchedMatMul} from '../runtime/backend-traits.js';
 
-// B batch, T queries, S keys, H heads, d head width, D = H·d
+// B batch, T queries, S keys, H heads, d head width, D = H·d. A step of one token needs no transposition.
 
 /** [B, T, D] → [B, H, T, d] */
 export function splitHeads(x: tf.Tensor3D, heads: number): tf.Tensor4D {
   const [b, t, size] = x.shape;
+  if (t === 1) return x.reshape([b, heads, 1, size / heads]);
   return tf.tidy(() => x.reshape([b, t, heads, size / heads]).transpose([0, 2, 1, 3]) as tf.Tensor4D);
 }
 
 /** [B, S, D] → [B, H, d, S]: keys are kept transposed, as products need them. */
 export function splitKeys(x: tf.Tensor3D, heads: number): tf.Tensor4D {
   const [b, s, size] = x.shape;
+  if (s === 1) return x.reshape([b, heads, size / heads, 1]);
   return tf.tidy(() => x.reshape([b, s, heads, size / heads]).transpose([0, 2, 3, 1]) as tf.Tensor4D);
 }
 
 /** [B, H, T, d] → [B, T, D] */
 export function mergeHeads(x: tf.Tensor4D): tf.Tensor3D {
   const [b, h, t, d] = x.shape;
+  if (t === 1) return x.reshape([b, 1, h * d]);
   return tf.tidy(() => x.transpose([0, 2, 1, 3]).reshape([b, t, h * d]) as tf.Tensor3D);
 }
 
