@@ -15,6 +15,7 @@ import {TensorScope} from '../runtime/tensor-scope.js';
 import {type Answer, type AnswerHypothesis, answerOf, type Embedding, type Entailment, entailmentScores, layersRun} from './answer.js';
 import type {
   AnswerOptions,
+  AnswerWriter,
   Assistant,
   Embedder,
   EntailmentQuestion,
@@ -81,6 +82,10 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
 
   async captionAll(pictures: readonly Picture[], options: GenerateOptions = {}): Promise<readonly Answer[]> {
     return await this.#write(pictures, 'caption', [this.tokenizer.bos], options);
+  }
+
+  captionWriter(options: GenerateOptions = {}): AnswerWriter {
+    return this.#writer([this.tokenizer.bos], options);
   }
 
   /** Writes on after the beginning of a caption. */
@@ -196,28 +201,45 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
   ): Promise<readonly Answer[]> {
     if (pictures.length === 0) return [];
     using scope = new TensorScope();
-    const {signal, onToken} = options;
+    const {signal} = options;
     const {policy, skippedKv} = this.#deciders(task, options.exit, pictures.length);
-    const {contextLength, vocabularySize} = this.model;
-    const settings = writingSettings(this.#generation, options, {prompt: prompt.length, contextLength, vocabularySize});
-    checkStreaming(options, settings.beams ?? 1, pictures.length);
+    const writer = this.#writer(prompt, options);
+    checkStreaming(options, writer.rows, pictures.length);
     const clock = new Clock(pictures.length);
     const encoded = scope.hold(await this.#encode(pictures, policy, clock, signal));
-    const {beams, maxLength} = settings;
-    const decoding = scope.hold(this.model.startDecoding(encoded, beams ?? 1, maxLength, skippedKv));
-    const stream = onToken && ((step: WritingStep) => this.#stream(step, prompt.length, onToken));
-    const writing: WritingOptions = {...settings, prompt, end: this.tokenizer.eos, signal, ...(stream ? {onStep: stream} : {})};
-    const count = pictures.length;
-    const {texts, traces} =
-      beams === undefined
-        ? await drawn(sample(decoding, count, policy, {...settings, ...writing, random: () => seededRandom(options.seed ?? 0)}))
-        : await searchBeams(decoding, count, policy, {...writing, beams});
+    const decoding = scope.hold(this.model.startDecoding(encoded, writer.rows, writer.maxSteps, skippedKv));
+    const written = await writer.write(decoding, pictures.length, policy, {signal});
     clock.lap('decode');
     const {macs} = decoding;
-    return pictures.map((_, b) => {
-      const found = texts[b]!.map((text) => this.#hypothesis(text, prompt.length));
-      return answerOf(found, [encoded.runs[b]!, {traces: traces[b]!, macs: macs[b]!}], clock.read());
-    });
+    return written.map(({hypotheses, traces}, b) => answerOf(hypotheses, [encoded.runs[b]!, {traces, macs: macs[b]!}], clock.read()));
+  }
+
+  /** How texts that begin with a prompt are written. @throws UsageError, InputError as `writingSettings` */
+  #writer(prompt: readonly number[], options: GenerateOptions): AnswerWriter {
+    const {onToken, seed = 0} = options;
+    const {contextLength, vocabularySize} = this.model;
+    const settings = writingSettings(this.#generation, options, {prompt: prompt.length, contextLength, vocabularySize});
+    const {beams, maxLength} = settings;
+    const onStep = onToken && ((step: WritingStep) => this.#stream(step, prompt.length, onToken));
+    return {
+      source: [],
+      prompt,
+      rows: beams ?? 1,
+      maxSteps: maxLength,
+      settings: {...settings, seed},
+      write: async (decoding, pictures, policy, {signal} = {}) => {
+        const writing: WritingOptions = {...settings, prompt, end: this.tokenizer.eos, signal, onStep};
+        const {texts, traces} =
+          beams === undefined
+            ? await drawn(sample(decoding, pictures, policy, {...settings, ...writing, random: () => seededRandom(seed)}))
+            : await searchBeams(decoding, pictures, policy, {...writing, beams});
+        return texts.map((found, b) => ({
+          hypotheses: found.map((text) => this.#hypothesis(text, prompt.length)),
+          tokens: found[0]!.tokens.slice(prompt.length),
+          traces: traces[b]!,
+        }));
+      },
+    };
   }
 
   #hypothesis({tokens, score}: Written, prompt: number): AnswerHypothesis {
