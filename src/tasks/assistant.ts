@@ -188,4 +188,6 @@ export interface Embedder {
   embedPicture(picture: Picture, options?: AnswerOptions): Promise<Embedding>;
   /** A longer text than the model reads is cut off, and a note says so. @throws InputError, AbortError */
   embedText(text: string, options?: AnswerOptions): Promise<Embedding>;
+  /** Several at once: each is what it is alone; of the time each gets an equal share. */
+  embedTexts(texts: readonly string[], options?: AnswerOptions): Promise<readonly Embedding[]>;
 }

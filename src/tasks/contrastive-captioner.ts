@@ -169,27 +169,47 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     const clock = new Clock();
     const pixels = scope.hold(await this.#look([picture], clock, options.signal));
     const embedded = await this.model.embedImages(pixels, policy, {signal: options.signal});
-    return await this.#embedding(embedded, clock, []);
+    return (await this.#embeddings(embedded, clock, [[]]))[0]!;
   }
 
   async embedText(text: string, options: AnswerOptions = {}): Promise<Embedding> {
-    const {policy} = this.exits('embed', options.exit);
-    const clock = new Clock();
-    const {ids, cut} = this.tokenizer.sequence(text, this.model.contextLength);
-    clock.lap('preprocess');
-    const embedded = await this.model.embedTexts([ids], policy, {signal: options.signal});
-    const notes =
-      cut > 0 ? [`the text is longer than the model's context of ${this.model.contextLength}: its last ${cut} tokens are cut off`] : [];
-    return await this.#embedding(embedded, clock, notes);
+    return (await this.embedTexts([text], options))[0]!;
   }
 
-  async #embedding({features, traces, macs}: Embedded, clock: Clock, notes: readonly string[]): Promise<Embedding> {
+  async embedTexts(texts: readonly string[], options: AnswerOptions = {}): Promise<readonly Embedding[]> {
+    if (texts.length === 0) return [];
+    const {policy} = this.exits('embed', options.exit);
+    const clock = new Clock(texts.length);
+    const {contextLength} = this.model;
+    const all = texts.map((text) => this.tokenizer.sequence(text, contextLength));
+    clock.lap('preprocess');
+    const embedded = await this.model.embedTexts(
+      all.map(({ids}) => ids),
+      policy,
+      {signal: options.signal},
+    );
+    const notes = all.map(({cut}) =>
+      cut > 0 ? [`the text is longer than the model's context of ${contextLength}: its last ${cut} tokens are cut off`] : [],
+    );
+    return await this.#embeddings(embedded, clock, notes);
+  }
+
+  /** @param notes of each row */
+  async #embeddings({features, runs}: Embedded, clock: Clock, notes: readonly (readonly string[])[]): Promise<Embedding[]> {
     using scope = new TensorScope();
-    const vector = (await scope.hold(features).data()) as Float32Array;
-    if (!vector.every(Number.isFinite))
+    const values = (await scope.hold(features).data()) as Float32Array;
+    if (!values.every(Number.isFinite))
       throw new InputError('score-not-finite', 'the embedding is not made of numbers', {hint: 'Damaged weights give such embeddings.'});
     clock.lap('encode');
-    return {vector: vector.slice(), layers: layersRun(traces), macs, ms: clock.read(), trace: traces, notes};
+    const size = values.length / runs.length;
+    return runs.map(({traces, macs}, r) => ({
+      vector: values.slice(r * size, (r + 1) * size),
+      layers: layersRun(traces),
+      macs,
+      ms: clock.read(),
+      trace: traces,
+      notes: notes[r]!,
+    }));
   }
 
   /** Writes captions word by word. */
