@@ -176,9 +176,7 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
           {num_beams: 3, max_new_tokens: 5, rules: 'current'},
         ] as const) {
           const runner = new SettingRunner(model, settings, generation);
-          const result = await withoutLeaks(() => onDepths((known) => runner.run(known)));
-          if ('error' in result) throw result.error;
-          const {searches, of} = result.value;
+          const {searches, of} = await valueWithoutLeaks(() => onDepths((known) => runner.run(known)));
           for (const [s, setting] of runner.settings.entries()) {
             const {text, tokens, score, encoder, decoder, macs} = searches[of[s]!.search]!;
             const alone = await model.caption(picture, {...generation, exit: settingPlan(setting, runner.target)});
