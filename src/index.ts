@@ -6,9 +6,11 @@ export {
   parsePlan,
   planPolicy,
   releasePlan,
+  similarityPlan,
   type StackPlan,
   thresholdPlan,
   type Thresholds,
+  type ThresholdSurroundings,
 } from './exit/plan.js';
 export {type ExitPolicy, never, type Observation, type Position, type StackName} from './exit/policy.js';
 export {runStack} from './exit/run-stack.js';

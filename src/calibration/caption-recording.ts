@@ -47,6 +47,7 @@ const rowSchema = z.object({
   caption: z.string(),
   score: z.number(),
   positions: z.number().int().positive(),
+  // The second stack's is one list of its layers, or one a position, of a stack that runs for every token.
   encoder: z.array(z.array(z.number())).length(2),
   similarity: z.string(),
   margin: z.string(),
@@ -108,7 +109,8 @@ export function parseCaptionRecording(header: unknown, rows: readonly unknown[],
     answer.set(arrays.answer, at * grid);
     for (let p = 0; p < positions; p++, at++) {
       recording.image.set(encoder[0]!, at * image);
-      recording.text.set(encoder[1]!, at * text);
+      const own = encoder[1]!.length === text ? 0 : p * text;
+      recording.text.set(encoder[1]!.slice(own, own + text), at * text);
     }
   }
   return {recording, measures: {...measures, answer}};
@@ -125,7 +127,8 @@ function captionArrays(
 ): CheckedRow {
   const {similarity, margin, max, entropy, answer, ...rest} = checkedRow(rowSchema, raw, fail);
   checkedNumbers(rest.encoder[0]!, image, 'image similarity', fail);
-  checkedNumbers(rest.encoder[1]!, text, 'text similarity', fail);
+  const perPosition = rest.encoder[1]!.length !== text;
+  checkedNumbers(rest.encoder[1]!, perPosition ? text * rest.positions : text, 'text similarity', fail);
   const size = rest.positions * grid;
   const floats = (base64: string, what: string): Float32Array => checkedNumbers(fromBase64(base64), size, what, fail);
   return {

@@ -2,7 +2,7 @@ import type {CaptionMetric} from '../metrics/caption-scores.js';
 import type {CaptionPoint, CaptionSweep} from './caption-sweep.js';
 import type {CaptionVerdict} from './caption-verdicts.js';
 import type {CostName} from './sweep.js';
-import {csvLine, csvNumber, percent, settingCells, settingText, thinned, verdictText} from './sweep-text.js';
+import {csvLine, csvNumber, frontHeads, percent, settingCells, settingText, thinned, verdictText} from './sweep-text.js';
 
 // A sweep of captions for people, and as CSV.
 
@@ -10,7 +10,7 @@ const METRICS: readonly CaptionMetric[] = ['BLEU-1', 'BLEU-2', 'BLEU-3', 'BLEU-4
 
 /** The front of one cost as a table, thinned to at most `rows` lines, and the static front below it. */
 export function* captionFrontText(sweep: CaptionSweep, cost: CostName, rows = 16): Generator<string> {
-  const {points, static: statics, fronts, staticFronts, full} = sweep;
+  const {recording, points, static: statics, fronts, staticFronts, full} = sweep;
   const name = cost === 'macs' ? 'MACs' : 'layers';
   const lists = [
     ['front', fronts[cost].map((i) => points[i]!)],
@@ -20,7 +20,7 @@ export function* captionFrontText(sweep: CaptionSweep, cost: CostName, rows = 16
     if (all.length === 0) continue;
     const shown = thinned(all, rows);
     yield `${what} of ${name} (${shown.length} of ${all.length} points; full depth: CIDEr-D ${full.metrics['CIDEr-D'].toFixed(4)})`;
-    yield 'CIDEr-D   kept      mean      agrees    layers i/t/d      -layers   -MACs     encoder image/text, decoder';
+    yield `CIDEr-D   kept      mean      agrees    ${frontHeads(recording)}`;
     for (const point of shown) yield pointText(point);
   }
 }

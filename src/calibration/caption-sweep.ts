@@ -1,11 +1,12 @@
 import {type CaptionMetric, CaptionScorer, type CaptionScores} from '../metrics/caption-scores.js';
-import {expectedTimeReduction, encoderLayers, meanRetention, retention} from '../metrics/savings.js';
+import {meanRetention, retention} from '../metrics/savings.js';
 import {InputError} from '../runtime/errors.js';
+import {type LayerWeights, layerWeights, weigh} from './layer-weights.js';
 import type {PolicySetting} from './policy-setting.js';
 import type {Runs, RunsHeader, RunsRow} from './setting-runs.js';
 import {type CostFronts, costFronts, costFrontsByPolicy, type SweepMeans} from './sweep.js';
 
-/** Means over pictures of one setting: of the decoder's layers, over a caption's steps; of `macs.full`, those of full depth's captions. */
+/** Means over pictures of one setting: of layers that run for every token, over a caption's steps; of `macs.full`, those of full depth's captions. */
 export interface CaptionMeans extends Pick<SweepMeans, 'layers' | 'etr' | 'macs' | 'exact'> {
   readonly metrics: Readonly<Record<CaptionMetric, number>>;
   /** Share of the pictures with full depth's caption. */
@@ -45,6 +46,8 @@ export interface CaptionOutcomes {
 /** Scores the captions of all settings against the references. */
 export class CaptionRuns {
   readonly rows: readonly RunsRow[];
+  /** How layers are counted. */
+  readonly weights: LayerWeights;
   /** In the order of the header's settings: full depth first. */
   readonly outcomes: readonly CaptionOutcomes[];
 
@@ -53,6 +56,7 @@ export class CaptionRuns {
     const {header, rows} = runs;
     if (rows.length === 0) throw new InputError('no-items', 'the runs have no pictures; at least one is needed.');
     this.rows = rows;
+    this.weights = layerWeights(header);
     const scorer = new CaptionScorer(rows.map(({references}) => references));
     this.outcomes = header.settings.map((setting, s) => outcomes(setting, s, rows, scorer));
   }
@@ -77,10 +81,7 @@ export class CaptionRuns {
       retention: retention(metrics['CIDEr-D'], full.scores.metrics['CIDEr-D']),
       meanRetention: meanRetention(metrics, full.scores.metrics),
       layers: {image: mean(image), text: mean(text), decoder: mean(decoder)},
-      etr: expectedTimeReduction([{encoder: encoderLayers(mean(image), mean(text)), decoder: mean(decoder)}], {
-        encoder: encoderLayers(i, t),
-        decoder: d,
-      }),
+      etr: 1 - weigh(this.weights, mean(image), mean(text), mean(decoder)) / weigh(this.weights, i, t, d),
       macs: {run, full: whole, saved: 1 - run / whole},
       exact: true,
     };
@@ -102,9 +103,9 @@ export function sweepCaptions(captions: CaptionRuns, sha256: string): CaptionSwe
     full: captions.means(full),
     points,
     static: statics,
-    fronts: costFronts(points, cider),
-    policyFronts: costFrontsByPolicy(points, cider),
-    staticFronts: costFronts(statics, cider),
+    fronts: costFronts(points, cider, captions.weights),
+    policyFronts: costFrontsByPolicy(points, cider, captions.weights),
+    staticFronts: costFronts(statics, cider, captions.weights),
   };
 }
 
@@ -113,9 +114,9 @@ export function isStatic({encoder, policy}: PolicySetting): boolean {
   return encoder === 'fixed' && policy === 'fixed';
 }
 
-/** Layers as MuE counts them, picture by picture. */
-export function layersCounted({image, text, decoder}: CaptionOutcomes): Float64Array {
-  return image.map((x, i) => encoderLayers(x, text[i]!) + decoder[i]!);
+/** Layers as they are counted, picture by picture. */
+export function layersCounted({weights}: CaptionRuns, {image, text, decoder}: CaptionOutcomes): Float64Array {
+  return image.map((x, i) => weigh(weights, x, text[i]!, decoder[i]!));
 }
 
 function outcomes(setting: PolicySetting, s: number, rows: readonly RunsRow[], scorer: CaptionScorer): CaptionOutcomes {
@@ -124,12 +125,17 @@ function outcomes(setting: PolicySetting, s: number, rows: readonly RunsRow[], s
   return {
     setting,
     captions,
-    image: Float64Array.from(searches, ({encoder}) => encoder[0]!),
-    text: Float64Array.from(searches, ({encoder}) => encoder[1]!),
+    image: Float64Array.from(searches, ({encoder}) => meanOf(encoder[0]!)),
+    text: Float64Array.from(searches, ({encoder}) => meanOf(encoder[1]!)),
     decoder: Float64Array.from(searches, ({decoder}) => mean(decoder)),
     macs: Float64Array.from(searches, ({macs}, i) => macs.run + rows[i]!.tests[s]!),
     scores: scorer.score(captions),
   };
+}
+
+/** Of one number, or one a step. */
+function meanOf(layers: number | readonly number[]): number {
+  return typeof layers === 'number' ? layers : mean(layers);
 }
 
 function mean(values: ArrayLike<number>): number {

@@ -22,7 +22,7 @@ export function captionVerdicts(captions: CaptionRuns, sweep: CaptionSweep, opti
   return Object.keys(sweep.policyFronts).flatMap((policy) =>
     (['layers', 'macs'] as const).flatMap((cost) =>
       MEASURES.flatMap((measure): CaptionVerdict[] => {
-        const point = chosen(sweep.points, policy, {measure, cost, claim: options.claim});
+        const point = chosen(captions, sweep.points, policy, {measure, cost, claim: options.claim});
         if (point === undefined) return [];
         const of = adaptive[point]!;
         const judged = known.get(of) ?? judge(captions, of, options);
@@ -48,13 +48,14 @@ export function captionVerdicts(captions: CaptionRuns, sweep: CaptionSweep, opti
 
 /** The policy's cheapest point that keeps the claim, or, if none does, the one that keeps most. */
 function chosen(
+  {weights}: CaptionRuns,
   points: readonly CaptionPoint[],
   policy: string,
   {measure, cost, claim}: {readonly measure: CaptionMeasure; readonly cost: CostName; readonly claim: number},
 ): number | undefined {
   const kept = ({retention, meanRetention}: CaptionPoint): number => (measure === 'mean' ? meanRetention : retention);
   const all = points.flatMap((point, i) => (point.policy === policy ? [i] : []));
-  const cheap = all.toSorted((a, b) => pointCost(points[a]!, cost) - pointCost(points[b]!, cost));
+  const cheap = all.toSorted((a, b) => pointCost(points[a]!, cost, weights) - pointCost(points[b]!, cost, weights));
   const most = all.toSorted((a, b) => kept(points[b]!) - kept(points[a]!));
   return cheap.find((i) => kept(points[i]!) >= claim) ?? most[0];
 }
@@ -69,7 +70,7 @@ function judge(captions: CaptionRuns, early: CaptionOutcomes, options: VerdictOp
   const drawn = resampling(captions, options);
   const kept = captionRetention(early.scores, full.scores, drawn);
   const saving = bootstrap(
-    [layersCounted(early), layersCounted(full), early.macs, full.macs],
+    [layersCounted(captions, early), layersCounted(captions, full), early.macs, full.macs],
     {layers: (sums) => 1 - sums[0]! / sums[1]!, macs: (sums) => 1 - sums[2]! / sums[3]!},
     drawn,
   );
@@ -86,9 +87,9 @@ function against(
 ): SweepVerdict['against'] {
   const rivals = sweep.staticFronts[cost].map((index) => {
     const rival = sweep.static[index]!;
-    return {index, cost: pointCost(rival, cost), quality: rival.metrics['CIDEr-D']};
+    return {index, cost: pointCost(rival, cost, captions.weights), quality: rival.metrics['CIDEr-D']};
   });
-  const mix = staticMix(rivals, pointCost(sweep.points[point]!, cost));
+  const mix = staticMix(rivals, pointCost(sweep.points[point]!, cost, captions.weights));
   if (mix === undefined) return null;
   const statics = captions.outcomes.filter(({setting}) => isStatic(setting)).map(({scores}) => scores.ciderD.perItem);
   const [a, b] = [statics[mix.from]!, statics[mix.to]!];

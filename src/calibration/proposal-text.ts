@@ -1,17 +1,17 @@
 import type {Proposal, ProposedMeans} from './caption-proposal.js';
 import type {PolicySetting} from './policy-setting.js';
 import type {CostName} from './sweep.js';
-import {csvLine, csvNumber, percent, settingCells, settingText, thinned} from './sweep-text.js';
+import {csvLine, csvNumber, frontHeads, percent, settingCells, settingText, thinned} from './sweep-text.js';
 
 // What a replay of captions proposes, for people and as CSV.
 
 /** The front of one cost as a table, thinned to at most `rows` lines. */
-export function* proposalText({points, fronts, full}: Proposal, cost: CostName, rows = 16): Generator<string> {
+export function* proposalText({recording, points, fronts, full}: Proposal, cost: CostName, rows = 16): Generator<string> {
   const all = fronts[cost].map((i) => points[i]!);
   const shown = thinned(all, rows);
   const name = cost === 'macs' ? 'MACs' : 'layers';
   yield `proposed front of ${name} (${shown.length} of ${all.length} points, estimates; full depth agrees with its own captions at ${percent(full.agreement)} of positions)`;
-  yield 'own word  layers i/t/d      -layers   -MACs     encoder image/text, decoder';
+  yield `own word  ${frontHeads(recording)}`;
   for (const point of shown) {
     const {image, text, decoder} = point.layers;
     const depths = [image, text, decoder].map((x) => x.toFixed(2)).join('/');

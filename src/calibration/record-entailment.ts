@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {rowCosines} from '../exit/cosine.js';
 import type {Deciders, ExitPolicy, StackName} from '../exit/policy.js';
 import {writingStack} from '../exit/stack-roles.js';
-import type {PictureDepths, VisionLanguageModel} from '../models/model.js';
+import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../models/model.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 
@@ -38,7 +38,7 @@ export async function recordEntailment(
   const prompt = scope.hold(await picture.withPrompt(source, {signal}));
   const writing = writingStack(model.stacks);
   const known = prompt.stacks.map(({stack}) => stack);
-  const between = (Object.keys(model.stacks) as StackName[]).filter((stack) => stack !== writing && !known.includes(stack));
+  const between = stacksBetween(model, prompt);
   const depths = [...known, ...between].map((stack) => model.stacks[stack]!);
   const pairs = combinations(depths);
   const layers = model.stacks[writing]!;
@@ -81,6 +81,13 @@ export async function recordEntailment(
   for (const [c, pair] of pairs.entries())
     for (let l = 0; l < layers; l++) macs[c * layers + l] = prompt.scoringMacs(pair, l + 1, target.length, answers.length);
   return {encoder: [...prompt.stacks.map((stack) => stack.similarity), ...passed], similarity, logits, macs};
+}
+
+/** Stacks that run for every token before the one that writes: those whose depths the prompt does not hold. */
+export function stacksBetween({stacks}: Pick<VisionLanguageModel, 'stacks'>, prompt: PromptDepths): readonly StackName[] {
+  const writing = writingStack(stacks);
+  const known = prompt.stacks.map(({stack}) => stack);
+  return (Object.keys(stacks) as StackName[]).filter((stack) => stack !== writing && !known.includes(stack));
 }
 
 /** All depth vectors, the last stack's depth running fastest. */

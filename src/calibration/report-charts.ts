@@ -9,7 +9,7 @@ import {type Cost, costOf, frontOf, isFull, isPolicy, type ReportPoint} from './
 import {type RankCorrelation, spearman} from './spearman.js';
 
 const COSTS: Readonly<Record<Cost, {readonly title: string; readonly label: string}>> = {
-  layers: {title: 'layers', label: 'layers run a row (encoder: mean of image and text; and decoder)'},
+  layers: {title: 'layers', label: 'layers run a row (of two streams their mean)'},
   macs: {title: 'multiply-accumulates', label: 'multiply-accumulates a row (G)'},
   ms: {title: 'milliseconds', label: 'milliseconds a row, median'},
 };

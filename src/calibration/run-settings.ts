@@ -1,21 +1,22 @@
-import {NEVER_PLAN, planPolicy, type StackPlan} from '../exit/plan.js';
-import {addMacs, type Macs} from '../exit/trace.js';
-import {beamSearch, type SearchOptions} from '../generation/beam-search.js';
+import {type ExitPlan, NEVER_PLAN, planPolicy, type StackPlan} from '../exit/plan.js';
+import type {StackName} from '../exit/policy.js';
+import {perToken, writingStack} from '../exit/stack-roles.js';
+import {addMacs, type Macs, type StackTrace} from '../exit/trace.js';
 import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../models/model.js';
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {AnswerHypothesis} from '../tasks/answer.js';
-import type {AnswerSearch, GenerateOptions} from '../tasks/assistant.js';
-import type {CaptionSearcher} from '../tasks/caption-searcher.js';
+import type {AnswerWriter, Assistant, GenerateOptions} from '../tasks/assistant.js';
 import {unusable} from './evaluation.js';
 import {firstExit} from './exit-layers.js';
 import {type PolicySetting, type SettingTarget, settingPlan} from './policy-setting.js';
+import {stacksBetween} from './record-entailment.js';
 
 /** One search: an encoding at given depths, decoded with one policy. */
 export interface SearchRun extends AnswerHypothesis {
-  /** Layers of the image and the text stack. */
-  readonly encoder: readonly [number, number];
-  /** Layers of every step. */
+  /** Layers of the two stacks before the one that writes; of one that runs for every token, of every step. */
+  readonly encoder: readonly (number | readonly number[])[];
+  /** Of the one that writes, of every step. */
   readonly decoder: readonly number[];
   /** Without the tests of the encoder stacks: settings that come to the same depths need not share those. */
   readonly macs: Macs;
@@ -30,9 +31,13 @@ export interface SettingRuns {
 
 interface Prepared {
   readonly setting: PolicySetting;
-  readonly decoder: StackPlan;
+  /** Of the stacks that run for every token. */
+  readonly plans: ExitPlan['stacks'];
   readonly key: string;
 }
+
+/** What settings are run on. */
+type Captioner = Pick<Assistant, 'model' | 'sha256' | 'captionWriter'>;
 
 /**
  * Runs many settings on a picture for real: every answer, layer and multiply-accumulate is what `mue caption` with the setting's plan would
@@ -43,18 +48,18 @@ export class SettingRunner {
   readonly target: SettingTarget;
   /** What is run: full depth first, then the others, each once. */
   readonly settings: readonly PolicySetting[];
-  readonly #search: AnswerSearch;
+  readonly #writer: AnswerWriter;
   readonly #settings: readonly Prepared[];
 
   /** @throws UsageError for a setting that this model cannot run */
   constructor(
-    private readonly mue: CaptionSearcher,
+    private readonly mue: Captioner,
     settings: readonly PolicySetting[],
     generation: GenerateOptions = {},
   ) {
     const {stacks} = mue.model;
     this.target = captionTarget(mue);
-    this.#search = mue.captionSearch(generation);
+    this.#writer = mue.captionWriter(generation);
     const [image, text, decoder] = this.target.stacks.map(({depth}) => depth) as [number, number, number];
     this.settings = distinct([{encoder: 'fixed', policy: 'fixed', image, text, decoder}, ...settings]);
     this.#settings = this.settings.map((setting) => {
@@ -64,31 +69,30 @@ export class SettingRunner {
         });
       const plan = settingPlan(setting, this.target);
       planPolicy(plan, stacks);
-      const decoder = withoutIdleTests(plan.stacks.decoder!, stacks.decoder!);
-      return {setting, decoder, key: JSON.stringify(decoder)};
+      const written = (Object.entries(plan.stacks) as [StackName, StackPlan][]).filter(([stack]) => perToken(stack));
+      const plans = Object.fromEntries(written.map(([stack, own]) => [stack, withoutIdleTests(own, stacks[stack]!)]));
+      return {setting, plans, key: JSON.stringify(plans)};
     });
   }
 
-  /** How words are searched for. */
-  get generation(): SearchOptions {
-    return this.#search.options;
+  /** How words are chosen. */
+  get generation(): AnswerWriter['settings'] {
+    return this.#writer.settings;
   }
 
   /** @throws InputError `score-not-finite` if an answer cannot be compared; AbortError */
   async run(picture: PictureDepths, signal?: AbortSignal): Promise<SettingRuns> {
     using scope = new TensorScope();
-    const prompt = scope.hold(await picture.withPrompt(this.#search.source, {signal}));
+    const prompt = scope.hold(await picture.withPrompt(this.#writer.source, {signal}));
     const wanted: Wanted[] = [];
     const known = new Map<string, number>();
-    const of = this.#settings.map(({setting, decoder, key}) => {
-      const [image, text] = prompt.stacks.map((stack, k) => encoderExit(setting, k === 0 ? setting.image : setting.text, stack)) as [
-        EncoderExit,
-        EncoderExit,
-      ];
-      const name = `${image.layers} ${text.layers} ${key}`;
-      const search = known.get(name) ?? wanted.push({depths: [image.layers, text.layers], decoder}) - 1;
+    const of = this.#settings.map(({setting, plans, key}) => {
+      const exits = prompt.stacks.map((stack, k) => encoderExit(setting, k === 0 ? setting.image : setting.text, stack));
+      const depths = exits.map(({layers}) => layers);
+      const name = [...depths, key].join(' ');
+      const search = known.get(name) ?? wanted.push({depths, plans}) - 1;
       known.set(name, search);
-      return {search, testMacs: image.testMacs + text.testMacs};
+      return {search, testMacs: exits.reduce((sum, {testMacs}) => sum + testMacs, 0)};
     });
     const searches: SearchRun[] = [];
     for (let first = 0; first < wanted.length; first += BATCH)
@@ -100,24 +104,27 @@ export class SettingRunner {
   async #run(prompt: PromptDepths, wanted: readonly Wanted[], signal: AbortSignal | undefined): Promise<SearchRun[]> {
     using scope = new TensorScope();
     const model: VisionLanguageModel = this.mue.model;
-    const {options, read} = this.#search;
+    const {rows, maxSteps} = this.#writer;
     // Policies may remember what they saw: one a search.
-    const policies = wanted.map(({decoder}) => planPolicy({...NEVER_PLAN, stacks: {decoder}}, model.stacks));
+    const policies = wanted.map(({plans}) => planPolicy({...NEVER_PLAN, stacks: plans}, model.stacks));
     const encoded = scope.hold(prompt.combine(wanted.map(({depths}) => depths)));
-    const decoding = scope.hold(model.startDecoding(encoded, options.beams, options.maxLength, NEVER_PLAN.skippedKv));
-    const {hypotheses, traces} = await beamSearch(decoding, wanted.length, policies, {
-      ...options,
-      prefixes: wanted.map(() => options.prefixes![0]!),
-      signal,
-    });
+    const decoding = scope.hold(model.startDecoding(encoded, rows, maxSteps, NEVER_PLAN.skippedKv));
+    const written = await this.#writer.write(decoding, wanted.length, policies, {signal});
     const costs = decoding.macs;
+    const writing = writingStack(model.stacks);
+    const between = stacksBetween(model, prompt);
     return wanted.map(({depths}, b) => {
       const macs = addMacs(encoded.runs[b]!.macs, costs[b]!);
-      const found = hypotheses[b]![0];
-      const best = found ? read(found) : {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
+      const {hypotheses, traces} = written[b]!;
+      const best = hypotheses[0]!;
       const error = unusable({...best, macs});
       if (error) throw error;
-      return {...best, encoder: depths, decoder: traces[b]!.map(({exitLayer}) => exitLayer), macs};
+      return {
+        ...best,
+        encoder: [...depths, ...between.map((stack) => stepLayers(traces, stack))],
+        decoder: stepLayers(traces, writing),
+        macs,
+      };
     });
   }
 }
@@ -126,12 +133,17 @@ export class SettingRunner {
 const BATCH = 32;
 
 interface Wanted {
-  readonly depths: readonly [number, number];
-  readonly decoder: StackPlan;
+  /** Of the stacks that run once. */
+  readonly depths: readonly number[];
+  readonly plans: ExitPlan['stacks'];
+}
+
+function stepLayers(traces: readonly StackTrace[], of: StackName): number[] {
+  return traces.flatMap(({stack, exitLayer}) => (stack === of ? [exitLayer] : []));
 }
 
 /** The stacks that settings speak of. @throws UsageError `settings-joint` for a model that lacks them */
-export function captionTarget({model, sha256}: CaptionSearcher): SettingTarget {
+export function captionTarget({model, sha256}: Pick<Assistant, 'model' | 'sha256'>): SettingTarget {
   const stacks = Object.entries(model.stacks).map(([stack, depth]) => ({stack, depth}));
   if (stacks.length !== 3)
     throw new UsageError(

@@ -28,11 +28,11 @@ export interface RunsRow {
   readonly id: string;
   readonly imageId: string;
   readonly references: readonly string[];
-  /** Settings share them; layers as `[image, text]` and one a decoding step. */
+  /** Settings share them; layers of the two stacks before the one that writes, and of that: a number, or one a decoding step. */
   readonly searches: readonly {
     readonly text: string;
     readonly score: number;
-    readonly encoder: readonly number[];
+    readonly encoder: readonly (number | readonly number[])[];
     readonly decoder: readonly number[];
     readonly macs: {readonly run: number; readonly full: number};
   }[];
@@ -69,7 +69,7 @@ const rowSchema = z.object({
     z.object({
       text: z.string(),
       score: z.number(),
-      encoder: z.array(layers).length(2),
+      encoder: z.array(z.union([layers, z.array(layers).min(1)])).length(2),
       decoder: z.array(layers).min(1),
       macs: z.object({run: z.number().nonnegative(), full: z.number().nonnegative()}),
     }),

@@ -1,5 +1,6 @@
 import {z} from 'zod';
 import {InputError} from '../runtime/errors.js';
+import {shortName} from './sweep-text.js';
 
 /** One setting of a sweep and what it came to, means over items. What is absent is not known. */
 export interface SweptPoint {
@@ -117,32 +118,39 @@ export function parseSweep(json: unknown, where: string): SweepFile {
   }
   const {recording, points, full, verdicts, settingsFrom, ...rest} = parsed.data;
   if (points.length === 0) throw new InputError('sweep-empty', `${where} has no points; at least one is needed`);
-  const stacks = recording?.stacks.map(({stack, depth}) => [stack, depth]);
+  const stacks = recording?.stacks.map(({stack}) => stack) ?? STREAMS;
+  const named = (point: RawPoint, policy: string, text = settingText(point, stacks)): SweptPoint => swept(point, policy, text, stacks);
   return {
     task: recording?.task ?? rest.task ?? 'snli-ve',
     n: recording?.n ?? rest.n ?? null,
-    depths: stacks ? (Object.fromEntries(stacks) as Record<string, number>) : byStack(rest.depths ?? {}),
+    depths: recording ? Object.fromEntries(recording.stacks.map(({stack, depth}) => [stack, depth])) : byStack(rest.depths ?? {}, stacks),
     points: [
-      ...(full ? [swept(full, 'full depth', '')] : []),
-      ...points.map((point) => swept(point, policyName(point))),
-      ...rest.static.map((point) => swept(point, 'static depth')),
-      ...rest.random.map((point) => randomPoint(point, point.of === undefined ? undefined : points[point.of])),
+      ...(full ? [named(full, 'full depth', '')] : []),
+      ...points.map((point) => named(point, policyName(point))),
+      ...rest.static.map((point) => named(point, 'static depth')),
+      ...rest.random.map((point) => {
+        const of = point.of === undefined ? undefined : points[point.of];
+        return randomPoint(named(point, 'random'), of && named(of, policyName(of)));
+      }),
       ...rest.oracle.map((point) => {
         // One oracle a cost: each is a point of the same kind.
         const policy = `oracle ${point.oracle.replace(/-(layers|macs)$/, '')}`.trim();
-        return swept(point, policy, point.image === null ? '' : settingText(point));
+        return point.image === null ? named(point, policy, '') : named(point, policy);
       }),
     ],
     verdicts: verdicts.map(({point, against, ...verdict}) => ({
       ...verdict,
-      setting: points[point] ? settingText(points[point]) : '',
+      setting: points[point] ? settingText(points[point], stacks) : '',
       gain: against?.gain ?? null,
     })),
     settingsFrom,
   };
 }
 
-function swept(point: RawPoint, policy: string, text: string = settingText(point)): SweptPoint {
+/** What a sweep calls image, text and decoder, where it does not say. */
+const STREAMS: readonly string[] = ['encoder.image', 'encoder.text', 'decoder'];
+
+function swept(point: RawPoint, policy: string, text: string, stacks: readonly string[]): SweptPoint {
   const {accuracy, metrics, agreement, retention, layers, etr, macs, exact} = point;
   const all = Object.entries({...(accuracy === undefined ? {} : {accuracy}), ...metrics});
   return {
@@ -151,7 +159,7 @@ function swept(point: RawPoint, policy: string, text: string = settingText(point
     metrics: Object.fromEntries(all.filter((entry): entry is [string, number] => entry[1] !== null)),
     agreement: agreement ?? null,
     retention: retention ?? null,
-    layers: layers && byStack(layers),
+    layers: layers && byStack(layers, stacks),
     etr: etr ?? null,
     macs: (typeof macs === 'number' ? macs : macs?.run) ?? null,
     macsFull: (typeof macs === 'number' ? null : macs?.full) ?? null,
@@ -160,10 +168,8 @@ function swept(point: RawPoint, policy: string, text: string = settingText(point
 }
 
 /** Depths drawn as often as a point uses them: its layers, nearly its MACs. */
-function randomPoint(point: RawPoint, of: RawPoint | undefined): SweptPoint {
-  const alone = swept(point, 'random');
-  if (of === undefined) return alone;
-  const like = swept(of, policyName(of));
+function randomPoint(alone: SweptPoint, like: SweptPoint | undefined): SweptPoint {
+  if (like === undefined) return alone;
   return {
     ...alone,
     setting: `depths as often as ${like.policy}: ${like.setting}`,
@@ -180,15 +186,14 @@ function policyName({policy, encoder}: RawPoint): string {
   return encoder === undefined || encoder === 'fixed' ? 'static depth' : 'fixed decoder';
 }
 
-function settingText({image, text, decoder, patience, score, thresholds, encoder, policy}: RawPoint): string {
-  const parts = Object.entries({image, text, decoder, patience, score}).filter(([, value]) => value !== undefined);
+function settingText({image, text, decoder, patience, score, thresholds, encoder, policy}: RawPoint, stacks: readonly string[]): string {
+  const [first, second, last] = stacks.map(shortName) as [string, string, string];
+  const all = {[first]: image, [second]: text, [last]: decoder, patience, score};
+  const parts = Object.entries(all).filter(([, value]) => value !== undefined);
   if (Array.isArray(thresholds)) parts.push(['thresholds', `[${thresholds.map(valueText).join(', ')}]`]);
-  else
-    parts.push(
-      ...(Object.entries(thresholds ?? {}).map(([stack, value]) => [stack.replace(/^encoder\./, ''), valueText(value)]) as typeof parts),
-    );
+  else parts.push(...(Object.entries(thresholds ?? {}).map(([stack, value]) => [shortName(stack), valueText(value)]) as typeof parts));
   const depths = encoder === 'fixed' && policy !== 'fixed' ? 'fixed ' : '';
-  return parts.map(([name, value]) => `${name === 'image' || name === 'text' ? depths : ''}${name} ${valueText(value)}`).join(', ');
+  return parts.map(([name, value]) => `${name === first || name === second ? depths : ''}${name} ${valueText(value)}`).join(', ');
 }
 
 function valueText(value: unknown): string {
@@ -196,9 +201,9 @@ function valueText(value: unknown): string {
   return value === null ? 'never' : typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }
 
-/** Sweeps say `image` for `encoder.image`. */
-function byStack(layers: Readonly<Record<string, number>>): Record<string, number> {
+/** Sweeps say image, text and decoder for the model's three stacks. */
+function byStack(layers: Readonly<Record<string, number>>, stacks: readonly string[]): Record<string, number> {
   return Object.fromEntries(
-    Object.entries(layers).map(([stack, value]) => [stack === 'image' || stack === 'text' ? `encoder.${stack}` : stack, value]),
+    Object.entries(layers).map(([place, value]) => [stacks[['image', 'text', 'decoder'].indexOf(place)] ?? place, value]),
   );
 }

@@ -1,5 +1,5 @@
 import type {Interval} from './bootstrap.js';
-import type {PolicySetting} from './policy-setting.js';
+import type {PolicySetting, SettingTarget} from './policy-setting.js';
 import type {CostName, Sweep, SweepMeans} from './sweep.js';
 import type {SweepVerdict} from './sweep-verdicts.js';
 
@@ -18,12 +18,25 @@ export function thinned<T>(all: readonly T[], most: number): readonly T[] {
   return all.length <= most ? all : Array.from({length: most}, (_, k) => all[Math.round((k / Math.max(1, most - 1)) * (all.length - 1))]!);
 }
 
+/** A stack's name in tables: `image` of `encoder.image`. */
+export function shortName(stack: string): string {
+  return stack.slice(stack.lastIndexOf('.') + 1);
+}
+
+/** Heads of the last columns of a front's table, by the three stacks of a recording. */
+export function frontHeads({stacks}: Pick<SettingTarget, 'stacks'>): string {
+  const [first, second, last] = stacks.map(({stack}) => stack) as [string, string, string];
+  const initials = [first, second, last].map((stack) => shortName(stack)[0]).join('/');
+  const settings = `${first.replace('.', ' ')}/${shortName(second)}, ${shortName(last)}`;
+  return `${`layers ${initials}`.padEnd(16)}  -layers   -MACs     ${settings}`;
+}
+
 /** The front of one cost as a table, thinned to at most `rows` lines. */
-export function* frontText({points, fronts, full}: Sweep, cost: CostName, rows = 16): Generator<string> {
+export function* frontText({recording, points, fronts, full}: Sweep, cost: CostName, rows = 16): Generator<string> {
   const all = fronts[cost].map((i) => points[i]!);
   const shown = thinned(all, rows);
   yield `front of ${cost === 'macs' ? 'MACs' : 'layers'} (${shown.length} of ${all.length} points; full depth: accuracy ${full.accuracy.toFixed(4)})`;
-  yield 'accuracy  kept      agrees    layers i/t/d      -layers   -MACs     encoder image/text, decoder';
+  yield `accuracy  kept      agrees    ${frontHeads(recording)}`;
   for (const point of shown) {
     const {image, text, decoder} = point.layers;
     const depths = [image, text, decoder].map((x) => x.toFixed(2)).join('/');

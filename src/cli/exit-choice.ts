@@ -1,5 +1,16 @@
 import fs from 'node:fs';
-import {type ExitPlan, type ExitPlans, NEVER_PLAN, parsePlan, releasePlan, thresholdPlan} from '../exit/plan.js';
+import {
+  type ExitPlan,
+  type ExitPlans,
+  NEVER_PLAN,
+  parsePlan,
+  releasePlan,
+  similarityPlan,
+  type StackPlan,
+  thresholdPlan,
+} from '../exit/plan.js';
+import type {StackName} from '../exit/policy.js';
+import {writes} from '../exit/stack-roles.js';
 import {UsageError} from '../runtime/errors.js';
 import type {ExitChoice, TaskName} from '../tasks/assistant.js';
 import type {ExitFlags} from './model-options.js';
@@ -10,13 +21,19 @@ import type {ExitFlags} from './model-options.js';
  * @throws UsageError for a plan that is missing or invalid
  */
 export function exitChoice(flags: ExitFlags, task: TaskName, plans?: ExitPlans): ExitChoice {
-  const {exit = 'model', img_thres: image, txt_thres: text, decoder_thres: decoder, schedule, mode, skippedKv} = flags;
-  if (image !== undefined || text !== undefined || decoder !== undefined) {
+  const {exit = 'model', img_thres: image, txt_thres: text, decoder_thres: decoder, thres, schedule, mode, skippedKv} = flags;
+  const three = image !== undefined || text !== undefined || decoder !== undefined;
+  if (three || thres !== undefined) {
     if (flags.exit !== undefined)
       throw new UsageError('exit-twice', `--exit ${exit} and thresholds exclude each other`, {
         hint: 'Thresholds are a plan of their own: leave --exit out.',
       });
-    return thresholdPlan({image, text, decoder, schedule, mode, skippedKv});
+    if (three && thres !== undefined)
+      throw new UsageError('thresholds-twice', '--thres and --img_thres, --txt_thres, --decoder_thres exclude each other', {
+        hint: 'Give all thresholds with --thres, by the names of the stacks.',
+      });
+    const surroundings = {schedule, mode, skippedKv};
+    return thres ? similarityPlan(thres, surroundings) : thresholdPlan({image, text, decoder, ...surroundings});
   }
   if (schedule === undefined && mode === undefined && skippedKv === undefined)
     return exit === 'model' || exit === 'never' || exit === 'release' ? exit : readPlan(exit, task);
@@ -45,12 +62,14 @@ function readPlan(file: string, task: TaskName): ExitPlan {
 /** Reference mode brings the release's caches and schedule along, unless the options say otherwise. */
 function change(plan: ExitPlan, {schedule, mode, skippedKv}: ExitFlags): ExitPlan {
   const toReference = mode === 'reference' && plan.mode !== 'reference';
-  const {decoder} = plan.stacks;
-  const moved = schedule ?? (toReference && decoder?.schedule === undefined ? 'release' : undefined);
+  const move = ([stack, own]: [string, StackPlan]): [string, StackPlan] => {
+    const moved = schedule ?? (toReference && own.schedule === undefined ? 'release' : undefined);
+    return [stack, moved && writes(stack as StackName) ? {...own, schedule: moved} : own];
+  };
   return {
     ...plan,
     mode: mode ?? plan.mode,
     skippedKv: skippedKv ?? (toReference ? 'gap' : plan.skippedKv),
-    stacks: decoder && moved ? {...plan.stacks, decoder: {...decoder, schedule: moved}} : plan.stacks,
+    stacks: Object.fromEntries(Object.entries(plan.stacks).map(move)),
   };
 }

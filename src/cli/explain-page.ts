@@ -1,6 +1,6 @@
 import {escapeHtml, htmlPage} from '../calibration/html-page.js';
 import {stackLabel} from './answer-text.js';
-import {angle} from './explain-text.js';
+import {angle, passLabel} from './explain-text.js';
 import type {ExplainedLayer, ExplainedPass, Explanation} from './explanation.js';
 
 const STYLE = `
@@ -8,7 +8,7 @@ const STYLE = `
 .top img{display:block;width:100%;height:auto;border-radius:8px;border:1px solid var(--line)}
 header .answer{font-size:22px;color:var(--ink);margin:2px 0 10px;letter-spacing:-.01em}
 .box{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:16px 18px;overflow-x:auto}
-.stream{display:grid;grid-template-columns:76px minmax(0,1fr) 44px;gap:10px;align-items:center;margin-top:8px;font-size:13px;color:var(--muted)}
+.stream{display:grid;grid-template-columns:92px minmax(0,1fr) 44px;gap:10px;align-items:center;margin-top:8px;font-size:13px;color:var(--muted)}
 .stream div{display:grid;grid-auto-flow:column;grid-auto-columns:minmax(0,1fr);gap:3px}
 .stream .c{height:34px;line-height:22px;text-align:center;color:var(--ink)}.stream b{text-align:right;font-weight:500}
 table{border-collapse:separate;border-spacing:3px;min-width:760px}
@@ -26,6 +26,9 @@ td.depth{font-size:13px;color:var(--muted);text-align:right;white-space:nowrap}
 export function explainPage(explained: Explanation, picture: Uint8Array): string {
   const {image, question, answer, encoder, decoder, policy, task} = explained;
   const depth = Math.max(1, ...decoder.map((pass) => pass.depth));
+  // Rows of the stacks before have their names; this one's have words.
+  const name = stackLabel(decoder[0]?.stack ?? '');
+  const writing = name.charAt(0).toUpperCase() + name.slice(1);
   const heads = Array.from({length: depth}, (_, layer) => `<th scope="col">layer ${layer + 1}</th>`).join('');
   const body = `<div class="top">
 <img src="data:${mediaType(picture)};base64,${Buffer.from(picture).toString('base64')}" alt="${escapeHtml(image)}">
@@ -35,12 +38,12 @@ export function explainPage(explained: Explanation, picture: Uint8Array): string
 (${escapeHtml(policy)}), which only looked on: after an earlier exit, the layers and steps that follow would see other states.</p>
 ${question === undefined ? '' : `<p class="muted">${escapeHtml(question)}</p>`}
 <p class="answer">${escapeHtml(answer === '' ? '(no words)' : answer)}</p>
-<section class="box"><h2>Encoder: similarity of each layer's output to its input</h2>
+<section class="box"><h2>Similarity of each layer's output to its input</h2>
 ${encoder.map(stream).join('\n')}
 </section>
 </header>
 </div>
-<section class="box"><h2>Decoder: the likeliest word after each layer, its margin, and the similarity</h2>
+<section class="box"><h2>${escapeHtml(writing)}: the likeliest word after each layer, its margin, and the similarity</h2>
 <table><thead><tr><th></th>${heads}<th scope="col">exit</th></tr></thead>
 <tbody>${decoder.map(row).join('\n')}</tbody></table>
 </section>
@@ -51,10 +54,8 @@ the layer, shaded by angle. Made by <code>mue explain</code>.</footer>`;
 }
 
 function stream(pass: ExplainedPass): string {
-  const cells = pass.layers.map((layer) =>
-    cell('div', pass, layer, angle(layer.similarity), layer.similarity.toFixed(4), stackLabel(pass.stack)),
-  );
-  return `<div class="stream"><span>${escapeHtml(stackLabel(pass.stack))}</span><div>${cells.join('')}</div><b>${exitText(pass)}</b></div>`;
+  const cells = pass.layers.map((layer) => cell('div', pass, layer, angle(layer.similarity), layer.similarity.toFixed(4), passLabel(pass)));
+  return `<div class="stream"><span>${escapeHtml(passLabel(pass))}</span><div>${cells.join('')}</div><b>${exitText(pass)}</b></div>`;
 }
 
 function row(pass: ExplainedPass): string {
@@ -93,7 +94,7 @@ function exitText({exit, depth}: ExplainedPass): string {
 
 function legend(): string {
   const swatch = (share: number, kind = ''): string => `<i class="c ${kind}" style="--s:${share}"></i>`;
-  return `<section class="legend"><span>${swatch(0)}${swatch(0.5)}${swatch(1)} the stronger the colour, the larger the margin (decoder) or the similarity (encoder)</span>
+  return `<section class="legend"><span>${swatch(0)}${swatch(0.5)}${swatch(1)} the stronger the colour, the larger the margin (of words) or the similarity</span>
 <span>${swatch(0.7, 'exit')} the plan leaves here</span><span>${swatch(0.7, 'beyond')} the plan would not have come here</span>
 <span><b>bold</b> the word of the last layer</span><span><em>italic</em> another word</span><span>Hover over a cell for all its numbers.</span></section>`;
 }

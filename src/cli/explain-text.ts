@@ -9,12 +9,13 @@ export function explainText(explained: Explanation, {colour}: {readonly colour: 
   const depth = Math.max(...decoder.map((pass) => pass.depth));
   const head = Array.from({length: depth}, (_, layer) => `layer ${layer + 1}`.padEnd(WIDTH)).join(' ');
   const label = Math.max(6, ...decoder.map(({token}) => columns(token ?? '')));
+  const stacks = Math.max(7, ...encoder.map((pass) => columns(passLabel(pass)) + 1));
   return [
     `${image}`,
     ...(question === undefined ? [] : [`  ${question}`]),
     `  ${answer === '' ? '(no words)' : answer}`,
     '',
-    ...encoder.map((pass) => encoderLine(pass, colour)),
+    ...encoder.map((pass) => encoderLine(pass, stacks, colour)),
     '',
     `  ${''.padEnd(label)}  ${head}exit`,
     ...decoder.flatMap((pass) => decoderLines(pass, label, colour)),
@@ -25,12 +26,18 @@ export function explainText(explained: Explanation, {colour}: {readonly colour: 
   ].join('\n');
 }
 
-function encoderLine({stack, layers, exit, depth}: ExplainedPass, colour: boolean): string {
+/** The stack, and where it runs for every token, the one that follows from what it read. */
+export function passLabel({stack, token}: ExplainedPass): string {
+  return token === undefined ? stackLabel(stack) : `${stackLabel(stack)} → ${token.trim() || '␣'}`;
+}
+
+function encoderLine(pass: ExplainedPass, width: number, colour: boolean): string {
+  const {layers, exit, depth} = pass;
   const cells = layers.map((layer) => {
     const mark = layer.layer === exit ? '▸' : ' ';
     return shade(`${mark}${layer.similarity.toFixed(4)} `, angle(layer.similarity), exit !== null && layer.layer > exit, colour);
   });
-  return `  ${stackLabel(stack).padEnd(7)}${cells.join(' ')}  ${exit ?? depth}/${depth}`;
+  return `  ${pad(passLabel(pass), width)}${cells.join(' ')}  ${exit ?? depth}/${depth}`;
 }
 
 function decoderLines({token = '', layers, exit, depth}: ExplainedPass, label: number, colour: boolean): string[] {

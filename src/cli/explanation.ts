@@ -65,13 +65,16 @@ export function explanation({image, task, question, policy, answer, passes, toke
   // The last step writes the end; the prompt's come first.
   const written = [...answer.tokens.map((id) => tokenizer.token(id)), 'end'];
   const first = choices ? 0 : Math.max(0, decoder.length - written.length);
+  // A stack that runs for every token before the one that writes has that one's words.
+  const tokens = new Map(decoder.slice(first).map(({step}, i) => [step, choices ? undefined : written[i]]));
+  const before = passes.filter((pass) => !hasHead(pass) && (pass.step === undefined || tokens.has(pass.step)));
   return {
     image,
     task,
     ...(question === undefined ? {} : {question}),
     answer: answer.text,
     policy,
-    encoder: passes.filter((pass) => !hasHead(pass)).map((pass) => explainedPass(pass, undefined, word)),
+    encoder: before.map((pass) => explainedPass(pass, pass.step === undefined ? undefined : tokens.get(pass.step), word)),
     decoder: decoder.slice(first).map((pass, i) => explainedPass(pass, choices ? answer.text : written[i], word)),
   };
 }

@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
 import {SCHEDULE_NAMES, type ScheduleName} from '../exit/schedules.js';
 import {SKIPPED_KV, type SkippedKv} from '../exit/skipped-kv.js';
-import {threshold, wholeNumber} from './option-values.js';
+import {type StackThresholds, stackThresholds, threshold, wholeNumber} from './option-values.js';
 
 /** Which model, where it runs, how pictures are read. */
 export interface ModelFlags {
@@ -32,19 +32,29 @@ export interface ExitFlags {
   readonly img_thres?: number;
   readonly txt_thres?: number;
   readonly decoder_thres?: number;
+  readonly thres?: StackThresholds;
   readonly schedule?: ScheduleName;
   readonly mode?: 'corrected' | 'reference';
   readonly skippedKv?: SkippedKv;
 }
 
-/** --exit, the three thresholds and what surrounds them. */
+/** --exit, thresholds and what surrounds them. */
 export function addExitOptions(command: Command): Command {
   return command
     .option('--exit <plan>', "model (its own plan), never, release (the authors' scripts) or a plan.json (default: model)")
     .option('--img_thres <x>', 'exit the image stream above this similarity; any threshold replaces the plan', threshold('--img_thres'))
     .option('--txt_thres <x>', 'the same of the text stream; a threshold not given is never', threshold('--txt_thres'))
     .option('--decoder_thres <x>', 'the same of the decoder', threshold('--decoder_thres'))
-    .addOption(new Option('--schedule <name>', 'how the decoder threshold moves with the step (default: constant)').choices(SCHEDULE_NAMES))
+    .option(
+      '--thres <stack=x,…>',
+      'the same by the names of the stacks, of any model: vision=0.97,multimodal=0.8',
+      stackThresholds('--thres'),
+    )
+    .addOption(
+      new Option('--schedule <name>', 'how the threshold of the stack that writes moves with the step (default: constant)').choices(
+        SCHEDULE_NAMES,
+      ),
+    )
     .addOption(
       new Option('--mode <name>', "reference is the authors' release, quirks and all (default: corrected)").choices([
         'corrected',

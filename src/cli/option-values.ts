@@ -1,4 +1,5 @@
 import {InvalidArgumentError} from 'commander';
+import {STACK_NAMES, type StackName} from '../exit/policy.js';
 import {UsageError} from '../runtime/errors.js';
 
 /** Parser of an option that takes a whole number from `least`. */
@@ -32,6 +33,30 @@ export function threshold(flag: string): (text: string) => number {
     throw new UsageError('threshold-invalid', `${flag}: an exit threshold must be a number, not '${text}'`, {
       hint: 'Leave the option out for never; 1 or more is never, too.',
     });
+  };
+}
+
+export type StackThresholds = Readonly<Partial<Record<StackName, number>>>;
+
+/**
+ * Parser of thresholds by stack, `vision=0.9,multimodal=0.8`; the option may be given again. Whether the model has the stacks is not
+ * known here. @throws UsageError `threshold-invalid`
+ */
+export function stackThresholds(flag: string): (text: string, before?: StackThresholds) => StackThresholds {
+  const fail = (why: string): never => {
+    throw new UsageError('threshold-invalid', `${flag}: ${why}`, {hint: 'Wanted is stack=number, stack=number, …'});
+  };
+  return (text, before = {}) => {
+    const found: Partial<Record<StackName, number>> = {...before};
+    for (const part of text.split(',')) {
+      const [name, value, ...more] = part.split('=').map((piece) => piece.trim());
+      const stack = STACK_NAMES.find((known) => known === name);
+      if (value === undefined || more.length > 0) fail(`'${part}' is no stack=number`);
+      else if (stack === undefined) fail(`there is no stack '${name}'; models have ${STACK_NAMES.join(', ')}`);
+      else if (found[stack] !== undefined) fail(`'${stack}' is given twice`);
+      else found[stack] = threshold(`${flag} ${stack}`)(value);
+    }
+    return found;
   };
 }
 

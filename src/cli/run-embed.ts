@@ -27,10 +27,9 @@ export async function runEmbed([images]: readonly [string[]], flags: EmbedFlags,
   const exit = exitChoice(flags, 'embed', model.plans);
   model.exits('embed', exit);
   if (shard) return await embedData(model, exit, flags, shard, context);
-  for (const text of texts) {
-    const {vector, notes} = await model.embedText(text, {exit, signal});
+  for (const [i, {vector, notes}] of (await model.embedTexts(texts, {exit, signal})).entries()) {
     for (const note of notes) out.warn(`warning: ${note}`);
-    out.data(JSON.stringify({text, embedding: Array.from(vector)}));
+    out.data(JSON.stringify({text: texts[i], embedding: Array.from(vector)}));
   }
   return await eachPicture(images, out, async (image) => {
     const {vector} = await model.embedPicture(await readPicture(image), {exit, signal});

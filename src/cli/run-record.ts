@@ -11,7 +11,6 @@ import {openDataset} from '../node/open-dataset.js';
 import {RowLog} from '../node/row-log.js';
 import {InputError} from '../runtime/errors.js';
 import type {Assistant} from '../tasks/assistant.js';
-import {captionSearcher} from '../tasks/caption-searcher.js';
 import {ENTAILMENT_ANSWERS} from '../tasks/prompts.js';
 import type {CommandContext} from './command.js';
 import {loadFrom} from './load.js';
@@ -53,14 +52,13 @@ interface Recorder {
   readonly row: (picture: PictureDepths, item: DatasetItem, index: number, signal: AbortSignal) => Promise<object>;
 }
 
-function captions(assistant: Assistant, data: string): Recorder {
-  const mue = captionSearcher(assistant);
-  const search = mue.captionSearch();
+function captions(mue: Assistant, data: string): Recorder {
+  const writer = mue.captionWriter();
   const {model, stacks} = captionTarget(mue);
   return {
-    header: {format: CAPTION_RECORDING, version: 1, task: 'caption', model, data, generation: {...search.options}, stacks},
+    header: {format: CAPTION_RECORDING, version: 1, task: 'caption', model, data, generation: {...writer.settings}, stacks},
     row: async (picture, {id, imageId, references = []}, index, signal) =>
-      captionRow({index, id, imageId, references}, await recordCaption(mue.model, picture, search, signal)),
+      captionRow({index, id, imageId, references}, await recordCaption(mue.model, picture, writer, signal)),
   };
 }
 

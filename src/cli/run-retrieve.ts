@@ -80,8 +80,7 @@ async function measureRecall(
         continue;
       }
     }
-    for (const reference of references) {
-      const {vector, notes} = await model.embedText(reference, options);
+    for (const {vector, notes} of await model.embedTexts(references, options)) {
       for (const note of notes) out.warn(`warning: ${id}: ${note}`);
       captions.push(vector);
       owner.push(places.get(imageId)!);

@@ -13,7 +13,6 @@ import {openDataset} from '../node/open-dataset.js';
 import {readShards, requireRows, type Shards} from '../node/read-shards.js';
 import {RowLog} from '../node/row-log.js';
 import {InputError, throwIfAborted, UsageError} from '../runtime/errors.js';
-import {captionSearcher} from '../tasks/caption-searcher.js';
 import type {CommandContext} from './command.js';
 import {loadFrom} from './load.js';
 import {parsePolicies, readSettings} from './read-settings.js';
@@ -55,7 +54,7 @@ export async function runSettings(
   {
     const {mue} = await loadFrom(flags, out);
     using model = mue;
-    const runner = new SettingRunner(captionSearcher(model), settings);
+    const runner = new SettingRunner(model, settings);
     const header: RunsHeader = {
       format: SETTING_RUNS,
       version: 1,

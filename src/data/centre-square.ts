@@ -1,8 +1,10 @@
-import {type RgbImage, resizeBicubic} from './image.js';
+import type {RgbImage} from './image.js';
+import {resizeOpened} from './resize-opened.js';
 
 /**
  * A square of `size` from the middle of a picture whose shorter side has been made that long, byte for byte as torchvision's
- * `Resize(size, BICUBIC)` and `CenterCrop(size)` do it on RGB pictures (coca.md section 5).
+ * `Resize(size, BICUBIC)` and `CenterCrop(size)` do it. RGB first, unless the picture says
+ * what it was before (coca.md section 5).
  * @returns a new picture, or `image` itself if it is that square already
  * @throws InputError `image-size` where a size makes no sense
  */
@@ -12,7 +14,7 @@ export function centreSquare(image: RgbImage, size: number): RgbImage {
   const width = scaled(image.width);
   const height = scaled(image.height);
   const [left, top] = [width, height].map((side) => roundHalfToEven((side - size) / 2)) as [number, number];
-  return resizeBicubic(image, width, height, {left, top, width: size, height: size});
+  return resizeOpened(image, width, height, {left, top, width: size, height: size});
 }
 
 /** Python's round(). */

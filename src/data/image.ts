@@ -5,7 +5,12 @@ export interface RgbImage {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;
+  /** What it was before it became RGB, where that is to count when it is resized (`resizeOpened`). */
+  readonly opened?: OpenedAs;
 }
+
+/** Colours of a table, or with transparency: a byte a pixel. */
+export type OpenedAs = 'table' | {readonly alpha: Uint8Array};
 
 /** A part of a picture. */
 export interface Window {

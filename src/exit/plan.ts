@@ -16,6 +16,7 @@ import {SKIPPED_KV, type SkippedKv} from './skipped-kv.js';
 import {softmaxMargin} from './softmax-margin.js';
 import {softmaxMax} from './softmax-max.js';
 import {stackPolicies} from './stack-policies.js';
+import {writes} from './stack-roles.js';
 import type {RowRule, ThresholdOptions} from './thresholded.js';
 
 // One JSON value for exits everywhere: `--exit plan.json`, the API's `exit`, what calibration writes (ofa_mue section 10.13).
@@ -150,7 +151,12 @@ export function planPolicy(plan: ExitPlan, depths: Readonly<Partial<Record<Stack
             'plan-stack',
             `the exit plan speaks of the stack '${stack}', but this model has ${Object.keys(depths).join(', ')}`,
             {
-              hint: "A model with a joint encoder has one stack 'encoder'; only one trained with MuE has 'encoder.image' and 'encoder.text'.",
+              hint:
+                depths.encoder === undefined
+                  ? `Thresholds by these names: --thres ${Object.keys(depths)
+                      .map((name) => `${name}=0.9`)
+                      .join(',')}`
+                  : "A model with a joint encoder has one stack 'encoder'; only one trained with MuE has 'encoder.image' and 'encoder.text'.",
             },
           );
         }
@@ -189,34 +195,46 @@ export function parsePlan(text: string, source: string, task: string): ExitPlan 
   return (parsed.data as ExitPlans).plans[task] ?? NEVER_PLAN;
 }
 
-/** Thresholds as the command line takes them; one not given never exits. */
-export interface Thresholds {
-  readonly image?: number | undefined;
-  readonly text?: number | undefined;
-  readonly decoder?: number | undefined;
+/** What surrounds thresholds. */
+export interface ThresholdSurroundings {
+  /** Of the stack that writes. */
   readonly schedule?: ScheduleName | undefined;
   readonly mode?: Mode | undefined;
   readonly skippedKv?: SkippedKv | undefined;
 }
 
-/** MuE's plan from three thresholds. Reference mode brings the release's schedule and caches along, unless told otherwise. */
-export function thresholdPlan({image, text, decoder, schedule, mode = 'corrected', skippedKv}: Thresholds): ExitPlan {
+/**
+ * A plan of similarity thresholds by the stacks' names, for a model of any family; a stack left out, or null, never exits.
+ * Reference mode brings the release's schedule and caches along, unless told otherwise.
+ */
+export function similarityPlan(
+  thresholds: Readonly<Partial<Record<StackName, number | null>>>,
+  {schedule, mode = 'corrected', skippedKv}: ThresholdSurroundings = {},
+): ExitPlan {
   const reference = mode === 'reference';
-  const similar = (threshold: number | undefined, named?: ScheduleName): StackPlan => ({
-    policy: 'similarity',
-    threshold: threshold ?? null,
-    ...(named ? {schedule: named} : {}),
-  });
+  const named = schedule ?? (reference ? 'release' : 'constant');
+  const similar = ([stack, threshold]: [string, number | null]): [string, StackPlan] => [
+    stack,
+    {policy: 'similarity', threshold, ...(writes(stack as StackName) ? {schedule: named} : {})},
+  ];
   return {
     version: 1,
     mode,
     skippedKv: skippedKv ?? (reference ? 'gap' : 'project'),
-    stacks: {
-      'encoder.image': similar(image),
-      'encoder.text': similar(text),
-      decoder: similar(decoder, schedule ?? (reference ? 'release' : 'constant')),
-    },
+    stacks: Object.fromEntries(Object.entries(thresholds).map(similar)),
   };
+}
+
+/** MuE's three thresholds; one not given never exits. */
+export interface Thresholds extends ThresholdSurroundings {
+  readonly image?: number | undefined;
+  readonly text?: number | undefined;
+  readonly decoder?: number | undefined;
+}
+
+/** MuE's plan from three thresholds (see `similarityPlan`). */
+export function thresholdPlan({image, text, decoder, ...rest}: Thresholds): ExitPlan {
+  return similarityPlan({'encoder.image': image ?? null, 'encoder.text': text ?? null, decoder: decoder ?? null}, rest);
 }
 
 /** The values of the authors' evaluation scripts (section 10.6), in reference mode. Captions' also serve questions and prompts. */

@@ -33,6 +33,11 @@ export function writes(stack: StackName): boolean {
   return ROLES[stack].writes;
 }
 
+/** Whether it runs for every token, and may leave each time at another layer; others run once an answer. */
+export function perToken(stack: StackName): boolean {
+  return ROLES[stack].side === 'decoder';
+}
+
 /** The stack whose states become words. @throws UsageError for a model without one */
 export function writingStack(stacks: Readonly<Partial<Record<StackName, number>>>): StackName {
   const found = (Object.keys(stacks) as StackName[]).find(writes);

@@ -121,8 +121,7 @@ export interface Embedded {
   /** [B, e], each of unit length; the caller's. */
   readonly features: tf.Tensor2D;
   /** One a row: each picture and each text leaves for itself. */
-  readonly traces: readonly StackTrace[];
-  readonly macs: Macs;
+  readonly runs: readonly PictureRun[];
 }
 
 /** A model that also puts pictures and texts in one space, where what belongs together lies close. */

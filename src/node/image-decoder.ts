@@ -7,6 +7,12 @@ import type {PictureFormat, PictureHeader} from './picture/picture-format.js';
 export interface DecodeOptions {
   /** EXIF's orientation: ignored by default, as the authors' pipeline does; `apply` turns the picture upright. */
   readonly exif?: 'ignore' | 'apply';
+  /**
+   * When PNG pictures with a palette or transparency become RGB: before all else (`first`, the default, as data sets and documented recipes
+   * have it), or after they are resized (`last`, as open_clip does with a picture that is handed over as it was opened). Pictures
+   * turned by `exif` and other formats are RGB first; only models whose squares are cut from the middle resize so.
+   */
+  readonly rgb?: 'first' | 'last';
   /** Larger pictures are refused before anything is allocated for them. Default 100,000,000. */
   readonly maxPixels?: number;
 }
@@ -22,7 +28,7 @@ export const DEFAULT_MAX_PIXELS = 100_000_000;
  *   `image-corrupt` (damaged or cut off; what PIL repairs silently, such as a missing PNG end chunk, is accepted).
  */
 export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
-  const {exif = 'ignore', maxPixels = DEFAULT_MAX_PIXELS} = options;
+  const {exif = 'ignore', rgb = 'first', maxPixels = DEFAULT_MAX_PIXELS} = options;
   const format = await formatOf(bytes);
   const header = format.inspect(bytes);
   if (header.width * header.height > maxPixels) {
@@ -32,7 +38,8 @@ export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}
       {hint: 'The model sees a few hundred pixels a side: save the picture smaller, or raise the limit.'},
     );
   }
-  const image = await format.decode(bytes, header);
+  const keep = rgb === 'last' && format.decodeOpened;
+  const image = await (keep ? keep(bytes, header) : format.decode(bytes, header));
   if (image.width !== header.width || image.height !== header.height) {
     const sizes = `${header.width} × ${header.height}, its data ${image.width} × ${image.height}`;
     throw new InputError('image-corrupt', `the ${format.name} picture is damaged: its header says ${sizes}`);

@@ -29,6 +29,8 @@ export interface LoadOptions {
   readonly device?: string | undefined;
   /** Whether pictures are turned as their EXIF data says; the authors ignore it, and so is the default. */
   readonly exif?: 'ignore' | 'apply' | undefined;
+  /** When pictures with a palette or transparency become RGB (see `decodeImage`). */
+  readonly rgb?: 'first' | 'last' | undefined;
   /** Largest picture, in pixels. */
   readonly maxPixels?: number | undefined;
   /** Threads of the native device; default: all cores. */
@@ -57,7 +59,7 @@ const ASSISTANTS: Readonly<Record<string, (folder: string, config: ModelConfig) 
  * @throws WeightsError if the folder is no model or damaged, BackendError if the device cannot run
  */
 export async function loadModel(folder: string = SHIPPED_MODEL, options: LoadOptions = {}): Promise<Assistant> {
-  const {device = 'auto', exif, maxPixels, threads, tf32} = options;
+  const {device = 'auto', exif, rgb, maxPixels, threads, tf32} = options;
   const json = readJson(folder, 'config.json');
   if (json === undefined)
     throw new WeightsError('not-a-model', `${folder} is no model folder: it has no config.json`, {
@@ -74,7 +76,7 @@ export async function loadModel(folder: string = SHIPPED_MODEL, options: LoadOpt
     shape: (name) => (names.has(name) ? weights.shape(name) : undefined),
     read: (name) => weights.read(name),
   };
-  const decoding = {...(exif ? {exif} : {}), ...(maxPixels ? {maxPixels} : {})};
+  const decoding = {...(exif ? {exif} : {}), ...(rgb ? {rgb} : {}), ...(maxPixels ? {maxPixels} : {})};
   const pictures = {decode: (bytes: Uint8Array) => decodeImage(bytes, decoding)};
   return await load(source, {plans, sha256: weightsHash(folder), runsOn, pictures});
 }

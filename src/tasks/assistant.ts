@@ -1,13 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {RgbImage} from '../data/image.js';
 import type {ExitPlan, ExitPlans} from '../exit/plan.js';
-import type {ExitPolicy} from '../exit/policy.js';
+import type {Deciders, ExitPolicy} from '../exit/policy.js';
 import type {Mode} from '../exit/similarity.js';
 import type {SkippedKv} from '../exit/skipped-kv.js';
 import type {StackTrace} from '../exit/trace.js';
-import type {Hypothesis, SearchOptions} from '../generation/beam-search.js';
 import type {WritingRules} from '../generation/writing-rules.js';
-import type {VisionLanguageModel} from '../models/model.js';
+import type {Decoding, VisionLanguageModel} from '../models/model.js';
 import type {Answer, AnswerHypothesis, Embedding, Entailment} from './answer.js';
 
 export type TaskName = 'caption' | 'snli-ve' | 'vqa' | 'prompt' | 'embed';
@@ -99,13 +98,33 @@ export interface PictureQuestion {
   readonly objects?: readonly string[] | undefined;
 }
 
-/** How an answer is searched for, whatever the encoding comes from: what `beamSearch` needs for one picture, and how its finds read. */
-export interface AnswerSearch {
+/** How an answer is written by a model's own rules, whatever the encoding comes from. */
+export interface AnswerWriter {
   /** The prompt of the encoder. */
   readonly source: readonly number[];
-  readonly options: SearchOptions;
-  /** Words without what surrounds them. */
-  read(found: Hypothesis): AnswerHypothesis;
+  /** What the decoder is fed before the words, begin symbol first. */
+  readonly prompt: readonly number[];
+  /** Rows (beams) a picture and most steps, as `startDecoding` is to be told. */
+  readonly rows: number;
+  readonly maxSteps: number;
+  /** How words are chosen, in plain values: what files say of it. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** An answer a picture. The decoding is stepped, reordered and left to the caller. @param policy a list has one a picture */
+  write(
+    decoding: Decoding,
+    pictures: number,
+    policy: Deciders,
+    options?: {readonly signal?: AbortSignal | undefined},
+  ): Promise<readonly WrittenAnswer[]>;
+}
+
+export interface WrittenAnswer {
+  /** Best first; at least one. */
+  readonly hypotheses: readonly AnswerHypothesis[];
+  /** What was written after the prompt for the first of them, with its end symbol unless it was cut off. */
+  readonly tokens: readonly number[];
+  /** Of every step. */
+  readonly traces: readonly StackTrace[];
 }
 
 /** The exits of one answer: a policy and what surrounds it. */
@@ -144,8 +163,8 @@ export interface Assistant extends Disposable {
    * @throws UsageError `batch-reference`, `batch-policy`, `batch-skipped-kv`: exits that pictures cannot take each for itself
    */
   captionAll(pictures: readonly Picture[], options?: GenerateOptions): Promise<readonly Answer[]>;
-  /** How `caption` searches, where it does so by `beamSearch`. */
-  captionSearch?(options?: GenerateOptions): AnswerSearch;
+  /** How `caption` writes. For callers that run many exits on one picture and share its encodings. */
+  captionWriter(options?: GenerateOptions): AnswerWriter;
   /** Decides whether a picture entails a hypothesis. @throws InputError, AbortError */
   entail(picture: Picture, hypothesis: string, options?: AnswerOptions & {premise?: string | undefined}): Promise<Entailment>;
   /** Several at once; see captionAll. */
@@ -169,4 +188,6 @@ export interface Embedder {
   embedPicture(picture: Picture, options?: AnswerOptions): Promise<Embedding>;
   /** A longer text than the model reads is cut off, and a note says so. @throws InputError, AbortError */
   embedText(text: string, options?: AnswerOptions): Promise<Embedding>;
+  /** Several at once: each is what it is alone; of the time each gets an equal share. */
+  embedTexts(texts: readonly string[], options?: AnswerOptions): Promise<readonly Embedding[]>;
 }

@@ -15,6 +15,7 @@ import {TensorScope} from '../runtime/tensor-scope.js';
 import {type Answer, type AnswerHypothesis, answerOf, type Embedding, type Entailment, entailmentScores, layersRun} from './answer.js';
 import type {
   AnswerOptions,
+  AnswerWriter,
   Assistant,
   Embedder,
   EntailmentQuestion,
@@ -81,6 +82,10 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
 
   async captionAll(pictures: readonly Picture[], options: GenerateOptions = {}): Promise<readonly Answer[]> {
     return await this.#write(pictures, 'caption', [this.tokenizer.bos], options);
+  }
+
+  captionWriter(options: GenerateOptions = {}): AnswerWriter {
+    return this.#writer([this.tokenizer.bos], options);
   }
 
   /** Writes on after the beginning of a caption. */
@@ -164,27 +169,47 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     const clock = new Clock();
     const pixels = scope.hold(await this.#look([picture], clock, options.signal));
     const embedded = await this.model.embedImages(pixels, policy, {signal: options.signal});
-    return await this.#embedding(embedded, clock, []);
+    return (await this.#embeddings(embedded, clock, [[]]))[0]!;
   }
 
   async embedText(text: string, options: AnswerOptions = {}): Promise<Embedding> {
-    const {policy} = this.exits('embed', options.exit);
-    const clock = new Clock();
-    const {ids, cut} = this.tokenizer.sequence(text, this.model.contextLength);
-    clock.lap('preprocess');
-    const embedded = await this.model.embedTexts([ids], policy, {signal: options.signal});
-    const notes =
-      cut > 0 ? [`the text is longer than the model's context of ${this.model.contextLength}: its last ${cut} tokens are cut off`] : [];
-    return await this.#embedding(embedded, clock, notes);
+    return (await this.embedTexts([text], options))[0]!;
   }
 
-  async #embedding({features, traces, macs}: Embedded, clock: Clock, notes: readonly string[]): Promise<Embedding> {
+  async embedTexts(texts: readonly string[], options: AnswerOptions = {}): Promise<readonly Embedding[]> {
+    if (texts.length === 0) return [];
+    const {policy} = this.exits('embed', options.exit);
+    const clock = new Clock(texts.length);
+    const {contextLength} = this.model;
+    const all = texts.map((text) => this.tokenizer.sequence(text, contextLength));
+    clock.lap('preprocess');
+    const embedded = await this.model.embedTexts(
+      all.map(({ids}) => ids),
+      policy,
+      {signal: options.signal},
+    );
+    const notes = all.map(({cut}) =>
+      cut > 0 ? [`the text is longer than the model's context of ${contextLength}: its last ${cut} tokens are cut off`] : [],
+    );
+    return await this.#embeddings(embedded, clock, notes);
+  }
+
+  /** @param notes of each row */
+  async #embeddings({features, runs}: Embedded, clock: Clock, notes: readonly (readonly string[])[]): Promise<Embedding[]> {
     using scope = new TensorScope();
-    const vector = (await scope.hold(features).data()) as Float32Array;
-    if (!vector.every(Number.isFinite))
+    const values = (await scope.hold(features).data()) as Float32Array;
+    if (!values.every(Number.isFinite))
       throw new InputError('score-not-finite', 'the embedding is not made of numbers', {hint: 'Damaged weights give such embeddings.'});
     clock.lap('encode');
-    return {vector: vector.slice(), layers: layersRun(traces), macs, ms: clock.read(), trace: traces, notes};
+    const size = values.length / runs.length;
+    return runs.map(({traces, macs}, r) => ({
+      vector: values.slice(r * size, (r + 1) * size),
+      layers: layersRun(traces),
+      macs,
+      ms: clock.read(),
+      trace: traces,
+      notes: notes[r]!,
+    }));
   }
 
   /** Writes captions word by word. */
@@ -196,28 +221,45 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
   ): Promise<readonly Answer[]> {
     if (pictures.length === 0) return [];
     using scope = new TensorScope();
-    const {signal, onToken} = options;
+    const {signal} = options;
     const {policy, skippedKv} = this.#deciders(task, options.exit, pictures.length);
-    const {contextLength, vocabularySize} = this.model;
-    const settings = writingSettings(this.#generation, options, {prompt: prompt.length, contextLength, vocabularySize});
-    checkStreaming(options, settings.beams ?? 1, pictures.length);
+    const writer = this.#writer(prompt, options);
+    checkStreaming(options, writer.rows, pictures.length);
     const clock = new Clock(pictures.length);
     const encoded = scope.hold(await this.#encode(pictures, policy, clock, signal));
-    const {beams, maxLength} = settings;
-    const decoding = scope.hold(this.model.startDecoding(encoded, beams ?? 1, maxLength, skippedKv));
-    const stream = onToken && ((step: WritingStep) => this.#stream(step, prompt.length, onToken));
-    const writing: WritingOptions = {...settings, prompt, end: this.tokenizer.eos, signal, ...(stream ? {onStep: stream} : {})};
-    const count = pictures.length;
-    const {texts, traces} =
-      beams === undefined
-        ? await drawn(sample(decoding, count, policy, {...settings, ...writing, random: () => seededRandom(options.seed ?? 0)}))
-        : await searchBeams(decoding, count, policy, {...writing, beams});
+    const decoding = scope.hold(this.model.startDecoding(encoded, writer.rows, writer.maxSteps, skippedKv));
+    const written = await writer.write(decoding, pictures.length, policy, {signal});
     clock.lap('decode');
     const {macs} = decoding;
-    return pictures.map((_, b) => {
-      const found = texts[b]!.map((text) => this.#hypothesis(text, prompt.length));
-      return answerOf(found, [encoded.runs[b]!, {traces: traces[b]!, macs: macs[b]!}], clock.read());
-    });
+    return written.map(({hypotheses, traces}, b) => answerOf(hypotheses, [encoded.runs[b]!, {traces, macs: macs[b]!}], clock.read()));
+  }
+
+  /** How texts that begin with a prompt are written. @throws UsageError, InputError as `writingSettings` */
+  #writer(prompt: readonly number[], options: GenerateOptions): AnswerWriter {
+    const {onToken, seed = 0} = options;
+    const {contextLength, vocabularySize} = this.model;
+    const settings = writingSettings(this.#generation, options, {prompt: prompt.length, contextLength, vocabularySize});
+    const {beams, maxLength} = settings;
+    const onStep = onToken && ((step: WritingStep) => this.#stream(step, prompt.length, onToken));
+    return {
+      source: [],
+      prompt,
+      rows: beams ?? 1,
+      maxSteps: maxLength,
+      settings: {...settings, seed},
+      write: async (decoding, pictures, policy, {signal} = {}) => {
+        const writing: WritingOptions = {...settings, prompt, end: this.tokenizer.eos, signal, onStep};
+        const {texts, traces} =
+          beams === undefined
+            ? await drawn(sample(decoding, pictures, policy, {...settings, ...writing, random: () => seededRandom(seed)}))
+            : await searchBeams(decoding, pictures, policy, {...writing, beams});
+        return texts.map((found, b) => ({
+          hypotheses: found.map((text) => this.#hypothesis(text, prompt.length)),
+          tokens: found[0]!.tokens.slice(prompt.length),
+          traces: traces[b]!,
+        }));
+      },
+    };
   }
 
   #hypothesis({tokens, score}: Written, prompt: number): AnswerHypothesis {

@@ -4,7 +4,7 @@ import {removePunctuation} from '../data/text-cleaning.js';
 import type {Tokenizer} from '../data/tokenizer.js';
 import type {ExitPlans} from '../exit/plan.js';
 import type {Deciders} from '../exit/policy.js';
-import {beamSearch, type SearchStep} from '../generation/beam-search.js';
+import {beamSearch, type Hypothesis, type SearchOptions, type SearchStep} from '../generation/beam-search.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, VisionLanguageModel} from '../models/model.js';
 import type {GenerationDefaults} from '../models/ofa/config.js';
@@ -12,10 +12,10 @@ import type {OfaModel} from '../models/ofa/model.js';
 import {breathe} from '../runtime/breathe.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-import {type Answer, answerOf, type Entailment, type EntailmentLabel, entailmentScores} from './answer.js';
+import {type Answer, type AnswerHypothesis, answerOf, type Entailment, type EntailmentLabel, entailmentScores} from './answer.js';
 import type {
   AnswerOptions,
-  AnswerSearch,
+  AnswerWriter,
   AskOptions,
   Assistant,
   EntailmentQuestion,
@@ -56,6 +56,12 @@ interface Item {
   readonly prefix: readonly number[];
 }
 
+/** What `beamSearch` needs, and how its finds read: words without what surrounds them. */
+interface Search {
+  readonly options: SearchOptions;
+  readonly read: (found: Hypothesis) => AnswerHypothesis;
+}
+
 /** A model with everything around it that a question needs: captions, visual entailment, questions, free prompts. */
 export class Mue implements Assistant {
   readonly model: OfaModel;
@@ -90,9 +96,24 @@ export class Mue implements Assistant {
     );
   }
 
-  /** How `caption` searches. For callers that run many exits on one picture and share its encodings. */
-  captionSearch(options: GenerateOptions = {}): AnswerSearch {
-    return {source: this.#source(CAPTION_PROMPT), ...this.#search('caption', [[]], undefined, options)};
+  captionWriter(options: GenerateOptions = {}): AnswerWriter {
+    const source = this.#source(CAPTION_PROMPT);
+    const {options: settings, read} = this.#search('caption', [[]], undefined, options);
+    return {
+      source,
+      prompt: source.slice(0, 1),
+      rows: settings.beams,
+      maxSteps: settings.maxLength,
+      settings: {...settings},
+      write: async (decoding, pictures, policy, {signal} = {}) => {
+        const prefixes = new Array<readonly number[]>(pictures).fill([]);
+        const {hypotheses, traces} = await beamSearch(decoding, pictures, policy, {...settings, prefixes, signal});
+        return hypotheses.map((all, b) => {
+          const found = all.length > 0 ? all : [{tokens: [], score: Number.NEGATIVE_INFINITY}];
+          return {hypotheses: found.map(read), tokens: found[0]!.tokens, traces: traces[b]!};
+        });
+      },
+    };
   }
 
   /** Decides whether a picture (and a text premise) entails a hypothesis. @throws InputError, AbortError */
@@ -266,12 +287,7 @@ export class Mue implements Assistant {
    * How a task searches, and reads what it finds. @param prefixes of one length, one a picture
    * @throws UsageError for an option that cannot be; InputError if the prefix leaves no room for an answer
    */
-  #search(
-    task: TaskName,
-    prefixes: readonly (readonly number[])[],
-    trie: TokenTrie | undefined,
-    options: GenerateOptions,
-  ): Omit<AnswerSearch, 'source'> {
+  #search(task: TaskName, prefixes: readonly (readonly number[])[], trie: TokenTrie | undefined, options: GenerateOptions): Search {
     const defaults = this.model.config.generation[task === 'caption' || task === 'vqa' ? task : 'prompt'];
     const {length} = prefixes[0]!;
     const settings = this.#settings(defaults, options, length);

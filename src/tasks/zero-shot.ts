@@ -44,20 +44,14 @@ export async function zeroShotClassifier(
   distinct(templates, 'templates');
   const bare = templates.find((template) => !template.includes('{}'));
   if (bare !== undefined) throw new UsageError('templates-invalid', `a template has no {} for the label: '${bare}'`);
-  const points: Float32Array[] = [];
-  const notes: string[] = [];
-  for (const label of labels) {
-    const texts: Float32Array[] = [];
-    for (const template of templates) {
-      const {vector, notes: cut} = await embedder.embedText(
-        template.replaceAll('{}', () => label),
-        options,
-      );
-      texts.push(vector);
-      notes.push(...cut.map((note) => `${label}: ${note}`));
-    }
-    points.push(unit(texts[0]!.map((_, i) => texts.reduce((sum, text) => sum + text[i]!, 0))));
-  }
+  // All at once: those that are equally long run together.
+  const texts = labels.flatMap((label) => templates.map((template) => template.replaceAll('{}', () => label)));
+  const embedded = await embedder.embedTexts(texts, options);
+  const points = labels.map((_, l) => {
+    const own = embedded.slice(l * templates.length, (l + 1) * templates.length).map(({vector}) => vector);
+    return unit(own[0]!.map((_x, i) => own.reduce((sum, text) => sum + text[i]!, 0)));
+  });
+  const notes = embedded.flatMap(({notes: cut}, i) => cut.map((note) => `${labels[Math.floor(i / templates.length)]!}: ${note}`));
   return {labels, points, notes};
 }
 

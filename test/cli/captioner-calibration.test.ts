@@ -2,7 +2,9 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import type {CaptionSweep} from '../../src/calibration/caption-sweep.js';
 import type {EvaluationMetrics} from '../../src/calibration/evaluation-metrics.js';
+import {parseSweep} from '../../src/calibration/sweep-file.js';
 import {convertCheckpoint} from '../../src/node/convert.js';
 import {cocaGoldenBytes, describeCoca} from '../support/golden-coca.js';
 import {mueCommand} from '../support/mue-command.js';
@@ -81,6 +83,79 @@ describeCoca(
       ]);
       await succeed(['report', at('run'), at('swept'), '--out', at('report')]);
       expect(fs.readFileSync(at('report', 'index.html'), 'utf8')).toContain('multimodal');
+    });
+  },
+);
+
+describeCoca(
+  'captions of a contrastive captioner, as of any model',
+  ['micro/open_clip_config.json', 'micro/open_clip_model.safetensors'],
+  () => {
+    let folder: string;
+    let common: readonly string[];
+    const at = (...names: string[]): string => path.join(folder, ...names);
+    const run = async (...args: readonly string[]): Promise<string> => {
+      const {code, stdout, stderr} = await mueCommand([...args, ...common]);
+      expect({code, stderr: code === 0 ? '' : stderr}).toEqual({code: 0, stderr: ''});
+      return stdout;
+    };
+    const read = (...names: string[]): string => fs.readFileSync(at(...names), 'utf8');
+    /** The file as if the command had been killed while it wrote the third row. */
+    const tear = (from: string, to: string): void => {
+      fs.mkdirSync(path.dirname(to), {recursive: true});
+      fs.writeFileSync(to, `${fs.readFileSync(from, 'utf8').split('\n').slice(0, 3).join('\n')}\n{"index":`);
+    };
+    beforeAll(async () => {
+      folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-coca-captions-'));
+      for (const name of ['open_clip_config.json', 'open_clip_model.safetensors'])
+        fs.writeFileSync(at(name), cocaGoldenBytes(`micro/${name}`));
+      await convertCheckpoint({input: at('open_clip_model.safetensors'), output: at('model')});
+      common = ['--model', at('model'), '--device', 'wasm', '--images', 'data/scenes'];
+      const lines = fs.readFileSync('data/scenes/caption-test.jsonl', 'utf8').split('\n').slice(0, 3);
+      fs.writeFileSync(at('captions.jsonl'), `${lines.join('\n')}\n`);
+    });
+    afterAll(() => {
+      fs.rmSync(folder, {recursive: true});
+    });
+
+    test('record, sweep --run and report: both go on after a break, and stacks have the names of the model', async () => {
+      const record = ['record', '--task', 'caption', '--data', at('captions.jsonl'), '--out'];
+      await run(...record, at('recording.jsonl'));
+      tear(at('recording.jsonl'), at('torn.jsonl'));
+      await run(...record, at('torn.jsonl'));
+      expect(read('torn.jsonl')).toBe(read('recording.jsonl'));
+      const grid = ['--grid', '3', '--policies', 'similarity,entropy', '--points', '2', '--resamples', '50'];
+      const sweep = ['sweep', at('recording.jsonl'), ...grid, '--run', at('captions.jsonl'), '--out'];
+      const said = await run(...sweep, at('swept'));
+      expect(said).toMatch(/^proposed front of MACs/);
+      expect(said).toMatch(/^CIDEr-D .* layers v\/t\/m .* vision\/text, multimodal$/m);
+      tear(at('swept', 'runs.jsonl'), at('again', 'runs.jsonl'));
+      await run(...sweep, at('again'));
+      for (const file of ['runs.jsonl', 'sweep.json', 'front.json']) expect(read('again', file)).toBe(read('swept', file));
+      for (const name of ['swept', 'swept/proposed']) {
+        const {points, depths, task} = parseSweep(JSON.parse(read(name, 'sweep.json')), name);
+        expect([task, depths]).toEqual(['caption', {vision: 4, text: 4, multimodal: 4}]);
+        expect(points.length).toBeGreaterThan(2);
+        for (const {layers, etr, policy, setting} of points) {
+          const {vision, text, multimodal} = layers!;
+          expect(etr).toBeCloseTo(1 - (vision! + text! + multimodal!) / 12, 9);
+          if (policy !== 'full depth') expect(setting).toMatch(/vision .*, (fixed )?text .*, multimodal /);
+        }
+      }
+      const {code} = await mueCommand(['report', at('swept'), '--out', at('report')]);
+      expect(code).toBe(0);
+      expect(read('report', 'index.html')).toContain('multimodal');
+      expect(read('report', 'index.html')).not.toContain('encoder');
+    });
+
+    test('settings that are given are run on data', async () => {
+      const settings = {points: [[0.5, 0.5, 0.9], {encoder: 'fixed', policy: 'fixed', image: 1, text: 2, decoder: 3}]};
+      fs.writeFileSync(at('settings.json'), JSON.stringify(settings));
+      const data = ['--task', 'caption', '--data', at('captions.jsonl'), '--thresholds', at('settings.json'), '--resamples', '50'];
+      await run('sweep', ...data, '--out', at('given'));
+      const {static: statics, full} = JSON.parse(read('given', 'sweep.json')) as CaptionSweep;
+      expect(full.layers).toEqual({image: 4, text: 4, decoder: 4});
+      expect(statics[1]).toMatchObject({layers: {image: 1, text: 2, decoder: 3}, etr: 0.5});
     });
   },
 );

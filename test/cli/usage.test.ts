@@ -23,7 +23,17 @@ test('help lists every command, and the version is that of the package', async (
 test('the help of a command names its options', async () => {
   const {code, stdout} = await mueCommand(['caption', '--help']);
   expect(code).toBe(0);
-  for (const option of ['--model', '--device', '--exit', '--img_thres', '--txt_thres', '--decoder_thres', '--schedule', '--mode'])
+  for (const option of [
+    '--model',
+    '--device',
+    '--exit',
+    '--img_thres',
+    '--txt_thres',
+    '--decoder_thres',
+    '--thres',
+    '--schedule',
+    '--mode',
+  ])
     expect(stdout).toContain(`${option} <`);
   for (const option of ['--num-beams', '--no-repeat-ngram-size', '--seed', '--trace', '--json', '--jsonl', '--quiet', '--config'])
     expect(stdout).toContain(option);
@@ -40,6 +50,14 @@ const cases: readonly (readonly [string, readonly string[], number, string, RegE
   ['no picture', ['caption'], 2, 'usage', /images/],
   ['an unknown option', ['caption', picture, '--jason'], 2, 'usage', /--json/],
   ['a threshold of NaN', ['caption', picture, '--img_thres', 'NaN'], 2, 'threshold-invalid', /--img_thres.*NaN/],
+  ['a threshold of a stack that no model has', ['caption', picture, '--thres', 'visions=1'], 2, 'threshold-invalid', /visions.*multimodal/],
+  [
+    'a threshold of a stack that this model lacks',
+    ['caption', picture, '--device', 'wasm', '--thres', 'vision=.9'],
+    2,
+    'plan-stack',
+    /vision.*encoder\.image, encoder\.text, decoder.*--thres encoder\.image=0\.9/s,
+  ],
   ['no whole number', ['caption', picture, '--beam', '2.5'], 2, 'usage', /whole number/],
   ['an unknown schedule', ['caption', picture, '--schedule', 'weekly'], 2, 'usage', /constant, release, paper/],
   ['a missing plan', ['caption', picture, '--exit', path.join(folder, 'none.json')], 2, 'plan-missing', /none\.json/],

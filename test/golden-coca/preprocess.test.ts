@@ -2,8 +2,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {expect, test} from '@jest/globals';
 import {centreSquare} from '../../src/data/centre-square.js';
-import {toPixels} from '../../src/data/image.js';
-import {decodeImage} from '../../src/node/image-decoder.js';
+import {type RgbImage, toPixels} from '../../src/data/image.js';
+import {type DecodeOptions, decodeImage} from '../../src/node/image-decoder.js';
 import {cocaArrays, cocaGoldenDir, cocaJson, describeCoca} from '../support/golden-coca.js';
 
 interface Case {
@@ -16,13 +16,23 @@ const STD = [0.26862954, 0.26130258, 0.27577711];
 describeCoca("pictures become open_clip's pixels", ['preprocess.json', 'preprocess.safetensors', 'images'], () => {
   const {cases} = cocaJson<{cases: Record<string, Case>}>('preprocess.json');
   const arrays = cocaArrays('preprocess.safetensors');
-  const square = async (name: string) =>
-    centreSquare(await decodeImage(fs.readFileSync(path.join(cocaGoldenDir, cases[name]!.file))), Number(name.split('@')[1]));
+  const square = async (name: string, options: DecodeOptions = {}): Promise<RgbImage> => {
+    const bytes = fs.readFileSync(path.join(cocaGoldenDir, cases[name]!.file));
+    return centreSquare(await decodeImage(bytes, options), Number(name.split('@')[1]));
+  };
 
   test.each(Object.keys(cases))('%s, converted to RGB first', async (name) => {
     const {data} = await square(name);
     const key = cases[name]!.same_as_rgb_first ? 'uint8_hwc' : 'rgb_first.uint8_hwc';
     expect(Buffer.compare(data, arrays[`${name}.${key}`]!.data as Uint8Array)).toBe(0);
+  });
+
+  test.each(Object.keys(cases))('%s, converted to RGB last, as the reference does', async (name) => {
+    const {data} = await square(name, {rgb: 'last'});
+    expect(Buffer.compare(data, arrays[`${name}.uint8_hwc`]!.data as Uint8Array)).toBe(0);
+  });
+  test('there are pictures of either kind', () => {
+    expect(new Set(Object.values(cases).map(({same_as_rgb_first}) => same_as_rgb_first)).size).toBe(2);
   });
 
   const normalised = Object.keys(arrays).filter((key) => key.endsWith('.float_chw'));

@@ -4,9 +4,9 @@ import {ContrastiveCaptioner} from '../../src/tasks/contrastive-captioner.js';
 import {cocaModel} from './coca-model.js';
 import {clipMerges} from './vocabulary.js';
 
-/** The golden model with the whole vocabulary and everything around it. The caller's to dispose. */
-export async function cocaCaptioner(): Promise<ContrastiveCaptioner> {
-  const model = await cocaModel('fullvocab');
+/** A golden model, by default that with the whole vocabulary, and everything around it. The caller's to dispose. */
+export async function cocaCaptioner(folder: 'micro' | 'fullvocab' = 'fullvocab'): Promise<ContrastiveCaptioner> {
+  const model = await cocaModel(folder);
   const {vision, image_mean: mean, image_std: std, generation, end_id} = model.config;
   return new ContrastiveCaptioner({
     model,

@@ -62,11 +62,9 @@ export class CocaEncoding implements Disposable {
     using scope = new TensorScope();
     const {x, runs} = await this.run(pixels, policy, options);
     scope.hold(x);
-    const all = withMore(runs, this.cost.pooler(1) + this.cost.imageProjection());
     return {
       features: tf.tidy(() => unitRows(this.vision.embedding(this.vision.pool(x, this.#firstQuery)))),
-      traces: all.flatMap(({traces}) => traces),
-      macs: addMacs(...all.map(({macs}) => macs)),
+      runs: withMore(runs, this.cost.pooler(1) + this.cost.imageProjection()),
     };
   }
 

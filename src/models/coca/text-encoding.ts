@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy} from '../../exit/policy.js';
-import {runSamples} from '../../exit/run-stack.js';
-import {addMacs, looks, type Macs, type StackTrace} from '../../exit/trace.js';
+import {type Running, runSamples} from '../../exit/run-stack.js';
+import {looks, type PictureRun} from '../../exit/trace.js';
 import {causalMask} from '../../nn/causal-mask.js';
+import {takeRows} from '../../nn/take-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Embedded, RunOptions} from '../model.js';
 import {checkTexts} from './check-input.js';
@@ -11,7 +12,7 @@ import type {CocaText} from './text.js';
 import {keyMask, paddedCls, paddedKeys} from './text-mask.js';
 import {unitRows} from './unit-rows.js';
 
-// n tokens of a text, d width, e embedding width
+// R texts, n tokens of each, d width, e embedding width
 
 /** Text embeddings: the unimodal tower with CLS behind the text. */
 export class CocaTextEncoding {
@@ -20,51 +21,85 @@ export class CocaTextEncoding {
     readonly cost: CocaCost,
   ) {}
 
+  /**
+   * Texts of one length run together: none is padded, none pays for a longer one, and each leaves for itself. A policy that remembers
+   * what it saw is asked about one text after the other.
+   */
   async embed(texts: readonly (readonly number[])[], policy: ExitPolicy, options: RunOptions = {}): Promise<Embedded> {
     using scope = new TensorScope();
     checkTexts(texts, this.text.config);
-    const rows: tf.Tensor2D[] = [];
-    const traces: StackTrace[] = [];
-    const macs: Macs[] = [];
-    // Row by row: every text leaves for itself, and none pays for the padding of a longer one.
-    for (const ids of texts) {
-      const row = await this.#row(ids, policy, options);
-      rows.push(scope.hold(row.embedding));
-      traces.push(row.trace);
-      macs.push(row.macs);
+    const places = policy.observeEach ? sameLength(texts) : texts.map((_, i) => [i]);
+    const features: tf.Tensor2D[] = [];
+    const runs = new Array<PictureRun>(texts.length);
+    for (const some of places) {
+      const found = await this.#together(
+        some.map((i) => texts[i]!),
+        policy,
+        options,
+      );
+      features.push(scope.hold(found.embeddings));
+      for (const [row, i] of some.entries()) runs[i] = found.runs[row]!;
     }
-    return {features: tf.tidy(() => unitRows(tf.concat(rows, 0))), traces, macs: addMacs(...macs)};
-  }
-
-  async #row(
-    ids: readonly number[],
-    policy: ExitPolicy,
-    {signal}: RunOptions,
-  ): Promise<{embedding: tf.Tensor2D; trace: StackTrace; macs: Macs}> {
-    using scope = new TensorScope();
-    const {config, layers} = this.text;
-    const {tokens, padded} = visibleTokens(ids, config);
-    const x = scope.hold(tf.tidy(() => this.text.embedWithCls(tf.tensor2d(tokens, [1, tokens.length], 'int32'))));
-    const positions = tokens.length + 1;
-    const causal = scope.hold(causalMask(positions, positions));
-    const keys = keyMask([padded]);
-    if (keys) scope.hold(keys);
-    const bias = keys ? [causal, keys] : [causal];
-    const depth = layers.length;
-    const cls = (state: tf.Tensor3D): tf.Tensor3D => tf.slice(state, [0, positions - 1, 0], [1, 1, -1]);
-    const forward = (state: tf.Tensor3D, at: number): tf.Tensor3D => layers[at]!.forward(state, bias);
-    const {x: last, runs} = await runSamples(x, forward, {stack: 'text', depth}, [{policy, view: cls}], {signal});
-    scope.hold(last);
-    const {trace} = runs[0]!;
-    const layer = this.cost.textLayer(positions, positions);
-    const tests = looks(trace) * this.cost.exitTest(config.text.width);
-    const projection = this.cost.textProjection();
+    const order = places.flat();
+    const rows = texts.map((_, i) => order.indexOf(i));
     return {
-      embedding: this.text.embedding(last),
-      trace,
-      macs: {run: trace.exitLayer * layer + projection + tests, full: depth * layer + projection},
+      features: tf.tidy(() => unitRows(takeRows(tf.concat(features, 0), rows))),
+      runs,
     };
   }
+
+  /** Texts of one length. @returns [R, e], not of unit length; the caller's */
+  async #together(
+    texts: readonly (readonly number[])[],
+    policy: ExitPolicy,
+    {signal}: RunOptions,
+  ): Promise<{embeddings: tf.Tensor2D; runs: readonly PictureRun[]}> {
+    using scope = new TensorScope();
+    const {config, layers} = this.text;
+    const visible = texts.map((ids) => visibleTokens(ids, config));
+    const ids = visible.map(({tokens}) => tokens);
+    const positions = ids[0]!.length + 1;
+    const x = scope.hold(tf.tidy(() => this.text.embedWithCls(tf.tensor2d(ids, [ids.length, positions - 1], 'int32'))));
+    const causal = scope.hold(causalMask(positions, positions));
+    const keys = keyMask(visible.map(({padded}) => padded));
+    if (keys) scope.hold(keys);
+    const depth = layers.length;
+    const cls = (state: tf.Tensor3D): tf.Tensor3D => tf.slice(state, [0, positions - 1, 0], [-1, 1, -1]);
+    const forward = (state: tf.Tensor3D, at: number, {samples, of}: Running): tf.Tensor3D =>
+      tf.tidy(() => {
+        const mask = keys && (samples.length === of ? keys : takeRows(keys, samples));
+        return layers[at]!.forward(state, mask ? [causal, mask] : [causal]);
+      });
+    const samples = texts.map(() => ({policy, view: cls}));
+    const {x: last, runs} = await runSamples(x, forward, {stack: 'text', depth}, samples, {signal});
+    scope.hold(last);
+    const layer = this.cost.textLayer(positions, positions);
+    const test = this.cost.exitTest(config.text.width);
+    const projection = this.cost.textProjection();
+    return {
+      embeddings: this.text.embedding(last),
+      runs: runs.map(({trace}) => ({
+        traces: [trace],
+        macs: {run: trace.exitLayer * layer + projection + looks(trace) * test, full: depth * layer + projection},
+      })),
+    };
+  }
+}
+
+/** Texts that run together: more take memory, and no longer less time. */
+const BATCH = 32;
+
+/** Places of the texts, at most so many of one length together. */
+function sameLength(texts: readonly (readonly number[])[]): number[][] {
+  const found = new Map<number, number[][]>();
+  for (const [i, {length}] of texts.entries()) {
+    const groups = found.get(length) ?? [];
+    found.set(length, groups);
+    const last = groups.at(-1);
+    if (last && last.length < BATCH) last.push(i);
+    else groups.push([i]);
+  }
+  return [...found.values()].flat();
 }
 
 /**

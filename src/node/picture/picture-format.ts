@@ -15,4 +15,6 @@ export interface PictureFormat<Header extends PictureHeader = PictureHeader> {
   inspect(bytes: Uint8Array): Header;
   /** The whole picture as Pillow's `convert('RGB')` gives it; an animation's first frame. */
   decode(bytes: Uint8Array, header: Header): RgbImage | Promise<RgbImage>;
+  /** The same with what the picture was before, if it was not RGB. */
+  decodeOpened?(bytes: Uint8Array, header: Header): Promise<RgbImage>;
 }

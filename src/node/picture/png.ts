@@ -40,7 +40,7 @@ interface PngHeader extends PictureHeader {
  * PNG, all 15 colour formats, interlaced or not, as Pillow converts them: alpha and transparency dropped, 16-bit colour cut to its high
  * byte, but 16-bit gray clipped at 255 (Pillow's mode I;16 does that). Of an APNG the default picture. As with PIL, the end chunk may be missing, pixel data may not.
  */
-export const png: PictureFormat<PngHeader> = {name: 'PNG', inspect, decode};
+export const png: PictureFormat<PngHeader> = {name: 'PNG', inspect, decode, decodeOpened};
 
 function inspect(bytes: Uint8Array): PngHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -83,6 +83,26 @@ function readHeader(data: Uint8Array): Omit<PngHeader, 'palette' | 'pixels' | 'o
 }
 
 async function decode(_: Uint8Array, header: PngHeader): Promise<RgbImage> {
+  const {width, height} = header;
+  return {width, height, data: await read(header, rowConverter(header), 3)};
+}
+
+/** Tables and bilevel pictures (modes P and 1) are not mixed when resized; modes RGBA and LA have alpha, a pixel's last sample. */
+async function decodeOpened(_: Uint8Array, header: PngHeader): Promise<RgbImage> {
+  const image = await decode(_, header);
+  const {depth, colorType} = header;
+  if (colorType === 3 || (colorType === 0 && depth === 1)) return {...image, opened: 'table'};
+  if (colorType !== 4 && colorType !== 6) return image;
+  const stride = (COLOR_TYPES[colorType]!.samples * depth) / 8;
+  const last = stride - depth / 8;
+  const toAlpha: RowConverter = (row, columns, out, at, step) => {
+    for (let x = 0; x < columns; x++) out[at + x * step] = row[x * stride + last]!;
+  };
+  return {...image, opened: {alpha: await read(header, toAlpha, 1)}};
+}
+
+/** @param channels bytes that `convert` writes a pixel */
+async function read(header: PngHeader, convert: RowConverter, channels: number): Promise<Uint8Array> {
   const {width, height, depth, colorType} = header;
   const bits = depth * COLOR_TYPES[colorType]!.samples;
   const passes = (header.interlaced ? PASSES : WHOLE)
@@ -91,20 +111,19 @@ async function decode(_: Uint8Array, header: PngHeader): Promise<RgbImage> {
     .map((pass) => ({...pass, rowBytes: Math.ceil((pass.columns * bits) / 8)}));
   const wanted = passes.reduce((sum, {rows, rowBytes}) => sum + rows * (rowBytes + 1), 0);
   const raw = await inflatePixels(header.pixels, wanted);
-  const data = new Uint8Array(width * height * 3);
-  const toRgb = rowConverter(header);
+  const data = new Uint8Array(width * height * channels);
   let at = 0;
   for (const {x0, y0, dx, dy, columns, rows, rowBytes} of passes) {
     let above: Uint8Array = new Uint8Array(rowBytes);
     for (let row = 0; row < rows; row++) {
       const current = raw.subarray(at + 1, at + 1 + rowBytes);
       unfilter(raw[at]!, current, above, Math.max(1, bits >> 3));
-      toRgb(current, columns, data, ((y0 + row * dy) * width + x0) * 3, dx * 3);
+      convert(current, columns, data, ((y0 + row * dy) * width + x0) * channels, dx * channels);
       above = current;
       at += 1 + rowBytes;
     }
   }
-  return {width, height, data};
+  return data;
 }
 
 async function inflatePixels(pixels: readonly Uint8Array[], wanted: number): Promise<Uint8Array> {

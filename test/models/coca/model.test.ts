@@ -3,9 +3,10 @@ import * as tf from '@tensorflow/tfjs';
 import {fixed} from '../../../src/exit/fixed.js';
 import {never} from '../../../src/exit/policy.js';
 import {random} from '../../../src/exit/random.js';
+import {similarity} from '../../../src/exit/similarity.js';
 import {softmaxMax} from '../../../src/exit/softmax-max.js';
 import {stackPolicies} from '../../../src/exit/stack-policies.js';
-import {addMacs} from '../../../src/exit/trace.js';
+import {addMacs, type PictureRun} from '../../../src/exit/trace.js';
 import type {CocaEncoded} from '../../../src/models/coca/encoding.js';
 import type {CocaModel} from '../../../src/models/coca/model.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
@@ -14,7 +15,7 @@ import {closeArrays} from '../../support/close-to.js';
 import {pixelsOf} from '../../support/coca-inputs.js';
 import {cocaModel} from '../../support/coca-model.js';
 import {cocaArrays, describeCoca} from '../../support/golden-coca.js';
-import {withoutLeaks} from '../../support/leaks.js';
+import {valueWithoutLeaks, withoutLeaks} from '../../support/leaks.js';
 
 const MODES = ['project', 'copy', 'just-in-time'] as const;
 
@@ -138,13 +139,52 @@ describeCoca('the model', ['micro/goldens.safetensors', 'micro/open_clip_model.s
           ];
           const both = await model.embedTexts(texts, drawn(3));
           const values = await readAll(both.features);
-          expect(both.traces.map(({stack}) => stack)).toEqual(['text', 'text']);
+          expect(both.runs.flatMap(({traces}) => traces.map(({stack}) => stack))).toEqual(['text', 'text']);
           for (const r of [0, 1]) expect(Math.hypot(...values.slice(r * 48, (r + 1) * 48))).toBeCloseTo(1, 5);
           const images = await model.embedImages(pixels, stackPolicies({vision: fixed({layers: 1})}));
           images.features.dispose();
-          expect(images.macs.run).toBeLessThan(images.macs.full / 2);
+          for (const {macs} of images.runs) expect(macs.run).toBeLessThan(macs.full / 2);
         });
         expect(result).not.toHaveProperty('error');
+      });
+
+      test('texts of one length run together, and each is what it is alone: point, exit, cost', async () => {
+        // The longest is as long as the context, the published mask shuts out what follows the pad within a text.
+        const words = [
+          [4, 9],
+          [7, 0, 9, 12],
+          [30, 8],
+          [400, 4],
+          [9, 9, 9, 9],
+          new Array<number>(18).fill(9),
+          [5],
+          [301, 77],
+          [2, 450, 6, 1],
+        ];
+        const texts = words.map((ids) => [510, ...ids, 511]);
+        const layers = new Set<number>();
+        for (const policy of [
+          never,
+          stackPolicies({text: similarity({threshold: 0.8})}),
+          stackPolicies({text: similarity({threshold: 0.3})}),
+        ]) {
+          await valueWithoutLeaks(async () => {
+            const together = await model.embedTexts(texts, policy);
+            const values = await readAll(together.features);
+            for (const [r, ids] of texts.entries()) {
+              const alone = await model.embedTexts([ids], policy);
+              closeArrays(values.slice(r * 48, (r + 1) * 48), await readAll(alone.features), 1e-6);
+              const [{traces, macs}] = alone.runs as [PictureRun];
+              expect(together.runs[r]!.macs).toEqual(macs);
+              const rounded = (all: PictureRun['traces']): object[] =>
+                all.map((trace) => ({...trace, scores: trace.scores.map((score) => score?.toFixed(5))}));
+              expect(rounded(together.runs[r]!.traces)).toEqual(rounded(traces));
+              layers.add(traces[0]!.exitLayer);
+            }
+          });
+        }
+        // Some left early, beside others that did not.
+        expect(layers.size).toBeGreaterThan(2);
       });
 
       test.each<[string, (m: CocaModel) => Promise<unknown>]>([
