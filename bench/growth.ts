@@ -30,9 +30,11 @@ async function encode(mue: Mue, side: number, tokens: number): Promise<number> {
   return encoded.runs[0]!.macs.run;
 }
 
-async function caption(mue: Mue, beams: number, tokens: number): Promise<number> {
+async function caption(mue: Mue, beams: number, tokens: number, pictures = 1): Promise<number> {
   const options = {exit: 'never', num_beams: beams, max_new_tokens: tokens, min_length: tokens, no_repeat_ngram_size: 0} as const;
-  return (await mue.caption(noise(mue.model.config.patch_image_size), options)).macs.run;
+  const picture = noise(mue.model.config.patch_image_size);
+  const answers = await mue.captionAll(new Array<typeof picture>(pictures).fill(picture), options);
+  return answers.reduce((sum, {macs}) => sum + macs.run, 0);
 }
 
 function words(count: number): number[] {
@@ -43,6 +45,7 @@ const SWEEPS: readonly Sweep[] = [
   {group: 'prompt tokens', values: [8, 16, 32, 64, 128, 256], run: (mue, tokens) => encode(mue, SMALL, tokens)},
   {group: 'beams', values: [1, 2, 3, 5, 8, 12], run: (mue, beams) => caption(mue, beams, 12)},
   {group: 'written tokens', values: [4, 8, 16, 32, 64], run: (mue, tokens) => caption(mue, 5, tokens)},
+  {group: 'pictures at once', values: [1, 2, 4, 8], run: (mue, pictures) => caption(mue, 5, 8, pictures)},
 ];
 
 export interface GrowthOptions {

@@ -65,7 +65,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   },
   {
     name: 'growth',
-    about: 'time and memory against picture size, tokens and beams, beside the multiply-accumulates',
+    about: 'time and memory against picture size, tokens, beams and pictures at once, beside the multiply-accumulates',
     options: {rounds: 5, size: 'base'},
     run: async (flags) => (await import('./growth.js')).measureGrowth({...flags, say}),
   },

@@ -64,7 +64,11 @@ describe.each(DEVICES)('the kernels of %s', (device, kernels) => {
     // Where a gradient is taken, the blocks compose.
     const composed = (f: (x: tf.Tensor) => tf.Tensor, x: tf.Tensor): tf.Tensor => {
       let inside: tf.Tensor | undefined;
-      tf.dispose(tf.grad((t: tf.Tensor) => (inside = tf.keep(f(t).clone())).sum())(x));
+      const gradient = tf.grad((t: tf.Tensor) => {
+        inside = tf.keep(f(t).clone());
+        return inside.sum();
+      });
+      gradient(x).dispose();
       return inside!;
     };
     const x = tensor(shape, 5);
