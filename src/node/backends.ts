@@ -8,6 +8,7 @@ import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from '.
 import {fuseNativeKernels} from './native-fused.js';
 import {mendNativeKernels} from './native-kernels.js';
 import {accelerateWasm} from './onnx-kernels.js';
+import {watchForFullMemory} from './out-of-memory.js';
 import {Unavailable} from './unavailable.js';
 import {mendWasmCopies} from './wasm-copies.js';
 import {mendWasmErf} from './wasm-erf.js';
@@ -208,5 +209,6 @@ async function start(name: string): Promise<void> {
     tf.removeBackend(name);
     tf.registerBackend(name, () => started, PRIORITY[name] ?? 1);
   }
+  watchForFullMemory();
   if (!(await tf.setBackend(name))) throw new Unavailable(`tfjs refused the backend '${name}'`);
 }

@@ -21,9 +21,27 @@ export function asOutOfMemory(error: unknown): BackendError | undefined {
   const backend = tf.getBackend();
   if (!(error instanceof Error) || !SIGNS[backend]?.test(error.message)) return undefined;
   const mebibytes = Math.round(tf.memory().numBytes / 2 ** 20);
-  const words = error.message.split('\n').find((line) => line.includes('OOM')) ?? error.message.split('\n')[0];
+  const lines = error.message.split('\n').map((line) => line.trim());
+  const words = lines.find((line) => /OOM|out of memory/i.test(line)) ?? lines[0];
   return new BackendError('out-of-memory', `${backend}: out of memory with ${mebibytes} MiB of tensors: ${words}`, {
     cause: error,
     hint: 'a smaller batch, image or model; or another --device',
   });
+}
+
+let watching = false;
+
+/** From now on every kernel, of any backend, that finds memory full throws asOutOfMemory's error. */
+export function watchForFullMemory(): void {
+  if (watching) return;
+  watching = true;
+  const engine = tf.engine();
+  const runKernel = engine.runKernel.bind(engine);
+  engine.runKernel = (...call) => {
+    try {
+      return runKernel(...call) as never;
+    } catch (error) {
+      throw asOutOfMemory(error) ?? error;
+    }
+  };
 }

@@ -1,3 +1,4 @@
+import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends.js';
 import {asOutOfMemory} from '../../src/node/out-of-memory.js';
 import {BackendError} from '../../src/runtime/errors.js';
@@ -23,4 +24,29 @@ test.each([
   undefined,
 ])('%s is something else', (error) => {
   expect(asOutOfMemory(error)).toBeUndefined();
+});
+
+test('a kernel that finds memory full says so, any other error stays', async () => {
+  await selectBackend('wasm');
+  const throwing = (error: Error): unknown => {
+    tf.registerKernel({
+      kernelName: 'MueTestFull',
+      backendName: 'wasm',
+      kernelFunc: () => {
+        throw error;
+      },
+    });
+    try {
+      return tf.engine().runKernel('MueTestFull', {});
+    } catch (caught) {
+      return caught;
+    } finally {
+      tf.unregisterKernel('MueTestFull', 'wasm');
+    }
+  };
+  expect(throwing(new WebAssembly.RuntimeError('Aborted(). Build with -sASSERTIONS for more info.'))).toMatchObject({
+    code: 'out-of-memory',
+  });
+  const other = new Error('inner shapes must match');
+  expect(throwing(other)).toBe(other);
 });
