@@ -21,7 +21,7 @@ export function layersText(layers: Answer['layers']): string {
 /** One answer at a glance, on several lines. */
 export function answerText(image: string, answer: Answer | Entailment, load: number): string {
   const {macs, ms: time} = answer;
-  const parts = `picture ${ms(time.preprocess)}, encoder ${ms(time.encode)}, decoder ${ms(time.decode)}`;
+  const parts = `picture ${ms(time.preprocess)}, encoding ${ms(time.encode)}, decoding ${ms(time.decode)}`;
   return [
     `${image}`,
     `  ${answer.text === '' ? '(no words)' : answer.text}`,
