@@ -9,6 +9,7 @@ import type {Encoded, EncodeInput, RunOptions} from '../model.js';
 import {ImageBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
 import type {OfaEncoder} from './encoder.js';
+import {PromptMemory} from './prompt-memory.js';
 
 // B pictures, P patches, S text tokens, M = P + S, D width, H heads
 
@@ -53,6 +54,8 @@ export class OfaEncoded implements Encoded {
 
 /** Runs the encoder: embedding, then the streams with their exits, then the final norm. */
 export class OfaEncoding {
+  readonly #prompts = new PromptMemory();
+
   constructor(
     readonly encoder: OfaEncoder,
     readonly cost: OfaCost,
@@ -91,7 +94,7 @@ export class OfaEncoding {
       return this.finish(joint.x, image, text, embedding, [joint]);
     }
     // The authors' order: text first. The streams do not see each other.
-    const ranText = await this.runText(text, policy, options);
+    const ranText = await this.runText(text, policy, {...options, prompts});
     scope.hold(ranText.x);
     const ranImage = await this.runImage(image, bias, policy, options);
     scope.hold(ranImage.x);
@@ -135,17 +138,30 @@ export class OfaEncoding {
     return this.#run(image, forward, 'encoder.image', policy, signal);
   }
 
-  /** The text stream of a MuE model. @returns its last state, the caller's. */
-  async runText(text: Stream, policy: Deciders, {signal}: RunOptions = {}): Promise<StreamRun> {
+  /**
+   * The text stream of a MuE model.
+   * @param prompts what the stream was made of, if it may come again
+   * @returns its last state, the caller's
+   */
+  async runText(
+    text: Stream,
+    policy: Deciders,
+    {signal, prompts = []}: RunOptions & {readonly prompts?: readonly (readonly number[])[]} = {},
+  ): Promise<StreamRun> {
     using scope = new TensorScope();
+    using known = this.#prompts.recall(prompts);
     const length = text.x.shape[1];
     const absolute = scope.hold(this.encoder.absoluteBias(text.positions));
-    const forward: RunLayer = (x, layer, running) =>
+    const compute: RunLayer = (x, layer, running) =>
       tf.tidy(() => {
         const bias = absolute.add(this.encoder.textRelativeBias(layer, length));
         return this.encoder.layers[layer]!.forward(x, withMask(bias, text.mask, running));
       });
-    return await this.#run(text, forward, 'encoder.text', policy, signal);
+    const forward: RunLayer = (x, layer, running) =>
+      known ? known.after(layer, x.shape[0], () => compute(x, layer, running)) : compute(x, layer, running);
+    const ran = await this.#run(text, forward, 'encoder.text', policy, signal);
+    await known?.keep();
+    return ran;
   }
 
   /** Both as one sequence, as plain OFA does. @returns the last state [B, M, D], the caller's. */

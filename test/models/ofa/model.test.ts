@@ -1,4 +1,4 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import {afterAll, beforeAll, expect, jest, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {fixed} from '../../../src/exit/fixed.js';
 import {type ExitPolicy, never} from '../../../src/exit/policy.js';
@@ -46,6 +46,38 @@ onBackends('model', () => {
     expect(mue.stacks).toEqual({'encoder.image': 3, 'encoder.text': 3, decoder: 4});
     expect(mues.plain.model.stacks).toEqual({encoder: 3, decoder: 4});
     expect(mue.vocabularySize).toBe(mues.mue.tokenizer.size);
+  });
+
+  test('the text stream of a prompt that comes again is remembered, whatever exits', async () => {
+    const prompt = [0, 7, 8, 9, 2];
+    const forwards = mue.encoder.layers.map((layer) => jest.spyOn(layer, 'forward'));
+    /** @returns states and text layers run, and for how many of those a layer was asked */
+    const encode = async (count: number, policy: ExitPolicy): Promise<{states: Float32Array; run: number; asked: number}> => {
+      using scope = new TensorScope();
+      for (const forward of forwards) forward.mockClear();
+      const pixels = scope.hold(count === 3 ? three.clone() : one(0));
+      const prompts = new Array<readonly number[]>(count).fill(prompt);
+      const encoded = scope.hold(await mue.encode({pixels, prompts}, policy));
+      const traces = encoded.runs[0]!.traces.filter(({stack}) => stack === 'encoder.text');
+      const asked = forwards.flatMap(({mock}) => mock.calls).filter(([x]) => x.shape[1] === prompt.length).length;
+      return {states: await data(encoded.states), run: traces[0]!.exitLayer, asked};
+    };
+    const early = (layers: number): ExitPolicy => stackPolicies({'encoder.text': fixed({layers})});
+    try {
+      const first = await encode(1, early(2));
+      expect(first).toMatchObject({run: 2, asked: 2});
+      expect(await encode(1, early(2))).toMatchObject({run: 2, asked: 2}); // it may come again: from now on it is kept
+      expect(await encode(1, early(2))).toEqual({...first, asked: 0});
+      const deeper = await encode(1, never);
+      expect(deeper).toMatchObject({run: 3, asked: 1});
+      expect(await encode(1, never)).toEqual({...deeper, asked: 0});
+      const batch = await encode(3, never);
+      expect(batch).toMatchObject({run: 3, asked: 0});
+      closeArrays(batch.states.subarray(0, deeper.states.length), deeper.states, STATES);
+      expect(await encode(1, early(1))).toMatchObject({run: 1, asked: 0});
+    } finally {
+      for (const forward of forwards) forward.mockRestore();
+    }
   });
 
   test.each(['plain', 'mue'] as const)('%s: pictures in a batch, padding or not, are what they are alone', async (kind) => {
