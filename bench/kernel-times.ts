@@ -1,9 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
+import {type KernelCall, replaceKernel} from '../src/node/replace-kernel.js';
 import {CLOCKS, type ClockName} from './clock.js';
 import type {Row} from './result-file.js';
 import {Stopwatch} from './stopwatch.js';
-
-type Call = Parameters<tf.KernelFunc>[0];
 
 /**
  * Puts every kernel of the current backend on the clock, each with its own time alone (a kernel that runs others does not count them).
@@ -12,16 +11,8 @@ type Call = Parameters<tf.KernelFunc>[0];
  */
 export function watchKernels(clock: ClockName): () => readonly {kernel: string; shapes: string; ms: number; calls: number}[] {
   const watch = new Stopwatch(() => {}, CLOCKS[clock]);
-  for (const config of tf.getKernelsForBackend(tf.getBackend())) {
-    const {kernelName, backendName, setupFunc: _, kernelFunc, ...rest} = config; // it is set up
-    tf.unregisterKernel(kernelName, backendName);
-    tf.registerKernel({
-      ...rest,
-      kernelName,
-      backendName,
-      kernelFunc: (call) => watch.time(`${kernelName}\n${shapes(call)}`, () => kernelFunc(call)),
-    });
-  }
+  for (const {kernelName, backendName} of tf.getKernelsForBackend(tf.getBackend()))
+    replaceKernel(kernelName, backendName, (original) => (call) => watch.time(`${kernelName}\n${shapes(call)}`, () => original(call)));
   return () => {
     const {ms, counts} = watch.take();
     return Object.entries(ms).map(([key, time]) => {
@@ -31,7 +22,7 @@ export function watchKernels(clock: ClockName): () => readonly {kernel: string; 
   };
 }
 
-function shapes({inputs}: Call): string {
+function shapes({inputs}: KernelCall): string {
   return Object.values(inputs)
     .flatMap((input) => (Array.isArray(input) ? (input as tf.TensorInfo[]).slice(0, 2) : input ? [input] : []))
     .map(({shape}) => `[${shape.join(',')}]`)

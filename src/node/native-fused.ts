@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {replaceKernel} from './replace-kernel.js';
 
 /** The part of tfjs-node's backend that runs TensorFlow's operations by name. */
 interface Tensorflow {
@@ -18,8 +19,7 @@ interface FusedConvolution {
   readonly dataFormat: string;
   readonly activation: string;
 }
-type Call = Parameters<tf.KernelFunc>[0];
-type Run = (inputs: Readonly<Record<string, tf.Tensor>>, attrs: Readonly<Record<string, unknown>>, call: Call) => tf.Tensor | undefined;
+type Run = (inputs: Readonly<Record<string, tf.Tensor>>, attrs: Readonly<Record<string, unknown>>) => tf.Tensor | undefined;
 
 const BACKEND = 'tensorflow';
 /** Shapes and rows of numbers that are kept on the device; what would be more than this many is made anew. */
@@ -77,15 +77,12 @@ function runs(run: () => tf.Tensor): boolean {
 }
 
 function add(kernelName: string, run: Run): void {
-  tf.registerKernel({kernelName, backendName: BACKEND, kernelFunc: (call) => run(call.inputs as never, call.attrs as never, call)!});
+  tf.registerKernel({kernelName, backendName: BACKEND, kernelFunc: (call) => run(call.inputs as never, call.attrs as never)!});
 }
 
 /** What `run` does not take stays with the original. */
 function replace(name: string, run: Run): void {
-  const config = tf.getKernel(name, BACKEND);
-  tf.unregisterKernel(name, BACKEND);
-  const kernelFunc: tf.KernelFunc = (call) => run(call.inputs as never, call.attrs as never, call) ?? config.kernelFunc(call);
-  tf.registerKernel({...config, kernelFunc});
+  replaceKernel(name, BACKEND, (original) => (call) => run(call.inputs as never, call.attrs as never) ?? original(call));
 }
 
 /** TensorFlow's operations on float32 tensors. What they return is the caller's. */
@@ -115,13 +112,13 @@ function operations(backend: Tensorflow) {
   };
 
   /** Numbers that stay on the device with the backend; not among tfjs' tensors. The least recently used go first. */
-  const constant = (values: readonly number[], shape: readonly number[] = [], dtype: 'float32' | 'int32' = 'float32'): tf.TensorInfo => {
-    const key = `${dtype} ${shape.join()} ${values.join()}`;
+  const keep = (key: string, shape: readonly number[], values: () => Float32Array | Int32Array): tf.TensorInfo => {
     let info = kept.get(key);
     if (info) {
       kept.delete(key);
     } else {
-      const data = dtype === 'int32' ? Int32Array.from(values) : Float32Array.from(values);
+      const data = values();
+      const dtype = data instanceof Int32Array ? 'int32' : 'float32';
       info = {dataId: backend.write(data, shape, dtype), shape: [...shape], dtype};
     }
     kept.set(key, info);
@@ -132,7 +129,12 @@ function operations(backend: Tensorflow) {
     }
     return info;
   };
-  const whole = (values: readonly number[]): tf.TensorInfo => constant(values, [values.length], 'int32');
+  const constant = (values: readonly number[], shape: readonly number[] = []): tf.TensorInfo =>
+    keep(`${shape.join()} ${values.join()}`, shape, () => Float32Array.from(values));
+  const filled = (value: number, size: number): tf.TensorInfo =>
+    keep(`${size} times ${value}`, [size], () => new Float32Array(size).fill(value));
+  const whole = (values: readonly number[]): tf.TensorInfo =>
+    keep(`whole ${values.join()}`, [values.length], () => Int32Array.from(values));
 
   const reshape = (x: tf.TensorInfo, shape: readonly number[]): tf.Tensor => run('Reshape', [shapes], x, whole(shape));
 
@@ -163,7 +165,7 @@ function operations(backend: Tensorflow) {
     layerNormGpu: (x: tf.TensorInfo, gain: tf.TensorInfo, bias: tf.TensorInfo, epsilon: number): tf.Tensor =>
       byRows(x, 2, (matrix) => {
         const [rows, size] = matrix.shape as [number, number];
-        const [ones, zeros, none] = [constant(Array(rows).fill(1), [rows]), constant(Array(rows).fill(0), [rows]), constant([], [0])];
+        const [ones, zeros, none] = [filled(1, rows), filled(0, rows), filled(0, 0)];
         const attributes = [T, {...T, name: 'U'}, NCHW, {name: 'epsilon', type: binding.TF_ATTR_FLOAT, value: epsilon}, training];
         const normed = then(reshape(matrix, [1, rows, size, 1]), (image) => {
           const [y, ...statistics] = backend.executeMultipleOutputs('FusedBatchNormV3', attributes, [image, ones, zeros, none, none], 6);

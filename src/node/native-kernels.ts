@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {type KernelCall, replaceKernel} from './replace-kernel.js';
 
 /** The part of tfjs-node's backend that runs a TensorFlow operation by name. */
 interface Executor {
@@ -26,23 +27,15 @@ export function mendNativeKernels(): void {
   if (mended) return;
   mended = true;
   for (const name of [tf.Conv2D, tf.FusedConv2D]) {
-    wrap(name, (original) => (call) => original(withPad(call, explicit(call.attrs as unknown as ConvAttributes))));
+    replaceKernel(name, BACKEND, (original) => (call) => original(withPad(call, explicit(call.attrs as unknown as ConvAttributes))));
   }
-  wrap(tf.Conv2DBackpropInput, (original) => (call) => backpropInput(original, call));
-  wrap(tf.Conv2DBackpropFilter, (original) => (call) => backpropFilter(original, call));
-  wrap(tf.MaxPool, (original) => (call) => maxPool(original, call));
-  wrap(tf.BatchMatMul, (original) => (call) => matMul(call) ?? original(call));
+  replaceKernel(tf.Conv2DBackpropInput, BACKEND, (original) => (call) => backpropInput(original, call));
+  replaceKernel(tf.Conv2DBackpropFilter, BACKEND, (original) => (call) => backpropFilter(original, call));
+  replaceKernel(tf.MaxPool, BACKEND, (original) => (call) => maxPool(original, call));
+  replaceKernel(tf.BatchMatMul, BACKEND, (original) => (call) => matMul(call) ?? original(call));
 }
 
-type Call = Parameters<tf.KernelFunc>[0];
-
-function wrap(name: string, make: (original: tf.KernelFunc) => tf.KernelFunc): void {
-  const config = tf.getKernel(name, BACKEND);
-  tf.unregisterKernel(name, BACKEND);
-  tf.registerKernel({...config, kernelFunc: make(config.kernelFunc)});
-}
-
-function withPad(call: Call, pad: Padding): Call {
+function withPad(call: KernelCall, pad: Padding): KernelCall {
   return {...call, attrs: {...call.attrs, pad: pad as unknown as tf.Attribute}};
 }
 
@@ -55,7 +48,7 @@ function explicit({pad, dataFormat}: ConvAttributes): Padding {
 }
 
 /** Pads before pooling, with a number that no maximum takes. */
-function maxPool(original: tf.KernelFunc, call: Call): ReturnType<tf.KernelFunc> {
+function maxPool(original: tf.KernelFunc, call: KernelCall): ReturnType<tf.KernelFunc> {
   const pad = explicit(call.attrs as unknown as ConvAttributes);
   if (typeof pad === 'string' || typeof pad === 'number') return original(withPad(call, pad));
   const x = tf.pad(call.inputs.x as tf.Tensor, pad as [number, number][], Number.NEGATIVE_INFINITY);
@@ -65,7 +58,7 @@ function maxPool(original: tf.KernelFunc, call: Call): ReturnType<tf.KernelFunc>
 }
 
 /** The gradient by the padded input, of which the padding is cut off. */
-function backpropInput(original: tf.KernelFunc, call: Call): ReturnType<tf.KernelFunc> {
+function backpropInput(original: tf.KernelFunc, call: KernelCall): ReturnType<tf.KernelFunc> {
   const pad = explicit(call.attrs as unknown as ConvAttributes);
   if (typeof pad === 'string' || typeof pad === 'number') return original(withPad(call, pad));
   const shape = call.attrs!.inputShape as number[];
@@ -81,7 +74,7 @@ function backpropInput(original: tf.KernelFunc, call: Call): ReturnType<tf.Kerne
   return part;
 }
 
-function backpropFilter(original: tf.KernelFunc, call: Call): ReturnType<tf.KernelFunc> {
+function backpropFilter(original: tf.KernelFunc, call: KernelCall): ReturnType<tf.KernelFunc> {
   const pad = explicit(call.attrs as unknown as ConvAttributes);
   if (typeof pad === 'string' || typeof pad === 'number') return original(withPad(call, pad));
   const x = tf.pad(call.inputs.x as tf.Tensor, pad as [number, number][]);
@@ -91,7 +84,7 @@ function backpropFilter(original: tf.KernelFunc, call: Call): ReturnType<tf.Kern
 }
 
 /** The product of two large float matrices, [m, k] · [k, n] or with one batch; undefined for anything else. */
-function matMul({inputs, attrs, backend}: Call): tf.TensorInfo | undefined {
+function matMul({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefined {
   const {a, b} = inputs as {a: tf.Tensor; b: tf.Tensor};
   const {transposeA, transposeB} = attrs as {transposeA: boolean; transposeB: boolean};
   const flat = (t: tf.Tensor): boolean => t.rank >= 2 && t.size === t.shape.at(-1)! * t.shape.at(-2)!;

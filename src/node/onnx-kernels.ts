@@ -1,13 +1,10 @@
 import {createRequire} from 'node:module';
 import {isMainThread} from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs';
+import {type KernelCall, replaceKernel} from './replace-kernel.js';
 import {Unavailable} from './unavailable.js';
+import type {WasmBackend} from './wasm-backend.js';
 
-type Call = Parameters<tf.KernelFunc>[0];
-interface WasmBackend {
-  makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
-  typedArrayFromHeap(tensor: tf.TensorInfo): Float32Array;
-}
 /** onnxruntime-node's own synchronous binding; its public API answers in promises, and a kernel cannot wait. */
 interface Session {
   loadModel(model: ArrayBuffer, offset: number, length: number, options: object): void;
@@ -62,8 +59,13 @@ export function accelerateWasm(on: boolean, threads: number): void {
     const reason = installed() ? `${PACKAGE} cannot be used: ${words}` : `${PACKAGE} is not installed`;
     throw new Unavailable(reason, `npm i --no-save --ignore-scripts ${PACKAGE}@${VERSION}`, error);
   }
-  for (const name of [tf.BatchMatMul, tf._FusedMatMul]) wrap(name, product);
-  for (const name of [tf.Conv2D, tf.FusedConv2D]) wrap(name, convolution);
+  const whileActive =
+    (kernel: (call: KernelCall) => tf.TensorInfo | undefined) =>
+    (original: tf.KernelFunc): tf.KernelFunc =>
+    (call) =>
+      (active ? kernel(call) : undefined) ?? original(call);
+  for (const name of [tf.BatchMatMul, tf._FusedMatMul]) replaceKernel(name, 'wasm', whileActive(product));
+  for (const name of [tf.Conv2D, tf.FusedConv2D]) replaceKernel(name, 'wasm', whileActive(convolution));
 }
 
 function installed(): boolean {
@@ -74,14 +76,7 @@ function installed(): boolean {
   }
 }
 
-function wrap(name: string, kernel: (call: Call) => tf.TensorInfo | undefined): void {
-  const config = tf.getKernel(name, 'wasm');
-  tf.unregisterKernel(name, 'wasm');
-  const {setupFunc: _, ...rest} = config; // it has run
-  tf.registerKernel({...rest, kernelFunc: (call) => (active ? kernel(call) : undefined) ?? config.kernelFunc(call)});
-}
-
-function product({inputs, attrs, backend}: Call): tf.TensorInfo | undefined {
+function product({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefined {
   const {a, b, bias} = inputs as {a: tf.TensorInfo; b: tf.TensorInfo; bias?: tf.TensorInfo};
   const {transposeA, transposeB, activation = 'linear'} = attrs as unknown as {transposeA: boolean; transposeB: boolean} & Fusion;
   const act = ACTIVATIONS[activation];
@@ -101,7 +96,7 @@ function product({inputs, attrs, backend}: Call): tf.TensorInfo | undefined {
   return run(key, graph, {a, b, ...(bias ? {c: bias} : {})}, shape, backend);
 }
 
-function convolution({inputs, attrs, backend}: Call): tf.TensorInfo | undefined {
+function convolution({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefined {
   const {x, filter, bias} = inputs as {x: tf.Tensor4D; filter: tf.Tensor4D; bias?: tf.TensorInfo};
   const {strides, pad, dataFormat, dilations, dimRoundingMode, activation = 'linear'} = attrs as unknown as ConvAttributes;
   const act = ACTIVATIONS[activation];

@@ -1,16 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
+import {type KernelCall, replaceKernel} from './replace-kernel.js';
+import type {WasmBackend} from './wasm-backend.js';
 
 // Kernels of the wasm backend that only move numbers about.
 
-type Call = Parameters<tf.KernelFunc>[0];
 type Numbers = Float32Array | Int32Array;
-
-/** What these kernels use of the wasm backend. */
-interface WasmBackend {
-  makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
-  /** A view, valid until the heap grows: made after every allocation. */
-  typedArrayFromHeap(tensor: tf.TensorInfo): Numbers;
-}
 
 let mended = false;
 
@@ -29,17 +23,14 @@ export function mendWasmCopies(): void {
 }
 
 /** Puts a kernel before another, which takes what it leaves undefined. */
-function wrap(name: string, kernel: (call: Call) => tf.TensorInfo | tf.TensorInfo[] | undefined): void {
-  const config = tf.getKernel(name, 'wasm');
-  tf.unregisterKernel(name, 'wasm');
-  const {setupFunc: _, ...rest} = config; // it has run
-  tf.registerKernel({...rest, kernelFunc: (call) => kernel(call) ?? config.kernelFunc(call)});
+function wrap(name: string, kernel: (call: KernelCall) => tf.TensorInfo | tf.TensorInfo[] | undefined): void {
+  replaceKernel(name, 'wasm', (original) => (call) => kernel(call) ?? original(call));
 }
 
 const numeric = ({dtype}: tf.TensorInfo): boolean => dtype === 'float32' || dtype === 'int32';
 const product = (shape: readonly number[]): number => shape.reduce((size, n) => size * n, 1);
 
-function slice({inputs, attrs, backend}: Call): tf.TensorInfo | undefined {
+function slice({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefined {
   const {x} = inputs as {x: tf.TensorInfo};
   if (!numeric(x)) return undefined;
   const {begin, size} = attrs as unknown as {begin: number | number[]; size: number | number[]};
@@ -48,7 +39,7 @@ function slice({inputs, attrs, backend}: Call): tf.TensorInfo | undefined {
   return copySlice(x, from, to, wasm.makeOutput(to, x.dtype), wasm);
 }
 
-function unpack({inputs, attrs, backend}: Call): tf.TensorInfo[] | undefined {
+function unpack({inputs, attrs, backend}: KernelCall): tf.TensorInfo[] | undefined {
   const {value} = inputs as {value: tf.TensorInfo};
   if (!numeric(value)) return undefined;
   const axis = axisOf(attrs, value.shape.length);
@@ -59,7 +50,7 @@ function unpack({inputs, attrs, backend}: Call): tf.TensorInfo[] | undefined {
   }));
 }
 
-function splitV({inputs, attrs, backend}: Call): tf.TensorInfo[] | undefined {
+function splitV({inputs, attrs, backend}: KernelCall): tf.TensorInfo[] | undefined {
   const {x} = inputs as {x: tf.TensorInfo};
   if (!numeric(x)) return undefined;
   const axis = axisOf(attrs, x.shape.length);
@@ -68,7 +59,7 @@ function splitV({inputs, attrs, backend}: Call): tf.TensorInfo[] | undefined {
   return cut(x, axis, sizes, backend as unknown as WasmBackend);
 }
 
-function axisOf(attrs: Call['attrs'], rank: number): number {
+function axisOf(attrs: KernelCall['attrs'], rank: number): number {
   const {axis} = attrs as unknown as {axis: number};
   return axis < 0 ? axis + rank : axis;
 }
@@ -94,8 +85,8 @@ function copySlice(
 ): tf.TensorInfo {
   const total = product(size);
   if (total === 0) return out;
-  const source = wasm.typedArrayFromHeap(x);
-  const target = wasm.typedArrayFromHeap(out);
+  const source = wasm.typedArrayFromHeap<Numbers>(x);
+  const target = wasm.typedArrayFromHeap<Numbers>(out);
   const rank = size.length;
   // The innermost axis that is not whole; all behind it is one run.
   let inner = rank - 1;
@@ -117,16 +108,16 @@ function copySlice(
   }
 }
 
-function gather({inputs, attrs, backend}: Call): tf.TensorInfo | undefined {
+function gather({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefined {
   const {x, indices} = inputs as {x: tf.TensorInfo; indices: tf.TensorInfo};
   const {batchDims} = attrs as unknown as {batchDims: number};
   if (!numeric(x) || indices.dtype !== 'int32' || batchDims !== 0) return undefined;
   const axis = axisOf(attrs, x.shape.length);
   const wasm = backend as unknown as WasmBackend;
   const out = wasm.makeOutput([...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)], x.dtype);
-  const source = wasm.typedArrayFromHeap(x);
-  const target = wasm.typedArrayFromHeap(out);
-  const which = wasm.typedArrayFromHeap(indices);
+  const source = wasm.typedArrayFromHeap<Numbers>(x);
+  const target = wasm.typedArrayFromHeap<Numbers>(out);
+  const which = wasm.typedArrayFromHeap<Numbers>(indices);
   const rows = x.shape[axis]!;
   const run = product(x.shape.slice(axis + 1));
   for (const index of which) {

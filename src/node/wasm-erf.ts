@@ -1,9 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-
-interface WasmBackend {
-  makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
-  typedArrayFromHeap(tensor: tf.TensorInfo): Float32Array;
-}
+import {replaceKernel} from './replace-kernel.js';
+import type {WasmBackend} from './wasm-backend.js';
 
 let mended = false;
 
@@ -14,21 +11,14 @@ let mended = false;
 export function mendWasmErf(): void {
   if (mended) return;
   mended = true;
-  const config = tf.getKernel(tf.Erf, 'wasm');
-  tf.unregisterKernel(tf.Erf, 'wasm');
-  const {setupFunc: _, ...rest} = config; // it has run
-  tf.registerKernel({
-    ...rest,
-    kernelFunc: (call) => {
-      const {x} = call.inputs as {x: tf.TensorInfo};
-      if (x.dtype !== 'float32') return config.kernelFunc(call);
-      const wasm = call.backend as unknown as WasmBackend;
-      const out = wasm.makeOutput(x.shape, 'float32');
-      // Views made last: the heap may have grown.
-      const [from, to] = [wasm.typedArrayFromHeap(x), wasm.typedArrayFromHeap(out)];
-      for (let i = 0; i < from.length; i++) to[i] = erf(from[i]!);
-      return out;
-    },
+  replaceKernel(tf.Erf, 'wasm', (original) => (call) => {
+    const {x} = call.inputs as {x: tf.TensorInfo};
+    if (x.dtype !== 'float32') return original(call);
+    const wasm = call.backend as unknown as WasmBackend;
+    const out = wasm.makeOutput(x.shape, 'float32');
+    const [from, to] = [wasm.typedArrayFromHeap(x), wasm.typedArrayFromHeap(out)];
+    for (let i = 0; i < from.length; i++) to[i] = erf(from[i]!);
+    return out;
   });
 }
 

@@ -1,10 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
+import type {WasmBackend} from './wasm-backend.js';
 import {erf} from './wasm-erf.js';
-
-interface WasmBackend {
-  makeOutput(shape: number[], dtype: tf.DataType): tf.TensorInfo;
-  typedArrayFromHeap(tensor: tf.TensorInfo): Float32Array;
-}
 
 let done = false;
 
@@ -27,7 +23,6 @@ export function fuseWasmKernels(): void {
         const wasm = backend as unknown as WasmBackend;
         const tensors = names.map((name) => inputs[name] as tf.TensorInfo);
         const out = wasm.makeOutput(tensors[0]!.shape, 'float32');
-        // Views made last: the heap may have grown.
         run(wasm.typedArrayFromHeap(out), attrs as unknown as {epsilon: number}, ...tensors.map((t) => wasm.typedArrayFromHeap(t)));
         return out;
       },

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../runtime/errors.js';
+import {type KernelCall, replaceKernel} from './replace-kernel.js';
 
-type Call = Parameters<tf.KernelFunc>[0];
 type MatMulAttributes = {readonly transposeA: boolean; readonly transposeB: boolean; readonly activation?: string};
 
 /** Products below this are as quick in the naive loop as in a transposition and XNNPACK. */
@@ -29,15 +29,8 @@ export function mendWasmKernels(): void {
   if (mended) return;
   mended = true;
   guardHeap();
-  wrap(tf.BatchMatMul, (original) => (call) => (isPlain(call) ? undefined : transposed(original, call)) ?? original(call));
-  wrap(tf._FusedMatMul, (original) => (call) => (isPlain(call) ? undefined : unfused(call)) ?? original(call));
-}
-
-function wrap(name: string, make: (original: tf.KernelFunc) => tf.KernelFunc): void {
-  const config = tf.getKernel(name, 'wasm');
-  tf.unregisterKernel(name, 'wasm');
-  const {setupFunc: _, ...rest} = config; // it has run
-  tf.registerKernel({...rest, kernelFunc: make(config.kernelFunc)});
+  replaceKernel(tf.BatchMatMul, 'wasm', (original) => (call) => (isPlain(call) ? undefined : transposed(original, call)) ?? original(call));
+  replaceKernel(tf._FusedMatMul, 'wasm', (original) => (call) => (isPlain(call) ? undefined : unfused(call)) ?? original(call));
 }
 
 function guardHeap(): void {
@@ -58,7 +51,7 @@ function guardHeap(): void {
 }
 
 /** Batches of one, nothing transposed: what XNNPACK takes. */
-function isPlain({inputs, attrs}: Call): boolean {
+function isPlain({inputs, attrs}: KernelCall): boolean {
   const {transposeA, transposeB} = attrs as unknown as MatMulAttributes;
   return !transposeA && !transposeB && isMatrix(inputs.a!) && isMatrix(inputs.b!);
 }
@@ -67,7 +60,7 @@ function isMatrix({shape}: tf.TensorInfo): boolean {
   return shape.slice(0, -2).every((n) => n === 1);
 }
 
-function transposed(original: tf.KernelFunc, {inputs, attrs, backend}: Call): ReturnType<tf.KernelFunc> | undefined {
+function transposed(original: tf.KernelFunc, {inputs, attrs, backend}: KernelCall): ReturnType<tf.KernelFunc> | undefined {
   const {a, b} = inputs as {a: tf.Tensor; b: tf.Tensor};
   if (!isMatrix(a) || !isMatrix(b) || (a.size / a.shape.at(-1)!) * b.size < SMALL_PRODUCT) return undefined;
   const {transposeA, transposeB} = attrs as unknown as MatMulAttributes;
@@ -84,7 +77,7 @@ function swapped(rank: number): number[] {
   return [...Array.from({length: rank - 2}, (_, axis) => axis), rank - 1, rank - 2];
 }
 
-function unfused({inputs, attrs}: Call): tf.TensorInfo | undefined {
+function unfused({inputs, attrs}: KernelCall): tf.TensorInfo | undefined {
   const {a, b, bias} = inputs as {a: tf.Tensor; b: tf.Tensor; bias?: tf.Tensor};
   const {transposeA, transposeB, activation = 'linear'} = attrs as unknown as MatMulAttributes;
   const activate = ACTIVATIONS[activation];
