@@ -20,6 +20,7 @@ import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {cocaCaptioner} from '../support/coca-captioner.js';
 import {describeCoca} from '../support/golden-coca.js';
 import {valueWithoutLeaks} from '../support/leaks.js';
+import {similar} from '../support/settings.js';
 
 const FILES = ['fullvocab/open_clip_config.json', 'fullvocab/open_clip_model.safetensors'];
 const picture: RgbImage = {width: 50, height: 40, data: Uint8Array.from({length: 6000}, (_, i) => (i * i) % 251)};
@@ -153,14 +154,6 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
       });
 
       test('settings are run as their plans: greedy, beams of both rule sets, every policy', async () => {
-        const similar = (image: number | null, text: number | null, rest: Partial<PolicySetting>): PolicySetting => ({
-          encoder: 'similarity',
-          policy: 'similarity',
-          image,
-          text,
-          decoder: null,
-          ...rest,
-        });
         const settings: readonly PolicySetting[] = [
           similar(0.2, 0.2, {decoder: 0.2}),
           similar(0.2, 0.9, {decoder: 0.95}),

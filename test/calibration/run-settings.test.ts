@@ -7,20 +7,13 @@ import type {RgbImage} from '../../src/data/image.js';
 import type {Mue} from '../../src/tasks/mue.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {withoutLeaks} from '../support/leaks.js';
+import {similar} from '../support/settings.js';
 import {useMicroModels} from '../support/use-micro-models.js';
 
 const pictures = [37, 91].map(
   (factor): RgbImage => ({width: 20, height: 30, data: Uint8Array.from({length: 1800}, (_, i) => (i * factor) % 256)}),
 );
 const fixed = (image: number, text: number, decoder: number): PolicySetting => ({encoder: 'fixed', policy: 'fixed', image, text, decoder});
-const similar = (image: number | null, text: number | null, rest: Partial<PolicySetting> = {}): PolicySetting => ({
-  encoder: 'similarity',
-  policy: 'similarity',
-  image,
-  text,
-  decoder: null,
-  ...rest,
-});
 const SETTINGS: readonly PolicySetting[] = [
   fixed(1, 2, 3),
   fixed(3, 3, 4),
