@@ -55,7 +55,7 @@ export function logSoftmax(scores: Float64Array): Float64Array {
 
 /** The best words, best first, ties to the lower id; fewer where fewer are possible. */
 export function bestTokens(scores: Float64Array, count: number): TokenScore[] {
-  return bestScores(scores.length, count, (token) => scores[token]!).map(({index, score}) => ({token: index, score}));
+  return bestScores(scores, count).map(({index, score}) => ({token: index, score}));
 }
 
 /** The word at a place from 0 to 1 of the words laid side by side, each as wide as it is likely. */
@@ -72,7 +72,7 @@ export function tokenAt(probabilities: Float64Array, place: number): number {
   return last;
 }
 
-function logSumExp(scores: Float64Array): number {
+export function logSumExp(scores: Float64Array): number {
   let max = IMPOSSIBLE;
   for (let i = 0; i < scores.length; i++) if (scores[i]! > max) max = scores[i]!;
   let sum = 0;

@@ -1,4 +1,4 @@
-import {bestScores} from '../runtime/best-scores.js';
+import {bestTokens, divideBy, logSumExp} from './score-rules.js';
 
 /** One possible next word of a row: its log-probability is final, with everything forbidden left out. */
 export interface WordScore {
@@ -27,20 +27,18 @@ export function bestWords(
   count: number,
   {temperature, allowed, banned, only, unk, unkPenalty}: WordRules,
 ): WordScore[] {
-  const ids = allowed ?? undefined;
-  const size = ids?.length ?? logits.length;
-  const at = (i: number): number => logits[ids ? ids[i]! : i]! / temperature;
-  let max = -Infinity;
-  for (let i = 0; i < size; i++) if (at(i) > max) max = at(i);
-  let sum = 0;
-  for (let i = 0; i < size; i++) sum += Math.exp(at(i) - max);
-  const log = max + Math.log(sum);
-  const best = bestScores(size, count, (i) => {
-    const token = ids ? ids[i]! : i;
-    if (banned.has(token) || (only !== undefined && token !== only)) return -Infinity;
-    return at(i) - log - (token === unk ? unkPenalty : 0);
-  });
-  return best.map(({index, score}) => ({token: ids ? ids[index]! : index, logProbability: score}));
+  const scores = allowed ? Float64Array.from(allowed, (id) => logits[id]!) : new Float64Array(logits);
+  // A place of −1 is none: what is written there is lost.
+  const place = (token: number): number => (allowed ? allowed.indexOf(token) : token);
+  if (temperature !== 1) divideBy(scores, temperature);
+  const total = logSumExp(scores);
+  for (const token of banned) scores[place(token)] = -Infinity;
+  scores[place(unk)]! -= unkPenalty;
+  if (only !== undefined) {
+    const score = scores[place(only)] ?? -Infinity;
+    return score > -Infinity ? [{token: only, logProbability: score - total}] : [];
+  }
+  return bestTokens(scores, count).map(({token, score}) => ({token: allowed?.[token] ?? token, logProbability: score - total}));
 }
 
 /** Every token that followed an earlier occurrence of the last n − 1 tokens (`no_repeat_ngram_size`). */

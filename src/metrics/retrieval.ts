@@ -35,8 +35,7 @@ export function similarities(query: Float32Array, {size, count, values}: Points)
 
 /** The most similar points, best first, ties to the lower row. */
 export function nearest(query: Float32Array, points: Points, most: number): Neighbour[] {
-  const scores = similarities(query, points);
-  return bestScores(scores.length, most, (row) => scores[row]!).map(({index, score}) => ({row: index, similarity: score}));
+  return bestScores(similarities(query, points), most).map(({index, score}) => ({row: index, similarity: score}));
 }
 
 export interface Recall {

@@ -4,19 +4,18 @@ export interface BestScore {
   readonly score: number;
 }
 
-/**
- * The best of `size` scores, best first, ties to the lower place; fewer where fewer are possible: −∞ and NaN are not.
- * @param at score of a place, asked once
- */
-export function bestScores(size: number, count: number, at: (index: number) => number): BestScore[] {
+/** The best scores, best first, ties to the lower place; fewer where fewer are possible: −∞ and NaN are not. */
+export function bestScores(scores: Float32Array | Float64Array, count: number): BestScore[] {
   const best: BestScore[] = [];
-  for (let index = 0; index < size; index++) {
-    const score = at(index);
-    if (!(score > -Infinity) || (best.length === count && !(score > best[count - 1]!.score))) continue;
+  let least = -Infinity;
+  for (let index = 0; index < scores.length; index++) {
+    const score = scores[index]!;
+    if (!(score > least)) continue;
     let place = best.length;
     while (place > 0 && score > best[place - 1]!.score) place--;
     best.splice(place, 0, {index, score});
     if (best.length > count) best.pop();
+    if (best.length === count) least = best[count - 1]!.score;
   }
   return best;
 }
