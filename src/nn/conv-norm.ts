@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {runFused} from '../runtime/fused-kernels.js';
 import {Block, input, joinPath, type WeightRequest, type WeightSource} from './block.js';
 
 export interface ConvNormConfig {
@@ -52,16 +53,24 @@ export class ConvNorm extends Block<ConvNormConfig> {
 
   /** @param x [B, h, w, inputs]. @returns [B, h', w', filters], the caller's. */
   forward(x: tf.Tensor4D): tf.Tensor4D {
-    const {kernel, stride, relu, conv} = this.config;
-    return tf.fused.conv2d({
-      x,
-      filter: this.weight<tf.Tensor4D>(`${conv}.folded_weight`),
-      strides: stride,
-      pad: (kernel - 1) / 2,
-      dimRoundingMode: 'floor',
-      bias: this.weight(`${conv}.folded_bias`),
-      activation: relu ? 'relu' : 'linear',
-    });
+    return this.#run(x, this.config.relu ? 'relu' : 'linear');
+  }
+
+  /** max(0, y + addend). @param addend of the shape of y, borrowed. @returns the same shape, the caller's */
+  forwardAddRelu(x: tf.Tensor4D, addend: tf.Tensor4D): tf.Tensor4D {
+    const {kernel, stride} = this.config;
+    const fused = runFused<tf.Tensor4D>('MueConvAddRelu', {x, ...this.#folded(), addend}, {strides: stride, pad: (kernel - 1) / 2});
+    return fused ?? tf.tidy(() => this.#run(x, 'linear').add(addend).relu() as tf.Tensor4D);
+  }
+
+  #folded(): {filter: tf.Tensor4D; bias: tf.Tensor} {
+    const {conv} = this.config;
+    return {filter: this.weight<tf.Tensor4D>(`${conv}.folded_weight`), bias: this.weight(`${conv}.folded_bias`)};
+  }
+
+  #run(x: tf.Tensor4D, activation: 'relu' | 'linear'): tf.Tensor4D {
+    const {kernel, stride} = this.config;
+    return tf.fused.conv2d({x, ...this.#folded(), strides: stride, pad: (kernel - 1) / 2, dimRoundingMode: 'floor', activation});
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {Block, input} from './block.js';
-import {gelu, quickGelu} from './gelu.js';
+import {quickGelu} from './gelu.js';
 import {LayerNorm} from './layer-norm.js';
 import {Linear} from './linear.js';
 
@@ -32,8 +32,7 @@ export class FeedForward extends Block<FeedForwardConfig> {
   /** @param x [..., size]. @returns the same shape, the caller's. */
   forward<T extends tf.Tensor>(x: T): T {
     return tf.tidy(() => {
-      const activate = this.config.activation === 'quick_gelu' ? quickGelu : gelu;
-      const hidden = activate(this.fc1.forward(x));
+      const hidden = this.config.activation === 'quick_gelu' ? quickGelu(this.fc1.forward(x)) : this.fc1.forward(x, 'gelu');
       return this.fc2.forward(this.norm ? this.norm.forward(hidden) : hidden);
     });
   }

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {runFused} from '../runtime/fused-kernels.js';
 import {Block, input} from './block.js';
+import {gelu} from './gelu.js';
 
 /** x·W + b over the last axis. W is [in, out], transposed from the checkpoint's [out, in] at conversion. */
 export class Linear extends Block<{inputSize: number; units: number}> {
@@ -13,14 +14,15 @@ export class Linear extends Block<{inputSize: number; units: number}> {
     this.declare('bias', [config.units], tf.initializers.zeros());
   }
 
-  /** @param x [..., in]. @returns [..., out], the caller's. */
-  forward<T extends tf.Tensor>(x: T): T {
+  /** @param x [..., in]. @returns [..., out], activated; the caller's. */
+  forward<T extends tf.Tensor>(x: T, activation: 'linear' | 'gelu' = 'linear'): T {
     const [weight, bias] = [this.weight<tf.Tensor2D>('weight'), this.weight('bias')];
-    const fused = runFused<T>('MueLinear', {x, weight, bias});
+    const fused = runFused<T>('MueLinear', {x, weight, bias}, {activation});
     if (fused) return fused;
     return tf.tidy(() => {
       const a = x.reshape([-1, this.config.inputSize]) as tf.Tensor2D;
-      return tf.fused.matMul({a, b: weight, bias}).reshape([...x.shape.slice(0, -1), this.config.units]) as T;
+      const y = tf.fused.matMul({a, b: weight, bias}).reshape([...x.shape.slice(0, -1), this.config.units]) as T;
+      return activation === 'gelu' ? gelu(y) : y;
     });
   }
 

@@ -1,17 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
+import {FEW_ROWS, NativeOperations, pipe, type Tensorflow} from './native-operations.js';
 import {replaceKernel} from './replace-kernel.js';
+import {layerNormRows} from './row-loops.js';
 
-/** The part of tfjs-node's backend that runs TensorFlow's operations by name. */
-interface Tensorflow {
-  readonly binding: Readonly<
-    Record<'TF_ATTR_BOOL' | 'TF_ATTR_FLOAT' | 'TF_ATTR_INT' | 'TF_ATTR_STRING' | 'TF_ATTR_TYPE' | 'TF_FLOAT' | 'TF_INT32', number>
-  >;
-  readonly isUsingGpuDevice: boolean;
-  executeSingleOutput(name: string, attributes: readonly object[], inputs: readonly tf.TensorInfo[]): tf.Tensor;
-  executeMultipleOutputs(name: string, attributes: readonly object[], inputs: readonly tf.TensorInfo[], outputs: number): tf.Tensor[];
-  disposeData(dataId: tf.DataId): boolean;
-  write(values: tf.TypedArray, shape: readonly number[], dtype: tf.DataType): tf.DataId;
-}
 interface FusedConvolution {
   readonly pad: number | string | readonly (readonly [number, number])[];
   readonly strides: number | [number, number];
@@ -19,51 +10,92 @@ interface FusedConvolution {
   readonly dataFormat: string;
   readonly activation: string;
 }
-type Run = (inputs: Readonly<Record<string, tf.Tensor>>, attrs: Readonly<Record<string, unknown>>) => tf.Tensor | undefined;
+type Run = (inputs: Readonly<Record<string, tf.Tensor>>, attrs: Readonly<Record<string, unknown>>) => tf.TensorInfo | undefined;
 
 const BACKEND = 'tensorflow';
-/** Shapes and rows of numbers that are kept on the device; what would be more than this many is made anew. */
-const MOST_KEPT = 4096;
+/** Numbers up to which a layer norm is quicker as a loop of JavaScript than as oneDNN's kernel with its threads. */
+const SMALL_NORM = 16_384;
 const done = new WeakSet<object>();
 
 /**
- * Saves calls into TensorFlow, of which each costs some 25 µs (a decoder step is hundreds of them), and passes over memory. Call with the
- * backend started. What an older TensorFlow, or one built without oneDNN, does not have is tried first, and left as tfjs-node does it.
- * - `MueLayerNorm`: on a CPU oneDNN's (900×3072: 9.2 → 1.7 ms, two threads), on a GPU the batch norm of rows as channels;
- * - `MueLinear`, and `MueGelu` with constants that stay on the device; softmax on a CPU by oneDNN (12×900×900: 17.7 → 7.4 ms);
- * - a convolution with its bias, on a CPU; what a reshape or a transposition wants to be told is made once (98 → 27 µs).
+ * Saves calls into TensorFlow, of which each costs some 20 µs (a decoder step is hundreds of them), and passes over memory. Call with the
+ * backend started. What an older TensorFlow, one built without oneDNN, or an official binding does not have is tried first, and left as
+ * tfjs-node does it.
+ * - `MueLayerNorm`: on a CPU oneDNN's (900×3072: 9.2 → 1.7 ms, two threads) or, of few rows, a loop (5×768: 0.18 → 0.10 ms, and 0.5 → 0.1
+ *   between products, when oneDNN's second thread is asleep); on a GPU the batch norm of rows as channels;
+ * - `MueLinear`, on a CPU one product with bias and GELU (900×768×3072: 31 → 21 ms), and `MueGelu` with constants that stay on the device;
+ * - on a CPU a convolution with its bias, an addend and a ReLU; softmax by oneDNN (12×900×900: 17.7 → 7.4 ms);
+ * - what a reshape or a transposition wants to be told is made once (98 → 27 µs).
  */
 export function fuseNativeKernels(): void {
   const backend = tf.backend() as unknown as Tensorflow;
   if (done.has(backend)) return;
   done.add(backend);
-  const ops = operations(backend);
+  const ops = new NativeOperations(backend);
   const onCpu = !backend.isUsingGpuDevice;
-  const layerNorm = onCpu ? ops.layerNormCpu : ops.layerNormGpu;
+  const layerNorm = (...given: Parameters<typeof ops.layerNormCpu>): tf.Tensor =>
+    onCpu ? ops.layerNormCpu(...given) : ops.layerNormGpu(...given);
   const sample = ops.constant([1, 2, 3, 4], [1, 2, 2]) as tf.Tensor;
   const row = ops.constant([1, 1], [2]) as tf.Tensor;
+  const square = ops.constant([1, 2, 3, 4], [2, 2]) as tf.Tensor;
+  const few = fewRows(backend);
   if (runs(() => layerNorm(sample, row, row, 1e-5))) {
-    add('MueLayerNorm', ({x, gain, bias}, {epsilon}) => layerNorm(x!, gain!, bias!, epsilon as number));
+    add('MueLayerNorm', ({x, gain, bias}, attrs) => {
+      const epsilon = attrs.epsilon as number;
+      return onCpu && x!.size <= SMALL_NORM ? few(x!, gain!, bias!, epsilon) : layerNorm(x!, gain!, bias!, epsilon);
+    });
   }
   add('MueGelu', ({x}) => ops.gelu(x!));
-  add('MueLinear', ({x, weight, bias}) => ops.linear(x!, weight!, bias!));
+  const fusedLinear = onCpu && runs(() => ops.linearGeluCpu(square, square, row)) && runs(() => ops.linearCpu(square, square, row));
+  add('MueLinear', ({x, weight, bias}, {activation}) => {
+    const gelu = activation === 'gelu';
+    if (fusedLinear && gelu && x!.size > FEW_ROWS * x!.shape.at(-1)!) return ops.linearGeluCpu(x!, weight!, bias!);
+    const y = fusedLinear ? ops.linearCpu(x!, weight!, bias!) : ops.linear(x!, weight!, bias!);
+    return gelu ? pipe(y, (linear) => ops.gelu(linear)) : y;
+  });
   replace(tf.Reshape, ({x}, {shape}) => (x!.dtype === 'float32' ? ops.reshape(x!, shape as number[]) : undefined));
   replace(tf.Transpose, ({x}, {perm}) => (x!.dtype === 'float32' ? ops.transpose(x!, perm as number[]) : undefined));
   if (!onCpu) return;
   if (runs(() => ops.softmaxCpu(sample))) {
     replace(tf.Softmax, ({logits}) => (logits!.dtype === 'float32' && logits!.rank > 1 ? ops.softmaxCpu(logits!) : undefined));
   }
-  const pixel = ops.constant([1], [1, 1, 1, 1]);
-  if (runs(() => ops.convolutionCpu(pixel, pixel, ops.constant([1], [1]), [1, 1], 1))) {
+  const pixel = ops.constant([1], [1, 1, 1, 1]) as tf.Tensor;
+  const one = ops.constant([1], [1]);
+  const fused = runs(() => ops.convolutionCpu(pixel, pixel, one, [1, 1], 1, ['Add', 'Relu'], pixel));
+  if (fused) {
+    add('MueConvAddRelu', ({x, filter, bias, addend}, attrs) => {
+      const {strides, pad} = attrs as {strides: number; pad: number};
+      return ops.convolutionCpu(x!, filter!, bias!, [strides, strides], pad, ['Add', 'Relu'], addend!);
+    });
+  }
+  if (fused || runs(() => ops.convolutionBiasCpu(pixel, pixel, one, [1, 1], 1))) {
     replace(tf.FusedConv2D, ({x, filter, bias}, attrs) => {
       const {pad, strides, dilations, dataFormat, activation} = attrs as unknown as FusedConvolution;
       const plain = [dilations].flat().every((d) => d === 1) && dataFormat === 'NHWC' && (typeof pad === 'number' || pad === 'valid');
       if (!plain || x!.dtype !== 'float32' || bias?.rank !== 1 || !['linear', 'relu'].includes(activation)) return undefined;
       const [down, right = down] = [strides].flat() as [number, number?];
-      const sums = ops.convolutionCpu(x!, filter!, bias, [down, right], pad as number | string);
-      return activation === 'relu' ? ops.relu(sums) : sums;
+      const relu = activation === 'relu';
+      if (fused) return ops.convolutionCpu(x!, filter!, bias, [down, right], pad as number | string, relu ? ['Relu'] : []);
+      const sums = ops.convolutionBiasCpu(x!, filter!, bias, [down, right], pad as number | string);
+      return relu ? pipe(sums, (sum) => ops.relu(sum)) : sums;
     });
   }
+}
+
+/** A layer norm in this process's memory. What the weights were is remembered with their tensors' data. */
+function fewRows(backend: Tensorflow): (x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor, epsilon: number) => tf.TensorInfo {
+  const seen = new WeakMap<object, Float32Array>();
+  const read = ({dataId}: tf.Tensor): Float32Array => backend.readSync(dataId) as Float32Array;
+  const weight = (tensor: tf.Tensor): Float32Array => {
+    const values = seen.get(tensor.dataId) ?? read(tensor);
+    seen.set(tensor.dataId, values);
+    return values;
+  };
+  return (x, gain, bias, epsilon) => {
+    const to = new Float32Array(x.size);
+    layerNormRows(to, read(x), weight(gain), weight(bias), epsilon);
+    return {dataId: backend.write(to, x.shape, 'float32'), shape: x.shape, dtype: 'float32'};
+  };
 }
 
 /** Whether this TensorFlow has an operation. */
@@ -83,128 +115,4 @@ function add(kernelName: string, run: Run): void {
 /** What `run` does not take stays with the original. */
 function replace(name: string, run: Run): void {
   replaceKernel(name, BACKEND, (original) => (call) => run(call.inputs as never, call.attrs as never) ?? original(call));
-}
-
-/** TensorFlow's operations on float32 tensors. What they return is the caller's. */
-function operations(backend: Tensorflow) {
-  const {binding} = backend;
-  const [type, text, flag] = [binding.TF_ATTR_TYPE, binding.TF_ATTR_STRING, binding.TF_ATTR_BOOL];
-  const T = {name: 'T', type, value: binding.TF_FLOAT};
-  const shapes = {name: 'Tshape', type, value: binding.TF_INT32};
-  const orders = {name: 'Tperm', type, value: binding.TF_INT32};
-  const NHWC = {name: 'data_format', type: text, value: 'NHWC'};
-  const NCHW = {name: 'data_format', type: text, value: 'NCHW'};
-  const training = {name: 'is_training', type: flag, value: true};
-  const untransposed = ['transpose_a', 'transpose_b'].map((name) => ({name, type: flag, value: false}));
-  const label = (value: string): object => ({name: '_kernel', type: text, value});
-  const oneDnn = label('MklNameChangeOp');
-  const unlabelled = label('');
-  const kept = new Map<string, tf.TensorInfo>();
-
-  const run = (name: string, attributes: readonly object[], ...inputs: readonly tf.TensorInfo[]): tf.Tensor =>
-    backend.executeSingleOutput(name, [T, ...attributes], inputs);
-
-  /** Runs one operation on the result of another, which is then disposed. */
-  const then = (x: tf.Tensor, next: (x: tf.Tensor) => tf.Tensor): tf.Tensor => {
-    const y = next(x);
-    x.dispose();
-    return y;
-  };
-
-  /** Numbers that stay on the device with the backend; not among tfjs' tensors. The least recently used go first. */
-  const keep = (key: string, shape: readonly number[], values: () => Float32Array | Int32Array): tf.TensorInfo => {
-    let info = kept.get(key);
-    if (info) {
-      kept.delete(key);
-    } else {
-      const data = values();
-      const dtype = data instanceof Int32Array ? 'int32' : 'float32';
-      info = {dataId: backend.write(data, shape, dtype), shape: [...shape], dtype};
-    }
-    kept.set(key, info);
-    if (kept.size > MOST_KEPT) {
-      const [oldest, {dataId}] = kept.entries().next().value!;
-      kept.delete(oldest);
-      backend.disposeData(dataId);
-    }
-    return info;
-  };
-  const constant = (values: readonly number[], shape: readonly number[] = []): tf.TensorInfo =>
-    keep(`${shape.join()} ${values.join()}`, shape, () => Float32Array.from(values));
-  const filled = (value: number, size: number): tf.TensorInfo =>
-    keep(`${size} times ${value}`, [size], () => new Float32Array(size).fill(value));
-  const whole = (values: readonly number[]): tf.TensorInfo =>
-    keep(`whole ${values.join()}`, [values.length], () => Int32Array.from(values));
-
-  const reshape = (x: tf.TensorInfo, shape: readonly number[]): tf.Tensor => run('Reshape', [shapes], x, whole(shape));
-
-  /** `operation` on x as a matrix of rows, unless it takes x as it is: of rank 2, or up to `most`. */
-  const byRows = (x: tf.TensorInfo, most: number, operation: (rows: tf.TensorInfo) => tf.Tensor): tf.Tensor => {
-    if (x.shape.length >= 2 && x.shape.length <= most) return operation(x);
-    const last = x.shape.at(-1)!;
-    const output = then(reshape(x, [x.shape.reduce((product, n) => product * n, 1) / last, last]), operation);
-    return then(output, (y) => reshape(y, [...x.shape.slice(0, -1), y.shape[1]!]));
-  };
-
-  return {
-    constant,
-    reshape,
-    transpose: (x: tf.TensorInfo, order: readonly number[]): tf.Tensor => run('Transpose', [orders], x, whole(order)),
-    softmaxCpu: (x: tf.TensorInfo): tf.Tensor => run('_MklSoftmax', [oneDnn], x),
-    gelu: (x: tf.TensorInfo): tf.Tensor => {
-      const erf = then(run('Mul', [], x, constant([Math.SQRT1_2])), (scaled) => run('Erf', [], scaled));
-      const twice = then(erf, (y) => then(run('AddV2', [], y, constant([1])), (sum) => run('Mul', [], sum, x)));
-      return then(twice, (y) => run('Mul', [], y, constant([0.5])));
-    },
-    linear: (x: tf.TensorInfo, weight: tf.TensorInfo, bias: tf.TensorInfo): tf.Tensor =>
-      byRows(x, 2, (rows) => then(run('MatMul', untransposed, rows, weight), (product) => run('BiasAdd', [NHWC], product, bias))),
-    layerNormCpu: (x: tf.TensorInfo, gain: tf.TensorInfo, bias: tf.TensorInfo, epsilon: number): tf.Tensor =>
-      byRows(x, 3, (rows) =>
-        run('_MklLayerNorm', [{name: 'epsilon', type: binding.TF_ATTR_FLOAT, value: epsilon}, unlabelled], rows, gain, bias),
-      ),
-    layerNormGpu: (x: tf.TensorInfo, gain: tf.TensorInfo, bias: tf.TensorInfo, epsilon: number): tf.Tensor =>
-      byRows(x, 2, (matrix) => {
-        const [rows, size] = matrix.shape as [number, number];
-        const [ones, zeros, none] = [filled(1, rows), filled(0, rows), filled(0, 0)];
-        const attributes = [T, {...T, name: 'U'}, NCHW, {name: 'epsilon', type: binding.TF_ATTR_FLOAT, value: epsilon}, training];
-        const normed = then(reshape(matrix, [1, rows, size, 1]), (image) => {
-          const [y, ...statistics] = backend.executeMultipleOutputs('FusedBatchNormV3', attributes, [image, ones, zeros, none, none], 6);
-          for (const statistic of statistics) statistic.dispose();
-          return y!;
-        });
-        const scaled = then(
-          then(normed, (y) => reshape(y, [rows, size])),
-          (y) => run('Mul', [], y, gain),
-        );
-        return then(scaled, (y) => run('AddV2', [], y, bias));
-      }),
-    /** @param pad the same on all four sides, or TensorFlow's word for it */
-    convolutionCpu: (
-      x: tf.TensorInfo,
-      filter: tf.TensorInfo,
-      bias: tf.TensorInfo,
-      strides: [number, number],
-      pad: number | string,
-    ): tf.Tensor => {
-      const padding = typeof pad === 'number' ? 'EXPLICIT' : pad.toUpperCase();
-      return run(
-        '_MklNativeConv2DWithBias',
-        [
-          NHWC,
-          oneDnn,
-          {name: 'strides', type: binding.TF_ATTR_INT, value: [1, ...strides, 1]},
-          {name: 'dilations', type: binding.TF_ATTR_INT, value: [1, 1, 1, 1]},
-          {name: 'padding', type: text, value: padding},
-          ...(typeof pad === 'number'
-            ? [{name: 'explicit_paddings', type: binding.TF_ATTR_INT, value: [0, 0, pad, pad, pad, pad, 0, 0]}]
-            : []),
-        ],
-        x,
-        filter,
-        bias,
-      );
-    },
-    /** Of what is then disposed. */
-    relu: (x: tf.Tensor): tf.Tensor => then(x, (y) => run('Relu', [], y)),
-  };
 }

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {layerNormRows} from './row-loops.js';
 import type {WasmBackend} from './wasm-backend.js';
 import {erf} from './wasm-erf.js';
 
@@ -27,25 +28,8 @@ export function fuseWasmKernels(): void {
         return out;
       },
     });
-  add('MueLayerNorm', (to, {epsilon}, x, gain, bias) => layerNorm(to, x!, gain!, bias!, epsilon), ['x', 'gain', 'bias']);
+  add('MueLayerNorm', (to, {epsilon}, x, gain, bias) => layerNormRows(to, x!, gain!, bias!, epsilon), ['x', 'gain', 'bias']);
   add('MueGelu', (to, _, x) => gelu(to, x!), ['x']);
-}
-
-/** In double precision, a row at a time. */
-function layerNorm(to: Float32Array, x: Float32Array, gain: Float32Array, bias: Float32Array, epsilon: number): void {
-  const size = gain.length;
-  for (let start = 0; start < x.length; start += size) {
-    let sum = 0;
-    for (let i = 0; i < size; i++) sum += x[start + i]!;
-    const mean = sum / size;
-    let squares = 0;
-    for (let i = 0; i < size; i++) {
-      const centred = x[start + i]! - mean;
-      squares += centred * centred;
-    }
-    const scale = 1 / Math.sqrt(squares / size + epsilon);
-    for (let i = 0; i < size; i++) to[start + i] = (x[start + i]! - mean) * scale * gain[i]! + bias[i]!;
-  }
 }
 
 function gelu(to: Float32Array, x: Float32Array): void {

@@ -9,6 +9,7 @@ import fs from 'node:fs';
 import {createRequire} from 'node:module';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
+import {withListAttributes} from './list-attributes.mjs';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const ROOT = path.resolve(HERE, '../..');
@@ -94,7 +95,9 @@ function findSources() {
 /** A hash over all that goes in: a change of any of it builds again. */
 function fingerprint({binding}) {
   const folder = path.join(binding, 'binding');
-  const files = [`requirements-${kind}.txt`, 'unpack.py', 'capture.cc', 'build.mjs'].map((name) => path.join(HERE, name));
+  const files = [`requirements-${kind}.txt`, 'unpack.py', 'capture.cc', 'build.mjs', 'list-attributes.mjs'].map((name) =>
+    path.join(HERE, name),
+  );
   for (const name of fs.readdirSync(folder).sort()) files.push(path.join(folder, name));
   const hash = createHash('sha256');
   for (const file of files) hash.update(fs.readFileSync(file));
@@ -148,13 +151,19 @@ async function strip() {
 
 async function compile({binding, headers}) {
   const folder = path.join(work, 'tensorflow');
-  const common = ['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8', `-I${headers}`, `-I${folder}/include`, `-I${binding}`];
+  const from = path.join(binding, 'binding');
+  const common = ['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8'].concat(
+    [headers, path.join(folder, 'include'), binding, from].map((include) => `-I${include}`),
+  );
   const libraries = [`-L${folder}`, '-l:libtensorflow_cc.so.2', '-l:libtensorflow_framework.so.2', '-Wl,-rpath,$ORIGIN/tensorflow'];
-  const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) => path.join(binding, 'binding', name));
+  const backend = path.join(work, 'tfjs_backend.cc');
+  fs.writeFileSync(backend, withListAttributes(fs.readFileSync(path.join(from, 'tfjs_backend.cc'), 'utf8')));
+  const sources = [backend, path.join(from, 'tfjs_binding.cc')];
   const to = (name) => ['-o', path.join(work, name)];
   await run('native-compile', 'g++', [...common, path.join(HERE, 'capture.cc'), ...to('stderr_capture.node')]);
   await run('native-compile', 'g++', [...common, ...sources, ...to('tfjs_binding.node'), ...libraries]);
   fs.rmSync(path.join(folder, 'include'), {recursive: true});
+  fs.rmSync(backend);
 }
 
 /** Loads the binding in a process of its own: a bad library must not take this one down. */

@@ -15,7 +15,7 @@ interface BottleneckConfig {
 /** 1×1, 3×3 (the stride is here: torchvision's v1.5), 1×1, and a projection shortcut where the shape changes. */
 export class Bottleneck extends Block<BottleneckConfig> {
   static className = 'MueBottleneck';
-  readonly convs: readonly ConvNorm[];
+  readonly convs: readonly [ConvNorm, ConvNorm, ConvNorm];
   readonly shortcut: ConvNorm | undefined;
 
   constructor(config: BottleneckConfig) {
@@ -50,8 +50,8 @@ export class Bottleneck extends Block<BottleneckConfig> {
   /** @param x [B, h, w, inputs]. @returns [B, h/stride, w/stride, 4·planes], the caller's. */
   forward(x: tf.Tensor4D): tf.Tensor4D {
     return tf.tidy(() => {
-      const branch = this.convs.reduce((y, conv) => conv.forward(y), x);
-      return (this.shortcut ? this.shortcut.forward(x) : x).add(branch).relu() as tf.Tensor4D;
+      const [first, second, third] = this.convs;
+      return third.forwardAddRelu(second.forward(first.forward(x)), this.shortcut?.forward(x) ?? x);
     });
   }
 
@@ -59,7 +59,7 @@ export class Bottleneck extends Block<BottleneckConfig> {
     return this.forward(input(inputs));
   }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
-    return (this.shortcut ?? this.convs[2]!).computeOutputShape(shape);
+    return (this.shortcut ?? this.convs[2]).computeOutputShape(shape);
   }
 }
 tf.serialization.registerClass(Bottleneck);

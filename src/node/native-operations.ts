@@ -1,0 +1,225 @@
+import type * as tf from '@tensorflow/tfjs';
+
+/** The part of tfjs-node's backend that runs TensorFlow's operations by name. */
+export interface Tensorflow {
+  readonly binding: Readonly<
+    Record<'TF_ATTR_BOOL' | 'TF_ATTR_FLOAT' | 'TF_ATTR_INT' | 'TF_ATTR_STRING' | 'TF_ATTR_TYPE' | 'TF_FLOAT' | 'TF_INT32', number>
+  >;
+  readonly isUsingGpuDevice: boolean;
+  executeSingleOutput(name: string, attributes: readonly object[], inputs: readonly tf.TensorInfo[]): tf.Tensor;
+  executeMultipleOutputs(name: string, attributes: readonly object[], inputs: readonly tf.TensorInfo[], outputs: number): tf.Tensor[];
+  disposeData(dataId: tf.DataId): boolean;
+  readSync(dataId: tf.DataId): tf.BackendValues;
+  write(values: tf.TypedArray, shape: readonly number[], dtype: tf.DataType): tf.DataId;
+}
+
+type Pair = readonly [number, number];
+/** The same on all four sides, or TensorFlow's word for it. */
+type Padding = number | string;
+type Info = tf.TensorInfo;
+
+/** Rows up to which Eigen's product is quicker than oneDNN's (1×3072×768 of weights that are in no cache: 1.4 and 2.1 ms). */
+export const FEW_ROWS = 8;
+/** Shapes and rows of numbers that are kept on the device; what would be more than this many is made anew. */
+const MOST_KEPT = 4096;
+
+/** Runs one operation on the result of another, which is then disposed. */
+export function pipe(x: tf.Tensor, next: (x: tf.Tensor) => tf.Tensor): tf.Tensor {
+  const y = next(x);
+  x.dispose();
+  return y;
+}
+
+/**
+ * TensorFlow's operations on float32 tensors, with what they want to be told made once. What they return is the caller's; they throw
+ * what the binding throws. Names ending in `Cpu` are oneDNN's, which is only in TensorFlow for CPUs and differs by version.
+ */
+export class NativeOperations {
+  readonly #backend: Tensorflow;
+  readonly #kept = new Map<string, Info>();
+  readonly #type: {readonly name: string; readonly type: number; readonly value: number};
+
+  constructor(backend: Tensorflow) {
+    this.#backend = backend;
+    this.#type = {name: 'T', type: backend.binding.TF_ATTR_TYPE, value: backend.binding.TF_FLOAT};
+  }
+
+  relu(x: Info): tf.Tensor {
+    return this.#run('Relu', [], x);
+  }
+
+  reshape(x: Info, shape: readonly number[]): tf.Tensor {
+    return this.#run('Reshape', [{...this.#type, name: 'Tshape', value: this.#backend.binding.TF_INT32}], x, this.#whole(shape));
+  }
+
+  transpose(x: Info, order: readonly number[]): tf.Tensor {
+    return this.#run('Transpose', [{...this.#type, name: 'Tperm', value: this.#backend.binding.TF_INT32}], x, this.#whole(order));
+  }
+
+  gelu(x: Info): tf.Tensor {
+    const erf = pipe(this.#run('Mul', [], x, this.constant([Math.SQRT1_2])), (scaled) => this.#run('Erf', [], scaled));
+    const twice = pipe(erf, (y) => pipe(this.#run('AddV2', [], y, this.constant([1])), (sum) => this.#run('Mul', [], sum, x)));
+    return pipe(twice, (y) => this.#run('Mul', [], y, this.constant([0.5])));
+  }
+
+  linear(x: Info, weight: Info, bias: Info): tf.Tensor {
+    return this.#byRows(x, 2, (rows) =>
+      pipe(this.#run('MatMul', this.#untransposed(), rows, weight), (product) =>
+        this.#run('BiasAdd', [this.#text('data_format', 'NHWC')], product, bias),
+      ),
+    );
+  }
+
+  /** One product with its bias, by oneDNN or, of few rows, by Eigen, whose sums are quicker there. */
+  linearCpu(x: Info, weight: Info, bias: Info): tf.Tensor {
+    const attributes = [...this.#untransposed(), ...this.#fused([])];
+    return this.#byRows(x, 2, (rows) =>
+      rows.shape[0]! > FEW_ROWS
+        ? this.#run('_MklNativeFusedMatMul', [...attributes, this.#nameChange()], rows, weight, bias)
+        : this.#run('_FusedMatMul', attributes, rows, weight, bias),
+    );
+  }
+
+  linearGeluCpu(x: Info, weight: Info, bias: Info): tf.Tensor {
+    const attributes = [...this.#untransposed(), this.#nameChange(), ...this.#fused(['GeluExact'])];
+    return this.#byRows(x, 2, (rows) => this.#run('_MklNativeFusedMatMul', attributes, rows, weight, bias));
+  }
+
+  softmaxCpu(x: Info): tf.Tensor {
+    return this.#run('_MklSoftmax', [this.#nameChange()], x);
+  }
+
+  layerNormCpu(x: Info, gain: Info, bias: Info, epsilon: number): tf.Tensor {
+    return this.#byRows(x, 3, (rows) =>
+      this.#run('_MklLayerNorm', [this.#float('epsilon', epsilon), this.#text('_kernel', '')], rows, gain, bias),
+    );
+  }
+
+  /** The batch norm of rows as channels. */
+  layerNormGpu(x: Info, gain: Info, bias: Info, epsilon: number): tf.Tensor {
+    const training = {name: 'is_training', type: this.#backend.binding.TF_ATTR_BOOL, value: true};
+    const attributes = [
+      this.#type,
+      {...this.#type, name: 'U'},
+      this.#text('data_format', 'NCHW'),
+      this.#float('epsilon', epsilon),
+      training,
+    ];
+    return this.#byRows(x, 2, (matrix) => {
+      const [rows, size] = matrix.shape as [number, number];
+      const [ones, zeros, none] = [this.#filled(1, rows), this.#filled(0, rows), this.#filled(0, 0)];
+      const normed = pipe(this.reshape(matrix, [1, rows, size, 1]), (image) => {
+        const inputs = [image, ones, zeros, none, none];
+        const [y, ...statistics] = this.#backend.executeMultipleOutputs('FusedBatchNormV3', attributes, inputs, 6);
+        for (const statistic of statistics) statistic.dispose();
+        return y!;
+      });
+      const scaled = pipe(
+        pipe(normed, (y) => this.reshape(y, [rows, size])),
+        (y) => this.#run('Mul', [], y, gain),
+      );
+      return pipe(scaled, (y) => this.#run('AddV2', [], y, bias));
+    });
+  }
+
+  convolutionBiasCpu(x: Info, filter: Info, bias: Info, strides: Pair, pad: Padding): tf.Tensor {
+    return this.#run('_MklNativeConv2DWithBias', this.#convolution(strides, pad), x, filter, bias);
+  }
+
+  /** @param next what follows the bias, as TensorFlow calls it: 'Add', which takes the addend; 'Relu' */
+  convolutionCpu(
+    x: Info,
+    filter: Info,
+    bias: Info,
+    strides: Pair,
+    pad: Padding,
+    next: readonly string[],
+    ...addend: readonly Info[]
+  ): tf.Tensor {
+    const types = {...this.#type, name: 'TArgs', value: [bias, ...addend].map(() => this.#type.value)};
+    const attributes = [...this.#convolution(strides, pad), ...this.#fused(next, addend.length), types];
+    return this.#run('_MklNativeFusedConv2D', attributes, x, filter, bias, ...addend);
+  }
+
+  /** Numbers that stay on the device with the backend; not among tfjs' tensors. */
+  constant(values: readonly number[], shape: readonly number[] = []): Info {
+    return this.#keep(`${shape.join()} ${values.join()}`, shape, () => Float32Array.from(values));
+  }
+
+  #filled(value: number, size: number): Info {
+    return this.#keep(`${size} times ${value}`, [size], () => new Float32Array(size).fill(value));
+  }
+
+  #whole(values: readonly number[]): Info {
+    return this.#keep(`whole ${values.join()}`, [values.length], () => Int32Array.from(values));
+  }
+
+  /** The least recently used go first. */
+  #keep(key: string, shape: readonly number[], values: () => Float32Array | Int32Array): Info {
+    let info = this.#kept.get(key);
+    if (info) {
+      this.#kept.delete(key);
+    } else {
+      const data = values();
+      const dtype = data instanceof Int32Array ? 'int32' : 'float32';
+      info = {dataId: this.#backend.write(data, shape, dtype), shape: [...shape], dtype};
+    }
+    this.#kept.set(key, info);
+    if (this.#kept.size > MOST_KEPT) {
+      const [oldest, {dataId}] = this.#kept.entries().next().value!;
+      this.#kept.delete(oldest);
+      this.#backend.disposeData(dataId);
+    }
+    return info;
+  }
+
+  /** `operation` on x as a matrix of rows, unless it takes x as it is: of rank 2, or up to `most`. */
+  #byRows(x: Info, most: number, operation: (rows: Info) => tf.Tensor): tf.Tensor {
+    if (x.shape.length >= 2 && x.shape.length <= most) return operation(x);
+    const last = x.shape.at(-1)!;
+    const output = pipe(this.reshape(x, [x.shape.reduce((product, n) => product * n, 1) / last, last]), operation);
+    return pipe(output, (y) => this.reshape(y, [...x.shape.slice(0, -1), y.shape[1]!]));
+  }
+
+  #run(name: string, attributes: readonly object[], ...inputs: readonly Info[]): tf.Tensor {
+    return this.#backend.executeSingleOutput(name, [this.#type, ...attributes], inputs);
+  }
+
+  #text(name: string, value: string | readonly string[]): object {
+    return {name, type: this.#backend.binding.TF_ATTR_STRING, value};
+  }
+
+  #integers(name: string, value: number | readonly number[]): object {
+    return {name, type: this.#backend.binding.TF_ATTR_INT, value};
+  }
+
+  #float(name: string, value: number): object {
+    return {name, type: this.#backend.binding.TF_ATTR_FLOAT, value};
+  }
+
+  /** What oneDNN's kernels that take and give plain tensors are registered under. */
+  #nameChange(): object {
+    return this.#text('_kernel', 'MklNameChangeOp');
+  }
+
+  #untransposed(): object[] {
+    return ['transpose_a', 'transpose_b'].map((name) => ({name, type: this.#backend.binding.TF_ATTR_BOOL, value: false}));
+  }
+
+  /** A bias and what follows it. A list of words is more than an official binding can say. */
+  #fused(next: readonly string[], addends = 0): object[] {
+    return [this.#integers('num_args', 1 + addends), this.#text('fused_ops', ['BiasAdd', ...next])];
+  }
+
+  #convolution([down, right]: Pair, pad: Padding): object[] {
+    const explicit = typeof pad === 'number';
+    return [
+      this.#text('data_format', 'NHWC'),
+      this.#nameChange(),
+      this.#integers('strides', [1, down, right, 1]),
+      this.#integers('dilations', [1, 1, 1, 1]),
+      this.#text('padding', explicit ? 'EXPLICIT' : pad.toUpperCase()),
+      ...(explicit ? [this.#integers('explicit_paddings', [0, 0, pad, pad, pad, pad, 0, 0])] : []),
+    ];
+  }
+}
