@@ -1,10 +1,11 @@
 import {bestScores} from '../runtime/best-scores.js';
+import {sumOfExponentials} from '../runtime/sum-of-exponentials.js';
 
 // Rules on the scores of next words, in place: what is forbidden gets −∞   (coca.md section 7)
 
 const IMPOSSIBLE = Number.NEGATIVE_INFINITY;
-// Names of the module's own: looking up globals in inner loops is slow where they are intercepted (vm contexts).
-const {exp, log} = Math;
+// A name of the module's own: looking up globals in inner loops is slow where they are intercepted (vm contexts).
+const {exp} = Math;
 
 export interface TokenScore {
   readonly token: number;
@@ -75,7 +76,5 @@ export function tokenAt(probabilities: Float64Array, place: number): number {
 export function logSumExp(scores: Float64Array): number {
   let max = IMPOSSIBLE;
   for (let i = 0; i < scores.length; i++) if (scores[i]! > max) max = scores[i]!;
-  let sum = 0;
-  for (let i = 0; i < scores.length; i++) sum += exp(scores[i]! - max);
-  return max + log(sum);
+  return max + Math.log(sumOfExponentials(scores, max));
 }
