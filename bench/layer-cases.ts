@@ -60,16 +60,20 @@ function layerPast(scope: TensorScope, config: OfaConfig, beams: number, keys: n
   };
 }
 
-/** Similarity and readback, once a layer. */
+/** States that a run meets one after the other, each for the first time: more than a pass has executions. */
+const STATES = 48;
+
+/** Similarity and readback, once a layer: of what the layer gave and what it got, which the layer before had given and was read then. */
 function deciding(name: string, shape: number[]): Case {
   return {
     group: 'layer',
     name,
     macs: new OfaCost(BASE).exitTest(shape.reduce((size, n) => size * n, 1)),
     prepare: (scope) => {
-      const [before, after] = [numbers(scope, shape, 1, 1), numbers(scope, shape, 1, 2)];
+      const states = Array.from({length: STATES}, (_, i) => numbers(scope, shape, 1, i + 1));
+      let layer = 0;
       return async () => {
-        await cosine(before, after);
+        await cosine(states[layer % STATES]!, states[++layer % STATES]!);
         return [];
       };
     },
