@@ -23,8 +23,8 @@ const done = new WeakSet<object>();
  * tfjs-node does it.
  * - `MueLayerNorm`: on a CPU oneDNN's (900×3072: 9.2 → 1.7 ms, two threads) or, of few rows, a loop (5×768: 0.18 → 0.10 ms, and 0.5 → 0.1
  *   between products, when oneDNN's second thread is asleep); on a GPU the batch norm of rows as channels;
- * - `MueLinear`, one product with its bias, on a CPU with GELU too (900×768×3072: 31 → 21 ms); `MueGelu` with constants that stay on the device;
- * - a convolution with bias and ReLU, on a CPU with an addend between; there, softmax by oneDNN (12×900×900: 17.7 → 7.4 ms);
+ * - `MueLinear`, on a CPU one product with bias and GELU (900×768×3072: 31 → 21 ms), and `MueGelu` with constants that stay on the device;
+ * - on a CPU a convolution with its bias, an addend and a ReLU; softmax by oneDNN (12×900×900: 17.7 → 7.4 ms);
  * - what a reshape or a transposition wants to be told is made once (98 → 27 µs).
  */
 export function fuseNativeKernels(): void {
@@ -46,45 +46,40 @@ export function fuseNativeKernels(): void {
     });
   }
   add('MueGelu', ({x}) => ops.gelu(x!));
-  const fused = runs(() => ops.linearFused(square, square, row));
-  const fusedGelu = fused && onCpu && runs(() => ops.linearGeluCpu(square, square, row));
+  const fusedLinear = onCpu && runs(() => ops.linearGeluCpu(square, square, row)) && runs(() => ops.linearCpu(square, square, row));
   add('MueLinear', ({x, weight, bias}, {activation}) => {
     const gelu = activation === 'gelu';
-    if (fusedGelu && gelu && x!.size > FEW_ROWS * x!.shape.at(-1)!) return ops.linearGeluCpu(x!, weight!, bias!);
-    const y = fused ? ops.linearFused(x!, weight!, bias!) : ops.linear(x!, weight!, bias!);
+    if (fusedLinear && gelu && x!.size > FEW_ROWS * x!.shape.at(-1)!) return ops.linearGeluCpu(x!, weight!, bias!);
+    const y = fusedLinear ? ops.linearCpu(x!, weight!, bias!) : ops.linear(x!, weight!, bias!);
     return gelu ? pipe(y, (linear) => ops.gelu(linear)) : y;
   });
   replace(tf.Reshape, ({x}, {shape}) => (x!.dtype === 'float32' ? ops.reshape(x!, shape as number[]) : undefined));
   replace(tf.Transpose, ({x}, {perm}) => (x!.dtype === 'float32' ? ops.transpose(x!, perm as number[]) : undefined));
-  if (onCpu && runs(() => ops.softmaxCpu(sample))) {
+  if (!onCpu) return;
+  if (runs(() => ops.softmaxCpu(sample))) {
     replace(tf.Softmax, ({logits}) => (logits!.dtype === 'float32' && logits!.rank > 1 ? ops.softmaxCpu(logits!) : undefined));
   }
-  fuseConvolutions(ops, onCpu);
-}
-
-function fuseConvolutions(ops: NativeOperations, onCpu: boolean): void {
   const pixel = ops.constant([1], [1, 1, 1, 1]) as tf.Tensor;
   const one = ops.constant([1], [1]);
-  if (onCpu && runs(() => ops.convolutionFused(pixel, pixel, one, [1, 1], 1, ['Add', 'Relu'], pixel))) {
+  const fused = runs(() => ops.convolutionCpu(pixel, pixel, one, [1, 1], 1, ['Add', 'Relu'], pixel));
+  if (fused) {
     add('MueConvAddRelu', ({x, filter, bias, addend}, attrs) => {
       const {strides, pad} = attrs as {strides: number; pad: number};
-      return ops.convolutionFused(x!, filter!, bias!, [strides, strides], pad, ['Add', 'Relu'], addend!);
+      return ops.convolutionCpu(x!, filter!, bias!, [strides, strides], pad, ['Add', 'Relu'], addend!);
     });
   }
-  const fused = runs(() => ops.convolutionFused(pixel, pixel, one, [1, 1], 1, ['Relu']));
-  const biased = onCpu && runs(() => ops.convolutionBiasCpu(pixel, pixel, one, [1, 1], 1));
-  if (!fused && !biased) return;
-  replace(tf.FusedConv2D, ({x, filter, bias}, attrs) => {
-    const {pad, strides, dilations, dataFormat, activation} = attrs as unknown as FusedConvolution;
-    const plain = [dilations].flat().every((d) => d === 1) && dataFormat === 'NHWC' && (typeof pad === 'number' || pad === 'valid');
-    if (!plain || x!.dtype !== 'float32' || bias?.rank !== 1) return undefined;
-    const [down, right = down] = [strides].flat() as [number, number?];
-    const given = [x!, filter!, bias, [down, right], pad as number | string] as const;
-    if (activation === 'relu' && fused) return ops.convolutionFused(...given, ['Relu']);
-    if (!biased || !['linear', 'relu'].includes(activation)) return undefined;
-    const sums = ops.convolutionBiasCpu(...given);
-    return activation === 'relu' ? pipe(sums, (sum) => ops.relu(sum)) : sums;
-  });
+  if (fused || runs(() => ops.convolutionBiasCpu(pixel, pixel, one, [1, 1], 1))) {
+    replace(tf.FusedConv2D, ({x, filter, bias}, attrs) => {
+      const {pad, strides, dilations, dataFormat, activation} = attrs as unknown as FusedConvolution;
+      const plain = [dilations].flat().every((d) => d === 1) && dataFormat === 'NHWC' && (typeof pad === 'number' || pad === 'valid');
+      if (!plain || x!.dtype !== 'float32' || bias?.rank !== 1 || !['linear', 'relu'].includes(activation)) return undefined;
+      const [down, right = down] = [strides].flat() as [number, number?];
+      const relu = activation === 'relu';
+      if (fused) return ops.convolutionCpu(x!, filter!, bias, [down, right], pad as number | string, relu ? ['Relu'] : []);
+      const sums = ops.convolutionBiasCpu(x!, filter!, bias, [down, right], pad as number | string);
+      return relu ? pipe(sums, (sum) => ops.relu(sum)) : sums;
+    });
+  }
 }
 
 /** A layer norm in this process's memory. What the weights were is remembered with their tensors' data. */

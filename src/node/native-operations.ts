@@ -70,13 +70,13 @@ export class NativeOperations {
     );
   }
 
-  /** One product with its bias: on a CPU by oneDNN or, of few rows, by Eigen, which is quicker there. */
-  linearFused(x: Info, weight: Info, bias: Info): tf.Tensor {
+  /** One product with its bias, by oneDNN or, of few rows, by Eigen, whose sums are quicker there. */
+  linearCpu(x: Info, weight: Info, bias: Info): tf.Tensor {
     const attributes = [...this.#untransposed(), ...this.#fused([])];
     return this.#byRows(x, 2, (rows) =>
-      this.#backend.isUsingGpuDevice || rows.shape[0]! <= FEW_ROWS
-        ? this.#run('_FusedMatMul', attributes, rows, weight, bias)
-        : this.#run('_MklNativeFusedMatMul', [...attributes, this.#nameChange()], rows, weight, bias),
+      rows.shape[0]! > FEW_ROWS
+        ? this.#run('_MklNativeFusedMatMul', [...attributes, this.#nameChange()], rows, weight, bias)
+        : this.#run('_FusedMatMul', attributes, rows, weight, bias),
     );
   }
 
@@ -123,11 +123,11 @@ export class NativeOperations {
   }
 
   convolutionBiasCpu(x: Info, filter: Info, bias: Info, strides: Pair, pad: Padding): tf.Tensor {
-    return this.#run('_MklNativeConv2DWithBias', [...this.#convolution(strides, pad), this.#nameChange()], x, filter, bias);
+    return this.#run('_MklNativeConv2DWithBias', this.#convolution(strides, pad), x, filter, bias);
   }
 
-  /** @param next what follows the bias, as TensorFlow calls it: 'Add', which takes the addend; 'Relu'. A GPU has 'Relu' alone. */
-  convolutionFused(
+  /** @param next what follows the bias, as TensorFlow calls it: 'Add', which takes the addend; 'Relu' */
+  convolutionCpu(
     x: Info,
     filter: Info,
     bias: Info,
@@ -138,9 +138,7 @@ export class NativeOperations {
   ): tf.Tensor {
     const types = {...this.#type, name: 'TArgs', value: [bias, ...addend].map(() => this.#type.value)};
     const attributes = [...this.#convolution(strides, pad), ...this.#fused(next, addend.length), types];
-    return this.#backend.isUsingGpuDevice
-      ? this.#run('_FusedConv2D', attributes, x, filter, bias, ...addend)
-      : this.#run('_MklNativeFusedConv2D', [...attributes, this.#nameChange()], x, filter, bias, ...addend);
+    return this.#run('_MklNativeFusedConv2D', attributes, x, filter, bias, ...addend);
   }
 
   /** Numbers that stay on the device with the backend; not among tfjs' tensors. */
@@ -217,6 +215,7 @@ export class NativeOperations {
     const explicit = typeof pad === 'number';
     return [
       this.#text('data_format', 'NHWC'),
+      this.#nameChange(),
       this.#integers('strides', [1, down, right, 1]),
       this.#integers('dilations', [1, 1, 1, 1]),
       this.#text('padding', explicit ? 'EXPLICIT' : pad.toUpperCase()),
