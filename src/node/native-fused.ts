@@ -21,9 +21,9 @@ const done = new WeakSet<object>();
  * Saves calls into TensorFlow, of which each costs some 20 µs (a decoder step is hundreds of them), and passes over memory. Call with the
  * backend started. What an older TensorFlow, one built without oneDNN, or an official binding does not have is tried first, and left as
  * tfjs-node does it.
- * - `MueLayerNorm`: on a CPU oneDNN's (900×3072: 9.2 → 1.7 ms, two threads) or, of few rows, a loop (5×768: 0.18 → 0.10 ms, and 0.5 → 0.1
- *   between products, when oneDNN's second thread is asleep); on a GPU the batch norm of rows as channels;
- * - `MueLinear`, on a CPU one product with bias and GELU (900×768×3072: 31 → 21 ms), and `MueGelu` with constants that stay on the device;
+ * - `MueLayerNorm`: on a CPU oneDNN's (900×3072: 9.2 → 1.7 ms, two threads) or, of few rows, a loop (5×768: 0.18 → 0.11 ms in a row of its
+ *   like, 0.5 → 0.13 ms between the products of a caption); on a GPU the batch norm of rows as channels;
+ * - `MueLinear`, on a CPU one product with bias and GELU (of 900×3072, GELU: 8.5 → 0.4 ms), and `MueGelu` with constants that stay on the device;
  * - on a CPU a convolution with its bias, an addend and a ReLU; softmax by oneDNN (12×900×900: 17.7 → 7.4 ms);
  * - what a reshape or a transposition wants to be told is made once (98 → 27 µs).
  */
