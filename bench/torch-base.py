@@ -101,9 +101,9 @@ class Ofa(nn.Module):
         if x.shape[1] > 1:
             bias = bias + torch.full_like(bias, float('-inf')).triu(1)
         for i, layer in enumerate(self.decoder):
-            memory = memories.setdefault(i, None) or layer.cross.keys_values(encoded)
-            memories[i] = memory
-            x = layer(x, bias, caches[i] if caches else None, memory, torch.zeros(1, x.shape[1], encoded.shape[1]))
+            if i not in memories:
+                memories[i] = layer.cross.keys_values(encoded)
+            x = layer(x, bias, caches[i] if caches else None, memories[i], torch.zeros(1, x.shape[1], encoded.shape[1]))
         return F.linear(x, self.words)
 
     def caption(self, picture):

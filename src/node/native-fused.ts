@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {FEW_ROWS, NativeOperations, pipe, type Tensorflow} from './native-operations.js';
+import {NativeOperations, pipe, type Tensorflow} from './native-operations.js';
 import {replaceKernel} from './replace-kernel.js';
 import {layerNormRows} from './row-loops.js';
 
@@ -46,11 +46,12 @@ export function fuseNativeKernels(): void {
     });
   }
   add('MueGelu', ({x}) => ops.gelu(x!));
-  const fusedLinear = onCpu && runs(() => ops.linearGeluCpu(square, square, row)) && runs(() => ops.linearCpu(square, square, row));
+  const tall = ops.constant(new Array<number>(32).fill(1), [16, 2]) as tf.Tensor;
+  const fusedLinear = onCpu && [square, tall].every((x) => runs(() => ops.linearCpu(x, square, row, true)));
   add('MueLinear', ({x, weight, bias}, {activation}) => {
     const gelu = activation === 'gelu';
-    if (fusedLinear && gelu && x!.size > FEW_ROWS * x!.shape.at(-1)!) return ops.linearGeluCpu(x!, weight!, bias!);
-    const y = fusedLinear ? ops.linearCpu(x!, weight!, bias!) : ops.linear(x!, weight!, bias!);
+    if (fusedLinear) return ops.linearCpu(x!, weight!, bias!, gelu);
+    const y = ops.linear(x!, weight!, bias!);
     return gelu ? pipe(y, (linear) => ops.gelu(linear)) : y;
   });
   replace(tf.Reshape, ({x}, {shape}) => (x!.dtype === 'float32' ? ops.reshape(x!, shape as number[]) : undefined));

@@ -19,7 +19,7 @@ type Padding = number | string;
 type Info = tf.TensorInfo;
 
 /** Rows up to which Eigen's product is quicker than oneDNN's (1×3072×768 of weights that are in no cache: 1.4 and 2.1 ms). */
-export const FEW_ROWS = 8;
+const FEW_ROWS = 8;
 /** Shapes and rows of numbers that are kept on the device; what would be more than this many is made anew. */
 const MOST_KEPT = 4096;
 
@@ -70,19 +70,16 @@ export class NativeOperations {
     );
   }
 
-  /** One product with its bias, by oneDNN or, of few rows, by Eigen, whose sums are quicker there. */
-  linearCpu(x: Info, weight: Info, bias: Info): tf.Tensor {
-    const attributes = [...this.#untransposed(), ...this.#fused([])];
-    return this.#byRows(x, 2, (rows) =>
-      rows.shape[0]! > FEW_ROWS
-        ? this.#run('_MklNativeFusedMatMul', [...attributes, this.#nameChange()], rows, weight, bias)
-        : this.#run('_FusedMatMul', attributes, rows, weight, bias),
-    );
-  }
-
-  linearGeluCpu(x: Info, weight: Info, bias: Info): tf.Tensor {
-    const attributes = [...this.#untransposed(), this.#nameChange(), ...this.#fused(['GeluExact'])];
-    return this.#byRows(x, 2, (rows) => this.#run('_MklNativeFusedMatMul', attributes, rows, weight, bias));
+  /** One product with its bias, and GELU where asked for: by oneDNN or, of few rows, by Eigen, which is quicker there, GELU and all. */
+  linearCpu(x: Info, weight: Info, bias: Info, gelu: boolean): tf.Tensor {
+    return this.#byRows(x, 2, (rows) => {
+      if (rows.shape[0]! > FEW_ROWS) {
+        const attributes = [...this.#untransposed(), ...this.#fused(gelu ? ['GeluExact'] : []), this.#nameChange()];
+        return this.#run('_MklNativeFusedMatMul', attributes, rows, weight, bias);
+      }
+      const y = this.#run('_FusedMatMul', [...this.#untransposed(), ...this.#fused([])], rows, weight, bias);
+      return gelu ? pipe(y, (linear) => this.gelu(linear)) : y;
+    });
   }
 
   softmaxCpu(x: Info): tf.Tensor {

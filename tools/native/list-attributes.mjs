@@ -1,50 +1,45 @@
 // TensorFlow's operations of several in one (a product with its bias and GELU) are told what they join by a list of words, and a convolution of
 // that kind by a list of types. TensorFlow.js' binding passes single words and types alone; this adds the lists to its source.
 
+/** C++ that reads a list where the attribute's value is one. `element` becomes the i-th of `lists`, which `set` then passes on. */
+const list = (lists, read, set) => `
+      if (IsArray(env, nstatus, &js_value)) {
+        uint32_t length;
+        nstatus = napi_get_array_length(env, js_value, &length);
+        ENSURE_NAPI_OK(env, nstatus);
+        ${lists}
+        for (uint32_t i = 0; i < length; ++i) {
+          napi_value element;
+          nstatus = napi_get_element(env, js_value, i, &element);
+          ENSURE_NAPI_OK(env, nstatus);
+          ${read}
+        }
+        ${set}
+        break;
+      }`;
+
 const LISTS = [
   {
     before: 'case TF_ATTR_STRING: {',
-    code: `
-      if (IsArray(env, nstatus, &js_value)) {
-        uint32_t length;
-        nstatus = napi_get_array_length(env, js_value, &length);
-        ENSURE_NAPI_OK(env, nstatus);
-        std::vector<std::string> words(length);
-        std::vector<const void *> starts(length);
-        std::vector<size_t> lengths(length);
-        for (uint32_t i = 0; i < length; ++i) {
-          napi_value element;
-          nstatus = napi_get_element(env, js_value, i, &element);
-          ENSURE_NAPI_OK(env, nstatus);
-          nstatus = GetStringParam(env, element, words[i]);
+    code: list(
+      'std::vector<std::string> words(length); std::vector<const void *> starts(length); std::vector<size_t> lengths(length);',
+      `nstatus = GetStringParam(env, element, words[i]);
           ENSURE_NAPI_OK(env, nstatus);
           starts[i] = words[i].data();
-          lengths[i] = words[i].size();
-        }
-        TFE_OpSetAttrStringList(tfe_op, attr_name, starts.data(), lengths.data(), static_cast<int>(length));
-        break;
-      }`,
+          lengths[i] = words[i].size();`,
+      'TFE_OpSetAttrStringList(tfe_op, attr_name, starts.data(), lengths.data(), static_cast<int>(length));',
+    ),
   },
   {
     before: 'case TF_ATTR_TYPE: {',
-    code: `
-      if (IsArray(env, nstatus, &js_value)) {
-        uint32_t length;
-        nstatus = napi_get_array_length(env, js_value, &length);
-        ENSURE_NAPI_OK(env, nstatus);
-        std::vector<TF_DataType> types(length);
-        for (uint32_t i = 0; i < length; ++i) {
-          napi_value element;
-          nstatus = napi_get_element(env, js_value, i, &element);
-          ENSURE_NAPI_OK(env, nstatus);
-          int32_t type;
+    code: list(
+      'std::vector<TF_DataType> types(length);',
+      `int32_t type;
           nstatus = napi_get_value_int32(env, element, &type);
           ENSURE_NAPI_OK(env, nstatus);
-          types[i] = static_cast<TF_DataType>(type);
-        }
-        TFE_OpSetAttrTypeList(tfe_op, attr_name, types.data(), static_cast<int>(length));
-        break;
-      }`,
+          types[i] = static_cast<TF_DataType>(type);`,
+      'TFE_OpSetAttrTypeList(tfe_op, attr_name, types.data(), static_cast<int>(length));',
+    ),
   },
 ];
 
