@@ -1,7 +1,6 @@
-import type {DecoderPolicy, PolicySetting} from './policy-setting.js';
-import {DECODER_POLICIES} from './policy-setting.js';
-import type {CostName, Sweep, SweepMeans} from './sweep.js';
+import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from './policy-setting.js';
 import {thinned} from './sweep-text.js';
+import type {CostName, Sweep, SweepMeans} from './sweep.js';
 
 /** Policies that a caption can be searched for with: a linear head would have to be trained first. */
 export const CAPTION_POLICIES: readonly DecoderPolicy[] = DECODER_POLICIES.filter((policy) => policy !== 'linear-head');

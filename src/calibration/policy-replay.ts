@@ -5,7 +5,7 @@ import {crossFittedHeads} from './decoder-head.js';
 import {type DecoderMeasures, decoderMeasures, decoderScores, layerNumbers} from './decoder-scores.js';
 import type {LayerMilliseconds} from './layer-milliseconds.js';
 import {type PolicySetting, settingGroup} from './policy-setting.js';
-import {type Recording, recordedMacs} from './recording.js';
+import {type Recording, recordedMacs} from './recording/recording.js';
 import {type ItemOutcomes, meansTable, type ReplayRules, type SweepTable, ThresholdReplay} from './replay.js';
 
 export interface PolicyReplayOptions {

@@ -1,7 +1,6 @@
 import type {StackName} from '../exit/policy.js';
 import {barChart} from './bar-chart.js';
-import type {EvaluationMetrics} from './evaluation-metrics.js';
-import {countedLayers} from './evaluation-metrics.js';
+import {countedLayers, type EvaluationMetrics} from './evaluation-metrics.js';
 import {type EvaluationRow, rowLayers} from './evaluation-row.js';
 import {heatMap} from './heat-map.js';
 import {lineChart, type Series} from './line-chart.js';

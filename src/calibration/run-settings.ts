@@ -10,7 +10,7 @@ import type {AnswerWriter, Assistant, GenerateOptions} from '../tasks/assistant.
 import {unusable} from './evaluation.js';
 import {firstExit} from './exit-layers.js';
 import {type PolicySetting, type SettingTarget, settingPlan} from './policy-setting.js';
-import {stacksBetween} from './record-entailment.js';
+import {stacksBetween} from './recording/record-entailment.js';
 
 /** One search: an encoding at given depths, decoded with one policy. */
 export interface SearchRun extends AnswerHypothesis {

@@ -3,7 +3,7 @@ import {type LayerWeights, STREAM_WEIGHTS, weigh} from './layer-weights.js';
 import {paretoFront} from './pareto-front.js';
 import type {PolicyReplay} from './policy-replay.js';
 import type {PolicySetting} from './policy-setting.js';
-import type {RecordingHeader} from './recording.js';
+import type {RecordingHeader} from './recording/recording.js';
 import {cheapestOracle, decoderOracle, randomWithHistogram} from './replay-baselines.js';
 import type {ItemOutcomes, SweepTable} from './replay.js';
 import {staticSettings} from './setting-grid.js';

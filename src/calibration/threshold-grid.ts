@@ -1,7 +1,7 @@
 import {quantileThresholds} from '../exit/quantile-budget.js';
 import type {DecoderMeasures, DecoderScores} from './decoder-scores.js';
 import type {PolicySetting} from './policy-setting.js';
-import type {Recording} from './recording.js';
+import type {Recording} from './recording/recording.js';
 
 /**
  * Thresholds at quantiles of observed scores, from "always exits" to null, "never". They lie half-way between neighbouring

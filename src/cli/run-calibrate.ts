@@ -1,9 +1,9 @@
 import {type CalibrationCost, type CalibrationOptions, calibrate, type PlanCertificate} from '../calibration/calibration.js';
 import {type LayerMilliseconds, layerMilliseconds} from '../calibration/layer-milliseconds.js';
-import {mergeRecordings} from '../calibration/merge-recordings.js';
+import {mergeRecordings} from '../calibration/recording/merge-recordings.js';
 import {PolicyReplay} from '../calibration/policy-replay.js';
 import {promiseCheck} from '../calibration/promise-check.js';
-import type {RecordingHeader} from '../calibration/recording.js';
+import type {RecordingHeader} from '../calibration/recording/recording.js';
 import {settingText} from '../calibration/sweep-text.js';
 import type {StackName} from '../exit/policy.js';
 import {readEvaluation} from '../node/evaluation-folder.js';

@@ -1,7 +1,7 @@
-import {recordEntailment} from '../calibration/record-entailment.js';
-import {CAPTION_RECORDING, type CaptionRecordingHeader, captionRow} from '../calibration/caption-recording.js';
-import {recordCaption} from '../calibration/record-caption.js';
-import {type RecordingHeader, recordingRow} from '../calibration/recording.js';
+import {recordEntailment} from '../calibration/recording/record-entailment.js';
+import {CAPTION_RECORDING, type CaptionRecordingHeader, captionRow} from '../calibration/recording/caption-recording.js';
+import {recordCaption} from '../calibration/recording/record-caption.js';
+import {type RecordingHeader, recordingRow} from '../calibration/recording/recording.js';
 import {captionTarget} from '../calibration/run-settings.js';
 import {parseShard, WHOLE} from '../calibration/shard.js';
 import type {DatasetItem} from '../data/dataset.js';

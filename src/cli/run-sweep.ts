@@ -1,8 +1,8 @@
-import {CAPTION_RECORDING} from '../calibration/caption-recording.js';
+import {CAPTION_RECORDING} from '../calibration/recording/caption-recording.js';
 import {decoderHead} from '../calibration/decoder-head.js';
 import {PolicyReplay} from '../calibration/policy-replay.js';
 import type {PolicySetting} from '../calibration/policy-setting.js';
-import {hasFormat} from '../calibration/row-file.js';
+import {hasFormat} from '../calibration/recording/row-file.js';
 import {settingGrid} from '../calibration/setting-grid.js';
 import {SETTING_RUNS} from '../calibration/setting-runs.js';
 import {frontPoints, sweepRecording} from '../calibration/sweep.js';

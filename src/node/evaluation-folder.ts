@@ -1,11 +1,10 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type {BadRows, EvaluationMetrics} from '../calibration/evaluation-metrics.js';
-import {evaluationMetrics} from '../calibration/evaluation-metrics.js';
+import {type BadRows, type EvaluationMetrics, evaluationMetrics} from '../calibration/evaluation-metrics.js';
 import type {EvaluationRow} from '../calibration/evaluation-row.js';
 import {InputError} from '../runtime/errors.js';
 import {readPredictions, writePredictions} from './predictions-file.js';
-import {type RunFile, readRun} from './run-file.js';
+import {readRun, type RunFile} from './run-file.js';
 import {cannotWrite, writeAtomic} from './write-atomic.js';
 
 /** A row that was skipped, as bad-rows.jsonl keeps it. */

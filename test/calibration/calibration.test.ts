@@ -1,6 +1,6 @@
 import {type CalibrationOptions, calibrate} from '../../src/calibration/calibration.js';
 import {riskPValue} from '../../src/calibration/hoeffding-bentkus.js';
-import {mergeRecordings} from '../../src/calibration/merge-recordings.js';
+import {mergeRecordings} from '../../src/calibration/recording/merge-recordings.js';
 import {PolicyReplay} from '../../src/calibration/policy-replay.js';
 import {promiseCheck} from '../../src/calibration/promise-check.js';
 import {exitPlanSchema} from '../../src/exit/plan.js';

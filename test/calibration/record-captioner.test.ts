@@ -1,11 +1,11 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../src/data/image.js';
-import {captionRow, parseCaptionRecording} from '../../src/calibration/caption-recording.js';
+import {captionRow, parseCaptionRecording} from '../../src/calibration/recording/caption-recording.js';
 import {captionProposal} from '../../src/calibration/caption-proposal.js';
 import {PolicyReplay} from '../../src/calibration/policy-replay.js';
 import {type PolicySetting, settingPlan} from '../../src/calibration/policy-setting.js';
-import {type CaptionRecord, recordCaption} from '../../src/calibration/record-caption.js';
-import {combinations, recordEntailment} from '../../src/calibration/record-entailment.js';
+import {type CaptionRecord, recordCaption} from '../../src/calibration/recording/record-caption.js';
+import {combinations, recordEntailment} from '../../src/calibration/recording/record-entailment.js';
 import {captionTarget, SettingRunner} from '../../src/calibration/run-settings.js';
 import {sweepRecording} from '../../src/calibration/sweep.js';
 import {type EvaluationSetup, evaluationMetrics} from '../../src/calibration/evaluation-metrics.js';

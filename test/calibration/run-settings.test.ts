@@ -1,7 +1,6 @@
 import {expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
-import type {PolicySetting} from '../../src/calibration/policy-setting.js';
-import {settingPlan} from '../../src/calibration/policy-setting.js';
+import {type PolicySetting, settingPlan} from '../../src/calibration/policy-setting.js';
 import {SettingRunner, type SettingRuns} from '../../src/calibration/run-settings.js';
 import type {RgbImage} from '../../src/data/image.js';
 import type {Mue} from '../../src/tasks/mue.js';

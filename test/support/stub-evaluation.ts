@@ -1,9 +1,8 @@
 import type {Answerer} from '../../src/calibration/evaluation.js';
-import type {Dataset, DatasetItem, DatasetTask, OnBadRow} from '../../src/data/dataset.js';
+import {badRow, type Dataset, type DatasetItem, type DatasetTask, type OnBadRow} from '../../src/data/dataset.js';
 import type {ExitPlan} from '../../src/exit/plan.js';
 import type {EvaluateIntoOptions} from '../../src/node/evaluate-into.js';
 import type {RunFile} from '../../src/node/run-file.js';
-import {badRow} from '../../src/data/dataset.js';
 import type {Answer, Entailment} from '../../src/tasks/answer.js';
 
 const LABELS = ['no', 'yes', 'maybe'] as const;

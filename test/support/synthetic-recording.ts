@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import {parseRecording, type Recording, type RecordingHeader, recordingRow} from '../../src/calibration/recording.js';
+import {parseRecording, type Recording, type RecordingHeader, recordingRow} from '../../src/calibration/recording/recording.js';
 import {seededRandom} from '../../src/runtime/random.js';
 
 export const SYNTHETIC_HEADER: RecordingHeader = {

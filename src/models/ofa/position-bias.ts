@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Embedding} from '../../nn/embedding.js';
-import {splitHeads, splitKeys} from '../../nn/heads.js';
-import {multiplyHeads} from '../../nn/heads.js';
+import {multiplyHeads, splitHeads, splitKeys} from '../../nn/heads.js';
 import type {Linear} from '../../nn/linear.js';
 
 // Positions act only through attention biases: a content-free product of position vectors, shared by all layers, and a

@@ -1,5 +1,5 @@
 import type {z} from 'zod';
-import {InputError} from '../runtime/errors.js';
+import {InputError} from '../../runtime/errors.js';
 
 // Files of rows that come from anywhere: a header that says what they are, then a row a line.
 

@@ -1,4 +1,4 @@
-import {UsageError} from '../runtime/errors.js';
+import {UsageError} from '../../runtime/errors.js';
 import type {Recording} from './recording.js';
 
 /** Two recordings of one model as one pool of items. The header is the first's. @throws UsageError `recordings-differ` */

@@ -1,15 +1,15 @@
 import type * as tf from '@tensorflow/tfjs';
-import {confidence} from '../exit/confidence.js';
-import {rowCosines} from '../exit/cosine.js';
-import {type Deciders, type ExitPolicy, never, type StackName} from '../exit/policy.js';
-import {NEVER_PLAN} from '../exit/plan.js';
-import {writingStack} from '../exit/stack-roles.js';
-import {addMacs} from '../exit/trace.js';
-import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../models/model.js';
-import {throwIfAborted} from '../runtime/errors.js';
-import {TensorScope} from '../runtime/tensor-scope.js';
-import type {AnswerWriter} from '../tasks/assistant.js';
-import {unusable} from './evaluation.js';
+import {confidence} from '../../exit/confidence.js';
+import {rowCosines} from '../../exit/cosine.js';
+import {type Deciders, type ExitPolicy, never, type StackName} from '../../exit/policy.js';
+import {NEVER_PLAN} from '../../exit/plan.js';
+import {writingStack} from '../../exit/stack-roles.js';
+import {addMacs} from '../../exit/trace.js';
+import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../../models/model.js';
+import {throwIfAborted} from '../../runtime/errors.js';
+import {TensorScope} from '../../runtime/tensor-scope.js';
+import type {AnswerWriter} from '../../tasks/assistant.js';
+import {unusable} from '../evaluation.js';
 import {combinations, stacksBetween} from './record-entailment.js';
 
 // I, T depths of the stacks before the one that writes, L depths of that, P positions of the caption with its end symbol (unless it was

@@ -1,5 +1,5 @@
 import {z} from 'zod';
-import {InputError} from '../runtime/errors.js';
+import {InputError} from '../../runtime/errors.js';
 import type {EntailmentRecord} from './record-entailment.js';
 import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.js';
 
