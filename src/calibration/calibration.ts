@@ -1,13 +1,13 @@
 import type {LinearHead} from '../exit/linear-head.js';
 import type {ExitPlan} from '../exit/plan.js';
 import {type ParetoCertificate, type ParetoProblem, paretoTesting, splitItems} from './pareto-testing.js';
-import type {PolicyReplay} from './policy-replay.js';
+import type {PolicyReplay} from './replay/policy-replay.js';
 import {type DecoderPolicy, type PolicySetting, settingPlan} from './policy-setting.js';
 import type {ReplayLoss} from './replay-problem.js';
 import {riskUpperBound} from './risk-bounds.js';
 import {settingGrid} from './setting-grid.js';
 import {settingLosses} from './setting-losses.js';
-import type {LayerMilliseconds} from './layer-milliseconds.js';
+import type {LayerMilliseconds} from './replay/layer-milliseconds.js';
 import {type CostName, type SweepMeans, sweepMeans} from './sweep.js';
 
 /** What is tested as one observation. */

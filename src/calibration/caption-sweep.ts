@@ -1,7 +1,7 @@
 import {type CaptionMetric, CaptionScorer, type CaptionScores} from '../metrics/caption-scores.js';
 import {meanRetention, retention} from '../metrics/savings.js';
 import {InputError} from '../runtime/errors.js';
-import {type LayerWeights, layerWeights, weigh} from './layer-weights.js';
+import {type LayerWeights, layerWeights, weigh} from './replay/layer-weights.js';
 import type {PolicySetting} from './policy-setting.js';
 import type {Runs, RunsHeader, RunsRow} from './setting-runs.js';
 import {type CostFronts, costFronts, costFrontsByPolicy, type SweepMeans} from './sweep.js';

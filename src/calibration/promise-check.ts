@@ -1,7 +1,7 @@
 import {seededRandom} from '../runtime/random.js';
 import {type CalibrationOptions, calibrationProblem, testOf} from './calibration.js';
 import {paretoTesting} from './pareto-testing.js';
-import type {PolicyReplay} from './policy-replay.js';
+import type {PolicyReplay} from './replay/policy-replay.js';
 import {settingGrid} from './setting-grid.js';
 
 /** How often calibration broke its promise on samples of a known population. */

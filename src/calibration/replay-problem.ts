@@ -1,7 +1,7 @@
 import {UsageError} from '../runtime/errors.js';
-import {STREAM_WEIGHTS, weigh} from './layer-weights.js';
+import {STREAM_WEIGHTS, weigh} from './replay/layer-weights.js';
 import type {ParetoProblem} from './pareto-testing.js';
-import type {ItemOutcomes, ReplayData, ThresholdReplay} from './replay.js';
+import type {ItemOutcomes, ReplayData, ThresholdReplay} from './replay/threshold-replay.js';
 
 /** What counts as a loss: an answer other than the full model's; or a right answer of the full model that is no longer right. */
 export type ReplayLoss = 'consistency' | 'quality-gap';

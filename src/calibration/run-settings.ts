@@ -8,7 +8,7 @@ import {TensorScope} from '../runtime/tensor-scope.js';
 import type {AnswerHypothesis} from '../tasks/answer.js';
 import type {AnswerWriter, Assistant, GenerateOptions} from '../tasks/assistant.js';
 import {unusable} from './evaluation.js';
-import {firstExit} from './exit-layers.js';
+import {firstExit} from './replay/exit-layers.js';
 import {type PolicySetting, type SettingTarget, settingPlan} from './policy-setting.js';
 import {stacksBetween} from './recording/record-entailment.js';
 

@@ -1,6 +1,6 @@
-import {decoderHead} from './decoder-head.js';
-import {type DecoderMeasures, decoderScores} from './decoder-scores.js';
-import type {PolicyReplay} from './policy-replay.js';
+import {decoderHead} from './replay/decoder-head.js';
+import {type DecoderMeasures, decoderScores} from './replay/decoder-scores.js';
+import type {PolicyReplay} from './replay/policy-replay.js';
 import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from './policy-setting.js';
 import {budgetSettings, quantileGrid} from './threshold-grid.js';
 

@@ -1,5 +1,5 @@
 import type {CalibrationCost, RiskUnit} from './calibration.js';
-import type {PolicyReplay} from './policy-replay.js';
+import type {PolicyReplay} from './replay/policy-replay.js';
 import type {PolicySetting} from './policy-setting.js';
 import type {ReplayLoss} from './replay-problem.js';
 

@@ -1,5 +1,5 @@
 import {quantileThresholds} from '../exit/quantile-budget.js';
-import type {DecoderMeasures, DecoderScores} from './decoder-scores.js';
+import type {DecoderMeasures, DecoderScores} from './replay/decoder-scores.js';
 import type {PolicySetting} from './policy-setting.js';
 import type {Recording} from './recording/recording.js';
 

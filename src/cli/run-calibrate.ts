@@ -1,7 +1,7 @@
 import {type CalibrationCost, type CalibrationOptions, calibrate, type PlanCertificate} from '../calibration/calibration.js';
-import {type LayerMilliseconds, layerMilliseconds} from '../calibration/layer-milliseconds.js';
+import {type LayerMilliseconds, layerMilliseconds} from '../calibration/replay/layer-milliseconds.js';
 import {mergeRecordings} from '../calibration/recording/merge-recordings.js';
-import {PolicyReplay} from '../calibration/policy-replay.js';
+import {PolicyReplay} from '../calibration/replay/policy-replay.js';
 import {promiseCheck} from '../calibration/promise-check.js';
 import type {RecordingHeader} from '../calibration/recording/recording.js';
 import {settingText} from '../calibration/sweep-text.js';

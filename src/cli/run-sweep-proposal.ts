@@ -1,7 +1,7 @@
 import path from 'node:path';
 import {CAPTION_POLICIES, captionProposal, promising} from '../calibration/caption-proposal.js';
 import {parseCaptionRecording} from '../calibration/recording/caption-recording.js';
-import {PolicyReplay} from '../calibration/policy-replay.js';
+import {PolicyReplay} from '../calibration/replay/policy-replay.js';
 import {settingGrid} from '../calibration/setting-grid.js';
 import {sweepRecording} from '../calibration/sweep.js';
 import {proposalCsv, proposalText} from '../calibration/proposal-text.js';

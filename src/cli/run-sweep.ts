@@ -1,6 +1,6 @@
 import {CAPTION_RECORDING} from '../calibration/recording/caption-recording.js';
-import {decoderHead} from '../calibration/decoder-head.js';
-import {PolicyReplay} from '../calibration/policy-replay.js';
+import {decoderHead} from '../calibration/replay/decoder-head.js';
+import {PolicyReplay} from '../calibration/replay/policy-replay.js';
 import type {PolicySetting} from '../calibration/policy-setting.js';
 import {hasFormat} from '../calibration/recording/row-file.js';
 import {settingGrid} from '../calibration/setting-grid.js';

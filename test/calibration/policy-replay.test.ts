@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
-import {crossFittedHeads, decoderHead} from '../../src/calibration/decoder-head.js';
-import {decoderMeasures} from '../../src/calibration/decoder-scores.js';
-import {PolicyReplay} from '../../src/calibration/policy-replay.js';
+import {crossFittedHeads, decoderHead} from '../../src/calibration/replay/decoder-head.js';
+import {decoderMeasures} from '../../src/calibration/replay/decoder-scores.js';
+import {PolicyReplay} from '../../src/calibration/replay/policy-replay.js';
 import {DECODER_POLICIES, type PolicySetting, settingPlan} from '../../src/calibration/policy-setting.js';
-import {cellDepths, cheapestOracle, decoderOracle, randomWithHistogram} from '../../src/calibration/replay-baselines.js';
+import {cellDepths, cheapestOracle, decoderOracle, randomWithHistogram} from '../../src/calibration/replay/baselines.js';
 import {settingGrid, staticSettings} from '../../src/calibration/setting-grid.js';
 import {confidence} from '../../src/exit/confidence.js';
 import {headScore} from '../../src/exit/linear-head.js';

@@ -1,7 +1,7 @@
 import {expect, test} from '@jest/globals';
 import {captionRow, parseCaptionRecording} from '../../src/calibration/recording/caption-recording.js';
 import {captionProposal, promising} from '../../src/calibration/caption-proposal.js';
-import {PolicyReplay} from '../../src/calibration/policy-replay.js';
+import {PolicyReplay} from '../../src/calibration/replay/policy-replay.js';
 import {type CaptionRecord, recordCaption} from '../../src/calibration/recording/record-caption.js';
 import {captionTarget, SettingRunner} from '../../src/calibration/run-settings.js';
 import {settingGrid} from '../../src/calibration/setting-grid.js';

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import {type ReplayData, type ReplayRules, ThresholdReplay} from '../../src/calibration/replay.js';
+import {type ReplayData, type ReplayRules, ThresholdReplay} from '../../src/calibration/replay/threshold-replay.js';
 import {replayProblem} from '../../src/calibration/replay-problem.js';
 import {expectedTimeReduction} from '../../src/metrics/savings.js';
 import {InputError, UsageError} from '../../src/runtime/errors.js';

@@ -1,4 +1,4 @@
-import {PolicyReplay} from '../../src/calibration/policy-replay.js';
+import {PolicyReplay} from '../../src/calibration/replay/policy-replay.js';
 import {parseSettings} from '../../src/calibration/setting-file.js';
 import {settingGrid} from '../../src/calibration/setting-grid.js';
 import {pointCost, sweepRecording} from '../../src/calibration/sweep.js';

@@ -1,5 +1,5 @@
 import {z} from 'zod';
-import type {DecoderMeasures} from '../decoder-scores.js';
+import type {DecoderMeasures} from '../replay/decoder-scores.js';
 import type {CaptionRecord} from './record-caption.js';
 import {fromBase64, type Recording, toBase64} from './recording.js';
 import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.js';

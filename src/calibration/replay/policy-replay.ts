@@ -1,12 +1,12 @@
-import type {LinearHead} from '../exit/linear-head.js';
-import {InputError, UsageError} from '../runtime/errors.js';
+import type {LinearHead} from '../../exit/linear-head.js';
+import {InputError, UsageError} from '../../runtime/errors.js';
 import {type LayerWeights, layerWeights, weigh} from './layer-weights.js';
 import {crossFittedHeads} from './decoder-head.js';
 import {type DecoderMeasures, decoderMeasures, decoderScores, layerNumbers} from './decoder-scores.js';
 import type {LayerMilliseconds} from './layer-milliseconds.js';
-import {type PolicySetting, settingGroup} from './policy-setting.js';
-import {type Recording, recordedMacs} from './recording/recording.js';
-import {type ItemOutcomes, meansTable, type ReplayRules, type SweepTable, ThresholdReplay} from './replay.js';
+import {type PolicySetting, settingGroup} from '../policy-setting.js';
+import {type Recording, recordedMacs} from '../recording/recording.js';
+import {type ItemOutcomes, meansTable, type ReplayRules, type SweepTable, ThresholdReplay} from './threshold-replay.js';
 
 export interface PolicyReplayOptions {
   /** For `linear-head`. Without it two heads are trained here, each for the half of the pictures that it has not seen. */

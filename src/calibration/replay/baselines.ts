@@ -1,7 +1,7 @@
-import {firstAgreement} from '../exit/oracle.js';
+import {firstAgreement} from '../../exit/oracle.js';
 import {weigh} from './layer-weights.js';
 import type {PolicyReplay} from './policy-replay.js';
-import type {ItemOutcomes} from './replay.js';
+import type {ItemOutcomes} from './threshold-replay.js';
 
 // What no policy can beat, and what every policy has to: both replayed exactly.
 

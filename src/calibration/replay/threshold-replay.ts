@@ -1,4 +1,4 @@
-import {InputError, UsageError} from '../runtime/errors.js';
+import {InputError, UsageError} from '../../runtime/errors.js';
 import {type LayerWeights, STREAM_WEIGHTS, weigh} from './layer-weights.js';
 import {bestSoFar, findCells, firstExit, layersByRank, rankThresholds} from './exit-layers.js';
 

@@ -1,5 +1,5 @@
-import {type HeadExample, type LinearHead, trainHead} from '../exit/linear-head.js';
-import {seededRandom} from '../runtime/random.js';
+import {type HeadExample, type LinearHead, trainHead} from '../../exit/linear-head.js';
+import {seededRandom} from '../../runtime/random.js';
 import type {DecoderMeasures} from './decoder-scores.js';
 
 const EXAMPLES = 3000;

@@ -1,9 +1,9 @@
-import {confidence} from '../exit/confidence.js';
-import {headScore, type LinearHead} from '../exit/linear-head.js';
-import {UsageError} from '../runtime/errors.js';
-import type {DecoderPolicy} from './policy-setting.js';
-import {predictions, type Recording} from './recording/recording.js';
-import type {ExitRule} from './replay.js';
+import {confidence} from '../../exit/confidence.js';
+import {headScore, type LinearHead} from '../../exit/linear-head.js';
+import {UsageError} from '../../runtime/errors.js';
+import type {DecoderPolicy} from '../policy-setting.js';
+import {predictions, type Recording} from '../recording/recording.js';
+import type {ExitRule} from './threshold-replay.js';
 
 // What every policy would have seen in the decoder, from what was recorded.   n items; I, T, L depths; arrays [n × I × T × L]
 

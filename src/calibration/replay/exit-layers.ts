@@ -1,4 +1,4 @@
-import {InputError} from '../runtime/errors.js';
+import {InputError} from '../../runtime/errors.js';
 
 // Where a stack exits under a threshold, for recorded scores: the inner loops of replay.ts.
 
