@@ -1,4 +1,4 @@
-import type {CalibrationCost} from '../calibration/calibration.js';
+import type {CalibrationCost} from '../calibration/risk/calibrate.js';
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import {runs} from './command.js';
 import {finiteNumber, share, wholeNumber} from './option-values.js';

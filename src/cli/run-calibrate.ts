@@ -1,8 +1,8 @@
-import {type CalibrationCost, type CalibrationOptions, calibrate, type PlanCertificate} from '../calibration/calibration.js';
+import {type CalibrationCost, type CalibrationOptions, calibrate, type PlanCertificate} from '../calibration/risk/calibrate.js';
 import {type LayerMilliseconds, layerMilliseconds} from '../calibration/replay/layer-milliseconds.js';
 import {mergeRecordings} from '../calibration/recording/merge-recordings.js';
 import {PolicyReplay} from '../calibration/replay/policy-replay.js';
-import {promiseCheck} from '../calibration/promise-check.js';
+import {promiseCheck} from '../calibration/risk/promise-check.js';
 import type {RecordingHeader} from '../calibration/recording/recording.js';
 import {settingText} from '../calibration/sweep-text.js';
 import type {StackName} from '../exit/policy.js';

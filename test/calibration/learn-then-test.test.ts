@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import {riskPValue} from '../../src/calibration/hoeffding-bentkus.js';
-import {bonferroni, fixedSequence, holm, learnThenTest} from '../../src/calibration/learn-then-test.js';
-import {bettingUpperBound, conformalRiskControl, lastBelow, riskUpperBound} from '../../src/calibration/risk-bounds.js';
+import {bonferroni, fixedSequence, holm, learnThenTest} from '../../src/calibration/risk/learn-then-test.js';
+import {bettingUpperBound, conformalRiskControl, lastBelow, riskUpperBound} from '../../src/calibration/risk/risk-bounds.js';
 import {UsageError} from '../../src/runtime/errors.js';
 import {seededRandom} from '../../src/runtime/random.js';
 

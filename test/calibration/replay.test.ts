@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import {type ReplayData, type ReplayRules, ThresholdReplay} from '../../src/calibration/replay/threshold-replay.js';
-import {replayProblem} from '../../src/calibration/replay-problem.js';
+import {replayProblem} from '../../src/calibration/risk/calibrate.js';
 import {expectedTimeReduction} from '../../src/metrics/savings.js';
 import {InputError, UsageError} from '../../src/runtime/errors.js';
 import {seededRandom} from '../../src/runtime/random.js';

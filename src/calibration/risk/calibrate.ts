@@ -1,14 +1,100 @@
-import type {LinearHead} from '../exit/linear-head.js';
-import type {ExitPlan} from '../exit/plan.js';
+import type {LinearHead} from '../../exit/linear-head.js';
+import type {ExitPlan} from '../../exit/plan.js';
+import {UsageError} from '../../runtime/errors.js';
+import {type DecoderPolicy, type PolicySetting, settingPlan} from '../policy-setting.js';
+import type {LayerMilliseconds} from '../replay/layer-milliseconds.js';
+import {STREAM_WEIGHTS, weigh} from '../replay/layer-weights.js';
+import type {PolicyReplay} from '../replay/policy-replay.js';
+import type {ItemOutcomes, ReplayData, ThresholdReplay} from '../replay/threshold-replay.js';
+import {settingGrid} from '../setting-grid.js';
+import {type CostName, type SweepMeans, sweepMeans} from '../sweep.js';
 import {type ParetoCertificate, type ParetoProblem, paretoTesting, splitItems} from './pareto-testing.js';
-import type {PolicyReplay} from './replay/policy-replay.js';
-import {type DecoderPolicy, type PolicySetting, settingPlan} from './policy-setting.js';
-import type {ReplayLoss} from './replay-problem.js';
 import {riskUpperBound} from './risk-bounds.js';
-import {settingGrid} from './setting-grid.js';
-import {settingLosses} from './setting-losses.js';
-import type {LayerMilliseconds} from './replay/layer-milliseconds.js';
-import {type CostName, type SweepMeans, sweepMeans} from './sweep.js';
+
+/** What counts as a loss: an answer other than the full model's; or a right answer of the full model that is no longer right. */
+export type ReplayLoss = 'consistency' | 'quality-gap';
+
+/**
+ * The choice among threshold triples as a problem for Pareto Testing. Losses are 0 or 1 (use the binomial test); costs
+ * are one of the recording's, or 'layers': (image + text) / 2 + decoder. Computed at the first use of a candidate and
+ * kept: settings × items × 5 bytes.
+ * @param thresholds [settings × 3]: image, text, decoder.
+ */
+export function replayProblem(
+  replay: ThresholdReplay,
+  thresholds: ArrayLike<number>,
+  {loss, cost}: {readonly loss: ReplayLoss; readonly cost: string},
+): Pick<ParetoProblem, 'candidates' | 'loss' | 'cost'> {
+  const {n, depths, costs = {}} = replay.data;
+  if (cost !== 'layers' && !Object.hasOwn(costs, cost))
+    throw new UsageError('cost', `replay: no cost '${cost}' was recorded; there are: ${['layers', ...Object.keys(costs)].join(', ')}.`);
+  const right = replay.fixed(depths.image, depths.text, depths.decoder).correct;
+  const known: ({readonly losses: Uint8Array; readonly costs: Float32Array} | undefined)[] = [];
+  const evaluate = (candidate: number): {readonly losses: Uint8Array; readonly costs: Float32Array} => {
+    const kept = known[candidate];
+    if (kept !== undefined) return kept;
+    const items = replay.outcomes(thresholds[3 * candidate]!, thresholds[3 * candidate + 1]!, thresholds[3 * candidate + 2]!);
+    const losses = new Uint8Array(n);
+    for (let i = 0; i < n; i++) losses[i] = loss === 'consistency' ? 1 - items.agrees[i]! : Math.max(0, right[i]! - items.correct[i]!);
+    const result = {losses, costs: cost === 'layers' ? layersRun(replay.data, items) : Float32Array.from(items.costs[cost]!)};
+    known[candidate] = result;
+    return result;
+  };
+  return {
+    candidates: thresholds.length / 3,
+    loss: (candidate) => evaluate(candidate).losses,
+    cost: (candidate) => evaluate(candidate).costs,
+  };
+}
+
+function layersRun({weights = STREAM_WEIGHTS}: ReplayData, {imageLayers, textLayers, decoderLayers}: ItemOutcomes): Float32Array {
+  const layers = new Float32Array(imageLayers.length);
+  for (let i = 0; i < layers.length; i++) layers[i] = weigh(weights, imageLayers[i]!, textLayers[i]!, decoderLayers[i]!);
+  return layers;
+}
+
+/** Losses and costs by observation: by item, or as means by picture. */
+export interface SettingLosses {
+  readonly losses: ArrayLike<number>;
+  /** Answers that differ from those of full depth. */
+  readonly changes: ArrayLike<number>;
+  readonly costs: ArrayLike<number>;
+}
+
+/** What Pareto Testing asks of a list of settings, computed at the first use and kept. */
+export function settingLosses(
+  replay: PolicyReplay,
+  settings: readonly PolicySetting[],
+  {risk, unit, cost}: {readonly risk: ReplayLoss; readonly unit: RiskUnit; readonly cost: CalibrationCost},
+): (candidate: number) => SettingLosses {
+  const {n, depths} = replay.recording;
+  const right = replay.fixed(depths.image, depths.text, depths.decoder).correct;
+  const known: (SettingLosses | undefined)[] = [];
+  return (candidate) => {
+    const kept = known[candidate];
+    if (kept !== undefined) return kept;
+    const items = replay.outcomes(settings[candidate]!);
+    const [losses, changes] = [new Uint8Array(n), Uint8Array.from(items.agrees, (agrees) => 1 - agrees)];
+    for (let i = 0; i < n; i++) losses[i] = risk === 'consistency' ? changes[i]! : Math.max(0, right[i]! - items.correct[i]!);
+    const costs = cost === 'layers' ? new Float64Array(n) : Float64Array.from(items.costs[cost]!);
+    if (cost === 'layers')
+      for (let i = 0; i < n; i++) costs[i] = (items.imageLayers[i]! + items.textLayers[i]!) / 2 + items.decoderLayers[i]!;
+    const of = (values: ArrayLike<number>): ArrayLike<number> => (unit === 'item' ? values : byPicture(values, replay.pictures));
+    const result = {losses: of(losses), changes: of(changes), costs: of(costs)};
+    known[candidate] = result;
+    return result;
+  };
+}
+
+function byPicture(values: ArrayLike<number>, pictures: readonly number[]): Float64Array {
+  const count = new Set(pictures).size;
+  const [sums, items] = [new Float64Array(count), new Float64Array(count)];
+  for (const [i, picture] of pictures.entries()) {
+    sums[picture]! += values[i]!;
+    items[picture]!++;
+  }
+  return sums.map((sum, p) => sum / items[p]!);
+}
 
 /** What is tested as one observation. */
 export type RiskUnit =
