@@ -1,4 +1,4 @@
-import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from './policy-setting.js';
+import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from './settings/setting.js';
 import {thinned} from './sweep-text.js';
 import type {CostName, Sweep, SweepMeans} from './sweep.js';
 

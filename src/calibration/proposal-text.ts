@@ -1,5 +1,5 @@
 import type {Proposal, ProposedMeans} from './caption-proposal.js';
-import type {PolicySetting} from './policy-setting.js';
+import type {PolicySetting} from './settings/setting.js';
 import type {CostName} from './sweep.js';
 import {csvLine, csvNumber, frontHeads, percent, settingCells, settingText, thinned} from './sweep-text.js';
 

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
-import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../calibration/policy-setting.js';
-import {parseSettings} from '../calibration/setting-file.js';
+import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../calibration/settings/setting.js';
+import {parseSettings} from '../calibration/settings/file.js';
 import {UsageError} from '../runtime/errors.js';
 
 /** The settings of --thresholds, of all or some policies. @throws UsageError `settings-missing`, `settings-invalid` */

@@ -2,7 +2,7 @@ import {recordEntailment} from '../calibration/recording/record-entailment.js';
 import {CAPTION_RECORDING, type CaptionRecordingHeader, captionRow} from '../calibration/recording/caption-recording.js';
 import {recordCaption} from '../calibration/recording/record-caption.js';
 import {type RecordingHeader, recordingRow} from '../calibration/recording/recording.js';
-import {captionTarget} from '../calibration/run-settings.js';
+import {captionTarget} from '../calibration/settings/runner.js';
 import {parseShard, WHOLE} from '../calibration/shard.js';
 import type {DatasetItem} from '../data/dataset.js';
 import type {PictureDepths} from '../models/model.js';

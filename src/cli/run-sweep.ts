@@ -1,10 +1,10 @@
 import {CAPTION_RECORDING} from '../calibration/recording/caption-recording.js';
 import {decoderHead} from '../calibration/replay/decoder-head.js';
 import {PolicyReplay} from '../calibration/replay/policy-replay.js';
-import type {PolicySetting} from '../calibration/policy-setting.js';
+import type {PolicySetting} from '../calibration/settings/setting.js';
 import {hasFormat} from '../calibration/recording/row-file.js';
-import {settingGrid} from '../calibration/setting-grid.js';
-import {SETTING_RUNS} from '../calibration/setting-runs.js';
+import {settingGrid} from '../calibration/settings/grid.js';
+import {SETTING_RUNS} from '../calibration/settings/runs.js';
 import {frontPoints, sweepRecording} from '../calibration/sweep.js';
 import {frontText, sweepCsv, verdictText} from '../calibration/sweep-text.js';
 import {sweepVerdicts} from '../calibration/sweep-verdicts.js';

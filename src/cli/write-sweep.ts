@@ -1,6 +1,6 @@
 import path from 'node:path';
-import type {PolicySetting} from '../calibration/policy-setting.js';
-import {settingsText} from '../calibration/setting-file.js';
+import type {PolicySetting} from '../calibration/settings/setting.js';
+import {settingsText} from '../calibration/settings/file.js';
 import {makeFolder} from '../node/evaluation-folder.js';
 import {writeAtomic} from '../node/write-atomic.js';
 

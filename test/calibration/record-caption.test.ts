@@ -3,8 +3,8 @@ import {captionRow, parseCaptionRecording} from '../../src/calibration/recording
 import {captionProposal, promising} from '../../src/calibration/caption-proposal.js';
 import {PolicyReplay} from '../../src/calibration/replay/policy-replay.js';
 import {type CaptionRecord, recordCaption} from '../../src/calibration/recording/record-caption.js';
-import {captionTarget, SettingRunner} from '../../src/calibration/run-settings.js';
-import {settingGrid} from '../../src/calibration/setting-grid.js';
+import {captionTarget, SettingRunner} from '../../src/calibration/settings/runner.js';
+import {settingGrid} from '../../src/calibration/settings/grid.js';
 import {sweepRecording} from '../../src/calibration/sweep.js';
 import type {RgbImage} from '../../src/data/image.js';
 import {never} from '../../src/exit/policy.js';

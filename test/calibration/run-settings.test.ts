@@ -1,7 +1,7 @@
 import {expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
-import {type PolicySetting, settingPlan} from '../../src/calibration/policy-setting.js';
-import {SettingRunner, type SettingRuns} from '../../src/calibration/run-settings.js';
+import {type PolicySetting, settingPlan} from '../../src/calibration/settings/setting.js';
+import {SettingRunner, type SettingRuns} from '../../src/calibration/settings/runner.js';
 import type {RgbImage} from '../../src/data/image.js';
 import type {Mue} from '../../src/tasks/mue.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';

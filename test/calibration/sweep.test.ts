@@ -1,6 +1,6 @@
 import {PolicyReplay} from '../../src/calibration/replay/policy-replay.js';
-import {parseSettings} from '../../src/calibration/setting-file.js';
-import {settingGrid} from '../../src/calibration/setting-grid.js';
+import {parseSettings} from '../../src/calibration/settings/file.js';
+import {settingGrid} from '../../src/calibration/settings/grid.js';
 import {pointCost, sweepRecording} from '../../src/calibration/sweep.js';
 import {sweepCsv} from '../../src/calibration/sweep-text.js';
 import {sweepVerdicts} from '../../src/calibration/sweep-verdicts.js';

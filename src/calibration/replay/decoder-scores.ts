@@ -1,7 +1,7 @@
 import {confidence} from '../../exit/confidence.js';
 import {headScore, type LinearHead} from '../../exit/linear-head.js';
 import {UsageError} from '../../runtime/errors.js';
-import type {DecoderPolicy} from '../policy-setting.js';
+import type {DecoderPolicy} from '../settings/setting.js';
 import {predictions, type Recording} from '../recording/recording.js';
 import type {ExitRule} from './threshold-replay.js';
 

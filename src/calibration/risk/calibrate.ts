@@ -1,12 +1,12 @@
 import type {LinearHead} from '../../exit/linear-head.js';
 import type {ExitPlan} from '../../exit/plan.js';
 import {UsageError} from '../../runtime/errors.js';
-import {type DecoderPolicy, type PolicySetting, settingPlan} from '../policy-setting.js';
+import {type DecoderPolicy, type PolicySetting, settingPlan} from '../settings/setting.js';
 import type {LayerMilliseconds} from '../replay/layer-milliseconds.js';
 import {STREAM_WEIGHTS, weigh} from '../replay/layer-weights.js';
 import type {PolicyReplay} from '../replay/policy-replay.js';
 import type {ItemOutcomes, ReplayData, ThresholdReplay} from '../replay/threshold-replay.js';
-import {settingGrid} from '../setting-grid.js';
+import {settingGrid} from '../settings/grid.js';
 import {type CostName, type SweepMeans, sweepMeans} from '../sweep.js';
 import {type ParetoCertificate, type ParetoProblem, paretoTesting, splitItems} from './pareto-testing.js';
 import {riskUpperBound} from './risk-bounds.js';

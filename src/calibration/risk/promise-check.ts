@@ -2,7 +2,7 @@ import {seededRandom} from '../../runtime/random.js';
 import {type CalibrationOptions, calibrationProblem, testOf} from './calibrate.js';
 import {paretoTesting} from './pareto-testing.js';
 import type {PolicyReplay} from '../replay/policy-replay.js';
-import {settingGrid} from '../setting-grid.js';
+import {settingGrid} from '../settings/grid.js';
 
 /** How often calibration broke its promise on samples of a known population. */
 export interface PromiseCheck {

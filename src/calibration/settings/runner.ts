@@ -1,16 +1,16 @@
-import {type ExitPlan, NEVER_PLAN, planPolicy, type StackPlan} from '../exit/plan.js';
-import type {StackName} from '../exit/policy.js';
-import {perToken, writingStack} from '../exit/stack-roles.js';
-import {addMacs, type Macs, type StackTrace} from '../exit/trace.js';
-import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../models/model.js';
-import {UsageError} from '../runtime/errors.js';
-import {TensorScope} from '../runtime/tensor-scope.js';
-import type {AnswerHypothesis} from '../tasks/answer.js';
-import type {AnswerWriter, Assistant, GenerateOptions} from '../tasks/assistant.js';
-import {unusable} from './evaluation.js';
-import {firstExit} from './replay/exit-layers.js';
-import {type PolicySetting, type SettingTarget, settingPlan} from './policy-setting.js';
-import {stacksBetween} from './recording/record-entailment.js';
+import {type ExitPlan, NEVER_PLAN, planPolicy, type StackPlan} from '../../exit/plan.js';
+import type {StackName} from '../../exit/policy.js';
+import {perToken, writingStack} from '../../exit/stack-roles.js';
+import {addMacs, type Macs, type StackTrace} from '../../exit/trace.js';
+import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../../models/model.js';
+import {UsageError} from '../../runtime/errors.js';
+import {TensorScope} from '../../runtime/tensor-scope.js';
+import type {AnswerHypothesis} from '../../tasks/answer.js';
+import type {AnswerWriter, Assistant, GenerateOptions} from '../../tasks/assistant.js';
+import {unusable} from '../evaluation.js';
+import {firstExit} from '../replay/exit-layers.js';
+import {type PolicySetting, type SettingTarget, settingPlan} from './setting.js';
+import {stacksBetween} from '../recording/record-entailment.js';
 
 /** One search: an encoding at given depths, decoded with one policy. */
 export interface SearchRun extends AnswerHypothesis {

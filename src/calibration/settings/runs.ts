@@ -1,8 +1,8 @@
 import {z} from 'zod';
-import type {PolicySetting, SettingTarget} from './policy-setting.js';
-import type {SettingRuns} from './run-settings.js';
-import {checkedHeader, checkedRow, corruptRow} from './recording/row-file.js';
-import {settingSchema} from './setting-file.js';
+import type {PolicySetting, SettingTarget} from './setting.js';
+import type {SettingRuns} from './runner.js';
+import {checkedHeader, checkedRow, corruptRow} from '../recording/row-file.js';
+import {settingSchema} from './file.js';
 
 // Captions that many settings gave, as a file holds them: a header, then a row a picture.
 
