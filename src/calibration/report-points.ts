@@ -4,7 +4,7 @@ import {countLayers} from '../exit/stack-roles.js';
 import type {EvaluationMetrics} from './evaluation-metrics.js';
 import type {EvaluationRow} from './evaluation-row.js';
 import {paretoFront} from './pareto-front.js';
-import type {SweepFile, SweptPoint} from './sweep-file.js';
+import type {SweepFile, SweptPoint} from './sweep/sweep-file.js';
 
 /** What a report is made of; names are those of folders and files. */
 export interface ReportInputs {

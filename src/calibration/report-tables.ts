@@ -2,7 +2,7 @@ import type {ExitPlan} from '../exit/plan.js';
 import {escapeHtml} from './html-page.js';
 import type {DifficultyChart} from './report-charts.js';
 import {costOf, isFull, type ReportPoint} from './report-points.js';
-import type {SweepFile} from './sweep-file.js';
+import type {SweepFile} from './sweep/sweep-file.js';
 
 /** The share of the full model's quality that the comparison asks for: MuE's claims (early_exit.md E5). */
 export function wantedRetention(task: string): number {

@@ -4,7 +4,7 @@ import {mergeRecordings} from '../calibration/recording/merge-recordings.js';
 import {PolicyReplay} from '../calibration/replay/policy-replay.js';
 import {promiseCheck} from '../calibration/risk/promise-check.js';
 import type {RecordingHeader} from '../calibration/recording/recording.js';
-import {settingText} from '../calibration/sweep-text.js';
+import {settingText} from '../calibration/sweep/sweep-text.js';
 import type {StackName} from '../exit/policy.js';
 import {readEvaluation} from '../node/evaluation-folder.js';
 import {readRecordings} from '../node/read-recordings.js';

@@ -1,9 +1,9 @@
 import path from 'node:path';
-import {CaptionRuns, isStatic, sweepCaptions} from '../calibration/caption-sweep.js';
-import {captionFrontText, captionSweepCsv, captionVerdictText} from '../calibration/caption-sweep-text.js';
-import {captionVerdicts} from '../calibration/caption-verdicts.js';
+import {CaptionRuns, isStatic, sweepCaptions} from '../calibration/sweep/caption-sweep.js';
+import {captionFrontText, captionSweepCsv, captionVerdictText} from '../calibration/sweep/caption-sweep-text.js';
+import {captionVerdicts} from '../calibration/sweep/caption-verdicts.js';
 import type {PolicySetting} from '../calibration/settings/setting.js';
-import {frontPoints} from '../calibration/sweep.js';
+import {frontPoints} from '../calibration/sweep/sweep.js';
 import {SettingRunner} from '../calibration/settings/runner.js';
 import {parseRuns, type RunsHeader, runsRow, SETTING_RUNS} from '../calibration/settings/runs.js';
 import {parseShard, shardName, WHOLE} from '../calibration/shard.js';

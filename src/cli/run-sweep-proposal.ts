@@ -1,10 +1,9 @@
 import path from 'node:path';
-import {CAPTION_POLICIES, captionProposal, promising} from '../calibration/caption-proposal.js';
 import {parseCaptionRecording} from '../calibration/recording/caption-recording.js';
 import {PolicyReplay} from '../calibration/replay/policy-replay.js';
 import {settingGrid} from '../calibration/settings/grid.js';
-import {sweepRecording} from '../calibration/sweep.js';
-import {proposalCsv, proposalText} from '../calibration/proposal-text.js';
+import {CAPTION_POLICIES, captionProposal, promising, proposalCsv, proposalText} from '../calibration/sweep/caption-proposal.js';
+import {sweepRecording} from '../calibration/sweep/sweep.js';
 import {requireRows, type Shards} from '../node/read-shards.js';
 import {throwIfAborted, UsageError} from '../runtime/errors.js';
 import type {CommandContext} from './command.js';

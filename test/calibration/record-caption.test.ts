@@ -1,11 +1,11 @@
 import {expect, test} from '@jest/globals';
 import {captionRow, parseCaptionRecording} from '../../src/calibration/recording/caption-recording.js';
-import {captionProposal, promising} from '../../src/calibration/caption-proposal.js';
+import {captionProposal, promising} from '../../src/calibration/sweep/caption-proposal.js';
 import {PolicyReplay} from '../../src/calibration/replay/policy-replay.js';
 import {type CaptionRecord, recordCaption} from '../../src/calibration/recording/record-caption.js';
 import {captionTarget, SettingRunner} from '../../src/calibration/settings/runner.js';
 import {settingGrid} from '../../src/calibration/settings/grid.js';
-import {sweepRecording} from '../../src/calibration/sweep.js';
+import {sweepRecording} from '../../src/calibration/sweep/sweep.js';
 import type {RgbImage} from '../../src/data/image.js';
 import {never} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';

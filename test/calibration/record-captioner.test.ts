@@ -1,13 +1,13 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../src/data/image.js';
 import {captionRow, parseCaptionRecording} from '../../src/calibration/recording/caption-recording.js';
-import {captionProposal} from '../../src/calibration/caption-proposal.js';
+import {captionProposal} from '../../src/calibration/sweep/caption-proposal.js';
 import {PolicyReplay} from '../../src/calibration/replay/policy-replay.js';
 import {type PolicySetting, settingPlan} from '../../src/calibration/settings/setting.js';
 import {type CaptionRecord, recordCaption} from '../../src/calibration/recording/record-caption.js';
 import {combinations, recordEntailment} from '../../src/calibration/recording/record-entailment.js';
 import {captionTarget, SettingRunner} from '../../src/calibration/settings/runner.js';
-import {sweepRecording} from '../../src/calibration/sweep.js';
+import {sweepRecording} from '../../src/calibration/sweep/sweep.js';
 import {type EvaluationSetup, evaluationMetrics} from '../../src/calibration/evaluation-metrics.js';
 import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan.js';
 import {never} from '../../src/exit/policy.js';

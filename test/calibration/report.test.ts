@@ -1,6 +1,6 @@
 import {report} from '../../src/calibration/report.js';
 import {frontOf, reportPoints} from '../../src/calibration/report-points.js';
-import {parseSweep} from '../../src/calibration/sweep-file.js';
+import {parseSweep} from '../../src/calibration/sweep/sweep-file.js';
 import {sampleSweep} from '../support/evaluation-sample.js';
 
 const sweep = parseSweep(sampleSweep(), 'sweep.json');

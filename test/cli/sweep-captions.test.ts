@@ -4,8 +4,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import type {CaptionSweep} from '../../src/calibration/caption-sweep.js';
-import {parseSweep} from '../../src/calibration/sweep-file.js';
+import type {CaptionSweep} from '../../src/calibration/sweep/caption-sweep.js';
+import {parseSweep} from '../../src/calibration/sweep/sweep-file.js';
 import {microFolder} from '../support/micro-folder.js';
 import {type Finished, mueCommand} from '../support/mue-command.js';
 

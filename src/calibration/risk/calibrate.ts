@@ -7,7 +7,7 @@ import {STREAM_WEIGHTS, weigh} from '../replay/layer-weights.js';
 import type {PolicyReplay} from '../replay/policy-replay.js';
 import type {ItemOutcomes, ReplayData, ThresholdReplay} from '../replay/threshold-replay.js';
 import {settingGrid} from '../settings/grid.js';
-import {type CostName, type SweepMeans, sweepMeans} from '../sweep.js';
+import {type CostName, type SweepMeans, sweepMeans} from '../sweep/sweep.js';
 import {type ParetoCertificate, type ParetoProblem, paretoTesting, splitItems} from './pareto-testing.js';
 import {riskUpperBound} from './risk-bounds.js';
 

@@ -1,12 +1,12 @@
-import {retention} from '../metrics/savings.js';
-import {type LayerWeights, STREAM_WEIGHTS, weigh} from './replay/layer-weights.js';
-import {paretoFront} from './pareto-front.js';
-import type {PolicyReplay} from './replay/policy-replay.js';
-import type {PolicySetting} from './settings/setting.js';
-import type {RecordingHeader} from './recording/recording.js';
-import {cheapestOracle, decoderOracle, randomWithHistogram} from './replay/baselines.js';
-import type {ItemOutcomes, SweepTable} from './replay/threshold-replay.js';
-import {staticSettings} from './settings/grid.js';
+import {retention} from '../../metrics/savings.js';
+import {type LayerWeights, STREAM_WEIGHTS, weigh} from '../replay/layer-weights.js';
+import {paretoFront} from '../pareto-front.js';
+import type {PolicyReplay} from '../replay/policy-replay.js';
+import type {PolicySetting} from '../settings/setting.js';
+import type {RecordingHeader} from '../recording/recording.js';
+import {cheapestOracle, decoderOracle, randomWithHistogram} from '../replay/baselines.js';
+import type {ItemOutcomes, SweepTable} from '../replay/threshold-replay.js';
+import {staticSettings} from '../settings/grid.js';
 
 /** What a cost is counted in: MuE's layers, or multiply-accumulates of the whole model. */
 export type CostName = 'layers' | 'macs';

@@ -1,9 +1,9 @@
-import {type CaptionMetric, CaptionScorer, type CaptionScores} from '../metrics/caption-scores.js';
-import {meanRetention, retention} from '../metrics/savings.js';
-import {InputError} from '../runtime/errors.js';
-import {type LayerWeights, layerWeights, weigh} from './replay/layer-weights.js';
-import type {PolicySetting} from './settings/setting.js';
-import type {Runs, RunsHeader, RunsRow} from './settings/runs.js';
+import {type CaptionMetric, CaptionScorer, type CaptionScores} from '../../metrics/caption-scores.js';
+import {meanRetention, retention} from '../../metrics/savings.js';
+import {InputError} from '../../runtime/errors.js';
+import {type LayerWeights, layerWeights, weigh} from '../replay/layer-weights.js';
+import type {PolicySetting} from '../settings/setting.js';
+import type {Runs, RunsHeader, RunsRow} from '../settings/runs.js';
 import {type CostFronts, costFronts, costFrontsByPolicy, type SweepMeans} from './sweep.js';
 
 /** Means over pictures of one setting: of layers that run for every token, over a caption's steps; of `macs.full`, those of full depth's captions. */

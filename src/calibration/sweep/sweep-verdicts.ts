@@ -1,9 +1,9 @@
-import {retention} from '../metrics/savings.js';
-import {weigh} from './replay/layer-weights.js';
-import {bootstrap, type Interval} from './bootstrap.js';
-import type {PolicyReplay} from './replay/policy-replay.js';
-import type {ItemOutcomes} from './replay/threshold-replay.js';
-import {type StaticMix, staticMix} from './replay/static-mix.js';
+import {retention} from '../../metrics/savings.js';
+import {weigh} from '../replay/layer-weights.js';
+import {bootstrap, type Interval} from '../bootstrap.js';
+import type {PolicyReplay} from '../replay/policy-replay.js';
+import type {ItemOutcomes} from '../replay/threshold-replay.js';
+import {type StaticMix, staticMix} from '../replay/static-mix.js';
 import {type CostName, pointCost, type Sweep, type SweepPoint} from './sweep.js';
 
 /** What one policy's best point is worth, with intervals from a paired bootstrap over pictures. */

@@ -1,4 +1,4 @@
-import type {CaptionMetric} from '../metrics/caption-scores.js';
+import type {CaptionMetric} from '../../metrics/caption-scores.js';
 import type {CaptionPoint, CaptionSweep} from './caption-sweep.js';
 import type {CaptionVerdict} from './caption-verdicts.js';
 import type {CostName} from './sweep.js';

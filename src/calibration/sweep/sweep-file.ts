@@ -1,5 +1,5 @@
 import {z} from 'zod';
-import {InputError} from '../runtime/errors.js';
+import {InputError} from '../../runtime/errors.js';
 import {shortName} from './sweep-text.js';
 
 /** One setting of a sweep and what it came to, means over items. What is absent is not known. */
