@@ -1,5 +1,5 @@
 import type {ExitPlan} from '../exit/plan.js';
-import {escapeHtml} from './html-page.js';
+import {escapeHtml} from '../charts/html-page.js';
 import type {DifficultyChart} from './report-charts.js';
 import {costOf, isFull, type ReportPoint} from './report-points.js';
 import type {SweepFile} from './sweep/sweep-file.js';

@@ -1,5 +1,5 @@
 import {InputError} from '../runtime/errors.js';
-import {escapeHtml, htmlPage} from './html-page.js';
+import {escapeHtml, htmlPage} from '../charts/html-page.js';
 import {confusionMatrix, difficultyCharts, exitHistogram, qualityChart} from './report-charts.js';
 import {type Cost, costOf, frontOf, isPolicy, type ReportInputs, type ReportPoint, reportPoints} from './report-points.js';
 import {REPORT_STYLE} from './report-style.js';

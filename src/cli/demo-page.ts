@@ -1,4 +1,4 @@
-import {escapeHtml, htmlPage} from '../calibration/html-page.js';
+import {escapeHtml, htmlPage} from '../charts/html-page.js';
 import type {StackTrace} from '../exit/trace.js';
 import {type Answer, type Entailment, meanLayers} from '../tasks/answer.js';
 import {type DemoRow, type Pair, type Saved, savedBy} from './demo-run.js';

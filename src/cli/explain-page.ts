@@ -1,4 +1,4 @@
-import {escapeHtml, htmlPage} from '../calibration/html-page.js';
+import {escapeHtml, htmlPage} from '../charts/html-page.js';
 import {stackLabel} from './answer-text.js';
 import {angle, passLabel} from './explain-text.js';
 import type {ExplainedLayer, ExplainedPass, Explanation} from './explanation.js';

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import {barChart} from '../../src/calibration/bar-chart.js';
-import {linearScale, spread, tickText} from '../../src/calibration/chart-axes.js';
-import {heatMap} from '../../src/calibration/heat-map.js';
-import {lineChart} from '../../src/calibration/line-chart.js';
-import {escapeXml, fitText, textWidth} from '../../src/calibration/svg.js';
+import {barChart} from '../../src/charts/bar-chart.js';
+import {linearScale, spread, tickText} from '../../src/charts/axes.js';
+import {heatMap} from '../../src/charts/heat-map.js';
+import {lineChart} from '../../src/charts/line-chart.js';
+import {escapeXml, fitText, textWidth} from '../../src/charts/svg.js';
 
 /** Fails unless the document is well-formed XML of the few kinds of markup that the charts use. @returns its element names. */
 function elements(document: string): string[] {

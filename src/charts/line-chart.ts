@@ -1,4 +1,4 @@
-import {type Axis, axes, leftMargin, legend, linearScale, noData, type Plot, type Scale, spread, symbol} from './chart-axes.js';
+import {type Axis, axes, leftMargin, legend, linearScale, noData, type Plot, type Scale, spread, symbol} from './axes.js';
 import {COLOURS, element, fitText, heading, label, MUTED, round, svg, textWidth, tooltip} from './svg.js';
 
 /** A named set of points. */

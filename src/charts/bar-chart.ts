@@ -1,4 +1,4 @@
-import {type Axis, axes, leftMargin, legend, linearScale, noData, type Plot, tickText} from './chart-axes.js';
+import {type Axis, axes, leftMargin, legend, linearScale, noData, type Plot, tickText} from './axes.js';
 import {COLOURS, element, fitText, heading, label, MUTED, svg, textWidth, tooltip} from './svg.js';
 
 /** Bars by category, side by side for each group: histograms of exit layers, accuracy by difficulty. */

@@ -1,4 +1,4 @@
-import {tickText} from './chart-axes.js';
+import {tickText} from './axes.js';
 import {element, fitText, GRID, heading, INK, label, MUTED, svg, textWidth, tooltip} from './svg.js';
 
 /** A table as colours: tokens × layers, image depth × text depth, a confusion matrix. */

@@ -1,3 +1,5 @@
+import {escapeXml} from './svg.js';
+
 /** What all pages share: colours, light and dark, and type. */
 export const PAGE_STYLE = `
 :root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#1b2430;--muted:#5d6b7c;--line:#dfe4ea;--run:#1f6feb;--exit:#e8590c;--good:#18794e;--goodbg:#e3f5ea;--bad:#b42318;--badbg:#fdeae7;--skip:#eef1f4}
@@ -22,3 +24,32 @@ const tip=document.getElementById('tip');
 addEventListener('mousemove',(e)=>{const at=e.target.closest?.('[data-tip]');tip.hidden=!at;if(!at)return;tip.textContent=at.dataset.tip;
 const w=tip.offsetWidth,h=tip.offsetHeight;tip.style.left=Math.max(4,Math.min(e.clientX+12,innerWidth-w-8))+'px';tip.style.top=(e.clientY+20+h>innerHeight?e.clientY-h-8:e.clientY+16)+'px'});
 `;
+
+/** Text as HTML, in elements and in quoted attributes. */
+export function escapeHtml(text: string): string {
+  return escapeXml(text);
+}
+
+/**
+ * One self-contained page: no script, style, font or picture from elsewhere, and a policy that forbids them. Elements with
+ * `data-tip` show that text while the pointer is on them.
+ * @param body markup. @param style beside what all pages share
+ */
+export function htmlPage({title, style = '', body}: {readonly title: string; readonly style?: string; readonly body: string}): string {
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+<title>${escapeHtml(title)}</title>
+<style>${PAGE_STYLE}${style}</style>
+</head>
+<body>
+${body}
+<div id="tip" role="status" hidden></div>
+<script>${TIP_SCRIPT}</script>
+</body>
+</html>
+`;
+}
