@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {addAnswerOptions, type AnswerFlags} from './answer-options.js';
+import {addAnswerOptions, type AnswerFlags} from './answer/answer-pictures.js';
 import {runs} from './command.js';
 import {wholeNumber} from './option-values.js';
 

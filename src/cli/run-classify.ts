@@ -1,10 +1,9 @@
 import {classify, distinct, TEMPLATES, zeroShotClassifier} from '../tasks/zero-shot.js';
-import {errorJson} from './answer-json.js';
-import {layersText, savedPercent} from './answer-text.js';
+import {errorJson, layersText, savedPercent} from './answer/format.js';
 import type {ClassifyFlags} from './classify.js';
 import type {CommandContext} from './command.js';
-import {exitChoice} from './exit-choice.js';
 import {eachPicture} from './each-picture.js';
+import {exitChoice} from './exit-choice.js';
 import {loadEmbedder} from './load-embedder.js';
 import {readList} from './read-list.js';
 import {readPicture} from './read-picture.js';

@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
-import {addAnswerOptions, type AnswerFlags} from './answer-options.js';
-import {runs} from './command.js';
-import {addGenerationOptions, type GenerationFlags} from './generation-options.js';
+import {addAnswerOptions, type AnswerFlags} from './answer-pictures.js';
+import {runs} from '../command.js';
+import {addGenerationOptions, type GenerationFlags} from '../generation-options.js';
 
 export interface AskFlags extends AnswerFlags, GenerationFlags {
   readonly answers?: string;

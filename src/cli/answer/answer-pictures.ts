@@ -1,13 +1,31 @@
-import {AbortError, BackendError, UsageError, WeightsError} from '../runtime/errors.js';
-import type {Answer} from '../tasks/answer.js';
-import type {AnswerOptions, Assistant, TaskName} from '../tasks/assistant.js';
-import {answerJson, errorJson} from './answer-json.js';
-import type {AnswerFlags} from './answer-options.js';
-import {answerLine, answerText} from './answer-text.js';
-import type {CommandContext} from './command.js';
-import {describeError} from './fail.js';
-import {PictureProgress} from './picture-progress.js';
-import {readPicture} from './read-picture.js';
+import type {Command} from 'commander';
+import {AbortError, BackendError, UsageError, WeightsError} from '../../runtime/errors.js';
+import type {Answer} from '../../tasks/answer.js';
+import type {AnswerOptions, Assistant, TaskName} from '../../tasks/assistant.js';
+import type {CommandContext} from '../command.js';
+import {describeError} from '../fail.js';
+import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../model-options.js';
+import {PictureProgress} from '../picture-progress.js';
+import {readPicture} from '../read-picture.js';
+import {answerJson, answerLine, answerText, errorJson} from './format.js';
+
+/** How answers about pictures are printed. */
+export interface PrintFlags {
+  readonly json?: boolean;
+  readonly jsonl?: boolean;
+  readonly trace?: boolean;
+}
+
+export interface AnswerFlags extends ModelFlags, ExitFlags, PrintFlags {}
+
+/** What every command that answers about pictures takes. */
+export function addAnswerOptions(command: Command): Command {
+  addExitOptions(addModelOptions(command));
+  return command
+    .option('--json', 'one JSON object; an array of them for several pictures')
+    .option('--jsonl', 'a JSON object a line, as soon as it is known')
+    .option('--trace', 'add what was measured at every layer');
+}
 
 /** One answer about one picture. */
 export type AnswerOne = (mue: Assistant, picture: Uint8Array, options: AnswerOptions) => Promise<Answer>;
@@ -27,9 +45,9 @@ export async function answerPictures(
   if (images.length === 0) throw new UsageError('no-input', 'no picture was given');
   if (flags.json && flags.jsonl) throw new UsageError('json-twice', '--json and --jsonl exclude each other');
   // A bad plan is found before the model is loaded, and wrong usage before tfjs is.
-  const {exitChoice} = await import('./exit-choice.js');
+  const {exitChoice} = await import('../exit-choice.js');
   exitChoice(flags, task);
-  const {loadFrom} = await import('./load.js');
+  const {loadFrom} = await import('../load.js');
   const {mue, ms} = await loadFrom(flags, context.out);
   using model = mue;
   const exit = exitChoice(flags, task, mue.plans);

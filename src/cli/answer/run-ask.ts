@@ -1,9 +1,9 @@
-import {UsageError} from '../runtime/errors.js';
+import {UsageError} from '../../runtime/errors.js';
 import {answerPictures} from './answer-pictures.js';
 import type {AskFlags} from './ask.js';
-import type {CommandContext} from './command.js';
-import {readAnswers} from './read-answers.js';
-import {streamOptions} from './stream-tokens.js';
+import type {CommandContext} from '../command.js';
+import {readAnswers} from '../read-answers.js';
+import {streamOptions} from '../stream-tokens.js';
 
 export async function runAsk([image, question]: readonly [string, string], flags: AskFlags, context: CommandContext): Promise<number> {
   const {method} = flags;

@@ -1,8 +1,8 @@
 import type {Command} from 'commander';
-import {addAnswerOptions} from './answer-options.js';
+import {addAnswerOptions} from './answer-pictures.js';
 import type {CaptionFlags} from './caption.js';
-import {runs} from './command.js';
-import {addGenerationOptions} from './generation-options.js';
+import {runs} from '../command.js';
+import {addGenerationOptions} from '../generation-options.js';
 
 export function registerPrompt(program: Command): void {
   const command = program
