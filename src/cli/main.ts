@@ -3,7 +3,7 @@ import '../runtime/dispose-symbol.js';
 import fs from 'node:fs';
 import {Command, CommanderError} from 'commander';
 import {registerAsk} from './answer/ask.js';
-import {registerCalibrate} from './calibrate.js';
+import {registerCalibrate} from './calibrate/calibrate.js';
 import {registerCaption} from './answer/caption.js';
 import {registerClassify} from './classify.js';
 import {registerCompare} from './compare.js';
@@ -20,10 +20,10 @@ import {registerInspect} from './inspect.js';
 import {registerMerge} from './merge.js';
 import {replaceAliases} from './option-aliases.js';
 import {registerPrompt} from './answer/prompt.js';
-import {registerRecord} from './record.js';
-import {registerReport} from './report.js';
+import {registerRecord} from './calibrate/record.js';
+import {registerReport} from './calibrate/report.js';
 import {registerRetrieve} from './retrieve.js';
-import {registerSweep} from './sweep.js';
+import {registerSweep} from './calibrate/sweep.js';
 
 // Every command, in the order of the help. A new one is one file and one line here. Nothing that these files import may
 // pull in tfjs: they declare options, and load what they need when they run, so that --help is immediate.

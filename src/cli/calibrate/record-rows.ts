@@ -1,11 +1,11 @@
-import {inShard, type Shard} from '../calibration/shard.js';
-import type {Dataset, DatasetItem} from '../data/dataset.js';
-import type {PictureDepths} from '../models/model.js';
-import type {RowLog} from '../node/row-log.js';
-import {InputError, type MueError, throwIfAborted} from '../runtime/errors.js';
-import type {Assistant} from '../tasks/assistant.js';
-import type {Output} from './output.js';
-import {readPicture} from './read-picture.js';
+import {inShard, type Shard} from '../../calibration/shard.js';
+import type {Dataset, DatasetItem} from '../../data/dataset.js';
+import type {PictureDepths} from '../../models/model.js';
+import type {RowLog} from '../../node/row-log.js';
+import {InputError, type MueError, throwIfAborted} from '../../runtime/errors.js';
+import type {Assistant} from '../../tasks/assistant.js';
+import type {Output} from '../output.js';
+import {readPicture} from '../read-picture.js';
 
 export interface RecordRowsOptions {
   readonly mue: Assistant;

@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
-import {runs} from './command.js';
-import {addModelOptions, type ModelFlags} from './model-options.js';
-import {share, wholeNumber} from './option-values.js';
+import {runs} from '../command.js';
+import {addModelOptions, type ModelFlags} from '../model-options.js';
+import {share, wholeNumber} from '../option-values.js';
 
 export interface SweepFlags extends ModelFlags {
   readonly task?: 'caption';

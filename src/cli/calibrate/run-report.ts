@@ -1,9 +1,9 @@
 import path from 'node:path';
-import {report} from '../calibration/report.js';
-import {makeFolder} from '../node/evaluation-folder.js';
-import {readReportInputs} from '../node/report-inputs.js';
-import {writeAtomic} from '../node/write-atomic.js';
-import type {CommandContext} from './command.js';
+import {report} from '../../calibration/report.js';
+import {makeFolder} from '../../node/evaluation-folder.js';
+import {readReportInputs} from '../../node/report-inputs.js';
+import {writeAtomic} from '../../node/write-atomic.js';
+import type {CommandContext} from '../command.js';
 import type {ReportFlags} from './report.js';
 
 export async function runReport(

@@ -1,22 +1,22 @@
-import {recordEntailment} from '../calibration/recording/record-entailment.js';
-import {CAPTION_RECORDING, type CaptionRecordingHeader, captionRow} from '../calibration/recording/caption-recording.js';
-import {recordCaption} from '../calibration/recording/record-caption.js';
-import {type RecordingHeader, recordingRow} from '../calibration/recording/recording.js';
-import {captionTarget} from '../calibration/settings/runner.js';
-import {parseShard, WHOLE} from '../calibration/shard.js';
-import type {DatasetItem} from '../data/dataset.js';
-import type {PictureDepths} from '../models/model.js';
-import {dataFingerprint} from '../node/data-fingerprint.js';
-import {openDataset} from '../node/open-dataset.js';
-import {RowLog} from '../node/row-log.js';
-import {InputError} from '../runtime/errors.js';
-import type {Assistant} from '../tasks/assistant.js';
-import {ENTAILMENT_ANSWERS} from '../tasks/prompts.js';
-import type {CommandContext} from './command.js';
-import {loadFrom} from './load.js';
+import {recordEntailment} from '../../calibration/recording/record-entailment.js';
+import {CAPTION_RECORDING, type CaptionRecordingHeader, captionRow} from '../../calibration/recording/caption-recording.js';
+import {recordCaption} from '../../calibration/recording/record-caption.js';
+import {type RecordingHeader, recordingRow} from '../../calibration/recording/recording.js';
+import {captionTarget} from '../../calibration/settings/runner.js';
+import {parseShard, WHOLE} from '../../calibration/shard.js';
+import type {DatasetItem} from '../../data/dataset.js';
+import type {PictureDepths} from '../../models/model.js';
+import {dataFingerprint} from '../../node/data-fingerprint.js';
+import {openDataset} from '../../node/open-dataset.js';
+import {RowLog} from '../../node/row-log.js';
+import {InputError} from '../../runtime/errors.js';
+import type {Assistant} from '../../tasks/assistant.js';
+import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';
+import type {CommandContext} from '../command.js';
+import {loadFrom} from '../load.js';
 import type {RecordFlags} from './record.js';
 import {recordRows} from './record-rows.js';
-import {SkippedRows} from './skipped-rows.js';
+import {SkippedRows} from '../skipped-rows.js';
 
 /** Records a task's rows. Those that are in the file already are not run again. */
 export async function runRecord(_args: readonly [], flags: RecordFlags, {out, signal}: CommandContext): Promise<number> {

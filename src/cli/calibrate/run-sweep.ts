@@ -1,24 +1,23 @@
-import {CAPTION_RECORDING} from '../calibration/recording/caption-recording.js';
-import {decoderHead} from '../calibration/replay/decoder-head.js';
-import {PolicyReplay} from '../calibration/replay/policy-replay.js';
-import type {PolicySetting} from '../calibration/settings/setting.js';
-import {hasFormat} from '../calibration/recording/row-file.js';
-import {settingGrid} from '../calibration/settings/grid.js';
-import {SETTING_RUNS} from '../calibration/settings/runs.js';
-import {frontPoints, sweepRecording} from '../calibration/sweep/sweep.js';
-import {frontText, sweepCsv, verdictText} from '../calibration/sweep/sweep-text.js';
-import {sweepVerdicts} from '../calibration/sweep/sweep-verdicts.js';
-import type {LinearHead} from '../exit/linear-head.js';
-import {readRecordings, recordingOf} from '../node/read-recordings.js';
-import {readShards, type Shards} from '../node/read-shards.js';
-import {throwIfAborted, UsageError} from '../runtime/errors.js';
-import type {CommandContext} from './command.js';
+import {CAPTION_RECORDING} from '../../calibration/recording/caption-recording.js';
+import {hasFormat} from '../../calibration/recording/row-file.js';
+import {decoderHead} from '../../calibration/replay/decoder-head.js';
+import {PolicyReplay} from '../../calibration/replay/policy-replay.js';
+import {settingGrid} from '../../calibration/settings/grid.js';
+import {SETTING_RUNS} from '../../calibration/settings/runs.js';
+import type {PolicySetting} from '../../calibration/settings/setting.js';
+import {frontText, sweepCsv, verdictText} from '../../calibration/sweep/sweep-text.js';
+import {sweepVerdicts} from '../../calibration/sweep/sweep-verdicts.js';
+import {frontPoints, sweepRecording} from '../../calibration/sweep/sweep.js';
+import type {LinearHead} from '../../exit/linear-head.js';
+import {readRecordings, recordingOf} from '../../node/read-recordings.js';
+import {readShards, type Shards} from '../../node/read-shards.js';
+import {throwIfAborted, UsageError} from '../../runtime/errors.js';
+import type {CommandContext} from '../command.js';
 import {parsePolicies, readSettings} from './read-settings.js';
-import {runSweepCaptions, sweepRuns} from './run-sweep-captions.js';
-import {sweepCaptionRecording} from './run-sweep-proposal.js';
-import {secondsSince} from './seconds-since.js';
+import {runSweepCaptions, sweepRuns} from './sweep-captions.js';
+import {sweepCaptionRecording} from './sweep-proposal.js';
 import type {SweepFlags} from './sweep.js';
-import {writeSweep} from './write-sweep.js';
+import {secondsSince, writeSweep} from './write-sweep.js';
 
 export async function runSweep([files]: readonly [string[]], flags: SweepFlags, context: CommandContext): Promise<number> {
   if (files.length === 0) {

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
-import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../calibration/settings/setting.js';
-import {parseSettings} from '../calibration/settings/file.js';
-import {UsageError} from '../runtime/errors.js';
+import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../../calibration/settings/setting.js';
+import {parseSettings} from '../../calibration/settings/file.js';
+import {UsageError} from '../../runtime/errors.js';
 
 /** The settings of --thresholds, of all or some policies. @throws UsageError `settings-missing`, `settings-invalid` */
 export function readSettings(file: string, policies: readonly DecoderPolicy[] | undefined): PolicySetting[] {

@@ -1,17 +1,16 @@
 import path from 'node:path';
-import {parseCaptionRecording} from '../calibration/recording/caption-recording.js';
-import {PolicyReplay} from '../calibration/replay/policy-replay.js';
-import {settingGrid} from '../calibration/settings/grid.js';
-import {CAPTION_POLICIES, captionProposal, promising, proposalCsv, proposalText} from '../calibration/sweep/caption-proposal.js';
-import {sweepRecording} from '../calibration/sweep/sweep.js';
-import {requireRows, type Shards} from '../node/read-shards.js';
-import {throwIfAborted, UsageError} from '../runtime/errors.js';
-import type {CommandContext} from './command.js';
+import {parseCaptionRecording} from '../../calibration/recording/caption-recording.js';
+import {PolicyReplay} from '../../calibration/replay/policy-replay.js';
+import {settingGrid} from '../../calibration/settings/grid.js';
+import {CAPTION_POLICIES, captionProposal, promising, proposalCsv, proposalText} from '../../calibration/sweep/caption-proposal.js';
+import {sweepRecording} from '../../calibration/sweep/sweep.js';
+import {requireRows, type Shards} from '../../node/read-shards.js';
+import {throwIfAborted, UsageError} from '../../runtime/errors.js';
+import type {CommandContext} from '../command.js';
 import {parsePolicies, readSettings} from './read-settings.js';
-import {runSettings} from './run-sweep-captions.js';
-import {secondsSince} from './seconds-since.js';
+import {runSettings} from './sweep-captions.js';
 import type {SweepFlags} from './sweep.js';
-import {writeSweep} from './write-sweep.js';
+import {secondsSince, writeSweep} from './write-sweep.js';
 
 /** Replays a recording of captions, which proposes settings, and with --run runs the promising ones. */
 export async function sweepCaptionRecording(shards: Shards, flags: SweepFlags, context: CommandContext): Promise<number> {

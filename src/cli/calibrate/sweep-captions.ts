@@ -1,26 +1,25 @@
 import path from 'node:path';
-import {CaptionRuns, isStatic, sweepCaptions} from '../calibration/sweep/caption-sweep.js';
-import {captionFrontText, captionSweepCsv, captionVerdictText} from '../calibration/sweep/caption-sweep-text.js';
-import {captionVerdicts} from '../calibration/sweep/caption-verdicts.js';
-import type {PolicySetting} from '../calibration/settings/setting.js';
-import {frontPoints} from '../calibration/sweep/sweep.js';
-import {SettingRunner} from '../calibration/settings/runner.js';
-import {parseRuns, type RunsHeader, runsRow, SETTING_RUNS} from '../calibration/settings/runs.js';
-import {parseShard, shardName, WHOLE} from '../calibration/shard.js';
-import {dataFingerprint} from '../node/data-fingerprint.js';
-import {makeFolder} from '../node/evaluation-folder.js';
-import {openDataset} from '../node/open-dataset.js';
-import {readShards, requireRows, type Shards} from '../node/read-shards.js';
-import {RowLog} from '../node/row-log.js';
-import {InputError, throwIfAborted, UsageError} from '../runtime/errors.js';
-import type {CommandContext} from './command.js';
-import {loadFrom} from './load.js';
+import {SettingRunner} from '../../calibration/settings/runner.js';
+import {parseRuns, type RunsHeader, runsRow, SETTING_RUNS} from '../../calibration/settings/runs.js';
+import type {PolicySetting} from '../../calibration/settings/setting.js';
+import {parseShard, shardName, WHOLE} from '../../calibration/shard.js';
+import {captionFrontText, captionSweepCsv, captionVerdictText} from '../../calibration/sweep/caption-sweep-text.js';
+import {CaptionRuns, isStatic, sweepCaptions} from '../../calibration/sweep/caption-sweep.js';
+import {captionVerdicts} from '../../calibration/sweep/caption-verdicts.js';
+import {frontPoints} from '../../calibration/sweep/sweep.js';
+import {dataFingerprint} from '../../node/data-fingerprint.js';
+import {makeFolder} from '../../node/evaluation-folder.js';
+import {openDataset} from '../../node/open-dataset.js';
+import {readShards, requireRows, type Shards} from '../../node/read-shards.js';
+import {RowLog} from '../../node/row-log.js';
+import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';
+import type {CommandContext} from '../command.js';
+import {loadFrom} from '../load.js';
+import {SkippedRows} from '../skipped-rows.js';
 import {parsePolicies, readSettings} from './read-settings.js';
 import {recordRows} from './record-rows.js';
-import {secondsSince} from './seconds-since.js';
-import {SkippedRows} from './skipped-rows.js';
 import type {SweepFlags} from './sweep.js';
-import {writeSweep} from './write-sweep.js';
+import {secondsSince, writeSweep} from './write-sweep.js';
 
 /** Runs the settings of --thresholds on captions for real, and sums up. @returns 5 if some rows were skipped */
 export async function runSweepCaptions(flags: SweepFlags, context: CommandContext): Promise<number> {

@@ -1,8 +1,13 @@
 import path from 'node:path';
-import type {PolicySetting} from '../calibration/settings/setting.js';
-import {settingsText} from '../calibration/settings/file.js';
-import {makeFolder} from '../node/evaluation-folder.js';
-import {writeAtomic} from '../node/write-atomic.js';
+import {settingsText} from '../../calibration/settings/file.js';
+import type {PolicySetting} from '../../calibration/settings/setting.js';
+import {makeFolder} from '../../node/evaluation-folder.js';
+import {writeAtomic} from '../../node/write-atomic.js';
+
+/** Seconds since a reading of performance.now(), for people. */
+export function secondsSince(start: number): string {
+  return ((performance.now() - start) / 1e3).toFixed(2);
+}
 
 /** What a sweep leaves in its folder. */
 export interface SweepFiles {

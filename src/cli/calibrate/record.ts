@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
-import {runs} from './command.js';
-import {addModelOptions, type ModelFlags} from './model-options.js';
-import {wholeNumber} from './option-values.js';
+import {runs} from '../command.js';
+import {addModelOptions, type ModelFlags} from '../model-options.js';
+import {wholeNumber} from '../option-values.js';
 
 export interface RecordFlags extends ModelFlags {
   readonly task: 'snli-ve' | 'caption';

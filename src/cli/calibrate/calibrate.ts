@@ -1,7 +1,7 @@
-import type {CalibrationCost} from '../calibration/risk/calibrate.js';
+import type {CalibrationCost} from '../../calibration/risk/calibrate.js';
 import {type Command, InvalidArgumentError, Option} from 'commander';
-import {runs} from './command.js';
-import {finiteNumber, share, wholeNumber} from './option-values.js';
+import {runs} from '../command.js';
+import {finiteNumber, share, wholeNumber} from '../option-values.js';
 
 export interface CalibrateFlags {
   readonly out: string;
