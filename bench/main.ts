@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {Command} from 'commander';
-import {fail} from '../src/cli/fail.js';
+import {fail} from '../src/cli/core/errors.js';
 import type {Mue} from '../src/tasks/mue.js';
 import {addMeasurement, type Flags, type Measurement, say} from './measurement.js';
 import {type Row, readResult} from './result-file.js';

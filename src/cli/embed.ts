@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {runs} from './command.js';
+import {runs} from './core/define-command.js';
 import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from './model-options.js';
 import {wholeNumber} from './option-values.js';
 

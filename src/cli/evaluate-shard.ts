@@ -12,13 +12,13 @@ import {openDataset} from '../node/open-dataset.js';
 import type {RunFile} from '../node/run-file.js';
 import {UsageError} from '../runtime/errors.js';
 import type {Assistant} from '../tasks/assistant.js';
-import type {CommandContext} from './command.js';
+import type {CommandContext} from './core/define-command.js';
 import type {EvaluateFlags} from './evaluate.js';
 import {exitChoice} from './exit-choice.js';
 import {generateOptions} from './generation-options.js';
 import {loadFrom} from './load.js';
-import {readAnswers} from './read-answers.js';
-import {readPicture} from './read-picture.js';
+import {readAnswers} from './core/read-answers.js';
+import {readPicture} from './core/read-picture.js';
 
 export interface ShardContext extends CommandContext {
   readonly onProgress: (progress: Progress) => void;

@@ -1,7 +1,7 @@
 import {type LoadOptions, loadModel} from '../node/load-model.js';
 import type {Assistant} from '../tasks/assistant.js';
 import type {ModelFlags} from './model-options.js';
-import type {Output} from './output.js';
+import type {Output} from './core/output.js';
 
 /** Loads the model that the options name, and says where it runs. The caller disposes it. */
 export async function loadFrom(flags: ModelFlags, out: Output): Promise<{mue: Assistant; ms: number}> {

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {UsageError} from '../runtime/errors.js';
 import {Mue} from '../tasks/mue.js';
-import type {CommandContext} from './command.js';
+import type {CommandContext} from './core/define-command.js';
 import type {DemoFlags} from './demo.js';
 import {demoPage} from './demo-page.js';
 import {type DemoRow, resnetMacs, runExamples} from './demo-run.js';

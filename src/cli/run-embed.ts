@@ -5,12 +5,12 @@ import {embedInto} from '../node/embeddings-folder.js';
 import {openDataset} from '../node/open-dataset.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import type {Assistant, Embedder, ExitChoice} from '../tasks/assistant.js';
-import type {CommandContext} from './command.js';
-import {eachPicture} from './each-picture.js';
+import type {CommandContext} from './core/define-command.js';
+import {eachPicture} from './core/each-picture.js';
 import type {EmbedFlags} from './embed.js';
 import {exitChoice} from './exit-choice.js';
 import {loadEmbedder} from './load-embedder.js';
-import {readPicture} from './read-picture.js';
+import {readPicture} from './core/read-picture.js';
 import {shardChoice} from './shard-choice.js';
 
 export async function runEmbed([images]: readonly [string[]], flags: EmbedFlags, context: CommandContext): Promise<number> {

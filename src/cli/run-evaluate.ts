@@ -4,7 +4,7 @@ import {partOfShard, shardName} from '../calibration/shard.js';
 import type {Progress} from '../node/evaluate-into.js';
 import {mergeEvaluations} from '../node/merge-evaluations.js';
 import {AbortError, UsageError} from '../runtime/errors.js';
-import type {CommandContext} from './command.js';
+import type {CommandContext} from './core/define-command.js';
 import type {EvaluateFlags} from './evaluate.js';
 import {runWorkers} from './evaluate-workers.js';
 import {EvaluationProgress} from './evaluation-progress.js';

@@ -1,7 +1,7 @@
 import {UsageError} from '../runtime/errors.js';
 import type {GenerateOptions, StreamedToken} from '../tasks/assistant.js';
 import {generateOptions, type GenerationFlags} from './generation-options.js';
-import type {Output} from './output.js';
+import type {Output} from './core/output.js';
 
 /** Generation options with --stream: one beam, and a line on stderr for every token, with how deep it went. */
 export function streamOptions(flags: GenerationFlags & {readonly stream?: boolean}, out: Output): GenerateOptions {

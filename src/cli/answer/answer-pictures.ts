@@ -2,11 +2,11 @@ import type {Command} from 'commander';
 import {AbortError, BackendError, UsageError, WeightsError} from '../../runtime/errors.js';
 import type {Answer} from '../../tasks/answer.js';
 import type {AnswerOptions, Assistant, TaskName} from '../../tasks/assistant.js';
-import type {CommandContext} from '../command.js';
-import {describeError} from '../fail.js';
+import type {CommandContext} from '../core/define-command.js';
+import {describeError} from '../core/errors.js';
 import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../model-options.js';
-import {PictureProgress} from '../picture-progress.js';
-import {readPicture} from '../read-picture.js';
+import {PictureProgress} from '../core/progress.js';
+import {readPicture} from '../core/read-picture.js';
 import {answerJson, answerLine, answerText, errorJson} from './format.js';
 
 /** How answers about pictures are printed. */

@@ -1,6 +1,6 @@
 import {type Command, Option} from 'commander';
 import {addAnswerOptions, type AnswerFlags} from './answer-pictures.js';
-import {runs} from '../command.js';
+import {runs} from '../core/define-command.js';
 import {addGenerationOptions, type GenerationFlags} from '../generation-options.js';
 
 export interface AskFlags extends AnswerFlags, GenerationFlags {

@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import {addAnswerOptions, type AnswerFlags} from './answer-pictures.js';
-import {runs} from '../command.js';
+import {runs} from '../core/define-command.js';
 
 export interface EntailFlags extends AnswerFlags {
   readonly premise?: string;

@@ -1,5 +1,5 @@
 import {type Answer, type Entailment, type LayersRun, meanLayers} from '../../tasks/answer.js';
-import {errorRecord} from '../fail.js';
+import {errorRecord} from '../core/errors.js';
 
 const digits = (x: number, places: number): string => x.toFixed(places).replace(/\.0+$/, '');
 const ms = (x: number): string => `${x.toFixed(x < 9.95 ? 1 : 0)} ms`;

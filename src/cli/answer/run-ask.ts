@@ -1,8 +1,8 @@
 import {UsageError} from '../../runtime/errors.js';
 import {answerPictures} from './answer-pictures.js';
 import type {AskFlags} from './ask.js';
-import type {CommandContext} from '../command.js';
-import {readAnswers} from '../read-answers.js';
+import type {CommandContext} from '../core/define-command.js';
+import {readAnswers} from '../core/read-answers.js';
 import {streamOptions} from '../stream-tokens.js';
 
 export async function runAsk([image, question]: readonly [string, string], flags: AskFlags, context: CommandContext): Promise<number> {

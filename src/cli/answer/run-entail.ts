@@ -1,5 +1,5 @@
 import {answerPictures} from './answer-pictures.js';
-import type {CommandContext} from '../command.js';
+import type {CommandContext} from '../core/define-command.js';
 import type {EntailFlags} from './entail.js';
 
 export async function runEntail(

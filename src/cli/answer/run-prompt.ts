@@ -1,6 +1,6 @@
 import {answerPictures} from './answer-pictures.js';
 import type {CaptionFlags} from './caption.js';
-import type {CommandContext} from '../command.js';
+import type {CommandContext} from '../core/define-command.js';
 import {streamOptions} from '../stream-tokens.js';
 
 export async function runPrompt([image, text]: readonly [string, string], flags: CaptionFlags, context: CommandContext): Promise<number> {

@@ -1,6 +1,6 @@
 import type {CalibrationCost} from '../../calibration/risk/calibrate.js';
 import {type Command, InvalidArgumentError, Option} from 'commander';
-import {runs} from '../command.js';
+import {runs} from '../core/define-command.js';
 import {finiteNumber, share, wholeNumber} from '../option-values.js';
 
 export interface CalibrateFlags {

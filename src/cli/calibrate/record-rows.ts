@@ -4,8 +4,8 @@ import type {PictureDepths} from '../../models/model.js';
 import type {RowLog} from '../../node/row-log.js';
 import {InputError, type MueError, throwIfAborted} from '../../runtime/errors.js';
 import type {Assistant} from '../../tasks/assistant.js';
-import type {Output} from '../output.js';
-import {readPicture} from '../read-picture.js';
+import type {Output} from '../core/output.js';
+import {readPicture} from '../core/read-picture.js';
 
 export interface RecordRowsOptions {
   readonly mue: Assistant;

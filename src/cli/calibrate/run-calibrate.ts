@@ -11,8 +11,8 @@ import {readRecordings} from '../../node/read-recordings.js';
 import {writeAtomic} from '../../node/write-atomic.js';
 import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {CalibrateFlags} from './calibrate.js';
-import type {CommandContext} from '../command.js';
-import type {Output} from '../output.js';
+import type {CommandContext} from '../core/define-command.js';
+import type {Output} from '../core/output.js';
 import {parsePolicies} from './read-settings.js';
 import {trainedHead} from './run-sweep.js';
 

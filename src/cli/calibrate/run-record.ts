@@ -12,11 +12,11 @@ import {RowLog} from '../../node/row-log.js';
 import {InputError} from '../../runtime/errors.js';
 import type {Assistant} from '../../tasks/assistant.js';
 import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';
-import type {CommandContext} from '../command.js';
+import type {CommandContext} from '../core/define-command.js';
 import {loadFrom} from '../load.js';
 import type {RecordFlags} from './record.js';
 import {recordRows} from './record-rows.js';
-import {SkippedRows} from '../skipped-rows.js';
+import {SkippedRows} from '../core/skipped-rows.js';
 
 /** Records a task's rows. Those that are in the file already are not run again. */
 export async function runRecord(_args: readonly [], flags: RecordFlags, {out, signal}: CommandContext): Promise<number> {

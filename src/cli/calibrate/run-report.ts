@@ -3,7 +3,7 @@ import {report} from '../../calibration/report.js';
 import {makeFolder} from '../../node/evaluation-folder.js';
 import {readReportInputs} from '../../node/report-inputs.js';
 import {writeAtomic} from '../../node/write-atomic.js';
-import type {CommandContext} from '../command.js';
+import type {CommandContext} from '../core/define-command.js';
 import type {ReportFlags} from './report.js';
 
 export async function runReport(

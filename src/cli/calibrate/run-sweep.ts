@@ -12,7 +12,7 @@ import type {LinearHead} from '../../exit/linear-head.js';
 import {readRecordings, recordingOf} from '../../node/read-recordings.js';
 import {readShards, type Shards} from '../../node/read-shards.js';
 import {throwIfAborted, UsageError} from '../../runtime/errors.js';
-import type {CommandContext} from '../command.js';
+import type {CommandContext} from '../core/define-command.js';
 import {parsePolicies, readSettings} from './read-settings.js';
 import {runSweepCaptions, sweepRuns} from './sweep-captions.js';
 import {sweepCaptionRecording} from './sweep-proposal.js';

@@ -6,7 +6,7 @@ import {CAPTION_POLICIES, captionProposal, promising, proposalCsv, proposalText}
 import {sweepRecording} from '../../calibration/sweep/sweep.js';
 import {requireRows, type Shards} from '../../node/read-shards.js';
 import {throwIfAborted, UsageError} from '../../runtime/errors.js';
-import type {CommandContext} from '../command.js';
+import type {CommandContext} from '../core/define-command.js';
 import {parsePolicies, readSettings} from './read-settings.js';
 import {runSettings} from './sweep-captions.js';
 import type {SweepFlags} from './sweep.js';

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import {UsageError} from '../runtime/errors.js';
+import {UsageError} from '../../runtime/errors.js';
 
 /** The lines of a text file, trimmed; empty ones count for nothing. @throws UsageError `list-unreadable` */
 export function readList(file: string, flag: string): string[] {

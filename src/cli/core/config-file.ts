@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import {type Command, InvalidArgumentError} from 'commander';
 import {z} from 'zod';
-import {UsageError} from '../runtime/errors.js';
+import {UsageError} from '../../runtime/errors.js';
 
 const configSchema = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 

@@ -1,5 +1,5 @@
 import fs from 'node:fs/promises';
-import {InputError} from '../runtime/errors.js';
+import {InputError} from '../../runtime/errors.js';
 
 /** The bytes of a picture file, or of stdin for '-'. @throws InputError `image-unreadable` */
 export async function readPicture(file: string): Promise<Uint8Array> {

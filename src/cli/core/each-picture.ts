@@ -1,5 +1,5 @@
-import {InputError} from '../runtime/errors.js';
-import {describeError} from './fail.js';
+import {InputError} from '../../runtime/errors.js';
+import {describeError} from './errors.js';
 import type {Output} from './output.js';
 
 /**

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import {UsageError} from '../runtime/errors.js';
+import {UsageError} from '../../runtime/errors.js';
 
 /** The allowed answers of a question, one a line; empty lines count for nothing. @throws UsageError */
 export function readAnswers(file: string): string[] {

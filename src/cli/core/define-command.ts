@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {AbortError} from '../runtime/errors.js';
+import {AbortError} from '../../runtime/errors.js';
 import {createOutput, type Output} from './output.js';
 
 /** What a command gets beside its arguments and options. */

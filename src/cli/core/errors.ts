@@ -1,4 +1,4 @@
-import {MueError} from '../runtime/errors.js';
+import {MueError} from '../../runtime/errors.js';
 
 /**
  * Reports an error that ends the command: one line, its hint, never a stack trace (unless MUE_DEBUG is set).
