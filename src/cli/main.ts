@@ -9,7 +9,7 @@ import {registerClassify} from './classify.js';
 import {registerCompare} from './compare.js';
 import {registerConvert} from './convert.js';
 import {registerData} from './data.js';
-import {registerDemo} from './demo.js';
+import {registerDemo} from './demo/demo.js';
 import {registerDoctor} from './doctor.js';
 import {registerEmbed} from './embed.js';
 import {registerEntail} from './answer/entail.js';

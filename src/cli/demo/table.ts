@@ -1,5 +1,5 @@
-import {meanLayers} from '../tasks/answer.js';
-import {type DemoRow, type Pair, type Saved, savedBy} from './demo-run.js';
+import {meanLayers} from '../../tasks/answer.js';
+import {type DemoRow, type Pair, type Saved, savedBy} from './run.js';
 
 const COLUMNS = [8, 14, 7, 22, 20] as const;
 

@@ -1,9 +1,9 @@
-import {escapeHtml, htmlPage} from '../charts/html-page.js';
-import type {StackTrace} from '../exit/trace.js';
-import {type Answer, type Entailment, meanLayers} from '../tasks/answer.js';
-import {type DemoRow, type Pair, type Saved, savedBy} from './demo-run.js';
+import {escapeHtml, htmlPage} from '../../charts/html-page.js';
+import type {StackTrace} from '../../exit/trace.js';
+import {type Answer, type Entailment, meanLayers} from '../../tasks/answer.js';
+import {type DemoRow, type Pair, type Saved, savedBy} from './run.js';
 import {DEMO_STYLE} from './demo-style.js';
-import {percent, signed} from './demo-table.js';
+import {percent, signed} from './table.js';
 
 /** What the page needs beside the rows. */
 export interface DemoPageOptions {

@@ -2,13 +2,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {z} from 'zod';
-import {encoderLayers, expectedTimeReduction} from '../metrics/savings.js';
-import {throwIfAborted, UsageError} from '../runtime/errors.js';
-import {type Answer, type Entailment, type LayersRun, meanLayers} from '../tasks/answer.js';
-import type {Mue} from '../tasks/mue.js';
+import {encoderLayers, expectedTimeReduction} from '../../metrics/savings.js';
+import {throwIfAborted, UsageError} from '../../runtime/errors.js';
+import {type Answer, type Entailment, type LayersRun, meanLayers} from '../../tasks/answer.js';
+import type {Mue} from '../../tasks/mue.js';
 
 /** The pictures that come with the package. */
-const PICTURES = fileURLToPath(new URL('../../examples/pictures', import.meta.url));
+const PICTURES = fileURLToPath(new URL('../../../examples/pictures', import.meta.url));
 
 const examplesSchema = z.array(
   z.object({

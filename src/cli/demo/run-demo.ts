@@ -1,13 +1,13 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {UsageError} from '../runtime/errors.js';
-import {Mue} from '../tasks/mue.js';
-import type {CommandContext} from './core/define-command.js';
+import {UsageError} from '../../runtime/errors.js';
+import {Mue} from '../../tasks/mue.js';
+import type {CommandContext} from '../core/define-command.js';
 import type {DemoFlags} from './demo.js';
-import {demoPage} from './demo-page.js';
-import {type DemoRow, resnetMacs, runExamples} from './demo-run.js';
-import {tableHead, tableRow, tableSummary} from './demo-table.js';
-import {loadFrom} from './load.js';
+import {demoPage} from './page.js';
+import {type DemoRow, resnetMacs, runExamples} from './run.js';
+import {tableHead, tableRow, tableSummary} from './table.js';
+import {loadFrom} from '../load.js';
 
 export async function runDemo(_: readonly [], flags: DemoFlags, {out, signal}: CommandContext): Promise<undefined> {
   const start = performance.now();
