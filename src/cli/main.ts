@@ -5,13 +5,13 @@ import {Command, CommanderError} from 'commander';
 import {registerAsk} from './answer/ask.js';
 import {registerCalibrate} from './calibrate/calibrate.js';
 import {registerCaption} from './answer/caption.js';
-import {registerClassify} from './classify.js';
+import {registerClassify} from './embed/classify.js';
 import {registerCompare} from './compare.js';
 import {registerConvert} from './convert.js';
 import {registerData} from './data.js';
 import {registerDemo} from './demo/demo.js';
 import {registerDoctor} from './doctor.js';
-import {registerEmbed} from './embed.js';
+import {registerEmbed} from './embed/embed.js';
 import {registerEntail} from './answer/entail.js';
 import {registerEvaluate} from './evaluate.js';
 import {registerExplain} from './explain.js';
@@ -22,7 +22,7 @@ import {replaceAliases} from './core/aliases.js';
 import {registerPrompt} from './answer/prompt.js';
 import {registerRecord} from './calibrate/record.js';
 import {registerReport} from './calibrate/report.js';
-import {registerRetrieve} from './retrieve.js';
+import {registerRetrieve} from './embed/retrieve.js';
 import {registerSweep} from './calibrate/sweep.js';
 
 // Every command, in the order of the help. A new one is one file and one line here. Nothing that these files import may

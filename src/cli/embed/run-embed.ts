@@ -1,17 +1,17 @@
 import path from 'node:path';
-import {type Shard, shardName} from '../calibration/shard.js';
-import {dataFingerprint} from '../node/data-fingerprint.js';
-import {embedInto} from '../node/embeddings-folder.js';
-import {openDataset} from '../node/open-dataset.js';
-import {InputError, UsageError} from '../runtime/errors.js';
-import type {Assistant, Embedder, ExitChoice} from '../tasks/assistant.js';
-import type {CommandContext} from './core/define-command.js';
-import {eachPicture} from './core/each-picture.js';
+import {type Shard, shardName} from '../../calibration/shard.js';
+import {dataFingerprint} from '../../node/data-fingerprint.js';
+import {embedInto} from '../../node/embeddings-folder.js';
+import {openDataset} from '../../node/open-dataset.js';
+import {InputError, UsageError} from '../../runtime/errors.js';
+import type {Assistant, Embedder, ExitChoice} from '../../tasks/assistant.js';
+import type {CommandContext} from '../core/define-command.js';
+import {eachPicture} from '../core/each-picture.js';
 import type {EmbedFlags} from './embed.js';
-import {exitChoice} from './exit-choice.js';
+import {exitChoice} from '../exit-choice.js';
 import {loadEmbedder} from './load-embedder.js';
-import {readPicture} from './core/read-picture.js';
-import {shardChoice} from './shard-choice.js';
+import {readPicture} from '../core/read-picture.js';
+import {shardChoice} from '../shard-choice.js';
 
 export async function runEmbed([images]: readonly [string[]], flags: EmbedFlags, context: CommandContext): Promise<number> {
   const {out, signal} = context;

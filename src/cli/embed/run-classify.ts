@@ -1,12 +1,12 @@
-import {classify, distinct, TEMPLATES, zeroShotClassifier} from '../tasks/zero-shot.js';
-import {errorJson, layersText, savedPercent} from './answer/format.js';
+import {classify, distinct, TEMPLATES, zeroShotClassifier} from '../../tasks/zero-shot.js';
+import {errorJson, layersText, savedPercent} from '../answer/format.js';
 import type {ClassifyFlags} from './classify.js';
-import type {CommandContext} from './core/define-command.js';
-import {eachPicture} from './core/each-picture.js';
-import {exitChoice} from './exit-choice.js';
+import type {CommandContext} from '../core/define-command.js';
+import {eachPicture} from '../core/each-picture.js';
+import {exitChoice} from '../exit-choice.js';
 import {loadEmbedder} from './load-embedder.js';
-import {readList} from './core/read-list.js';
-import {readPicture} from './core/read-picture.js';
+import {readList} from '../core/read-list.js';
+import {readPicture} from '../core/read-picture.js';
 
 export async function runClassify([images]: readonly [string[]], flags: ClassifyFlags, {out, signal}: CommandContext): Promise<number> {
   const labels = readList(flags.labels, '--labels');

@@ -1,13 +1,13 @@
-import {type EmbeddedPictures, readEmbeddings} from '../node/embeddings-folder.js';
-import {openDataset} from '../node/open-dataset.js';
-import {nearest, recallAt, similarities} from '../metrics/retrieval.js';
-import {InputError, throwIfAborted, UsageError} from '../runtime/errors.js';
-import type {Embedding} from '../tasks/answer.js';
-import type {AnswerOptions, Assistant, Embedder} from '../tasks/assistant.js';
-import type {CommandContext} from './core/define-command.js';
-import {exitChoice} from './exit-choice.js';
+import {type EmbeddedPictures, readEmbeddings} from '../../node/embeddings-folder.js';
+import {openDataset} from '../../node/open-dataset.js';
+import {nearest, recallAt, similarities} from '../../metrics/retrieval.js';
+import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';
+import type {Embedding} from '../../tasks/answer.js';
+import type {AnswerOptions, Assistant, Embedder} from '../../tasks/assistant.js';
+import type {CommandContext} from '../core/define-command.js';
+import {exitChoice} from '../exit-choice.js';
 import {loadEmbedder} from './load-embedder.js';
-import {readPicture} from './core/read-picture.js';
+import {readPicture} from '../core/read-picture.js';
 import type {RetrieveFlags} from './retrieve.js';
 
 export async function runRetrieve([texts]: readonly [string[]], flags: RetrieveFlags, context: CommandContext): Promise<number> {
