@@ -1,5 +1,5 @@
-import {mergeEvaluations} from '../node/merge-evaluations.js';
-import type {CommandContext} from './core/define-command.js';
+import {mergeEvaluations} from '../../node/merge-evaluations.js';
+import type {CommandContext} from '../core/define-command.js';
 import type {MergeFlags} from './merge.js';
 import {metricsText} from './metrics-text.js';
 

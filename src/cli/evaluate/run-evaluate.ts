@@ -1,15 +1,15 @@
 import path from 'node:path';
-import type {EvaluationMetrics} from '../calibration/evaluation-metrics.js';
-import {partOfShard, shardName} from '../calibration/shard.js';
-import type {Progress} from '../node/evaluate-into.js';
-import {mergeEvaluations} from '../node/merge-evaluations.js';
-import {AbortError, UsageError} from '../runtime/errors.js';
-import type {CommandContext} from './core/define-command.js';
+import type {EvaluationMetrics} from '../../calibration/evaluation-metrics.js';
+import {partOfShard, shardName} from '../../calibration/shard.js';
+import type {Progress} from '../../node/evaluate-into.js';
+import {mergeEvaluations} from '../../node/merge-evaluations.js';
+import {AbortError, UsageError} from '../../runtime/errors.js';
+import type {CommandContext} from '../core/define-command.js';
 import type {EvaluateFlags} from './evaluate.js';
-import {runWorkers} from './evaluate-workers.js';
-import {EvaluationProgress} from './evaluation-progress.js';
+import {runWorkers} from './workers.js';
+import {EvaluationProgress} from './progress.js';
 import {metricsText} from './metrics-text.js';
-import {shardChoice} from './shard-choice.js';
+import {shardChoice} from '../shard-choice.js';
 
 export async function runEvaluate(_: readonly [], flags: EvaluateFlags, {out, signal}: CommandContext): Promise<number> {
   const shard = shardChoice(flags.shard, process.env);
@@ -31,7 +31,7 @@ export async function runEvaluate(_: readonly [], flags: EvaluateFlags, {out, si
     const lines = progress.lines();
     // With workers, the model is theirs: this process needs none, nor tfjs.
     if (flags.workers === 1)
-      return await (await import('./evaluate-shard.js')).evaluateShard(flags, folder, shard, {out: lines, signal, onProgress});
+      return await (await import('./shard.js')).evaluateShard(flags, folder, shard, {out: lines, signal, onProgress});
     const parts = Array.from({length: flags.workers}, (_part, j) => {
       const part = partOfShard(shard, j, flags.workers);
       return {shard: part, folder: path.join(folder, shardName(part))};

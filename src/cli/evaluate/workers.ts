@@ -1,10 +1,10 @@
 import {type ChildProcess, fork} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
-import type {Shard} from '../calibration/shard.js';
-import type {Progress} from '../node/evaluate-into.js';
-import {AbortError, InputError, MueError} from '../runtime/errors.js';
+import type {Shard} from '../../calibration/shard.js';
+import type {Progress} from '../../node/evaluate-into.js';
+import {AbortError, InputError, MueError} from '../../runtime/errors.js';
 import type {EvaluateFlags} from './evaluate.js';
-import type {ShardContext} from './evaluate-shard.js';
+import type {ShardContext} from './shard.js';
 
 /** A part of the rows and the folder it goes to. */
 export interface Part {
@@ -64,7 +64,7 @@ export async function runWorkers(flags: EvaluateFlags, parts: readonly Part[], {
   }
 
   async function worker(part: Part, j: number): Promise<void> {
-    const child = fork(fileURLToPath(new URL('./evaluate-worker.js', import.meta.url)), [], {
+    const child = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), [], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     children.push(child);

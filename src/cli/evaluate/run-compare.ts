@@ -1,8 +1,8 @@
-import type {Interval} from '../calibration/bootstrap.js';
-import {type PairedComparison, pairedComparison} from '../calibration/paired-comparison.js';
-import {readEvaluation} from '../node/evaluation-folder.js';
-import {UsageError} from '../runtime/errors.js';
-import type {CommandContext} from './core/define-command.js';
+import type {Interval} from '../../calibration/bootstrap.js';
+import {type PairedComparison, pairedComparison} from '../../calibration/paired-comparison.js';
+import {readEvaluation} from '../../node/evaluation-folder.js';
+import {UsageError} from '../../runtime/errors.js';
+import type {CommandContext} from '../core/define-command.js';
 import type {CompareFlags} from './compare.js';
 
 /** Something that was claimed, and whether the one-sided bound carries it. */

@@ -1,6 +1,6 @@
 import {Presets, SingleBar} from 'cli-progress';
-import type {Progress} from '../node/evaluate-into.js';
-import type {Output} from './core/output.js';
+import type {Progress} from '../../node/evaluate-into.js';
+import type {Output} from '../core/output.js';
 
 const EVERY_MS = 10_000;
 

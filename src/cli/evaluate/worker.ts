@@ -1,8 +1,8 @@
-import '../runtime/dispose-symbol.js';
-import {AbortError, MueError} from '../runtime/errors.js';
-import {evaluateShard} from './evaluate-shard.js';
-import type {WorkerMessage, WorkerTask} from './evaluate-workers.js';
-import {errorRecord} from './core/errors.js';
+import '../../runtime/dispose-symbol.js';
+import {AbortError, MueError} from '../../runtime/errors.js';
+import {evaluateShard} from './shard.js';
+import type {WorkerMessage, WorkerTask} from './workers.js';
+import {errorRecord} from '../core/errors.js';
 
 // A process of `mue evaluate --workers n`: gets its task by a message, says how far it is by messages, and stops when its parent is gone.
 const controller = new AbortController();
