@@ -14,7 +14,7 @@ import {registerDoctor} from './doctor.js';
 import {registerEmbed} from './embed/embed.js';
 import {registerEntail} from './answer/entail.js';
 import {registerEvaluate} from './evaluate/evaluate.js';
-import {registerExplain} from './explain.js';
+import {registerExplain} from './explain/explain.js';
 import {fail} from './core/errors.js';
 import {registerInspect} from './inspect.js';
 import {registerMerge} from './evaluate/merge.js';

@@ -1,18 +1,18 @@
 import path from 'node:path';
-import {recordingPolicy} from '../exit/recording.js';
-import {cannotWrite, writeAtomic} from '../node/write-atomic.js';
-import {UsageError} from '../runtime/errors.js';
-import type {Answer} from '../tasks/answer.js';
-import type {Assistant, CustomExit, TaskName} from '../tasks/assistant.js';
-import {ENTAILMENT_ANSWERS} from '../tasks/prompts.js';
-import type {CommandContext} from './core/define-command.js';
-import {exitChoice} from './exit-choice.js';
+import {recordingPolicy} from '../../exit/recording.js';
+import {cannotWrite, writeAtomic} from '../../node/write-atomic.js';
+import {UsageError} from '../../runtime/errors.js';
+import type {Answer} from '../../tasks/answer.js';
+import type {Assistant, CustomExit, TaskName} from '../../tasks/assistant.js';
+import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';
+import type {CommandContext} from '../core/define-command.js';
+import {exitChoice} from '../exit-choice.js';
 import type {ExplainFlags} from './explain.js';
 import {explainPage} from './explain-page.js';
 import {explainText} from './explain-text.js';
 import {explanation} from './explanation.js';
-import {loadFrom} from './load.js';
-import {readPicture} from './core/read-picture.js';
+import {loadFrom} from '../load.js';
+import {readPicture} from '../core/read-picture.js';
 
 const TASKS: Readonly<Record<ExplainFlags['task'], TaskName>> = {caption: 'caption', entail: 'snli-ve', ask: 'vqa'};
 

@@ -1,4 +1,4 @@
-import {stackLabel} from './answer/format.js';
+import {stackLabel} from '../answer/format.js';
 import type {ExplainedLayer, ExplainedPass, Explanation} from './explanation.js';
 
 const WIDTH = 13;

@@ -1,5 +1,5 @@
-import type {RecordedPass} from '../exit/recording.js';
-import type {Answer} from '../tasks/answer.js';
+import type {RecordedPass} from '../../exit/recording.js';
+import type {Answer} from '../../tasks/answer.js';
 
 /** One layer of one pass, for people. */
 export interface ExplainedLayer {

@@ -1,5 +1,5 @@
-import {escapeHtml, htmlPage} from '../charts/html-page.js';
-import {stackLabel} from './answer/format.js';
+import {escapeHtml, htmlPage} from '../../charts/html-page.js';
+import {stackLabel} from '../answer/format.js';
 import {angle, passLabel} from './explain-text.js';
 import type {ExplainedLayer, ExplainedPass, Explanation} from './explanation.js';
 
