@@ -1,5 +1,5 @@
 import type {Command} from 'commander';
-import {runs} from './core/define-command.js';
+import {runs} from '../core/define-command.js';
 
 export interface InspectFlags {
   readonly ema?: boolean;

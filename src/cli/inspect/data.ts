@@ -1,5 +1,5 @@
 import {type Command, Option} from 'commander';
-import {runs} from './core/define-command.js';
+import {runs} from '../core/define-command.js';
 
 export interface DataFlags {
   readonly task?: 'caption' | 'snli-ve' | 'vqa';

@@ -1,11 +1,11 @@
 import path from 'node:path';
-import {type ExportReport, exportDataset} from '../node/export-dataset.js';
-import {openDataset} from '../node/open-dataset.js';
-import {exportScenes} from '../node/scenes-dataset.js';
-import {UsageError} from '../runtime/errors.js';
-import type {CommandContext} from './core/define-command.js';
+import {type ExportReport, exportDataset} from '../../node/export-dataset.js';
+import {openDataset} from '../../node/open-dataset.js';
+import {exportScenes} from '../../node/scenes-dataset.js';
+import {UsageError} from '../../runtime/errors.js';
+import type {CommandContext} from '../core/define-command.js';
 import type {DataFlags} from './data.js';
-import {SkippedRows} from './core/skipped-rows.js';
+import {SkippedRows} from '../core/skipped-rows.js';
 
 export async function runData([source, target]: readonly [string, string], flags: DataFlags, {out}: CommandContext): Promise<number> {
   const skipped = new SkippedRows(out);

@@ -1,6 +1,6 @@
-import {formatInspection, inspect} from '../node/inspect.js';
-import {SHIPPED_MODEL} from '../node/load-model.js';
-import type {CommandContext} from './core/define-command.js';
+import {formatInspection, inspect} from '../../node/inspect.js';
+import {SHIPPED_MODEL} from '../../node/load-model.js';
+import type {CommandContext} from '../core/define-command.js';
 import type {InspectFlags} from './inspect.js';
 
 export async function runInspect(

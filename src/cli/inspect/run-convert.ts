@@ -1,6 +1,6 @@
-import {convertCheckpoint} from '../node/convert.js';
-import {formatReport} from '../node/convert-report.js';
-import type {CommandContext} from './core/define-command.js';
+import {convertCheckpoint} from '../../node/convert.js';
+import {formatReport} from '../../node/convert-report.js';
+import type {CommandContext} from '../core/define-command.js';
 import type {ConvertFlags} from './convert.js';
 
 export async function runConvert(

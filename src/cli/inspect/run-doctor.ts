@@ -1,5 +1,5 @@
-import {doctor, formatDoctor} from '../node/doctor.js';
-import type {CommandContext} from './core/define-command.js';
+import {doctor, formatDoctor} from '../../node/doctor.js';
+import type {CommandContext} from '../core/define-command.js';
 import type {DoctorFlags} from './doctor.js';
 
 export async function runDoctor(_: readonly [], flags: DoctorFlags, {out, signal}: CommandContext): Promise<number> {
