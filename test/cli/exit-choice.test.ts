@@ -1,6 +1,6 @@
 import {expect, test} from '@jest/globals';
-import {exitChoice} from '../../src/cli/exit-choice.js';
-import {stackThresholds} from '../../src/cli/option-values.js';
+import {exitChoice} from '../../src/cli/options/exit.js';
+import {stackThresholds} from '../../src/cli/options/values.js';
 import {planPolicy, similarityPlan, thresholdPlan} from '../../src/exit/plan.js';
 
 const parse = stackThresholds('--thres');

@@ -1,4 +1,4 @@
-import {shardChoice} from '../../src/cli/shard-choice.js';
+import {shardChoice} from '../../src/cli/options/shard.js';
 import {UsageError} from '../../src/runtime/errors.js';
 
 test.each([

@@ -4,7 +4,7 @@ import type {Answer} from '../../tasks/answer.js';
 import type {AnswerOptions, Assistant, TaskName} from '../../tasks/assistant.js';
 import type {CommandContext} from '../core/define-command.js';
 import {describeError} from '../core/errors.js';
-import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../model-options.js';
+import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../options/model.js';
 import {PictureProgress} from '../core/progress.js';
 import {readPicture} from '../core/read-picture.js';
 import {answerJson, answerLine, answerText, errorJson} from './format.js';
@@ -45,9 +45,9 @@ export async function answerPictures(
   if (images.length === 0) throw new UsageError('no-input', 'no picture was given');
   if (flags.json && flags.jsonl) throw new UsageError('json-twice', '--json and --jsonl exclude each other');
   // A bad plan is found before the model is loaded, and wrong usage before tfjs is.
-  const {exitChoice} = await import('../exit-choice.js');
+  const {exitChoice} = await import('../options/exit.js');
   exitChoice(flags, task);
-  const {loadFrom} = await import('../load.js');
+  const {loadFrom} = await import('../options/model.js');
   const {mue, ms} = await loadFrom(flags, context.out);
   using model = mue;
   const exit = exitChoice(flags, task, mue.plans);

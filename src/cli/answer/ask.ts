@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
 import {addAnswerOptions, type AnswerFlags} from './answer-pictures.js';
 import {runs} from '../core/define-command.js';
-import {addGenerationOptions, type GenerationFlags} from '../generation-options.js';
+import {addGenerationOptions, type GenerationFlags} from '../options/generation.js';
 
 export interface AskFlags extends AnswerFlags, GenerationFlags {
   readonly answers?: string;

@@ -2,7 +2,7 @@ import type {Command} from 'commander';
 import {addAnswerOptions} from './answer-pictures.js';
 import type {CaptionFlags} from './caption.js';
 import {runs} from '../core/define-command.js';
-import {addGenerationOptions} from '../generation-options.js';
+import {addGenerationOptions} from '../options/generation.js';
 
 export function registerPrompt(program: Command): void {
   const command = program

@@ -3,7 +3,7 @@ import {answerPictures} from './answer-pictures.js';
 import type {AskFlags} from './ask.js';
 import type {CommandContext} from '../core/define-command.js';
 import {readAnswers} from '../core/read-answers.js';
-import {streamOptions} from '../stream-tokens.js';
+import {streamOptions} from '../options/generation.js';
 
 export async function runAsk([image, question]: readonly [string, string], flags: AskFlags, context: CommandContext): Promise<number> {
   const {method} = flags;

@@ -1,7 +1,7 @@
 import {answerPictures} from './answer-pictures.js';
 import type {CaptionFlags} from './caption.js';
 import type {CommandContext} from '../core/define-command.js';
-import {streamOptions} from '../stream-tokens.js';
+import {streamOptions} from '../options/generation.js';
 
 export async function runPrompt([image, text]: readonly [string, string], flags: CaptionFlags, context: CommandContext): Promise<number> {
   const generation = streamOptions(flags, context.out);

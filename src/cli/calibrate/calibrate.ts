@@ -1,7 +1,7 @@
 import type {CalibrationCost} from '../../calibration/risk/calibrate.js';
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import {runs} from '../core/define-command.js';
-import {finiteNumber, share, wholeNumber} from '../option-values.js';
+import {finiteNumber, share, wholeNumber} from '../options/values.js';
 
 export interface CalibrateFlags {
   readonly out: string;

@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
 import {runs} from '../core/define-command.js';
-import {addModelOptions, type ModelFlags} from '../model-options.js';
-import {wholeNumber} from '../option-values.js';
+import {addModelOptions, type ModelFlags} from '../options/model.js';
+import {wholeNumber} from '../options/values.js';
 
 export interface RecordFlags extends ModelFlags {
   readonly task: 'snli-ve' | 'caption';

@@ -13,7 +13,7 @@ import {InputError} from '../../runtime/errors.js';
 import type {Assistant} from '../../tasks/assistant.js';
 import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';
 import type {CommandContext} from '../core/define-command.js';
-import {loadFrom} from '../load.js';
+import {loadFrom} from '../options/model.js';
 import type {RecordFlags} from './record.js';
 import {recordRows} from './record-rows.js';
 import {SkippedRows} from '../core/skipped-rows.js';

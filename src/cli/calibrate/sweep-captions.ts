@@ -14,7 +14,7 @@ import {readShards, requireRows, type Shards} from '../../node/read-shards.js';
 import {RowLog} from '../../node/row-log.js';
 import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {CommandContext} from '../core/define-command.js';
-import {loadFrom} from '../load.js';
+import {loadFrom} from '../options/model.js';
 import {SkippedRows} from '../core/skipped-rows.js';
 import {parsePolicies, readSettings} from './read-settings.js';
 import {recordRows} from './record-rows.js';

@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
 import {runs} from '../core/define-command.js';
-import {addModelOptions, type ModelFlags} from '../model-options.js';
-import {share, wholeNumber} from '../option-values.js';
+import {addModelOptions, type ModelFlags} from '../options/model.js';
+import {share, wholeNumber} from '../options/values.js';
 
 export interface SweepFlags extends ModelFlags {
   readonly task?: 'caption';

@@ -7,7 +7,7 @@ import type {DemoFlags} from './demo.js';
 import {demoPage} from './page.js';
 import {type DemoRow, resnetMacs, runExamples} from './run.js';
 import {tableHead, tableRow, tableSummary} from './table.js';
-import {loadFrom} from '../load.js';
+import {loadFrom} from '../options/model.js';
 
 export async function runDemo(_: readonly [], flags: DemoFlags, {out, signal}: CommandContext): Promise<undefined> {
   const start = performance.now();

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {addAnswerOptions, type AnswerFlags} from '../answer/answer-pictures.js';
 import {runs} from '../core/define-command.js';
-import {wholeNumber} from '../option-values.js';
+import {wholeNumber} from '../options/values.js';
 
 export interface ClassifyFlags extends AnswerFlags {
   readonly labels: string;

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {runs} from '../core/define-command.js';
-import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../model-options.js';
-import {wholeNumber} from '../option-values.js';
+import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../options/model.js';
+import {wholeNumber} from '../options/values.js';
 
 export interface EmbedFlags extends ModelFlags, ExitFlags {
   readonly text?: readonly string[];

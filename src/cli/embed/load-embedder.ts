@@ -1,8 +1,7 @@
 import {UsageError} from '../../runtime/errors.js';
 import type {Assistant, Embedder} from '../../tasks/assistant.js';
-import {loadFrom} from '../load.js';
-import type {ModelFlags} from '../model-options.js';
 import type {Output} from '../core/output.js';
+import {loadFrom, type ModelFlags} from '../options/model.js';
 
 /** Loads a model that embeds pictures and texts. The caller disposes it. @throws UsageError `task-unsupported` for another one */
 export async function loadEmbedder(flags: ModelFlags, out: Output): Promise<Assistant & Embedder> {

@@ -1,7 +1,7 @@
 import type {Command} from 'commander';
 import {runs} from '../core/define-command.js';
-import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../model-options.js';
-import {collect, wholeNumber} from '../option-values.js';
+import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../options/model.js';
+import {collect, wholeNumber} from '../options/values.js';
 
 export interface RetrieveFlags extends ModelFlags, ExitFlags {
   readonly embeddings?: readonly string[];

@@ -3,7 +3,7 @@ import {errorJson, layersText, savedPercent} from '../answer/format.js';
 import type {ClassifyFlags} from './classify.js';
 import type {CommandContext} from '../core/define-command.js';
 import {eachPicture} from '../core/each-picture.js';
-import {exitChoice} from '../exit-choice.js';
+import {exitChoice} from '../options/exit.js';
 import {loadEmbedder} from './load-embedder.js';
 import {readList} from '../core/read-list.js';
 import {readPicture} from '../core/read-picture.js';

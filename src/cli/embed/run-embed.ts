@@ -8,10 +8,10 @@ import type {Assistant, Embedder, ExitChoice} from '../../tasks/assistant.js';
 import type {CommandContext} from '../core/define-command.js';
 import {eachPicture} from '../core/each-picture.js';
 import type {EmbedFlags} from './embed.js';
-import {exitChoice} from '../exit-choice.js';
+import {exitChoice} from '../options/exit.js';
 import {loadEmbedder} from './load-embedder.js';
 import {readPicture} from '../core/read-picture.js';
-import {shardChoice} from '../shard-choice.js';
+import {shardChoice} from '../options/shard.js';
 
 export async function runEmbed([images]: readonly [string[]], flags: EmbedFlags, context: CommandContext): Promise<number> {
   const {out, signal} = context;

@@ -5,7 +5,7 @@ import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {Embedding} from '../../tasks/answer.js';
 import type {AnswerOptions, Assistant, Embedder} from '../../tasks/assistant.js';
 import type {CommandContext} from '../core/define-command.js';
-import {exitChoice} from '../exit-choice.js';
+import {exitChoice} from '../options/exit.js';
 import {loadEmbedder} from './load-embedder.js';
 import {readPicture} from '../core/read-picture.js';
 import type {RetrieveFlags} from './retrieve.js';

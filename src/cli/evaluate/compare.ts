@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import {runs} from '../core/define-command.js';
-import {share, wholeNumber} from '../option-values.js';
+import {share, wholeNumber} from '../options/values.js';
 
 export interface CompareFlags {
   readonly retention?: number;

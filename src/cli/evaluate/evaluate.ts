@@ -1,8 +1,8 @@
 import {type Command, Option} from 'commander';
 import {runs} from '../core/define-command.js';
-import {addGenerationOptions, type GenerationFlags} from '../generation-options.js';
-import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../model-options.js';
-import {wholeNumber} from '../option-values.js';
+import {addGenerationOptions, type GenerationFlags} from '../options/generation.js';
+import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../options/model.js';
+import {wholeNumber} from '../options/values.js';
 
 export interface EvaluateFlags extends ModelFlags, ExitFlags, GenerationFlags {
   readonly task: 'caption' | 'snli-ve' | 'vqa';

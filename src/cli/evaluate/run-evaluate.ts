@@ -9,7 +9,7 @@ import type {EvaluateFlags} from './evaluate.js';
 import {runWorkers} from './workers.js';
 import {EvaluationProgress} from './progress.js';
 import {metricsText} from './metrics-text.js';
-import {shardChoice} from '../shard-choice.js';
+import {shardChoice} from '../options/shard.js';
 
 export async function runEvaluate(_: readonly [], flags: EvaluateFlags, {out, signal}: CommandContext): Promise<number> {
   const shard = shardChoice(flags.shard, process.env);

@@ -14,9 +14,9 @@ import {UsageError} from '../../runtime/errors.js';
 import type {Assistant} from '../../tasks/assistant.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {EvaluateFlags} from './evaluate.js';
-import {exitChoice} from '../exit-choice.js';
-import {generateOptions} from '../generation-options.js';
-import {loadFrom} from '../load.js';
+import {exitChoice} from '../options/exit.js';
+import {generateOptions} from '../options/generation.js';
+import {loadFrom} from '../options/model.js';
 import {readAnswers} from '../core/read-answers.js';
 import {readPicture} from '../core/read-picture.js';
 

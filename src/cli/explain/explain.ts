@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
 import {runs} from '../core/define-command.js';
-import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../model-options.js';
-import {wholeNumber} from '../option-values.js';
+import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../options/model.js';
+import {wholeNumber} from '../options/values.js';
 
 export interface ExplainFlags extends ModelFlags, ExitFlags {
   readonly task: 'caption' | 'entail' | 'ask';

@@ -6,12 +6,12 @@ import type {Answer} from '../../tasks/answer.js';
 import type {Assistant, CustomExit, TaskName} from '../../tasks/assistant.js';
 import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';
 import type {CommandContext} from '../core/define-command.js';
-import {exitChoice} from '../exit-choice.js';
+import {exitChoice} from '../options/exit.js';
 import type {ExplainFlags} from './explain.js';
 import {explainPage} from './explain-page.js';
 import {explainText} from './explain-text.js';
 import {explanation} from './explanation.js';
-import {loadFrom} from '../load.js';
+import {loadFrom} from '../options/model.js';
 import {readPicture} from '../core/read-picture.js';
 
 const TASKS: Readonly<Record<ExplainFlags['task'], TaskName>> = {caption: 'caption', entail: 'snli-ve', ask: 'vqa'};

@@ -1,6 +1,6 @@
 import {type Command, Option} from 'commander';
 import {runs} from '../core/define-command.js';
-import {wholeNumber} from '../option-values.js';
+import {wholeNumber} from '../options/values.js';
 
 export interface ConvertFlags {
   readonly arch?: string;

@@ -1,6 +1,6 @@
 import type {Command} from 'commander';
 import {runs} from '../core/define-command.js';
-import {finiteNumber} from '../option-values.js';
+import {finiteNumber} from '../options/values.js';
 
 export interface DoctorFlags {
   readonly json?: boolean;

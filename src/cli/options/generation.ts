@@ -1,7 +1,24 @@
 import {type Command, Option} from 'commander';
-import {WRITING_RULES, type WritingRules} from '../generation/writing-rules.js';
-import type {GenerateOptions} from '../tasks/assistant.js';
-import {finiteNumber, wholeNumber} from './option-values.js';
+import {WRITING_RULES, type WritingRules} from '../../generation/writing-rules.js';
+import {UsageError} from '../../runtime/errors.js';
+import type {GenerateOptions, StreamedToken} from '../../tasks/assistant.js';
+import type {Output} from '../core/output.js';
+import {finiteNumber, wholeNumber} from './values.js';
+
+/** Generation options with --stream: one beam, and a line on stderr for every token, with how deep it went. */
+export function streamOptions(flags: GenerationFlags & {readonly stream?: boolean}, out: Output): GenerateOptions {
+  const options = generateOptions(flags);
+  if (!flags.stream) return options;
+  if ((options.num_beams ?? 1) > 1)
+    throw new UsageError('stream-beams', '--stream needs one beam: of several, the best is known at the end', {hint: 'Use --num-beams 1.'});
+  return {...options, num_beams: 1, onToken: (token) => out.say(tokenLine(token))};
+}
+
+/** Such as `████░░ 4/6  two big cupcakes`. */
+function tokenLine({text, traces}: StreamedToken): string {
+  const depths = traces.map(({exitLayer, depth}) => `${'█'.repeat(exitLayer)}${'░'.repeat(depth - exitLayer)} ${exitLayer}/${depth}`);
+  return `  ${depths.join(' ')}  ${text}`;
+}
 
 /** How words are searched for; what is not given comes from the model. */
 export interface GenerationFlags {

@@ -8,12 +8,12 @@ import {
   similarityPlan,
   type StackPlan,
   thresholdPlan,
-} from '../exit/plan.js';
-import type {StackName} from '../exit/policy.js';
-import {writes} from '../exit/stack-roles.js';
-import {UsageError} from '../runtime/errors.js';
-import type {ExitChoice, TaskName} from '../tasks/assistant.js';
-import type {ExitFlags} from './model-options.js';
+} from '../../exit/plan.js';
+import type {StackName} from '../../exit/policy.js';
+import {writes} from '../../exit/stack-roles.js';
+import {UsageError} from '../../runtime/errors.js';
+import type {ExitChoice, TaskName} from '../../tasks/assistant.js';
+import type {ExitFlags} from './model.js';
 
 /**
  * What the exit options say together: any threshold replaces the plan; schedule, mode and skipped K/V given beside a plan change it.

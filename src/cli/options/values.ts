@@ -1,6 +1,6 @@
 import {InvalidArgumentError} from 'commander';
-import {STACK_NAMES, type StackName} from '../exit/policy.js';
-import {UsageError} from '../runtime/errors.js';
+import {STACK_NAMES, type StackName} from '../../exit/policy.js';
+import {UsageError} from '../../runtime/errors.js';
 
 /** Parser of an option that takes a whole number from `least`. */
 export function wholeNumber(least: number): (text: string) => number {

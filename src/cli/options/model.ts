@@ -1,7 +1,22 @@
 import {type Command, Option} from 'commander';
-import {SCHEDULE_NAMES, type ScheduleName} from '../exit/schedules.js';
-import {SKIPPED_KV, type SkippedKv} from '../exit/skipped-kv.js';
-import {type StackThresholds, stackThresholds, threshold, wholeNumber} from './option-values.js';
+import {SCHEDULE_NAMES, type ScheduleName} from '../../exit/schedules.js';
+import {SKIPPED_KV, type SkippedKv} from '../../exit/skipped-kv.js';
+import {loadModel, type LoadOptions} from '../../node/load-model.js';
+import type {Assistant} from '../../tasks/assistant.js';
+import type {Output} from '../core/output.js';
+import {type StackThresholds, stackThresholds, threshold, wholeNumber} from './values.js';
+
+/** Loads the model that the options name, and says where it runs. The caller disposes it. */
+export async function loadFrom(flags: ModelFlags, out: Output): Promise<{mue: Assistant; ms: number}> {
+  const start = performance.now();
+  const mue = await loadModel(flags.model, loadOptions(flags));
+  out.say(`running on ${mue.runsOn?.note ?? flags.device}`);
+  return {mue, ms: performance.now() - start};
+}
+
+export function loadOptions({device, exif, maxPixels, threads, tf32}: ModelFlags): LoadOptions {
+  return {device, exif, maxPixels, threads, tf32};
+}
 
 /** Which model, where it runs, how pictures are read. */
 export interface ModelFlags {

@@ -1,5 +1,5 @@
-import {parseShard, type Shard, WHOLE} from '../calibration/shard.js';
-import {UsageError} from '../runtime/errors.js';
+import {parseShard, type Shard, WHOLE} from '../../calibration/shard.js';
+import {UsageError} from '../../runtime/errors.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
