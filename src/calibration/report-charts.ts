@@ -1,7 +1,7 @@
 import type {StackName} from '../exit/policy.js';
 import {barChart} from '../charts/bar-chart.js';
-import {countedLayers, type EvaluationMetrics} from './evaluation-metrics.js';
-import {type EvaluationRow, rowLayers} from './evaluation-row.js';
+import {countedLayers, type EvaluationMetrics} from '../evaluation/metrics.js';
+import {type EvaluationRow, rowLayers} from '../evaluation/row.js';
 import {heatMap} from '../charts/heat-map.js';
 import {lineChart, type Series} from '../charts/line-chart.js';
 import {type Cost, costOf, frontOf, isFull, isPolicy, type ReportPoint} from './report-points.js';

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {inShard, type Shard} from '../calibration/shard.js';
+import {inShard, type Shard} from '../evaluation/shard.js';
 import type {Dataset, DatasetItem} from '../data/dataset.js';
 import {readLines} from '../data/lines.js';
 import type {Points} from '../metrics/retrieval.js';

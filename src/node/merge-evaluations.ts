@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type {EvaluationMetrics} from '../calibration/evaluation-metrics.js';
-import {partOfShard, type Shard, WHOLE} from '../calibration/shard.js';
+import type {EvaluationMetrics} from '../evaluation/metrics.js';
+import {partOfShard, type Shard, WHOLE} from '../evaluation/shard.js';
 import {UsageError} from '../runtime/errors.js';
 import {type BadRowRecord, type Evaluation, finishEvaluation, makeFolder, readEvaluation} from './evaluation-folder.js';
 import {claimFolder, type RunFile, readRun, runDifferences} from './run-file.js';

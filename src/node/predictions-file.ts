@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import {type EvaluationRow, evaluationRowSchema} from '../calibration/evaluation-row.js';
+import {type EvaluationRow, evaluationRowSchema} from '../evaluation/row.js';
 import {readLines} from '../data/lines.js';
 import {InputError} from '../runtime/errors.js';
 import {readChunks} from './open-dataset.js';

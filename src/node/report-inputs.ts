@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {evaluationMetrics} from '../calibration/evaluation-metrics.js';
+import {evaluationMetrics} from '../evaluation/metrics.js';
 import type {ReportInputs} from '../calibration/report-points.js';
 import {parseSweep} from '../calibration/sweep/sweep-file.js';
 import {parsePlan} from '../exit/plan.js';

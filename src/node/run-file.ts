@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {z} from 'zod';
-import type {Depths, EvaluationSetup} from '../calibration/evaluation-metrics.js';
-import type {Shard} from '../calibration/shard.js';
+import type {Depths, EvaluationSetup} from '../evaluation/metrics.js';
+import type {Shard} from '../evaluation/shard.js';
 import {exitPlanSchema} from '../exit/plan.js';
 import {STACK_NAMES, type StackName} from '../exit/policy.js';
 import {InputError, UsageError} from '../runtime/errors.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import {bootstrap} from '../../src/calibration/bootstrap.js';
-import {captionRetention} from '../../src/calibration/caption-retention.js';
+import {captionRetention} from '../../src/evaluation/caption-retention.js';
 import {ranks, spearman} from '../../src/calibration/spearman.js';
 import {CaptionScorer} from '../../src/metrics/caption-scores.js';
 import {InputError, UsageError} from '../../src/runtime/errors.js';

@@ -1,7 +1,7 @@
-import {type EvaluationOptions, evaluate} from '../../src/calibration/evaluation.js';
-import {evaluationMetrics} from '../../src/calibration/evaluation-metrics.js';
-import {type EvaluationRow, evaluationRowSchema} from '../../src/calibration/evaluation-row.js';
-import {inShard, parseShard, partOfShard, shardName} from '../../src/calibration/shard.js';
+import {type EvaluationOptions, evaluate} from '../../src/evaluation/evaluate.js';
+import {evaluationMetrics} from '../../src/evaluation/metrics.js';
+import {type EvaluationRow, evaluationRowSchema} from '../../src/evaluation/row.js';
+import {inShard, parseShard, partOfShard, shardName} from '../../src/evaluation/shard.js';
 import type {DatasetItem, DatasetTask} from '../../src/data/dataset.js';
 import {AbortError, InputError, UsageError, WeightsError} from '../../src/runtime/errors.js';
 import {StubAnswerer, stubDataset, stubItems, stubRun} from '../support/stub-evaluation.js';

@@ -1,5 +1,5 @@
-import type {EvaluationRow} from '../../src/calibration/evaluation-row.js';
-import {type ComparedRun, pairedComparison} from '../../src/calibration/paired-comparison.js';
+import type {EvaluationRow} from '../../src/evaluation/row.js';
+import {type ComparedRun, pairedComparison} from '../../src/evaluation/compare.js';
 import {UsageError} from '../../src/runtime/errors.js';
 
 const DEPTHS = {'encoder.image': 6, 'encoder.text': 6, decoder: 6};

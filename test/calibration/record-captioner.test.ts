@@ -8,7 +8,7 @@ import {type CaptionRecord, recordCaption} from '../../src/calibration/recording
 import {combinations, recordEntailment} from '../../src/calibration/recording/record-entailment.js';
 import {captionTarget, SettingRunner} from '../../src/calibration/settings/runner.js';
 import {sweepRecording} from '../../src/calibration/sweep/sweep.js';
-import {type EvaluationSetup, evaluationMetrics} from '../../src/calibration/evaluation-metrics.js';
+import {type EvaluationSetup, evaluationMetrics} from '../../src/evaluation/metrics.js';
 import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan.js';
 import {never} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {CaptionSweep} from '../../src/calibration/sweep/caption-sweep.js';
-import type {EvaluationMetrics} from '../../src/calibration/evaluation-metrics.js';
+import type {EvaluationMetrics} from '../../src/evaluation/metrics.js';
 import {parseSweep} from '../../src/calibration/sweep/sweep-file.js';
 import {convertCheckpoint} from '../../src/node/convert.js';
 import {cocaGoldenBytes, describeCoca} from '../support/golden-coca.js';

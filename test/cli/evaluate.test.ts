@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import type {EvaluationMetrics} from '../../src/calibration/evaluation-metrics.js';
+import type {EvaluationMetrics} from '../../src/evaluation/metrics.js';
 import {microFolder} from '../support/micro-folder.js';
 import {mueCommand} from '../support/mue-command.js';
 import {withoutTimes} from '../support/without-times.js';

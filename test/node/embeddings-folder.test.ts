@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {afterEach, beforeEach, expect, test} from '@jest/globals';
-import {WHOLE} from '../../src/calibration/shard.js';
+import {WHOLE} from '../../src/evaluation/shard.js';
 import type {Dataset} from '../../src/data/dataset.js';
 import {type EmbedIntoOptions, embedInto, readEmbeddings} from '../../src/node/embeddings-folder.js';
 import {InputError} from '../../src/runtime/errors.js';

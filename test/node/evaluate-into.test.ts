@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {jest} from '@jest/globals';
-import type {EvaluationRow} from '../../src/calibration/evaluation-row.js';
+import type {EvaluationRow} from '../../src/evaluation/row.js';
 import {type EvaluateIntoOptions, evaluateInto} from '../../src/node/evaluate-into.js';
 import {readEvaluation} from '../../src/node/evaluation-folder.js';
 import {mergeEvaluations} from '../../src/node/merge-evaluations.js';

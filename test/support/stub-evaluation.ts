@@ -1,4 +1,4 @@
-import type {Answerer} from '../../src/calibration/evaluation.js';
+import type {Answerer} from '../../src/evaluation/evaluate.js';
 import {badRow, type Dataset, type DatasetItem, type DatasetTask, type OnBadRow} from '../../src/data/dataset.js';
 import type {ExitPlan} from '../../src/exit/plan.js';
 import type {EvaluateIntoOptions} from '../../src/node/evaluate-into.js';

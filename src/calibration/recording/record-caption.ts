@@ -9,7 +9,7 @@ import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../../model
 import {throwIfAborted} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {AnswerWriter} from '../../tasks/assistant.js';
-import {unusable} from '../evaluation.js';
+import {unusable} from '../../evaluation/evaluate.js';
 import {combinations, stacksBetween} from './record-entailment.js';
 
 // I, T depths of the stacks before the one that writes, L depths of that, P positions of the caption with its end symbol (unless it was

@@ -1,7 +1,7 @@
 import {mean, sampleCovariance as covariance} from 'simple-statistics';
 import type {StackName} from '../../exit/policy.js';
 import {UsageError} from '../../runtime/errors.js';
-import {type EvaluationRow, rowLayers} from '../evaluation-row.js';
+import {type EvaluationRow, rowLayers} from '../../evaluation/row.js';
 
 /** What a layer costs on one machine: milliseconds = base + Σ layers · milliseconds a layer. A model of measured rows, not a measurement. */
 export interface LayerMilliseconds {

@@ -7,7 +7,7 @@ import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {AnswerHypothesis} from '../../tasks/answer.js';
 import type {AnswerWriter, Assistant, GenerateOptions} from '../../tasks/assistant.js';
-import {unusable} from '../evaluation.js';
+import {unusable} from '../../evaluation/evaluate.js';
 import {firstExit} from '../replay/exit-layers.js';
 import {type PolicySetting, type SettingTarget, settingPlan} from './setting.js';
 import {stacksBetween} from '../recording/record-entailment.js';

@@ -1,5 +1,5 @@
 import {bootstrap, type BootstrapOptions, type Interval} from '../bootstrap.js';
-import {captionRetention} from '../caption-retention.js';
+import {captionRetention} from '../../evaluation/caption-retention.js';
 import {type CaptionOutcomes, type CaptionPoint, type CaptionRuns, type CaptionSweep, isStatic, layersCounted} from './caption-sweep.js';
 import {staticMix} from '../replay/static-mix.js';
 import {type CostName, pointCost} from './sweep.js';

@@ -1,4 +1,4 @@
-import {inShard, type Shard} from '../../calibration/shard.js';
+import {inShard, type Shard} from '../../evaluation/shard.js';
 import type {Dataset, DatasetItem} from '../../data/dataset.js';
 import type {PictureDepths} from '../../models/model.js';
 import type {RowLog} from '../../node/row-log.js';

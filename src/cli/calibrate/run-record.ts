@@ -3,7 +3,7 @@ import {CAPTION_RECORDING, type CaptionRecordingHeader, captionRow} from '../../
 import {recordCaption} from '../../calibration/recording/record-caption.js';
 import {type RecordingHeader, recordingRow} from '../../calibration/recording/recording.js';
 import {captionTarget} from '../../calibration/settings/runner.js';
-import {parseShard, WHOLE} from '../../calibration/shard.js';
+import {parseShard, WHOLE} from '../../evaluation/shard.js';
 import type {DatasetItem} from '../../data/dataset.js';
 import type {PictureDepths} from '../../models/model.js';
 import {dataFingerprint} from '../../node/data-fingerprint.js';

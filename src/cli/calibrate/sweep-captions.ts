@@ -2,7 +2,7 @@ import path from 'node:path';
 import {SettingRunner} from '../../calibration/settings/runner.js';
 import {parseRuns, type RunsHeader, runsRow, SETTING_RUNS} from '../../calibration/settings/runs.js';
 import type {PolicySetting} from '../../calibration/settings/setting.js';
-import {parseShard, shardName, WHOLE} from '../../calibration/shard.js';
+import {parseShard, shardName, WHOLE} from '../../evaluation/shard.js';
 import {captionFrontText, captionSweepCsv, captionVerdictText} from '../../calibration/sweep/caption-sweep-text.js';
 import {CaptionRuns, isStatic, sweepCaptions} from '../../calibration/sweep/caption-sweep.js';
 import {captionVerdicts} from '../../calibration/sweep/caption-verdicts.js';

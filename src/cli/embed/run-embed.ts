@@ -1,5 +1,5 @@
 import path from 'node:path';
-import {type Shard, shardName} from '../../calibration/shard.js';
+import {type Shard, shardName} from '../../evaluation/shard.js';
 import {dataFingerprint} from '../../node/data-fingerprint.js';
 import {embedInto} from '../../node/embeddings-folder.js';
 import {openDataset} from '../../node/open-dataset.js';

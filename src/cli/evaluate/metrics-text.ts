@@ -1,4 +1,4 @@
-import type {EvaluationMetrics} from '../../calibration/evaluation-metrics.js';
+import type {EvaluationMetrics} from '../../evaluation/metrics.js';
 
 /** What a run came to, in a few lines. Layers saved never stand without MACs and time. */
 export function metricsText({task, n, metrics, layers, depths, etr, macs, ms, seconds, overhead, bad, device}: EvaluationMetrics): string {

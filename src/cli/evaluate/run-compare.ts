@@ -1,5 +1,5 @@
 import type {Interval} from '../../calibration/bootstrap.js';
-import {type PairedComparison, pairedComparison} from '../../calibration/paired-comparison.js';
+import {type PairedComparison, pairedComparison} from '../../evaluation/compare.js';
 import {readEvaluation} from '../../node/evaluation-folder.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {CommandContext} from '../core/define-command.js';

@@ -1,6 +1,6 @@
 import path from 'node:path';
-import type {EvaluationMetrics} from '../../calibration/evaluation-metrics.js';
-import {partOfShard, shardName} from '../../calibration/shard.js';
+import type {EvaluationMetrics} from '../../evaluation/metrics.js';
+import {partOfShard, shardName} from '../../evaluation/shard.js';
 import type {Progress} from '../../node/evaluate-into.js';
 import {mergeEvaluations} from '../../node/merge-evaluations.js';
 import {AbortError, UsageError} from '../../runtime/errors.js';

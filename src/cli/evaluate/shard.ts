@@ -1,6 +1,6 @@
 import path from 'node:path';
-import type {EvaluationMetrics} from '../../calibration/evaluation-metrics.js';
-import {inShard, type Shard} from '../../calibration/shard.js';
+import type {EvaluationMetrics} from '../../evaluation/metrics.js';
+import {inShard, type Shard} from '../../evaluation/shard.js';
 import type {Dataset, OnBadRow} from '../../data/dataset.js';
 import {type ExitPlan, NEVER_PLAN, releasePlan} from '../../exit/plan.js';
 import {countRows, dataFingerprint} from '../../node/data-fingerprint.js';

@@ -1,4 +1,4 @@
-import {parseShard, type Shard, WHOLE} from '../../calibration/shard.js';
+import {parseShard, type Shard, WHOLE} from '../../evaluation/shard.js';
 import {UsageError} from '../../runtime/errors.js';
 
 type Environment = Readonly<Record<string, string | undefined>>;

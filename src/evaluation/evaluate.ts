@@ -3,7 +3,7 @@ import type {RgbImage} from '../data/image.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
 import type {Answer} from '../tasks/answer.js';
 import type {Assistant, ExitChoice, GenerateOptions} from '../tasks/assistant.js';
-import {type EvaluationRow, evaluationRow} from './evaluation-row.js';
+import {type EvaluationRow, evaluationRow} from './row.js';
 import {inShard, type Shard, WHOLE} from './shard.js';
 
 /** What is evaluated: a model with its tasks. */

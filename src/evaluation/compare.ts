@@ -2,10 +2,10 @@ import type {DatasetTask} from '../data/dataset.js';
 import {CaptionScorer, type CaptionScores} from '../metrics/caption-scores.js';
 import {retention} from '../metrics/savings.js';
 import {InputError, UsageError} from '../runtime/errors.js';
-import {type BootstrapOptions, bootstrap, type Interval} from './bootstrap.js';
+import {type BootstrapOptions, bootstrap, type Interval} from '../calibration/bootstrap.js';
 import {captionRetention} from './caption-retention.js';
-import {countedLayers, type Depths, isLabelled} from './evaluation-metrics.js';
-import type {EvaluationRow} from './evaluation-row.js';
+import {countedLayers, type Depths, isLabelled} from './metrics.js';
+import type {EvaluationRow} from './row.js';
 
 /** Rows of a run, and the depths of its model. */
 export interface ComparedRun {

@@ -6,7 +6,7 @@ import type {Macs} from '../exit/trace.js';
 import {accuracy} from '../metrics/accuracy.js';
 import {CaptionScorer} from '../metrics/caption-scores.js';
 import {expectedTimeReduction, type LayersRun} from '../metrics/savings.js';
-import {type EvaluationRow, rowLayers} from './evaluation-row.js';
+import {type EvaluationRow, rowLayers} from './row.js';
 
 export type Depths = Readonly<Partial<Record<StackName, number>>>;
 
