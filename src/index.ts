@@ -16,8 +16,8 @@ export {type ExitPolicy, never, type Observation, type Position, type StackName}
 export {runStack} from './exit/run-stack.js';
 export {type Schedule, type ScheduleName, thresholdAt} from './exit/schedules.js';
 export {type Mode, similarity} from './exit/similarity.js';
-export type {SkippedKv} from './exit/skipped-kv.js';
-export {stackPolicies} from './exit/stack-policies.js';
+export type {SkippedKv} from './exit/skipped-kv-cache.js';
+export {stackPolicies} from './exit/policy.js';
 export type {Macs, StackTrace} from './exit/trace.js';
 export {beamSearch, type Hypothesis, type SearchOptions} from './generation/beam-search.js';
 export {TokenTrie} from './generation/token-trie.js';

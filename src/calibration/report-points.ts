@@ -1,6 +1,6 @@
 import type {ExitPlan, StackPlan} from '../exit/plan.js';
 import type {StackName} from '../exit/policy.js';
-import {countLayers} from '../exit/stack-roles.js';
+import {countLayers} from '../exit/stacks.js';
 import type {EvaluationMetrics} from '../evaluation/metrics.js';
 import type {EvaluationRow} from '../evaluation/row.js';
 import {paretoFront} from './pareto-front.js';

@@ -1,7 +1,7 @@
 import type {DatasetTask} from '../data/dataset.js';
 import type {ExitPlan} from '../exit/plan.js';
 import type {StackName} from '../exit/policy.js';
-import {countLayers} from '../exit/stack-roles.js';
+import {countLayers} from '../exit/stacks.js';
 import type {Macs} from '../exit/trace.js';
 import {accuracy} from '../metrics/accuracy.js';
 import {CaptionScorer} from '../metrics/caption-scores.js';

@@ -6,17 +6,16 @@ import {entropy} from './entropy.js';
 import {fixed} from './fixed.js';
 import {type LinearHead, linearHead} from './linear-head.js';
 import {patience} from './patience.js';
-import {type ExitPolicy, never, STACK_NAMES, type StackName} from './policy.js';
+import {type ExitPolicy, never, STACK_NAMES, type StackName, stackPolicies} from './policy.js';
 import {quantileBudget} from './quantile-budget.js';
 import {random} from './random.js';
 import {relativeL2} from './relative-l2.js';
 import {type Schedule, SCHEDULE_NAMES, type ScheduleName} from './schedules.js';
 import {type Mode, similarity} from './similarity.js';
-import {SKIPPED_KV, type SkippedKv} from './skipped-kv.js';
+import {SKIPPED_KV, type SkippedKv} from './skipped-kv-cache.js';
 import {softmaxMargin} from './softmax-margin.js';
 import {softmaxMax} from './softmax-max.js';
-import {stackPolicies} from './stack-policies.js';
-import {writes} from './stack-roles.js';
+import {writes} from './stacks.js';
 import type {RowRule, ThresholdOptions} from './thresholded.js';
 
 // One JSON value for exits everywhere: `--exit plan.json`, the API's `exit`, what calibration writes (ofa_mue section 10.13).

@@ -1,5 +1,19 @@
 import type * as tf from '@tensorflow/tfjs';
 
+/** One policy a stack; a stack left out never exits. */
+export function stackPolicies(policies: Readonly<Partial<Record<StackName, ExitPolicy>>>): ExitPolicy {
+  const all = Object.values(policies);
+  const names = new Set(all.map((policy) => policy.name));
+  const of = ({stack}: Position): ExitPolicy => policies[stack] ?? never;
+  return {
+    name: names.size === 1 ? [...names][0]! : names.size === 0 ? never.name : 'mixed',
+    observe: (before, after, at, logits) => of(at).observe(before, after, at, logits),
+    ...(all.every((policy) => policy.observeEach)
+      ? {observeEach: (before, after, at, logits) => of(at[0]!).observeEach!(before, after, at, logits)}
+      : {}),
+  };
+}
+
 /** Where a stack of layers sits; thresholds are kept by this name. `encoder` is the joint one of plain OFA. */
 export type StackName = 'encoder.image' | 'encoder.text' | 'encoder' | 'decoder' | 'vision' | 'text' | 'multimodal';
 export const STACK_NAMES: readonly StackName[] = ['encoder.image', 'encoder.text', 'encoder', 'decoder', 'vision', 'text', 'multimodal'];

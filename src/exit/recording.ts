@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {type Confidence, confidences} from './confidence.js';
 import {cosine} from './cosine.js';
 import type {ExitPolicy, Position, StackName} from './policy.js';
-import {writes} from './stack-roles.js';
+import {writes} from './stacks.js';
 
 /** What one layer of one pass looked like. */
 export interface LayerReading {

@@ -1,10 +1,70 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
+import {takeRows} from '../nn/take-rows.js';
 import {breathe} from '../runtime/breathe.js';
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {ExitPolicy, Observation, Position} from './policy.js';
-import {keepRows, putRows, sampleRows} from './sample-rows.js';
 import type {StackTrace} from './trace.js';
+
+/**
+ * Word scores of the last states: those that the last decisions computed, and the others.
+ * @param x states of all samples [B, T, D], borrowed
+ * @param runs their scores are disposed or given on
+ * @returns as many rows for each sample, in order; the caller's
+ */
+export function lastLogits(
+  x: tf.Tensor3D,
+  runs: readonly SampleRun[],
+  logits: (x: tf.Tensor3D, samples: readonly number[]) => tf.Tensor2D,
+): tf.Tensor2D {
+  const known = runs.flatMap(({logits: words}, s) => (words ? [{s, words}] : []));
+  const others = runs.flatMap(({logits: words}, s) => (words ? [] : [s]));
+  if (known.length === 0) return logits(x, others);
+  if (runs.length === 1) return known[0]!.words;
+  const result = tf.tidy(() => {
+    const parts: tf.Tensor2D[] = known.map(({words}) => words);
+    if (others.length > 0) parts.push(logits(takeRows(x, rowsOf(others, x.shape[0] / runs.length)), others));
+    const order = [...known.map(({s}) => s), ...others];
+    const all = tf.concat(parts);
+    const places = runs.map((_, s) => order.indexOf(s));
+    return order.every((s, i) => s === i) ? all : takeRows(all, rowsOf(places, all.shape[0] / runs.length));
+  });
+  for (const {words} of known) words.dispose();
+  return result;
+}
+
+// Rows of samples in a tensor's leading axis, of which every sample has as many, in order.
+
+/** The rows of the i-th of `samples` samples; the caller's. */
+export function sampleRows<T extends tf.Tensor>(x: T, i: number, samples: number): T {
+  const rows = x.shape[0]! / samples;
+  const rest = x.shape.slice(1);
+  return tf.slice(x, [i * rows, ...rest.map(() => 0)], [rows, ...rest]) as T;
+}
+
+/** Indices of the rows of some samples. @param rows of each */
+export function rowsOf(samples: readonly number[], rows: number): number[] {
+  return samples.flatMap((s) => Array.from({length: rows}, (_, r) => s * rows + r));
+}
+
+/** Of the samples that are in x, those in `stay`; the caller's. */
+export function keepRows(x: tf.Tensor3D, samples: readonly number[], stay: readonly number[]): tf.Tensor3D {
+  const places = stay.map((s) => samples.indexOf(s));
+  return takeRows(x, rowsOf(places, x.shape[0] / samples.length));
+}
+
+/** x with the rows of some samples replaced. @param count of samples in x. @returns [B, T, D], the caller's */
+export function putRows(x: tf.Tensor3D, rows: tf.Tensor3D, samples: readonly number[], count: number): tf.Tensor3D {
+  return tf.tidy(() => {
+    const size = x.shape[0] / count;
+    const from = x.shape[0];
+    const places = Array.from({length: count}, (_, s) => {
+      const at = samples.indexOf(s);
+      return Array.from({length: size}, (_row, r) => (at < 0 ? s * size + r : from + at * size + r));
+    });
+    return takeRows(tf.concat([x, rows]), places.flat());
+  });
+}
 
 // B rows, of which every sample has as many, T positions, D width
 

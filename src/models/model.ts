@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {Deciders, ExitPolicy, StackName} from '../exit/policy.js';
-import type {SkippedKv} from '../exit/skipped-kv.js';
+import type {SkippedKv} from '../exit/skipped-kv-cache.js';
 import type {Macs, PictureRun, StackTrace} from '../exit/trace.js';
 
 // What the floors above see of any model.   B pictures, R = B·K rows, V words

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Deciders} from '../exit/policy.js';
 import type {Sample} from '../exit/run-stack.js';
-import {policiesOf} from '../exit/step-samples.js';
+import {policiesOf} from '../exit/deciders.js';
 import type {ScoreInput} from './model.js';
 
 // B pictures, K targets each, R = B·K rows, T positions

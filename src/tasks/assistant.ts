@@ -3,7 +3,7 @@ import type {RgbImage} from '../data/image.js';
 import type {ExitPlan, ExitPlans} from '../exit/plan.js';
 import type {Deciders, ExitPolicy} from '../exit/policy.js';
 import type {Mode} from '../exit/similarity.js';
-import type {SkippedKv} from '../exit/skipped-kv.js';
+import type {SkippedKv} from '../exit/skipped-kv-cache.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {WritingRules} from '../generation/writing-rules.js';
 import type {Decoding, VisionLanguageModel} from '../models/model.js';

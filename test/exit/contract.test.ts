@@ -3,7 +3,7 @@ import {oracle} from '../../src/exit/oracle.js';
 import {NEVER_PLAN, planPolicy, POLICY_NAMES, type StackPlan} from '../../src/exit/plan.js';
 import {type ExitPolicy, never} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';
-import {SKIPPED_KV} from '../../src/exit/skipped-kv.js';
+import {SKIPPED_KV} from '../../src/exit/skipped-kv-cache.js';
 import type {OfaEncoded} from '../../src/models/ofa/encoding.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';

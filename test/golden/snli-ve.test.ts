@@ -3,9 +3,8 @@ import type {DatasetItem} from '../../src/data/dataset.js';
 import {resizeBicubic} from '../../src/data/image.js';
 import {Tokenizer} from '../../src/data/tokenizer.js';
 import {readTsv} from '../../src/data/tsv.js';
-import {type ExitPolicy, never} from '../../src/exit/policy.js';
+import {type ExitPolicy, never, stackPolicies} from '../../src/exit/policy.js';
 import {similarity} from '../../src/exit/similarity.js';
-import {stackPolicies} from '../../src/exit/stack-policies.js';
 import type {OfaEncoded} from '../../src/models/ofa/encoding.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {decodeImage} from '../../src/node/image-decoder.js';
@@ -18,9 +17,9 @@ import {closeArrays, LOGITS, SIMILARITIES} from '../support/close-to.js';
 import {golden, goldenBytes} from '../support/golden.js';
 import {padded, unpadded} from '../support/padding.js';
 import {goldenPixels} from '../support/pixels.js';
-import {watchTargets} from '../support/watch-targets.js';
-import {microVocabulary} from '../support/vocabulary.js';
 import {useMicroModels} from '../support/use-micro-models.js';
+import {microVocabulary} from '../support/vocabulary.js';
+import {watchTargets} from '../support/watch-targets.js';
 
 interface Case {
   readonly name: string;

@@ -3,7 +3,7 @@ import {confidence} from '../../exit/confidence.js';
 import {rowCosines} from '../../exit/cosine.js';
 import {type Deciders, type ExitPolicy, never, type StackName} from '../../exit/policy.js';
 import {NEVER_PLAN} from '../../exit/plan.js';
-import {writingStack} from '../../exit/stack-roles.js';
+import {writingStack} from '../../exit/stacks.js';
 import {addMacs} from '../../exit/trace.js';
 import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../../models/model.js';
 import {throwIfAborted} from '../../runtime/errors.js';

@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {rowCosines} from '../../exit/cosine.js';
 import type {Deciders, ExitPolicy, StackName} from '../../exit/policy.js';
-import {writingStack} from '../../exit/stack-roles.js';
+import {writingStack} from '../../exit/stacks.js';
 import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../../models/model.js';
 import {throwIfAborted} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';

@@ -1,4 +1,4 @@
-import {layerWeight} from '../../exit/stack-roles.js';
+import {layerWeight} from '../../exit/stacks.js';
 import type {RecordingHeader} from '../recording/recording.js';
 
 /** How much a layer counts of each of the three stacks that replays know, whatever their names are in the model. */

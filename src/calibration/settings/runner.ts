@@ -1,6 +1,6 @@
 import {type ExitPlan, NEVER_PLAN, planPolicy, type StackPlan} from '../../exit/plan.js';
 import type {StackName} from '../../exit/policy.js';
-import {perToken, writingStack} from '../../exit/stack-roles.js';
+import {perToken, writingStack} from '../../exit/stacks.js';
 import {addMacs, type Macs, type StackTrace} from '../../exit/trace.js';
 import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../../models/model.js';
 import {UsageError} from '../../runtime/errors.js';

@@ -10,7 +10,7 @@ import {
   thresholdPlan,
 } from '../../exit/plan.js';
 import type {StackName} from '../../exit/policy.js';
-import {writes} from '../../exit/stack-roles.js';
+import {writes} from '../../exit/stacks.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {ExitChoice, TaskName} from '../../tasks/assistant.js';
 import type {ExitFlags} from './model.js';

@@ -1,6 +1,6 @@
 import {type Command, Option} from 'commander';
 import {SCHEDULE_NAMES, type ScheduleName} from '../../exit/schedules.js';
-import {SKIPPED_KV, type SkippedKv} from '../../exit/skipped-kv.js';
+import {SKIPPED_KV, type SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {loadModel, type LoadOptions} from '../../node/load-model.js';
 import type {Assistant} from '../../tasks/assistant.js';
 import type {Output} from '../core/output.js';

@@ -1,11 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
-import {lastLogits} from '../../exit/last-logits.js';
+import {decidingRows, decodingPolicies, stepSamples} from '../../exit/deciders.js';
 import type {Deciders, ExitPolicy} from '../../exit/policy.js';
-import {type Running, runSamples, type SampleRun} from '../../exit/run-stack.js';
-import {rowsOf} from '../../exit/sample-rows.js';
-import type {SkippedKv} from '../../exit/skipped-kv.js';
-import {StackCache} from '../../exit/stack-cache.js';
-import {decidingRows, decodingPolicies, stepSamples} from '../../exit/step-samples.js';
+import {lastLogits, rowsOf, type Running, runSamples, type SampleRun} from '../../exit/run-stack.js';
+import {type SkippedKv, StackCache} from '../../exit/skipped-kv-cache.js';
 import type {Macs, StackTrace} from '../../exit/trace.js';
 import type {Among} from '../../nn/cached-attention.js';
 import {causalMask} from '../../nn/causal-mask.js';

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {Deciders, ExitPolicy, StackName} from '../../exit/policy.js';
-import type {SkippedKv} from '../../exit/skipped-kv.js';
+import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
 import type {WeightSource} from '../../nn/block.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {ContrastiveModel, Embedded, EncodeInput, RunOptions, Scored, ScoreInput} from '../model.js';

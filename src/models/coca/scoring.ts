@@ -1,8 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {lastLogits} from '../../exit/last-logits.js';
 import type {Deciders} from '../../exit/policy.js';
-import {type RunLayer, runSamples, type SampleRun} from '../../exit/run-stack.js';
-import {rowsOf} from '../../exit/sample-rows.js';
+import {lastLogits, rowsOf, type RunLayer, runSamples, type SampleRun} from '../../exit/run-stack.js';
 import {looks, type PictureRun} from '../../exit/trace.js';
 import {causalMask} from '../../nn/causal-mask.js';
 import {takeRows} from '../../nn/take-rows.js';

@@ -1,11 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
-import {lastLogits} from '../../exit/last-logits.js';
+import {decidingRows, decodingPolicies, stepSamples} from '../../exit/deciders.js';
 import type {Deciders, ExitPolicy} from '../../exit/policy.js';
-import {type Running, runSamples, type Sample} from '../../exit/run-stack.js';
-import {rowsOf} from '../../exit/sample-rows.js';
-import type {SkippedKv} from '../../exit/skipped-kv.js';
-import {StackCache} from '../../exit/stack-cache.js';
-import {decidingRows, decodingPolicies, stepSamples} from '../../exit/step-samples.js';
+import {lastLogits, rowsOf, type Running, runSamples, type Sample} from '../../exit/run-stack.js';
+import {type SkippedKv, StackCache} from '../../exit/skipped-kv-cache.js';
 import type {Macs, StackTrace} from '../../exit/trace.js';
 import {causalMask} from '../../nn/causal-mask.js';
 import type {KvCache} from '../../nn/kv-cache.js';
@@ -16,9 +13,9 @@ import type {Decoding, RunOptions, StepOptions} from '../model.js';
 import {prefillByStep} from '../prefill-by-step.js';
 import {TargetBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
-import {DecodingCosts} from './decoding-costs.js';
-import type {OfaDecoder} from './decoder.js';
 import type {DecoderBias} from './decoder-layer.js';
+import type {OfaDecoder} from './decoder.js';
+import {DecodingCosts} from './decoding-costs.js';
 import type {OfaEncoded} from './encoding.js';
 
 // B pictures, K beams each, R = B·K rows, M encoder length, n keys so far, D width, H heads

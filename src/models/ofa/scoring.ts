@@ -1,8 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {lastLogits} from '../../exit/last-logits.js';
 import {type Deciders, never} from '../../exit/policy.js';
-import {type RunLayer, runSamples, runStack, type SampleRun} from '../../exit/run-stack.js';
-import {rowsOf} from '../../exit/sample-rows.js';
+import {lastLogits, rowsOf, type RunLayer, runSamples, runStack, type SampleRun} from '../../exit/run-stack.js';
 import {looks, type PictureRun} from '../../exit/trace.js';
 import {causalMask} from '../../nn/causal-mask.js';
 import type {CrossMemory} from '../../nn/cross-memory.js';
@@ -14,8 +12,8 @@ import type {RunOptions, Scored, ScoreInput} from '../model.js';
 import {decidedOn, ofPicture, scoredRows, scoringSamples, statesAt, targetLengths} from '../scoring-samples.js';
 import {TargetBias} from './bias-tables.js';
 import type {OfaCost} from './cost.js';
-import type {OfaDecoder, Target} from './decoder.js';
 import type {DecoderBias} from './decoder-layer.js';
+import type {OfaDecoder, Target} from './decoder.js';
 import type {OfaEncoded} from './encoding.js';
 
 // B pictures, K targets each, R = B·K rows, T positions, M encoder length, D width, H heads

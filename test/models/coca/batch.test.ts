@@ -1,16 +1,15 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {fixed} from '../../../src/exit/fixed.js';
-import type {Deciders, ExitPolicy, StackName} from '../../../src/exit/policy.js';
+import {type Deciders, type ExitPolicy, type StackName, stackPolicies} from '../../../src/exit/policy.js';
 import {similarity} from '../../../src/exit/similarity.js';
-import {stackPolicies} from '../../../src/exit/stack-policies.js';
 import type {StackTrace} from '../../../src/exit/trace.js';
 import type {CocaModel} from '../../../src/models/coca/model.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
 import {closeArrays} from '../../support/close-to.js';
-import {describeCoca} from '../../support/golden-coca.js';
 import {cocaModel} from '../../support/coca-model.js';
+import {describeCoca} from '../../support/golden-coca.js';
 import {valueWithoutLeaks} from '../../support/leaks.js';
 
 const FILES = ['micro/open_clip_config.json', 'micro/open_clip_model.safetensors'];

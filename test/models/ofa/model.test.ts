@@ -1,10 +1,9 @@
 import {afterAll, beforeAll, expect, jest, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {fixed} from '../../../src/exit/fixed.js';
-import {type ExitPolicy, never} from '../../../src/exit/policy.js';
+import {type ExitPolicy, never, stackPolicies} from '../../../src/exit/policy.js';
 import {similarity} from '../../../src/exit/similarity.js';
 import {softmaxMargin} from '../../../src/exit/softmax-margin.js';
-import {stackPolicies} from '../../../src/exit/stack-policies.js';
 import {DecoderLayer} from '../../../src/models/ofa/decoder-layer.js';
 import type {OfaModel} from '../../../src/models/ofa/model.js';
 import {KvCache} from '../../../src/nn/kv-cache.js';

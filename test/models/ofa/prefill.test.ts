@@ -4,7 +4,7 @@ import {fixed} from '../../../src/exit/fixed.js';
 import {patience} from '../../../src/exit/patience.js';
 import {type Deciders, type ExitPolicy, never} from '../../../src/exit/policy.js';
 import {similarity} from '../../../src/exit/similarity.js';
-import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/skipped-kv.js';
+import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/skipped-kv-cache.js';
 import type {StackTrace} from '../../../src/exit/trace.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 import {onBackends} from '../../support/backends.js';

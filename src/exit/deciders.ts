@@ -3,7 +3,7 @@ import {takeRows} from '../nn/take-rows.js';
 import {UsageError} from '../runtime/errors.js';
 import type {Deciders, ExitPolicy} from './policy.js';
 import type {Sample} from './run-stack.js';
-import type {SkippedKv} from './skipped-kv.js';
+import type {SkippedKv} from './skipped-kv-cache.js';
 
 // R rows, of which every decider has as many, in order
 
