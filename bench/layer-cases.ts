@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {cosine} from '../src/exit/cosine.js';
+import {cosine} from '../src/exit/policies/cosine.js';
 import {OfaCost} from '../src/models/ofa/cost.js';
 import {DecoderLayer} from '../src/models/ofa/decoder-layer.js';
 import {layerConfig} from '../src/models/ofa/encoder.js';

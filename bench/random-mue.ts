@@ -1,5 +1,5 @@
 import type {ExitPolicy, StackName} from '../src/exit/policy.js';
-import {cosine} from '../src/exit/cosine.js';
+import {cosine} from '../src/exit/policies/cosine.js';
 import {randomWeights} from '../src/node/random-model.js';
 import {findVocabulary, vocabularyTokenizer} from '../src/node/vocabulary-files.js';
 import type {OfaConfig} from '../src/models/ofa/config.js';

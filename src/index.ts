@@ -1,5 +1,5 @@
 // The public API, as a table of contents. Nothing here touches a platform; `mue-tfjs/node` loads models on Node.
-export {fixed} from './exit/fixed.js';
+export {fixed} from './exit/policies/static.js';
 export {
   type ExitPlan,
   type ExitPlans,
@@ -14,8 +14,8 @@ export {
 } from './exit/plan.js';
 export {type ExitPolicy, never, type Observation, type Position, type StackName} from './exit/policy.js';
 export {runStack} from './exit/run-stack.js';
-export {type Schedule, type ScheduleName, thresholdAt} from './exit/schedules.js';
-export {type Mode, similarity} from './exit/similarity.js';
+export {type Schedule, type ScheduleName, thresholdAt} from './exit/policies/threshold.js';
+export {type Mode, similarity} from './exit/policies/similarity.js';
 export type {SkippedKv} from './exit/skipped-kv-cache.js';
 export {stackPolicies} from './exit/policy.js';
 export type {Macs, StackTrace} from './exit/trace.js';

@@ -1,22 +1,16 @@
 import {z} from 'zod';
 import {UsageError} from '../runtime/errors.js';
-import {cosineLast} from './cosine-last.js';
-import {cosineMean} from './cosine-mean.js';
-import {entropy} from './entropy.js';
-import {fixed} from './fixed.js';
-import {type LinearHead, linearHead} from './linear-head.js';
-import {patience} from './patience.js';
+import {entropy, softmaxMargin, softmaxMax} from './policies/confidence.js';
+import {cosineLast, cosineMean, relativeL2} from './policies/hidden-state.js';
+import {type LinearHead, linearHead} from './policies/linear-head.js';
+import {patience} from './policies/patience.js';
+import {quantileBudget} from './policies/quantile-budget.js';
+import {type Mode, similarity} from './policies/similarity.js';
+import {fixed, random} from './policies/static.js';
+import {type RowRule, type Schedule, SCHEDULE_NAMES, type ScheduleName, type ThresholdOptions} from './policies/threshold.js';
 import {type ExitPolicy, never, STACK_NAMES, type StackName, stackPolicies} from './policy.js';
-import {quantileBudget} from './quantile-budget.js';
-import {random} from './random.js';
-import {relativeL2} from './relative-l2.js';
-import {type Schedule, SCHEDULE_NAMES, type ScheduleName} from './schedules.js';
-import {type Mode, similarity} from './similarity.js';
 import {SKIPPED_KV, type SkippedKv} from './skipped-kv-cache.js';
-import {softmaxMargin} from './softmax-margin.js';
-import {softmaxMax} from './softmax-max.js';
 import {writes} from './stacks.js';
-import type {RowRule, ThresholdOptions} from './thresholded.js';
 
 // One JSON value for exits everywhere: `--exit plan.json`, the API's `exit`, what calibration writes (ofa_mue section 10.13).
 

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
-import {type Confidence, confidences} from './confidence.js';
-import {cosine} from './cosine.js';
+import {type Confidence, confidences} from './policies/confidence.js';
+import {cosine} from './policies/cosine.js';
 import type {ExitPolicy, Position, StackName} from './policy.js';
 import {writes} from './stacks.js';
 

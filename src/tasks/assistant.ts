@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import type {RgbImage} from '../data/image.js';
 import type {ExitPlan, ExitPlans} from '../exit/plan.js';
 import type {Deciders, ExitPolicy} from '../exit/policy.js';
-import type {Mode} from '../exit/similarity.js';
+import type {Mode} from '../exit/policies/similarity.js';
 import type {SkippedKv} from '../exit/skipped-kv-cache.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {WritingRules} from '../generation/writing-rules.js';

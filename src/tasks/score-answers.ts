@@ -1,5 +1,5 @@
 import type {Deciders} from '../exit/policy.js';
-import type {Mode} from '../exit/similarity.js';
+import type {Mode} from '../exit/policies/similarity.js';
 import {addMacs, type PictureRun} from '../exit/trace.js';
 import {logSoftmax} from '../generation/score-rules.js';
 import {TokenTrie} from '../generation/token-trie.js';

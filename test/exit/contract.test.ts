@@ -1,5 +1,5 @@
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
-import {oracle} from '../../src/exit/oracle.js';
+import {oracle} from '../../src/exit/policies/static.js';
 import {NEVER_PLAN, planPolicy, POLICY_NAMES, type StackPlan} from '../../src/exit/plan.js';
 import {type ExitPolicy, never} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';

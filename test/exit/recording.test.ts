@@ -1,11 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
-import {confidence} from '../../src/exit/confidence.js';
-import {fixed} from '../../src/exit/fixed.js';
+import {confidence, softmaxMargin} from '../../src/exit/policies/confidence.js';
+import {similarity} from '../../src/exit/policies/similarity.js';
+import {fixed} from '../../src/exit/policies/static.js';
 import {never} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';
 import {runStack} from '../../src/exit/run-stack.js';
-import {similarity} from '../../src/exit/similarity.js';
-import {softmaxMargin} from '../../src/exit/softmax-margin.js';
 
 beforeAll(async () => {
   await tf.setBackend('cpu');

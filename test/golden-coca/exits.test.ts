@@ -1,8 +1,8 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
-import {fixed} from '../../src/exit/fixed.js';
+import {fixed} from '../../src/exit/policies/static.js';
 import {never, stackPolicies} from '../../src/exit/policy.js';
-import {similarity} from '../../src/exit/similarity.js';
+import {similarity} from '../../src/exit/policies/similarity.js';
 import type {SkippedKv} from '../../src/exit/skipped-kv-cache.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';

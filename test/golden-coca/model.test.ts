@@ -4,7 +4,7 @@ import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {centreSquare} from '../../src/data/centre-square.js';
 import {toPixels} from '../../src/data/image.js';
-import {fixed} from '../../src/exit/fixed.js';
+import {fixed} from '../../src/exit/policies/static.js';
 import {never, stackPolicies} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';
 import type {CocaModel} from '../../src/models/coca/model.js';

@@ -1,9 +1,9 @@
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {never} from '../../src/exit/policy.js';
-import {fixed} from '../../src/exit/fixed.js';
-import {similarity} from '../../src/exit/similarity.js';
-import {thresholdAt} from '../../src/exit/schedules.js';
+import {fixed} from '../../src/exit/policies/static.js';
+import {similarity} from '../../src/exit/policies/similarity.js';
+import {thresholdAt} from '../../src/exit/policies/threshold.js';
 import {TargetBias} from '../../src/models/ofa/bias-tables.js';
 import type {OfaDecoding} from '../../src/models/ofa/decoding.js';
 import type {OfaEncoded} from '../../src/models/ofa/encoding.js';

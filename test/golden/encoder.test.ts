@@ -1,7 +1,7 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {never, stackPolicies} from '../../src/exit/policy.js';
-import {similarity} from '../../src/exit/similarity.js';
+import {similarity} from '../../src/exit/policies/similarity.js';
 import {ImageBias} from '../../src/models/ofa/bias-tables.js';
 import {codePositionIds, imageBucket, tokenBucket} from '../../src/models/ofa/buckets.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';

@@ -4,7 +4,7 @@ import {resizeBicubic} from '../../src/data/image.js';
 import {Tokenizer} from '../../src/data/tokenizer.js';
 import {readTsv} from '../../src/data/tsv.js';
 import {type ExitPolicy, never, stackPolicies} from '../../src/exit/policy.js';
-import {similarity} from '../../src/exit/similarity.js';
+import {similarity} from '../../src/exit/policies/similarity.js';
 import type {OfaEncoded} from '../../src/models/ofa/encoding.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {decodeImage} from '../../src/node/image-decoder.js';

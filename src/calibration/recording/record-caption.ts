@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
-import {confidence} from '../../exit/confidence.js';
-import {rowCosines} from '../../exit/cosine.js';
+import {confidence} from '../../exit/policies/confidence.js';
+import {rowCosines} from '../../exit/policies/cosine.js';
 import {type Deciders, type ExitPolicy, never, type StackName} from '../../exit/policy.js';
 import {NEVER_PLAN} from '../../exit/plan.js';
 import {writingStack} from '../../exit/stacks.js';

@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {rowCosines} from '../../exit/cosine.js';
+import {rowCosines} from '../../exit/policies/cosine.js';
 import type {Deciders, ExitPolicy, StackName} from '../../exit/policy.js';
 import {writingStack} from '../../exit/stacks.js';
 import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../../models/model.js';

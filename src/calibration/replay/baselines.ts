@@ -1,4 +1,4 @@
-import {firstAgreement} from '../../exit/oracle.js';
+import {firstAgreement} from '../../exit/policies/static.js';
 import {weigh} from './layer-weights.js';
 import type {PolicyReplay} from './policy-replay.js';
 import type {ItemOutcomes} from './threshold-replay.js';

@@ -1,4 +1,4 @@
-import {type HeadExample, type LinearHead, trainHead} from '../../exit/linear-head.js';
+import {type HeadExample, type LinearHead, trainHead} from '../../exit/policies/linear-head.js';
 import {seededRandom} from '../../runtime/random.js';
 import type {DecoderMeasures} from './decoder-scores.js';
 

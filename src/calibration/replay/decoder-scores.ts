@@ -1,5 +1,5 @@
-import {confidence} from '../../exit/confidence.js';
-import {headScore, type LinearHead} from '../../exit/linear-head.js';
+import {confidence} from '../../exit/policies/confidence.js';
+import {headScore, type LinearHead} from '../../exit/policies/linear-head.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {DecoderPolicy} from '../settings/setting.js';
 import {predictions, type Recording} from '../recording/recording.js';

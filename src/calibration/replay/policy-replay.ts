@@ -1,4 +1,4 @@
-import type {LinearHead} from '../../exit/linear-head.js';
+import type {LinearHead} from '../../exit/policies/linear-head.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {type LayerWeights, layerWeights, weigh} from './layer-weights.js';
 import {crossFittedHeads} from './decoder-head.js';

@@ -1,4 +1,4 @@
-import type {LinearHead} from '../../exit/linear-head.js';
+import type {LinearHead} from '../../exit/policies/linear-head.js';
 import type {ExitPlan} from '../../exit/plan.js';
 import {UsageError} from '../../runtime/errors.js';
 import {type DecoderPolicy, type PolicySetting, settingPlan} from '../settings/setting.js';

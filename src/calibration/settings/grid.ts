@@ -1,4 +1,4 @@
-import {quantileThresholds} from '../../exit/quantile-budget.js';
+import {quantileThresholds} from '../../exit/policies/quantile-budget.js';
 import type {Recording} from '../recording/recording.js';
 import {decoderHead} from '../replay/decoder-head.js';
 import {type DecoderMeasures, type DecoderScores, decoderScores} from '../replay/decoder-scores.js';

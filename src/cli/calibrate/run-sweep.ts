@@ -8,7 +8,7 @@ import type {PolicySetting} from '../../calibration/settings/setting.js';
 import {frontText, sweepCsv, verdictText} from '../../calibration/sweep/sweep-text.js';
 import {sweepVerdicts} from '../../calibration/sweep/sweep-verdicts.js';
 import {frontPoints, sweepRecording} from '../../calibration/sweep/sweep.js';
-import type {LinearHead} from '../../exit/linear-head.js';
+import type {LinearHead} from '../../exit/policies/linear-head.js';
 import {readRecordings, recordingOf} from '../../node/read-recordings.js';
 import {readShards, type Shards} from '../../node/read-shards.js';
 import {throwIfAborted, UsageError} from '../../runtime/errors.js';

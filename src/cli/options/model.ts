@@ -1,5 +1,5 @@
 import {type Command, Option} from 'commander';
-import {SCHEDULE_NAMES, type ScheduleName} from '../../exit/schedules.js';
+import {SCHEDULE_NAMES, type ScheduleName} from '../../exit/policies/threshold.js';
 import {SKIPPED_KV, type SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {loadModel, type LoadOptions} from '../../node/load-model.js';
 import type {Assistant} from '../../tasks/assistant.js';

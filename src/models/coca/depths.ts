@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {cosine} from '../../exit/cosine.js';
+import {cosine} from '../../exit/policies/cosine.js';
 import type {ExitPolicy} from '../../exit/policy.js';
 import {takeRows} from '../../nn/take-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';

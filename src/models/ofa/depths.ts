@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {cosine} from '../../exit/cosine.js';
+import {cosine} from '../../exit/policies/cosine.js';
 import type {ExitPolicy, StackName} from '../../exit/policy.js';
 import type {KeysValues} from '../../nn/attention.js';
 import {CrossMemory} from '../../nn/cross-memory.js';

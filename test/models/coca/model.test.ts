@@ -1,10 +1,9 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
-import {fixed} from '../../../src/exit/fixed.js';
+import {softmaxMax} from '../../../src/exit/policies/confidence.js';
+import {similarity} from '../../../src/exit/policies/similarity.js';
+import {fixed, random} from '../../../src/exit/policies/static.js';
 import {never, stackPolicies} from '../../../src/exit/policy.js';
-import {random} from '../../../src/exit/random.js';
-import {similarity} from '../../../src/exit/similarity.js';
-import {softmaxMax} from '../../../src/exit/softmax-max.js';
 import {addMacs, type PictureRun} from '../../../src/exit/trace.js';
 import type {CocaEncoded} from '../../../src/models/coca/encoding.js';
 import type {CocaModel} from '../../../src/models/coca/model.js';

@@ -1,9 +1,9 @@
 import {afterAll, beforeAll, expect, jest, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
-import {fixed} from '../../../src/exit/fixed.js';
+import {fixed} from '../../../src/exit/policies/static.js';
 import {type ExitPolicy, never, stackPolicies} from '../../../src/exit/policy.js';
-import {similarity} from '../../../src/exit/similarity.js';
-import {softmaxMargin} from '../../../src/exit/softmax-margin.js';
+import {similarity} from '../../../src/exit/policies/similarity.js';
+import {softmaxMargin} from '../../../src/exit/policies/confidence.js';
 import {DecoderLayer} from '../../../src/models/ofa/decoder-layer.js';
 import type {OfaModel} from '../../../src/models/ofa/model.js';
 import {KvCache} from '../../../src/nn/kv-cache.js';

@@ -1,9 +1,9 @@
 import {expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
-import {fixed} from '../../../src/exit/fixed.js';
-import {patience} from '../../../src/exit/patience.js';
+import {fixed} from '../../../src/exit/policies/static.js';
+import {patience} from '../../../src/exit/policies/patience.js';
 import {type Deciders, type ExitPolicy, never} from '../../../src/exit/policy.js';
-import {similarity} from '../../../src/exit/similarity.js';
+import {similarity} from '../../../src/exit/policies/similarity.js';
 import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/skipped-kv-cache.js';
 import type {StackTrace} from '../../../src/exit/trace.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';

@@ -1,7 +1,6 @@
+import {type ExitPolicy, memoryless} from '../policy.js';
 import {rowCosines} from './cosine.js';
-import {type ExitPolicy, memoryless} from './policy.js';
-import {thresholdAt} from './schedules.js';
-import {checkThreshold, shares, type ThresholdOptions} from './thresholded.js';
+import {checkThreshold, shares, thresholdAt, type ThresholdOptions} from './threshold.js';
 
 /** `reference`: what the authors' release computes, quirks and all; `corrected`: what it means (ofa_mue section 10.9). */
 export type Mode = 'reference' | 'corrected';

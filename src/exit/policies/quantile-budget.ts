@@ -1,8 +1,8 @@
-import {UsageError} from '../runtime/errors.js';
+import {UsageError} from '../../runtime/errors.js';
 import {confidences} from './confidence.js';
 import {rowCosines} from './cosine.js';
-import {type ExitPolicy, memoryless} from './policy.js';
-import {combine, passes, shares} from './thresholded.js';
+import {type ExitPolicy, memoryless} from '../policy.js';
+import {combine, passes, shares} from './threshold.js';
 
 export interface QuantileBudgetOptions {
   /** A threshold a layer, from `quantileThresholds`; null where nothing may leave. */

@@ -1,4 +1,21 @@
 import * as tf from '@tensorflow/tfjs';
+import type {ExitPolicy} from '../policy.js';
+import {thresholded, type ThresholdOptions} from './threshold.js';
+
+/** Leave when the change is small against the state, ‖after − before‖ / ‖before‖ < η. */
+export function relativeL2(options: ThresholdOptions): ExitPolicy {
+  return thresholded({name: 'relative-l2', exits: 'below', scores: relativeDistances}, options);
+}
+
+/** Leave when tokens hardly change, each counted alike, whatever its norm. */
+export function cosineMean(options: ThresholdOptions): ExitPolicy {
+  return thresholded({name: 'cosine-mean', exits: 'above', scores: meanCosines}, options);
+}
+
+/** Leave when the newest position hardly changes; a stack without steps looks at its last token. */
+export function cosineLast(options: ThresholdOptions): ExitPolicy {
+  return thresholded({name: 'cosine-last', exits: 'above', scores: lastCosines}, options);
+}
 
 // Measures of change other than the cosine of whole tensors (early_exit B3).   R rows, T positions
 

@@ -1,8 +1,8 @@
-import {UsageError} from '../runtime/errors.js';
+import {UsageError} from '../../runtime/errors.js';
 import {confidences} from './confidence.js';
 import {rowCosines} from './cosine.js';
-import type {ExitPolicy} from './policy.js';
-import {thresholded, type ThresholdOptions} from './thresholded.js';
+import type {ExitPolicy} from '../policy.js';
+import {thresholded, type ThresholdOptions} from './threshold.js';
 
 /** What the head looks at, in this order: the measures that recordings hold. */
 export const HEAD_FEATURES = ['similarity', 'margin', 'max', 'entropy'] as const;

@@ -1,4 +1,42 @@
 import type * as tf from '@tensorflow/tfjs';
+import type {ExitPolicy} from '../policy.js';
+import {thresholded, type ThresholdOptions} from './threshold.js';
+
+/** DeeBERT's: leave when the entropy of the next word, in nats, is below S (early_exit B2). In closed tasks that of the allowed answers. */
+export function entropy(options: ThresholdOptions): ExitPolicy {
+  return thresholded(
+    {
+      name: 'entropy',
+      exits: 'below',
+      scores: async (_before, _after, _at, logits) => (await confidences(logits())).map((row) => row.entropy),
+    },
+    options,
+  );
+}
+
+/** CALM's softmax response: leave when the two likeliest words are far enough apart, p₁ − p₂ ≥ λ (early_exit B1). */
+export function softmaxMargin(options: ThresholdOptions): ExitPolicy {
+  return thresholded(
+    {
+      name: 'softmax-margin',
+      exits: 'at-least',
+      scores: async (_before, _after, _at, logits) => (await confidences(logits())).map(({margin}) => margin),
+    },
+    options,
+  );
+}
+
+/** Leave when the likeliest word is likely enough, p₁ ≥ λ (early_exit B3). */
+export function softmaxMax(options: ThresholdOptions): ExitPolicy {
+  return thresholded(
+    {
+      name: 'softmax-max',
+      exits: 'at-least',
+      scores: async (_before, _after, _at, logits) => (await confidences(logits())).map(({max}) => max),
+    },
+    options,
+  );
+}
 
 /** What the word scores of one row say about how sure it is. */
 export interface Confidence {

@@ -1,7 +1,7 @@
-import {UsageError} from '../runtime/errors.js';
+import {UsageError} from '../../runtime/errors.js';
 import {type Confidence, confidences} from './confidence.js';
-import type {ExitPolicy} from './policy.js';
-import {checkThreshold} from './thresholded.js';
+import type {ExitPolicy} from '../policy.js';
+import {checkThreshold} from './threshold.js';
 
 export interface PatienceOptions {
   /** Layers in a row that must give the same words; PABEE's t counts the agreements after the first, t = patience − 1. */
