@@ -1,4 +1,4 @@
-import {ofaConfigOfSize, type OfaSize} from '../src/models/ofa/sizes.js';
+import {ofaConfigOfSize, type OfaSize} from '../src/models/ofa/config.js';
 import type {Answer} from '../src/tasks/answer.js';
 import type {ExitChoice} from '../src/tasks/assistant.js';
 import type {Mue} from '../src/tasks/mue.js';

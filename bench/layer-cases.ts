@@ -1,11 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
 import {cosine} from '../src/exit/policies/cosine.js';
-import {OfaCost} from '../src/models/ofa/cost.js';
-import {DecoderLayer} from '../src/models/ofa/decoder-layer.js';
-import {layerConfig} from '../src/models/ofa/encoder.js';
-import {EncoderLayer} from '../src/models/ofa/encoder-layer.js';
-import type {OfaConfig} from '../src/models/ofa/config.js';
-import {ofaConfigOfSize} from '../src/models/ofa/sizes.js';
+import {type OfaConfig, ofaConfigOfSize} from '../src/models/ofa/config.js';
+import {DecoderLayer} from '../src/models/ofa/decoder.js';
+import {EncoderLayer, layerConfig} from '../src/models/ofa/encoder.js';
+import {OfaCost} from '../src/models/ofa/macs.js';
 import {KvCache} from '../src/nn/kv-cache.js';
 import type {TensorScope} from '../src/runtime/tensor-scope.js';
 import {type Case, numbers} from './measure.js';

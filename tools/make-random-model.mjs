@@ -12,7 +12,7 @@ const {values} = parseArgs({
     force: {type: 'boolean', default: false},
   },
 });
-const {OFA_SIZES, ofaConfigOfSize} = await import('../dist/models/ofa/sizes.js');
+const {OFA_SIZES, ofaConfigOfSize} = await import('../dist/models/ofa/config.js');
 const {COCA_ARCHITECTURES} = await import('../dist/models/coca/sizes.js');
 const {importConfig} = await import('../dist/models/coca/import-config.js');
 const {writeRandomModel} = await import('../dist/node/random-model.js');

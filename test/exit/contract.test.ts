@@ -4,7 +4,7 @@ import {NEVER_PLAN, planPolicy, POLICY_NAMES, type StackPlan} from '../../src/ex
 import {type ExitPolicy, never} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';
 import {SKIPPED_KV} from '../../src/exit/skipped-kv-cache.js';
-import type {OfaEncoded} from '../../src/models/ofa/encoding.js';
+import type {OfaEncoded} from '../../src/models/ofa/encode.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';

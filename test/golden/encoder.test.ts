@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {never, stackPolicies} from '../../src/exit/policy.js';
 import {similarity} from '../../src/exit/policies/similarity.js';
 import {ImageBias} from '../../src/models/ofa/bias-tables.js';
-import {codePositionIds, imageBucket, tokenBucket} from '../../src/models/ofa/buckets.js';
+import {codePositionIds, imageBucket, tokenBucket} from '../../src/models/ofa/positions.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';

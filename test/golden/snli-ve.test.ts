@@ -5,7 +5,7 @@ import {Tokenizer} from '../../src/data/tokenizer.js';
 import {readTsv} from '../../src/data/tsv.js';
 import {type ExitPolicy, never, stackPolicies} from '../../src/exit/policy.js';
 import {similarity} from '../../src/exit/policies/similarity.js';
-import type {OfaEncoded} from '../../src/models/ofa/encoding.js';
+import type {OfaEncoded} from '../../src/models/ofa/encode.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {decodeImage} from '../../src/node/image-decoder.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';

@@ -6,8 +6,8 @@ import {Embedding, TiedEmbedding} from '../../src/nn/embedding.js';
 import {FeedForward} from '../../src/nn/feed-forward.js';
 import {LayerNorm} from '../../src/nn/layer-norm.js';
 import {Linear} from '../../src/nn/linear.js';
-import {DecoderLayer} from '../../src/models/ofa/decoder-layer.js';
-import {EncoderLayer} from '../../src/models/ofa/encoder-layer.js';
+import {DecoderLayer} from '../../src/models/ofa/decoder.js';
+import {EncoderLayer} from '../../src/models/ofa/encoder.js';
 import {Bottleneck} from '../../src/models/ofa/resnet.js';
 import {selectBackend} from '../../src/node/backends.js';
 

@@ -1,7 +1,6 @@
 import {WeightsError} from '../../runtime/errors.js';
-import {generationSchema, type OfaConfig, ofaConfigSchema} from './config.js';
+import {GENERATION_DEFAULTS, generationSchema, OFA_DEFAULTS, type OfaConfig, ofaConfigSchema, RESNET_LAYERS} from './config.js';
 import type {OfaSettings} from './settings.js';
-import {GENERATION_DEFAULTS, OFA_DEFAULTS, RESNET_LAYERS} from './sizes.js';
 
 /** What the import asks a checkpoint: names (fairseq's) and shapes. */
 export interface NamedShapes {

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy} from '../../exit/policy.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {OfaEncoded} from './encoding.js';
+import type {OfaEncoded} from './encode.js';
 import type {OfaModel} from './model.js';
 
 // B rows of targets, T positions, N target tokens that are not padding, V words

@@ -1,19 +1,40 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import type {Deciders, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
-import type {WeightSource} from '../../nn/block.js';
+import {Block, input, type WeightSource} from '../../nn/block.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {EncodeInput, RunOptions, Scored, ScoreInput, VisionLanguageModel} from '../model.js';
+import {OfaPictureDepths} from './all-depths.js';
 import {ImageBias, TargetBias} from './bias-tables.js';
 import type {OfaConfig} from './config.js';
-import {OfaCost} from './cost.js';
-import type {OfaDecoder} from './decoder.js';
-import {OfaDecoding} from './decoding.js';
-import type {OfaEncoder} from './encoder.js';
-import {type OfaEncoded, OfaEncoding} from './encoding.js';
-import {OfaPictureDepths} from './depths.js';
-import {OfaModule} from './module.js';
-import {OfaScoring, type TargetPass} from './scoring.js';
+import {OfaDecoding} from './decode.js';
+import {OfaDecoder} from './decoder.js';
+import {type OfaEncoded, OfaEncoding} from './encode.js';
+import {OfaEncoder} from './encoder.js';
+import {OfaCost} from './macs.js';
+import {OfaScoring, type TargetPass} from './score.js';
+
+/** The tree of weights, named as in the checkpoint: `encoder.…`, `decoder.…`. */
+export class OfaModule extends Block<OfaConfig> {
+  static className = 'MueOfaModule';
+  readonly encoder: OfaEncoder;
+  readonly decoder: OfaDecoder;
+
+  constructor(config: OfaConfig) {
+    super(config);
+    this.encoder = this.child('encoder', new OfaEncoder(config));
+    this.decoder = this.child('decoder', new OfaDecoder(config, this.encoder.tokens));
+  }
+
+  /** As a layer: pixels [B, h, w, 3] to embedded patches [B, P, D]. */
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.encoder.call(input(inputs));
+  }
+  override computeOutputShape(shape: tf.Shape): tf.Shape {
+    return this.encoder.computeOutputShape(shape);
+  }
+}
+tf.serialization.registerClass(OfaModule);
 
 /** Targets whose self-attention biases are kept; longer ones make their own. */
 const KEPT_TARGETS = 64;

@@ -1,5 +1,5 @@
-import {OfaCost} from '../../../src/models/ofa/cost.js';
-import {ofaConfigOfSize} from '../../../src/models/ofa/sizes.js';
+import {OfaCost} from '../../../src/models/ofa/macs.js';
+import {ofaConfigOfSize} from '../../../src/models/ofa/config.js';
 
 // Expected numbers: ofa_mue section 13, in the digits that it gives; the scenes' from the reference evaluation of the trained models.
 

@@ -5,7 +5,7 @@ import {readImported} from '../../../src/models/imported-weight.js';
 import {checkTied, importOfa} from '../../../src/models/ofa/import.js';
 import {toHuggingFaceName} from '../../../src/models/ofa/names.js';
 import {parameterCount, toStored} from '../../../src/models/stored-weight.js';
-import {GENERATION_DEFAULTS} from '../../../src/models/ofa/sizes.js';
+import {GENERATION_DEFAULTS} from '../../../src/models/ofa/config.js';
 import {MICRO_HUGGING_FACE} from '../../support/micro-hugging-face.js';
 import {golden, goldenBytes} from '../../support/golden.js';
 

@@ -4,7 +4,7 @@ import {fixed} from '../../../src/exit/policies/static.js';
 import {type ExitPolicy, never, stackPolicies} from '../../../src/exit/policy.js';
 import {similarity} from '../../../src/exit/policies/similarity.js';
 import {softmaxMargin} from '../../../src/exit/policies/confidence.js';
-import {DecoderLayer} from '../../../src/models/ofa/decoder-layer.js';
+import {DecoderLayer} from '../../../src/models/ofa/decoder.js';
 import type {OfaModel} from '../../../src/models/ofa/model.js';
 import {KvCache} from '../../../src/nn/kv-cache.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';

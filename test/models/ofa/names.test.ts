@@ -1,6 +1,6 @@
 import {fromHuggingFaceName, ofaWeights, toHuggingFaceName} from '../../../src/models/ofa/names.js';
 import {checkpointShape, parameterCount} from '../../../src/models/stored-weight.js';
-import {OFA_SIZES, type OfaSize, ofaConfigOfSize} from '../../../src/models/ofa/sizes.js';
+import {OFA_SIZES, type OfaSize, ofaConfigOfSize} from '../../../src/models/ofa/config.js';
 
 // ofa_mue section 1.1.
 const COUNTS: Readonly<Record<OfaSize, readonly [parameters: number, resnet: number, entries: number]>> = {

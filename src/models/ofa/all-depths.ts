@@ -6,7 +6,7 @@ import {CrossMemory} from '../../nn/cross-memory.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {PictureDepths, PromptDepths, RunOptions} from '../model.js';
-import {OfaEncoded} from './encoding.js';
+import {OfaEncoded} from './encode.js';
 import type {OfaModel} from './model.js';
 
 // L depths, P patches, S text tokens, M = P + S, D width, H heads, d head width, C combinations

@@ -12,11 +12,9 @@ import type {CrossMemories} from '../cross-memories.js';
 import type {Decoding, RunOptions, StepOptions} from '../model.js';
 import {prefillByStep} from '../prefill-by-step.js';
 import {TargetBias} from './bias-tables.js';
-import type {OfaCost} from './cost.js';
-import type {DecoderBias} from './decoder-layer.js';
-import type {OfaDecoder} from './decoder.js';
-import {DecodingCosts} from './decoding-costs.js';
-import type {OfaEncoded} from './encoding.js';
+import type {DecoderBias, OfaDecoder} from './decoder.js';
+import type {OfaEncoded} from './encode.js';
+import {DecodingCosts, type OfaCost} from './macs.js';
 
 // B pictures, K beams each, R = B·K rows, M encoder length, n keys so far, D width, H heads
 

@@ -11,10 +11,9 @@ import type {CrossMemories} from '../cross-memories.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
 import {decidedOn, ofPicture, scoredRows, scoringSamples, statesAt, targetLengths} from '../scoring-samples.js';
 import {TargetBias} from './bias-tables.js';
-import type {OfaCost} from './cost.js';
-import type {DecoderBias} from './decoder-layer.js';
-import type {OfaDecoder, Target} from './decoder.js';
-import type {OfaEncoded} from './encoding.js';
+import type {DecoderBias, OfaDecoder, Target} from './decoder.js';
+import type {OfaEncoded} from './encode.js';
+import type {OfaCost} from './macs.js';
 
 // B pictures, K targets each, R = B·K rows, T positions, M encoder length, D width, H heads
 
