@@ -7,7 +7,7 @@ import {openModelWeights} from '../../src/checkpoint/model-weights.js';
 import {bytesOf, type TensorPlan, writeSafetensors} from '../../src/checkpoint/safetensors.js';
 import {planShards, shardIndex} from '../../src/checkpoint/shards.js';
 import {type OfaConfig, ofaConfigOfSize, ofaConfigSchema} from '../../src/models/ofa/config.js';
-import {toHuggingFaceName} from '../../src/models/ofa/names.js';
+import {toHuggingFaceName} from '../../src/models/ofa/import/names.js';
 import {type ConvertReport, formatReport} from '../../src/node/convert-report.js';
 import {convertCheckpoint, type ConvertOptions, type ConvertProgress} from '../../src/node/convert.js';
 import {FileAccess} from '../../src/node/file-access.js';

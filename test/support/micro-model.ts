@@ -1,6 +1,6 @@
 import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
 import {SafetensorsFile} from '../../src/checkpoint/safetensors.js';
-import {importOfa} from '../../src/models/ofa/import.js';
+import {importOfa} from '../../src/models/ofa/import/import.js';
 import {OfaModel} from '../../src/models/ofa/model.js';
 import {importedSource} from './imported-source.js';
 import {golden, goldenBytes} from './golden.js';

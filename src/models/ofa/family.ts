@@ -1,8 +1,8 @@
 import type {ModelFamily} from '../family.js';
 import {type OfaConfig, ofaConfigSchema} from './config.js';
-import {checkTied, importOfa, isOfa} from './import.js';
+import {checkTied, importOfa, isOfa} from './import/import.js';
 import {OfaModel} from './model.js';
-import {ofaWeights, partOf, TIED_EMBEDDING} from './names.js';
+import {ofaWeights, partOf, TIED_EMBEDDING} from './import/names.js';
 
 /** OFA, plain or with MuE. */
 export const ofaFamily: ModelFamily<OfaConfig> = {

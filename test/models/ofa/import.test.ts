@@ -2,8 +2,8 @@ import type {Checkpoint, PlainValue} from '../../../src/checkpoint/checkpoint.js
 import {MemoryAccess} from '../../../src/checkpoint/memory-access.js';
 import {TorchFile} from '../../../src/checkpoint/torch-zip.js';
 import {readImported} from '../../../src/models/imported-weight.js';
-import {checkTied, importOfa} from '../../../src/models/ofa/import.js';
-import {toHuggingFaceName} from '../../../src/models/ofa/names.js';
+import {checkTied, importOfa} from '../../../src/models/ofa/import/import.js';
+import {toHuggingFaceName} from '../../../src/models/ofa/import/names.js';
 import {parameterCount, toStored} from '../../../src/models/stored-weight.js';
 import {GENERATION_DEFAULTS} from '../../../src/models/ofa/config.js';
 import {MICRO_HUGGING_FACE} from '../../support/micro-hugging-face.js';

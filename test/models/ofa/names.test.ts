@@ -1,4 +1,4 @@
-import {fromHuggingFaceName, ofaWeights, toHuggingFaceName} from '../../../src/models/ofa/names.js';
+import {fromHuggingFaceName, ofaWeights, toHuggingFaceName} from '../../../src/models/ofa/import/names.js';
 import {checkpointShape, parameterCount} from '../../../src/models/stored-weight.js';
 import {OFA_SIZES, type OfaSize, ofaConfigOfSize} from '../../../src/models/ofa/config.js';
 

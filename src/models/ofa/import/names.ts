@@ -1,5 +1,5 @@
-import type {StoredWeight, WeightLayout} from '../stored-weight.js';
-import type {OfaConfig} from './config.js';
+import type {StoredWeight, WeightLayout} from '../../stored-weight.js';
+import type {OfaConfig} from '../config.js';
 
 /** The one name under which the tied matrix is kept, and its copies (section 5.2). */
 export const TIED_EMBEDDING = 'encoder.embed_tokens.weight';

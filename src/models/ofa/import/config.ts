@@ -1,5 +1,5 @@
-import {WeightsError} from '../../runtime/errors.js';
-import {GENERATION_DEFAULTS, generationSchema, OFA_DEFAULTS, type OfaConfig, ofaConfigSchema, RESNET_LAYERS} from './config.js';
+import {WeightsError} from '../../../runtime/errors.js';
+import {GENERATION_DEFAULTS, generationSchema, OFA_DEFAULTS, type OfaConfig, ofaConfigSchema, RESNET_LAYERS} from '../config.js';
 import type {OfaSettings} from './settings.js';
 
 /** What the import asks a checkpoint: names (fairseq's) and shapes. */

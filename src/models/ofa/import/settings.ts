@@ -1,5 +1,5 @@
-import type {PlainValue} from '../../checkpoint/checkpoint.js';
-import {WeightsError} from '../../runtime/errors.js';
+import type {PlainValue} from '../../../checkpoint/checkpoint.js';
+import {WeightsError} from '../../../runtime/errors.js';
 
 type Fields = {readonly [key: string]: PlainValue};
 
