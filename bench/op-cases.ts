@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {gelu} from '../src/nn/gelu.js';
+import {gelu} from '../src/nn/activations.js';
 import {multiplyHeads} from '../src/nn/heads.js';
 import {LayerNorm} from '../src/nn/layer-norm.js';
 import type {TensorScope} from '../src/runtime/tensor-scope.js';

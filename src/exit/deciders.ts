@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {takeRows} from '../nn/take-rows.js';
+import {takeRows} from '../nn/gather-rows.js';
 import {UsageError} from '../runtime/errors.js';
 import type {Deciders, ExitPolicy} from './policy.js';
 import type {Sample} from './run-stack.js';

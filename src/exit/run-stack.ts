@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {takeRows} from '../nn/take-rows.js';
+import {takeRows} from '../nn/gather-rows.js';
 import {breathe} from '../runtime/breathe.js';
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';

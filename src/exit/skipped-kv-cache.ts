@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {KeysValues} from '../nn/attention.js';
 import {KvCache} from '../nn/kv-cache.js';
-import {takeRows} from '../nn/take-rows.js';
+import {takeRows} from '../nn/gather-rows.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 
 /**

@@ -1,6 +1,6 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {CrossMemory} from '../nn/cross-memory.js';
-import {takeRows} from '../nn/take-rows.js';
+import {takeRows} from '../nn/gather-rows.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 
 // B pictures, M memory length, D width

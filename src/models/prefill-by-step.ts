@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Deciders} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
-import {takeRows} from '../nn/take-rows.js';
+import {takeRows} from '../nn/gather-rows.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {Decoding, RunOptions} from './model.js';
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Attention, KeysValues} from './attention.js';
 import {HeadMatrices, splitHeads} from './heads.js';
-import {takeRows} from './take-rows.js';
+import {takeRows} from './gather-rows.js';
 
 // B pictures, K rows (beams) a picture, R = B·K rows, T new tokens, M memory length, H heads, d head width, D = H·d
 

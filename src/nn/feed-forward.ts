@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {Block, input} from './block.js';
-import {quickGelu} from './gelu.js';
+import {quickGelu} from './activations.js';
 import {LayerNorm} from './layer-norm.js';
 import {Linear} from './linear.js';
 

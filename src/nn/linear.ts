@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {runFused} from '../runtime/fused-kernels.js';
 import {Block, input} from './block.js';
-import {gelu} from './gelu.js';
+import {gelu} from './activations.js';
 
 /** x·W + b over the last axis. W is [in, out], transposed from the checkpoint's [out, in] at conversion. */
 export class Linear extends Block<{inputSize: number; units: number}> {

@@ -9,7 +9,7 @@ import {never, stackPolicies} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
 import {keyMask, paddedCls, paddedKeys} from '../../src/models/coca/text-mask.js';
-import {causalMask} from '../../src/nn/causal-mask.js';
+import {causalMask} from '../../src/nn/attention.js';
 import {decodeImage} from '../../src/node/image-decoder.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';

@@ -8,7 +8,7 @@ import {TargetBias} from '../../src/models/ofa/bias-tables.js';
 import type {OfaDecoding} from '../../src/models/ofa/decode.js';
 import type {OfaEncoded} from '../../src/models/ofa/encode.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
-import {causalMask} from '../../src/nn/causal-mask.js';
+import {causalMask} from '../../src/nn/attention.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
 import {closeArrays, closeTo, LOGITS, SIMILARITIES, STATES} from '../support/close-to.js';

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {cosine} from '../../exit/policies/cosine.js';
 import type {ExitPolicy} from '../../exit/policy.js';
-import {takeRows} from '../../nn/take-rows.js';
+import {takeRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {PictureDepths, PromptDepths, RunOptions} from '../model.js';
 import type {CocaCost} from './cost.js';

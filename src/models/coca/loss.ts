@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {causalMask} from '../../nn/causal-mask.js';
+import {causalMask} from '../../nn/attention.js';
 import {UsageError} from '../../runtime/errors.js';
 import {checkPixels, checkTexts} from './check-input.js';
 import type {CocaModule} from './module.js';

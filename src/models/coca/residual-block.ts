@@ -1,10 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {Attention, type KeysValues} from '../../nn/attention.js';
 import {Block, input} from '../../nn/block.js';
-import {type Among, attendCached, growCache} from '../../nn/cached-attention.js';
 import {CrossMemory} from '../../nn/cross-memory.js';
 import {FeedForward, type FeedForwardConfig} from '../../nn/feed-forward.js';
-import type {KvCache} from '../../nn/kv-cache.js';
+import {type Among, attendCached, growCache, type KvCache} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 

@@ -1,12 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {Attention, type KeysValues} from '../../nn/attention.js';
 import {Block, input} from '../../nn/block.js';
-import {type Among, attendCached, growCache} from '../../nn/cached-attention.js';
 import {CrossMemory} from '../../nn/cross-memory.js';
 import {Embedding, type TiedEmbedding} from '../../nn/embedding.js';
 import {FeedForward} from '../../nn/feed-forward.js';
 import {splitHeads} from '../../nn/heads.js';
-import type {KvCache} from '../../nn/kv-cache.js';
+import {type Among, attendCached, growCache, type KvCache} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Linear} from '../../nn/linear.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';

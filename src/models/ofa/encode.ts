@@ -3,7 +3,7 @@ import type {Deciders, ExitPolicy} from '../../exit/policy.js';
 import {type RunLayer, type Running, runSamples} from '../../exit/run-stack.js';
 import {addMacs, looks, type PictureRun} from '../../exit/trace.js';
 import type {CrossMemory} from '../../nn/cross-memory.js';
-import {takeRows} from '../../nn/take-rows.js';
+import {takeRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Encoded, EncodeInput, RunOptions} from '../model.js';
 import {ImageBias} from './bias-tables.js';
