@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel} from '../src/node/replace-kernel.js';
+import {type KernelCall, replaceKernel} from '../src/node/backends/kernels.js';
 import {CLOCKS, type ClockName} from './clock.js';
 import type {Row} from './result-file.js';
 import {Stopwatch} from './stopwatch.js';

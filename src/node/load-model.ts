@@ -16,7 +16,7 @@ import {UsageError, WeightsError} from '../runtime/errors.js';
 import type {Assistant, Pictures, RunsOn} from '../tasks/assistant.js';
 import {ContrastiveCaptioner} from '../tasks/contrastive-captioner.js';
 import {Mue} from '../tasks/mue.js';
-import {selectBackend} from './backends.js';
+import {selectBackend} from './backends/select.js';
 import {FileAccess} from './file-access.js';
 import {decodeImage} from './image-decoder.js';
 import {findClipMerges, findVocabulary, vocabularyTokenizer} from './vocabulary-files.js';

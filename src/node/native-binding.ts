@@ -5,7 +5,7 @@ import {fileURLToPath} from 'node:url';
 import util from 'node:util';
 import type {KernelBackend} from '@tensorflow/tfjs';
 import {missingCudaLibraries} from './cuda-libraries.js';
-import {Unavailable} from './unavailable.js';
+import {Unavailable} from './backends/unavailable.js';
 
 /** TensorFlow's library behind Node-API; made by `npm run native`, or part of an official tfjs-node package. */
 interface Binding {

@@ -1,9 +1,8 @@
 import {createRequire} from 'node:module';
 import {isMainThread} from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel} from './replace-kernel.js';
-import {Unavailable} from './unavailable.js';
-import type {WasmBackend} from './wasm-backend.js';
+import {type KernelCall, replaceKernel, type WasmBackend} from './backends/kernels.js';
+import {Unavailable} from './backends/unavailable.js';
 
 /** onnxruntime-node's own synchronous binding; its public API answers in promises, and a kernel cannot wait. */
 interface Session {

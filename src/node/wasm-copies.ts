@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel} from './replace-kernel.js';
-import type {WasmBackend} from './wasm-backend.js';
+import {type KernelCall, replaceKernel, type WasmBackend} from './backends/kernels.js';
 
 // Kernels of the wasm backend that only move numbers about.
 

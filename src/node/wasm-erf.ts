@@ -1,6 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {replaceKernel} from './replace-kernel.js';
-import type {WasmBackend} from './wasm-backend.js';
+import {replaceKernel, type WasmBackend} from './backends/kernels.js';
 
 let mended = false;
 

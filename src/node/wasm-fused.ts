@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {layerNormRows} from './row-loops.js';
-import type {WasmBackend} from './wasm-backend.js';
+import {layerNormRows} from './backends/row-loops.js';
+import type {WasmBackend} from './backends/kernels.js';
 import {erf} from './wasm-erf.js';
 
 let done = false;

@@ -6,7 +6,7 @@ import {type SampleOptions, sample} from '../../src/generation/sample.js';
 import {logSoftmax} from '../../src/generation/score-rules.js';
 import type {WritingOptions, Written} from '../../src/generation/writing.js';
 import {WRITING_RULES} from '../../src/generation/writing-rules.js';
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 import {seededRandom} from '../../src/runtime/random.js';
 import {valueWithoutLeaks, withoutLeaks} from '../support/leaks.js';
 import {toyDecoding, toyScores} from '../support/toy-decoding.js';

@@ -9,7 +9,7 @@ import {Linear} from '../../src/nn/linear.js';
 import {DecoderLayer} from '../../src/models/ofa/decoder.js';
 import {EncoderLayer} from '../../src/models/ofa/encoder.js';
 import {Bottleneck} from '../../src/models/ofa/resnet.js';
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 
 // Blocks as ordinary tfjs layers: in a model, counted, frozen, saved, restored, trained.
 

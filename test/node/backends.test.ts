@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 import {isOlder} from '../../src/node/webgpu-device.js';
 import {BackendError, type MueError} from '../../src/runtime/errors.js';
 

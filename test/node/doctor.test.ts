@@ -2,10 +2,10 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {type DoctorReport, doctor, formatDoctor} from '../../src/node/doctor.js';
+import {type DoctorReport, doctor, formatDoctor} from '../../src/node/backends/doctor.js';
 
 // The doctor starts compiled code (`npm test` builds first).
-const child = fileURLToPath(new URL('../../dist/node/doctor-child.js', import.meta.url));
+const child = fileURLToPath(new URL('../../dist/node/backends/doctor-child.js', import.meta.url));
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-doctor-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
 

@@ -5,7 +5,7 @@ import {ConvNorm} from '../../src/nn/conv-norm.js';
 import {gelu} from '../../src/nn/activations.js';
 import {LayerNorm} from '../../src/nn/layer-norm.js';
 import {Linear} from '../../src/nn/linear.js';
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 import {type FusedKernel, runFused} from '../../src/runtime/fused-kernels.js';
 
 const native = process.env['MUE_TEST_NATIVE'];

@@ -3,8 +3,8 @@ import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs';
-import {selectBackend} from '../../src/node/backends.js';
-import {doctor} from '../../src/node/doctor.js';
+import {selectBackend} from '../../src/node/backends/select.js';
+import {doctor} from '../../src/node/backends/doctor.js';
 import {NATIVE_FOLDER} from '../../src/node/native-binding.js';
 
 const built = path.join(NATIVE_FOLDER, 'cpu');
@@ -13,7 +13,7 @@ if (!here) console.warn('native-binding.test: skipped, .native/cpu is not built 
 const testNative = here ? test : test.skip;
 
 // A library once loaded stays in its process: what depends on loading is tried in processes of its own.
-const child = fileURLToPath(new URL('../../dist/node/doctor-child.js', import.meta.url));
+const child = fileURLToPath(new URL('../../dist/node/backends/doctor-child.js', import.meta.url));
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-native-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
 

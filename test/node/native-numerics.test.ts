@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 import {NATIVE_FOLDER} from '../../src/node/native-binding.js';
 import {OPERATIONS, relativeError} from '../support/operations.js';
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {selectBackend} from '../../src/node/backends.js';
-import {asOutOfMemory} from '../../src/node/out-of-memory.js';
+import {selectBackend} from '../../src/node/backends/select.js';
+import {asOutOfMemory} from '../../src/node/backends/out-of-memory.js';
 import {BackendError} from '../../src/runtime/errors.js';
 
 test("WebAssembly's abort is a full heap", async () => {

@@ -1,7 +1,7 @@
 import {beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import fc from 'fast-check';
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 
 beforeAll(async () => {
   await selectBackend('wasm');

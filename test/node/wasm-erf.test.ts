@@ -1,6 +1,6 @@
 import {expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 
 /** 2/√π ∫₀ˣ exp(−t²) dt by Simpson's rule, to 1e-13. */
 function erf(x: number): number {

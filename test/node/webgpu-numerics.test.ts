@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 import {OPERATIONS, relativeError} from '../support/operations.js';
 import {whyNoWebgpu} from '../support/webgpu.js';
 

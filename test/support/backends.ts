@@ -1,6 +1,6 @@
 import {afterAll, beforeAll, describe} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 
 /** The backends that the goldens run on: MUE_TEST_BACKEND, a comma-separated list of devices, or wasm and cpu. */
 export const TEST_DEVICES: readonly string[] = (process.env['MUE_TEST_BACKEND'] ?? 'wasm,cpu').split(',');

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 
 // Every operation that the models use, at their shapes and options, gradients included: what a backend is held to.
 

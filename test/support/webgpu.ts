@@ -1,4 +1,4 @@
-import {selectBackend} from '../../src/node/backends.js';
+import {selectBackend} from '../../src/node/backends/select.js';
 import {BackendError} from '../../src/runtime/errors.js';
 
 /** Why WebGPU cannot run here, and so its tests neither; undefined where there are its packages and an adapter, software included. */

@@ -1,4 +1,4 @@
-import {doctor, formatDoctor} from '../../node/doctor.js';
+import {doctor, formatDoctor} from '../../node/backends/doctor.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {DoctorFlags} from './doctor.js';
 

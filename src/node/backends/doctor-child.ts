@@ -1,7 +1,7 @@
 // One device in a process of its own: a driver that crashes takes only this one down.
 // usage: node doctor-child.js DEVICE SECONDS [NATIVE_FOLDER]; the last line of stdout is a DeviceReport as JSON.
-import {BackendError} from '../runtime/errors.js';
-import {selectBackend} from './backends.js';
+import {BackendError} from '../../runtime/errors.js';
+import {selectBackend} from './select.js';
 import type {DeviceReport} from './doctor.js';
 import {microBench} from './micro-bench.js';
 

@@ -1,7 +1,7 @@
 import {spawn} from 'node:child_process';
 import os from 'node:os';
 import {fileURLToPath} from 'node:url';
-import {AUTO, type RealDevice} from './backends.js';
+import {AUTO, type RealDevice} from './select.js';
 import type {MicroBench} from './micro-bench.js';
 
 /** What became of one device. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError} from '../runtime/errors.js';
+import {BackendError} from '../../runtime/errors.js';
 
 /** What each backend says when its memory is full. */
 const SIGNS: Readonly<Record<string, RegExp>> = {

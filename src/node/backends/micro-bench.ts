@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {TensorScope} from '../runtime/tensor-scope.js';
+import {TensorScope} from '../../runtime/tensor-scope.js';
 
 /** Three measures that tell what a device is good for. Medians; a read-back of one number ends each round, so that a GPU has finished. */
 export interface MicroBench {

@@ -3,18 +3,18 @@ import {createRequire} from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import {BackendError} from '../runtime/errors.js';
-import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native-binding.js';
-import {fuseNativeKernels} from './native-fused.js';
-import {mendNativeKernels} from './native-kernels.js';
-import {accelerateWasm} from './onnx-kernels.js';
+import {BackendError} from '../../runtime/errors.js';
+import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from '../native-binding.js';
+import {fuseNativeKernels} from '../native-fused.js';
+import {mendNativeKernels} from '../native-kernels.js';
+import {accelerateWasm} from '../onnx-kernels.js';
 import {watchForFullMemory} from './out-of-memory.js';
 import {Unavailable} from './unavailable.js';
-import {mendWasmCopies} from './wasm-copies.js';
-import {mendWasmErf} from './wasm-erf.js';
-import {fuseWasmKernels} from './wasm-fused.js';
-import {mendWasmKernels} from './wasm-kernels.js';
-import {refuseAfterErrors, type WebgpuBackend} from './webgpu-errors.js';
+import {mendWasmCopies} from '../wasm-copies.js';
+import {mendWasmErf} from '../wasm-erf.js';
+import {fuseWasmKernels} from '../wasm-fused.js';
+import {mendWasmKernels} from '../wasm-kernels.js';
+import {refuseAfterErrors, type WebgpuBackend} from '../webgpu-errors.js';
 
 /** Every word that `--device` takes. */
 export const DEVICES = ['auto', 'native', 'cuda', 'webgpu', 'onnx', 'wasm', 'cpu'] as const;
@@ -150,7 +150,7 @@ function whyNoGpu(log: string): [reason: string, hint: string] {
 
 /** A GPU through WebGPU. */
 async function startWebgpu(): Promise<Running> {
-  const {registerWebgpu} = await import('./webgpu-device.js');
+  const {registerWebgpu} = await import('../webgpu-device.js');
   const adapter = tf.findBackendFactory('webgpu') ? 'started before' : await registerWebgpu();
   const first = tf.engine().registry.webgpu === undefined;
   await start('webgpu');
