@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {missingCudaLibraries} from '../../src/node/cuda-libraries.js';
+import {missingCudaLibraries} from '../../src/node/backends/native/cuda-libraries.js';
 
 test("NVIDIA's libraries are looked for beside the build and on the search path, and named where they are absent", () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-cuda-'));

@@ -5,7 +5,7 @@ import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends/select.js';
 import {doctor} from '../../src/node/backends/doctor.js';
-import {NATIVE_FOLDER} from '../../src/node/native-binding.js';
+import {NATIVE_FOLDER} from '../../src/node/backends/native/binding.js';
 
 const built = path.join(NATIVE_FOLDER, 'cpu');
 const here = fs.existsSync(path.join(built, 'tfjs_binding.node'));

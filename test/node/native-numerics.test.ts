@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends/select.js';
-import {NATIVE_FOLDER} from '../../src/node/native-binding.js';
+import {NATIVE_FOLDER} from '../../src/node/backends/native/binding.js';
 import {OPERATIONS, relativeError} from '../support/operations.js';
 
 // TensorFlow against tfjs' plain JavaScript, operation by operation. MUE_TEST_NATIVE=cuda runs the same on a GPU.

@@ -5,7 +5,7 @@ import {fileURLToPath} from 'node:url';
 import util from 'node:util';
 import type {KernelBackend} from '@tensorflow/tfjs';
 import {missingCudaLibraries} from './cuda-libraries.js';
-import {Unavailable} from './backends/unavailable.js';
+import {Unavailable} from '../unavailable.js';
 
 /** TensorFlow's library behind Node-API; made by `npm run native`, or part of an official tfjs-node package. */
 interface Binding {
@@ -41,7 +41,7 @@ type KernelBackendModule = {readonly NodeJSKernelBackend: new (binding: Binding,
 type CaptureModule = {begin(): void; end(): string};
 
 const require = createRequire(import.meta.url);
-export const NATIVE_FOLDER: string = fileURLToPath(new URL('../../.native/', import.meta.url));
+export const NATIVE_FOLDER: string = fileURLToPath(new URL('../../../../.native/', import.meta.url));
 /** The reason where there is nothing to load, as opposed to something broken. */
 export const NOT_BUILT = 'not built';
 const OFFICIAL = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {NativeOperations, pipe, type Tensorflow} from './native-operations.js';
-import {replaceKernel} from './backends/kernels.js';
-import {layerNormRows} from './backends/row-loops.js';
+import {NativeOperations, pipe, type Tensorflow} from './operations.js';
+import {replaceKernel} from '../kernels.js';
+import {layerNormRows} from '../row-loops.js';
 
 interface FusedConvolution {
   readonly pad: number | string | readonly (readonly [number, number])[];

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel} from './backends/kernels.js';
+import {type KernelCall, replaceKernel} from '../kernels.js';
 
 /** The part of tfjs-node's backend that runs a TensorFlow operation by name. */
 interface Executor {
