@@ -7,13 +7,13 @@ import {BackendError} from '../../runtime/errors.js';
 import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native/binding.js';
 import {fuseNativeKernels} from './native/fused.js';
 import {mendNativeKernels} from './native/kernels.js';
-import {accelerateWasm} from '../onnx-kernels.js';
+import {accelerateWasm} from './wasm/onnx-kernels.js';
 import {watchForFullMemory} from './out-of-memory.js';
 import {Unavailable} from './unavailable.js';
-import {mendWasmCopies} from '../wasm-copies.js';
-import {mendWasmErf} from '../wasm-erf.js';
-import {fuseWasmKernels} from '../wasm-fused.js';
-import {mendWasmKernels} from '../wasm-kernels.js';
+import {mendWasmCopies} from './wasm/copies.js';
+import {mendWasmErf} from './wasm/erf.js';
+import {fuseWasmKernels} from './wasm/fused.js';
+import {mendWasmKernels} from './wasm/kernels.js';
 import {refuseAfterErrors, type WebgpuBackend} from '../webgpu-errors.js';
 
 /** Every word that `--device` takes. */

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {layerNormRows} from './backends/row-loops.js';
-import type {WasmBackend} from './backends/kernels.js';
-import {erf} from './wasm-erf.js';
+import {layerNormRows} from '../row-loops.js';
+import type {WasmBackend} from '../kernels.js';
+import {erf} from './erf.js';
 
 let done = false;
 

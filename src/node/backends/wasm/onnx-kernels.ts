@@ -1,8 +1,8 @@
 import {createRequire} from 'node:module';
 import {isMainThread} from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel, type WasmBackend} from './backends/kernels.js';
-import {Unavailable} from './backends/unavailable.js';
+import {type KernelCall, replaceKernel, type WasmBackend} from '../kernels.js';
+import {Unavailable} from '../unavailable.js';
 
 /** onnxruntime-node's own synchronous binding; its public API answers in promises, and a kernel cannot wait. */
 interface Session {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {replaceKernel, type WasmBackend} from './backends/kernels.js';
+import {replaceKernel, type WasmBackend} from '../kernels.js';
 
 let mended = false;
 

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel, type WasmBackend} from './backends/kernels.js';
+import {type KernelCall, replaceKernel, type WasmBackend} from '../kernels.js';
 
 // Kernels of the wasm backend that only move numbers about.
 

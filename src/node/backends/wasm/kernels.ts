@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {BackendError} from '../runtime/errors.js';
-import {type KernelCall, replaceKernel} from './backends/kernels.js';
+import {BackendError} from '../../../runtime/errors.js';
+import {type KernelCall, replaceKernel} from '../kernels.js';
 
 type MatMulAttributes = {readonly transposeA: boolean; readonly transposeB: boolean; readonly activation?: string};
 
