@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends/select.js';
-import {isOlder} from '../../src/node/webgpu-device.js';
+import {isOlder} from '../../src/node/backends/webgpu/device.js';
 import {BackendError, type MueError} from '../../src/runtime/errors.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-native-'));

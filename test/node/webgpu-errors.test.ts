@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {refuseAfterErrors, type WebgpuBackend} from '../../src/node/webgpu-errors.js';
+import {refuseAfterErrors, type WebgpuBackend} from '../../src/node/backends/webgpu/errors.js';
 import {BackendError} from '../../src/runtime/errors.js';
 import {whyNoWebgpu} from '../support/webgpu.js';
 

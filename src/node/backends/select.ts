@@ -14,7 +14,7 @@ import {mendWasmCopies} from './wasm/copies.js';
 import {mendWasmErf} from './wasm/erf.js';
 import {fuseWasmKernels} from './wasm/fused.js';
 import {mendWasmKernels} from './wasm/kernels.js';
-import {refuseAfterErrors, type WebgpuBackend} from '../webgpu-errors.js';
+import {refuseAfterErrors, type WebgpuBackend} from './webgpu/errors.js';
 
 /** Every word that `--device` takes. */
 export const DEVICES = ['auto', 'native', 'cuda', 'webgpu', 'onnx', 'wasm', 'cpu'] as const;
@@ -150,7 +150,7 @@ function whyNoGpu(log: string): [reason: string, hint: string] {
 
 /** A GPU through WebGPU. */
 async function startWebgpu(): Promise<Running> {
-  const {registerWebgpu} = await import('../webgpu-device.js');
+  const {registerWebgpu} = await import('./webgpu/device.js');
   const adapter = tf.findBackendFactory('webgpu') ? 'started before' : await registerWebgpu();
   const first = tf.engine().registry.webgpu === undefined;
   await start('webgpu');

@@ -1,4 +1,4 @@
-import {BackendError} from '../runtime/errors.js';
+import {BackendError} from '../../../runtime/errors.js';
 
 /** The parts of tfjs' WebGPU backend that errors pass through. */
 export interface WebgpuBackend {

@@ -1,5 +1,5 @@
 import {createRequire} from 'node:module';
-import {Unavailable} from './backends/unavailable.js';
+import {Unavailable} from '../unavailable.js';
 
 type Dawn = {readonly globals: object; create(flags: readonly string[]): {requestAdapter(options: object): Promise<Adapter | null>}};
 type AdapterInfo = {
