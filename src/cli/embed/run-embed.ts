@@ -1,8 +1,8 @@
 import path from 'node:path';
 import {type Shard, shardName} from '../../evaluation/shard.js';
-import {dataFingerprint} from '../../node/data-fingerprint.js';
+import {dataFingerprint} from '../../node/dataset/data-fingerprint.js';
 import {embedInto} from '../../node/embeddings-folder.js';
-import {openDataset} from '../../node/open-dataset.js';
+import {openDataset} from '../../node/dataset/open-dataset.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import type {Assistant, Embedder, ExitChoice} from '../../tasks/assistant.js';
 import type {CommandContext} from '../core/define-command.js';

@@ -1,8 +1,8 @@
 import {createHash} from 'node:crypto';
 import fs from 'node:fs/promises';
 import path from 'node:path';
-import type {Dataset, DatasetItem} from '../data/dataset.js';
-import {InputError} from '../runtime/errors.js';
+import type {Dataset, DatasetItem} from '../../data/dataset.js';
+import {InputError} from '../../runtime/errors.js';
 
 /** What `exportDataset` wrote. */
 export interface ExportReport {

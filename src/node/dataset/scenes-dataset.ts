@@ -1,6 +1,6 @@
 import path from 'node:path';
-import type {Dataset, DatasetItem, DatasetTask} from '../data/dataset.js';
-import {readLines} from '../data/lines.js';
+import type {Dataset, DatasetItem, DatasetTask} from '../../data/dataset.js';
+import {readLines} from '../../data/lines.js';
 import {type ExportReport, exportDataset, type WrittenPictures} from './export-dataset.js';
 import {openDataset, readChunks} from './open-dataset.js';
 

@@ -1,12 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import type {Dataset, DatasetItem, DatasetTask, OnBadRow} from '../data/dataset.js';
-import {readJsonl} from '../data/jsonl.js';
-import {readKarpathy} from '../data/karpathy.js';
-import type {ByteChunks} from '../data/lines.js';
-import {parseColumns, readTsv, type TsvColumns} from '../data/tsv.js';
-import {InputError, UsageError} from '../runtime/errors.js';
+import type {Dataset, DatasetItem, DatasetTask, OnBadRow} from '../../data/dataset.js';
+import {readJsonl} from '../../data/jsonl.js';
+import {readKarpathy} from '../../data/karpathy.js';
+import type {ByteChunks} from '../../data/lines.js';
+import {parseColumns, readTsv, type TsvColumns} from '../../data/tsv.js';
+import {InputError, UsageError} from '../../runtime/errors.js';
 
 /** Options of `openDataset`. */
 export interface OpenDatasetOptions {
