@@ -9,7 +9,7 @@ import {type Row, readResult} from './result-file.js';
 // What a measurement needs is imported when it runs.
 
 const shipped = async (flags: Flags): Promise<Mue> => {
-  const model = await (await import('../src/node/load-model.js')).loadModel(undefined, flags);
+  const model = await (await import('../src/node/model/load-model.js')).loadModel(undefined, flags);
   if (model instanceof (await import('../src/tasks/mue.js')).Mue) return model;
   throw new TypeError('the shipped model is of the family ofa');
 };
@@ -17,7 +17,7 @@ const shipped = async (flags: Flags): Promise<Mue> => {
 const ops = async (flags: Flags): Promise<Row[]> => (await import('./measure.js')).measure((await import('./op-cases.js')).OP_CASES, flags);
 
 const layers = async (flags: Flags): Promise<Row[]> => {
-  const {SHIPPED_MODEL} = await import('../src/node/load-model.js');
+  const {SHIPPED_MODEL} = await import('../src/node/model/load-model.js');
   const {ofaConfigSchema} = await import('../src/models/ofa/config.js');
   const config = ofaConfigSchema.parse(JSON.parse(fs.readFileSync(path.join(SHIPPED_MODEL, 'config.json'), 'utf8')));
   return (await import('./measure.js')).measure((await import('./layer-cases.js')).layerCases(config), flags);

@@ -5,7 +5,7 @@ import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {CaptionSweep} from '../../src/calibration/sweep/caption-sweep.js';
 import type {EvaluationMetrics} from '../../src/evaluation/metrics.js';
 import {parseSweep} from '../../src/calibration/sweep/sweep-file.js';
-import {convertCheckpoint} from '../../src/node/convert.js';
+import {convertCheckpoint} from '../../src/node/model/convert.js';
 import {cocaGoldenBytes, describeCoca} from '../support/golden-coca.js';
 import {mueCommand} from '../support/mue-command.js';
 

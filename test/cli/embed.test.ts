@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
-import {convertCheckpoint} from '../../src/node/convert.js';
+import {convertCheckpoint} from '../../src/node/model/convert.js';
 import {cocaGoldenBytes, cocaGoldenDir, describeCoca} from '../support/golden-coca.js';
 import {mueCommand} from '../support/mue-command.js';
 

@@ -4,9 +4,9 @@ import path from 'node:path';
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {SafetensorsFile} from '../../src/checkpoint/safetensors.js';
 import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
-import {convertCheckpoint} from '../../src/node/convert.js';
-import {formatReport} from '../../src/node/convert-report.js';
-import {formatInspection, inspect} from '../../src/node/inspect.js';
+import {convertCheckpoint} from '../../src/node/model/convert.js';
+import {formatReport} from '../../src/node/model/convert-report.js';
+import {formatInspection, inspect} from '../../src/node/model/inspect.js';
 import {cocaGoldenBytes, describeCoca} from '../support/golden-coca.js';
 
 interface Settings {

@@ -8,12 +8,12 @@ import {bytesOf, type TensorPlan, writeSafetensors} from '../../src/checkpoint/s
 import {planShards, shardIndex} from '../../src/checkpoint/shards.js';
 import {type OfaConfig, ofaConfigOfSize, ofaConfigSchema} from '../../src/models/ofa/config.js';
 import {toHuggingFaceName} from '../../src/models/ofa/import/names.js';
-import {type ConvertReport, formatReport} from '../../src/node/convert-report.js';
-import {convertCheckpoint, type ConvertOptions, type ConvertProgress} from '../../src/node/convert.js';
-import {FileAccess} from '../../src/node/file-access.js';
-import {formatInspection, inspect} from '../../src/node/inspect.js';
-import {openCheckpoint} from '../../src/node/open-checkpoint.js';
-import {writeRandomModel} from '../../src/node/random-model.js';
+import {type ConvertReport, formatReport} from '../../src/node/model/convert-report.js';
+import {convertCheckpoint, type ConvertOptions, type ConvertProgress} from '../../src/node/model/convert.js';
+import {FileAccess} from '../../src/node/model/file-access.js';
+import {formatInspection, inspect} from '../../src/node/model/inspect.js';
+import {openCheckpoint} from '../../src/node/model/open-checkpoint.js';
+import {writeRandomModel} from '../../src/node/model/random-model.js';
 import {golden, type GoldenArray, goldenBytes} from '../support/golden.js';
 import {MICRO_HUGGING_FACE} from '../support/micro-hugging-face.js';
 import {Call, Global, type Pickled, stateDict, torchZip} from '../support/torch-zip-writer.js';

@@ -5,7 +5,7 @@ import {openModelWeights} from '../../src/checkpoint/model-weights.js';
 import {ofaConfigSchema} from '../../src/models/ofa/config.js';
 import {ofaWeights} from '../../src/models/ofa/import/names.js';
 import {parameterCount} from '../../src/models/stored-weight.js';
-import {FileAccess} from '../../src/node/file-access.js';
+import {FileAccess} from '../../src/node/model/file-access.js';
 
 const folder = path.join(import.meta.dirname, '..', '..', 'weights', 'scenes-mue');
 const read = (name: string): Buffer => fs.readFileSync(path.join(folder, name));

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {convertCheckpoint} from '../../src/node/convert.js';
+import {convertCheckpoint} from '../../src/node/model/convert.js';
 import {goldenBytes} from './golden.js';
 
 /** Converts the goldens' micro checkpoint (random weights, MuE) to `folder/model`. @returns the model folder */

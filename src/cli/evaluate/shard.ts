@@ -7,7 +7,7 @@ import {countRows, dataFingerprint} from '../../node/dataset/data-fingerprint.js
 import {evaluateInto, type Progress} from '../../node/evaluate-into.js';
 import {type BadRowRecord, makeFolder} from '../../node/evaluation-folder.js';
 import {type DecodeOptions, decodeImage} from '../../node/image-decoder.js';
-import {SHIPPED_MODEL} from '../../node/load-model.js';
+import {SHIPPED_MODEL} from '../../node/model/load-model.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
 import type {RunFile} from '../../node/run-file.js';
 import {UsageError} from '../../runtime/errors.js';

@@ -1,5 +1,5 @@
-import {convertCheckpoint} from '../../node/convert.js';
-import {formatReport} from '../../node/convert-report.js';
+import {convertCheckpoint} from '../../node/model/convert.js';
+import {formatReport} from '../../node/model/convert-report.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {ConvertFlags} from './convert.js';
 

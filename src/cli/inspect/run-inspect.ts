@@ -1,5 +1,5 @@
-import {formatInspection, inspect} from '../../node/inspect.js';
-import {SHIPPED_MODEL} from '../../node/load-model.js';
+import {formatInspection, inspect} from '../../node/model/inspect.js';
+import {SHIPPED_MODEL} from '../../node/model/load-model.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {InspectFlags} from './inspect.js';
 

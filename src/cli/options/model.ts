@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
 import {SCHEDULE_NAMES, type ScheduleName} from '../../exit/policies/threshold.js';
 import {SKIPPED_KV, type SkippedKv} from '../../exit/skipped-kv-cache.js';
-import {loadModel, type LoadOptions} from '../../node/load-model.js';
+import {loadModel, type LoadOptions} from '../../node/model/load-model.js';
 import type {Assistant} from '../../tasks/assistant.js';
 import type {Output} from '../core/output.js';
 import {type StackThresholds, stackThresholds, threshold, wholeNumber} from './values.js';

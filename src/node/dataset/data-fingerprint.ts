@@ -2,7 +2,7 @@ import {createHash} from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import {InputError} from '../../runtime/errors.js';
-import {hashFile} from '../model-folder.js';
+import {hashFile} from '../model/model-folder.js';
 import {readChunks} from './open-dataset.js';
 
 /** Which data set it was, wherever it lies. */

@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {gzipSync} from 'node:zlib';
-import type {VocabularyKind} from '../models/family.js';
-import {WeightsError} from '../runtime/errors.js';
+import type {VocabularyKind} from '../../models/family.js';
+import {WeightsError} from '../../runtime/errors.js';
 import {builtInClipFile, CLIP_MERGES, checkVocabulary, findClipMerges, findVocabulary, storedVocabulary} from './vocabulary-files.js';
 
 /** The vocabulary that a model folder gets. */

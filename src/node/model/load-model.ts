@@ -1,28 +1,28 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {openModelWeights} from '../checkpoint/model-weights.js';
-import {ClipTokenizer} from '../data/clip-tokenizer.js';
-import type {Tokenizer} from '../data/tokenizer.js';
-import {type ExitPlans, exitPlansSchema} from '../exit/plan.js';
-import type {CocaConfig} from '../models/coca/config.js';
-import {CocaModel} from '../models/coca/model.js';
-import {parseConfig} from '../models/families.js';
-import type {ModelConfig} from '../models/family.js';
-import type {OfaConfig} from '../models/ofa/config.js';
-import {OfaModel} from '../models/ofa/model.js';
-import type {WeightSource} from '../nn/block.js';
-import {UsageError, WeightsError} from '../runtime/errors.js';
-import type {Assistant, Pictures, RunsOn} from '../tasks/assistant.js';
-import {ContrastiveCaptioner} from '../tasks/contrastive-captioner.js';
-import {Mue} from '../tasks/mue.js';
-import {selectBackend} from './backends/select.js';
+import {openModelWeights} from '../../checkpoint/model-weights.js';
+import {ClipTokenizer} from '../../data/clip-tokenizer.js';
+import type {Tokenizer} from '../../data/tokenizer.js';
+import {type ExitPlans, exitPlansSchema} from '../../exit/plan.js';
+import type {CocaConfig} from '../../models/coca/config.js';
+import {CocaModel} from '../../models/coca/model.js';
+import {parseConfig} from '../../models/families.js';
+import type {ModelConfig} from '../../models/family.js';
+import type {OfaConfig} from '../../models/ofa/config.js';
+import {OfaModel} from '../../models/ofa/model.js';
+import type {WeightSource} from '../../nn/block.js';
+import {UsageError, WeightsError} from '../../runtime/errors.js';
+import type {Assistant, Pictures, RunsOn} from '../../tasks/assistant.js';
+import {ContrastiveCaptioner} from '../../tasks/contrastive-captioner.js';
+import {Mue} from '../../tasks/mue.js';
+import {selectBackend} from '../backends/select.js';
 import {FileAccess} from './file-access.js';
-import {decodeImage} from './image-decoder.js';
+import {decodeImage} from '../image-decoder.js';
 import {findClipMerges, findVocabulary, vocabularyTokenizer} from './vocabulary-files.js';
 
 /** The model that ships with the package. */
-export const SHIPPED_MODEL: string = fileURLToPath(new URL('../../weights/scenes-mue', import.meta.url));
+export const SHIPPED_MODEL: string = fileURLToPath(new URL('../../../weights/scenes-mue', import.meta.url));
 
 export interface LoadOptions {
   /** `auto` (default), `native`, `cuda`, `webgpu`, `onnx`, `wasm` or `cpu`. */

@@ -1,10 +1,10 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type {Checkpoint, PlainValue} from '../checkpoint/checkpoint.js';
-import {SafetensorsFile} from '../checkpoint/safetensors.js';
-import {openShards} from '../checkpoint/shards.js';
-import {type StateName, TorchFile} from '../checkpoint/torch-zip.js';
-import {WeightsError} from '../runtime/errors.js';
+import type {Checkpoint, PlainValue} from '../../checkpoint/checkpoint.js';
+import {SafetensorsFile} from '../../checkpoint/safetensors.js';
+import {openShards} from '../../checkpoint/shards.js';
+import {type StateName, TorchFile} from '../../checkpoint/torch-zip.js';
+import {WeightsError} from '../../runtime/errors.js';
 import {FileAccess} from './file-access.js';
 
 /** A checkpoint on disk: weights, the settings that belong to them, and the files that hold both. */

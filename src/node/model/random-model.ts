@@ -1,11 +1,11 @@
-import {float16ToFloat32, float32ToFloat16} from '../checkpoint/float16.js';
-import {bytesOf, type TensorPlan, writeSafetensors} from '../checkpoint/safetensors.js';
-import {planShards, shardIndex, shardName} from '../checkpoint/shards.js';
-import {parseConfig} from '../models/families.js';
-import type {ModelConfig} from '../models/family.js';
-import {checkpointShape, parameterCount, type StoredWeight} from '../models/stored-weight.js';
-import type {WeightSource} from '../nn/block.js';
-import {throwIfAborted} from '../runtime/errors.js';
+import {float16ToFloat32, float32ToFloat16} from '../../checkpoint/float16.js';
+import {bytesOf, type TensorPlan, writeSafetensors} from '../../checkpoint/safetensors.js';
+import {planShards, shardIndex, shardName} from '../../checkpoint/shards.js';
+import {parseConfig} from '../../models/families.js';
+import type {ModelConfig} from '../../models/family.js';
+import {checkpointShape, parameterCount, type StoredWeight} from '../../models/stored-weight.js';
+import type {WeightSource} from '../../nn/block.js';
+import {throwIfAborted} from '../../runtime/errors.js';
 import {type FileRecord, writeFolder} from './model-folder.js';
 import {vocabularyFor} from './model-vocabulary.js';
 

@@ -1,4 +1,4 @@
-import type {ModelConfig} from '../models/family.js';
+import type {ModelConfig} from '../../models/family.js';
 import type {FileRecord} from './model-folder.js';
 
 /** What a conversion did, from both sides: what became of each tensor of the source, and where each weight of the model is from. */

@@ -1,7 +1,7 @@
 import {createHash, randomBytes} from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import {AbortError, InputError, MueError, throwIfAborted, UsageError} from '../runtime/errors.js';
+import {AbortError, InputError, MueError, throwIfAborted, UsageError} from '../../runtime/errors.js';
 
 /** A file of a model folder, as its manifest lists it. */
 export interface FileRecord {

@@ -1,11 +1,11 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {elementCount, type TensorEntry} from '../checkpoint/checkpoint.js';
-import type {StateName} from '../checkpoint/torch-zip.js';
-import {familyOfCheckpoint, knownConfig} from '../models/families.js';
-import type {ModelConfig, ModelFamily} from '../models/family.js';
-import {parameterCount, type StoredWeight} from '../models/stored-weight.js';
-import {WeightsError} from '../runtime/errors.js';
+import {elementCount, type TensorEntry} from '../../checkpoint/checkpoint.js';
+import type {StateName} from '../../checkpoint/torch-zip.js';
+import {familyOfCheckpoint, knownConfig} from '../../models/families.js';
+import type {ModelConfig, ModelFamily} from '../../models/family.js';
+import {parameterCount, type StoredWeight} from '../../models/stored-weight.js';
+import {WeightsError} from '../../runtime/errors.js';
 import {openCheckpoint} from './open-checkpoint.js';
 
 /** What is known of a model folder or a checkpoint without computing anything. */

@@ -2,8 +2,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import zlib from 'node:zlib';
-import {Tokenizer} from '../data/tokenizer.js';
-import {WeightsError} from '../runtime/errors.js';
+import {Tokenizer} from '../../data/tokenizer.js';
+import {WeightsError} from '../../runtime/errors.js';
 
 /** The three files of a vocabulary, unpacked, and where they are from. */
 export interface VocabularyFiles {
@@ -16,7 +16,7 @@ export interface VocabularyFiles {
   readonly bpeOrigin: string;
 }
 
-const BUILT_IN = fileURLToPath(new URL('../../vocabulary/', import.meta.url));
+const BUILT_IN = fileURLToPath(new URL('../../../vocabulary/', import.meta.url));
 export const CLIP_MERGES = 'bpe_simple_vocab_16e6.txt';
 const MAX_BYTES = 64 * 2 ** 20;
 

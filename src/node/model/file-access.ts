@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {checkRange, type RandomAccess} from '../checkpoint/random-access.js';
-import {WeightsError} from '../runtime/errors.js';
+import {checkRange, type RandomAccess} from '../../checkpoint/random-access.js';
+import {WeightsError} from '../../runtime/errors.js';
 
 /** A file that is read by offset, never as a whole. */
 export class FileAccess implements RandomAccess, Disposable {
