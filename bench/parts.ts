@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {decodeImage} from '../src/node/image-decoder.js';
+import {decodeImage} from '../src/node/picture/decode.js';
 import {type Answer, meanLayers} from '../src/tasks/answer.js';
 import type {CustomExit} from '../src/tasks/assistant.js';
 import type {Mue} from '../src/tasks/mue.js';

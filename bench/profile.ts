@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import {decodeImage} from '../src/node/image-decoder.js';
+import {decodeImage} from '../src/node/picture/decode.js';
 import type {Mue} from '../src/tasks/mue.js';
 import type {ClockName} from './clock.js';
 import {profileKernels} from './kernel-times.js';

@@ -1,3 +1,3 @@
 export {DEVICES, selectBackend} from './node/backends/select.js';
-export {decodeImage} from './node/image-decoder.js';
+export {decodeImage} from './node/picture/decode.js';
 export {type LoadOptions, loadModel, SHIPPED_MODEL} from './node/model/load-model.js';

@@ -10,7 +10,7 @@ import {recordingPolicy} from '../../src/exit/recording.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
 import {keyMask, paddedCls, paddedKeys} from '../../src/models/coca/text-mask.js';
 import {causalMask} from '../../src/nn/attention.js';
-import {decodeImage} from '../../src/node/image-decoder.js';
+import {decodeImage} from '../../src/node/picture/decode.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
 import {closeArrays, closeTo, SIMILARITIES, STATES} from '../support/close-to.js';

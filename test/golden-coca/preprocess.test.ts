@@ -3,7 +3,7 @@ import path from 'node:path';
 import {expect, test} from '@jest/globals';
 import {centreSquare} from '../../src/data/centre-square.js';
 import {type RgbImage, toPixels} from '../../src/data/image.js';
-import {type DecodeOptions, decodeImage} from '../../src/node/image-decoder.js';
+import {type DecodeOptions, decodeImage} from '../../src/node/picture/decode.js';
 import {cocaArrays, cocaGoldenDir, cocaJson, describeCoca} from '../support/golden-coca.js';
 
 interface Case {

@@ -7,7 +7,7 @@ import {type ExitPolicy, never, stackPolicies} from '../../src/exit/policy.js';
 import {similarity} from '../../src/exit/policies/similarity.js';
 import type {OfaEncoded} from '../../src/models/ofa/encode.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
-import {decodeImage} from '../../src/node/image-decoder.js';
+import {decodeImage} from '../../src/node/picture/decode.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {ENTAILMENT_ANSWERS, entailmentPrompt} from '../../src/tasks/prompts.js';
 import {scoreAnswers} from '../../src/tasks/score-answers.js';

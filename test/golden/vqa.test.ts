@@ -5,7 +5,7 @@ import {Tokenizer} from '../../src/data/tokenizer.js';
 import {readTsv} from '../../src/data/tsv.js';
 import {never} from '../../src/exit/policy.js';
 import {vqaAccuracy} from '../../src/metrics/vqa-accuracy.js';
-import {decodeImage} from '../../src/node/image-decoder.js';
+import {decodeImage} from '../../src/node/picture/decode.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {questionPrompt} from '../../src/tasks/prompts.js';
 import {scoreAnswers} from '../../src/tasks/score-answers.js';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import zlib from 'node:zlib';
 import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
-import {decodeImage} from '../../src/node/image-decoder.js';
+import {decodeImage} from '../../src/node/picture/decode.js';
 import {MueError} from '../../src/runtime/errors.js';
 import {golden, goldenDir} from '../support/golden.js';
 

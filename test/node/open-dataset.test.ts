@@ -5,7 +5,7 @@ import zlib from 'node:zlib';
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import type {BadRow, DatasetTask} from '../../src/data/dataset.js';
 import {exportDataset} from '../../src/node/dataset/export-dataset.js';
-import {decodeImage} from '../../src/node/image-decoder.js';
+import {decodeImage} from '../../src/node/picture/decode.js';
 import {openDataset} from '../../src/node/dataset/open-dataset.js';
 import {collect} from '../support/chunks.js';
 import {goldenBytes} from '../support/golden.js';

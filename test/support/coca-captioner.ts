@@ -1,5 +1,5 @@
 import {ClipTokenizer} from '../../src/data/clip-tokenizer.js';
-import {decodeImage} from '../../src/node/image-decoder.js';
+import {decodeImage} from '../../src/node/picture/decode.js';
 import {ContrastiveCaptioner} from '../../src/tasks/contrastive-captioner.js';
 import {cocaModel} from './coca-model.js';
 import {clipMerges} from './vocabulary.js';

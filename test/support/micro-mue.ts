@@ -1,6 +1,6 @@
 import {Tokenizer} from '../../src/data/tokenizer.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
-import {decodeImage} from '../../src/node/image-decoder.js';
+import {decodeImage} from '../../src/node/picture/decode.js';
 import {Mue} from '../../src/tasks/mue.js';
 import {microVocabulary} from './vocabulary.js';
 

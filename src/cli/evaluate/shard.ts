@@ -6,7 +6,7 @@ import {type ExitPlan, NEVER_PLAN, releasePlan} from '../../exit/plan.js';
 import {countRows, dataFingerprint} from '../../node/dataset/data-fingerprint.js';
 import {evaluateInto, type Progress} from '../../node/evaluate-into.js';
 import {type BadRowRecord, makeFolder} from '../../node/evaluation-folder.js';
-import {type DecodeOptions, decodeImage} from '../../node/image-decoder.js';
+import {type DecodeOptions, decodeImage} from '../../node/picture/decode.js';
 import {SHIPPED_MODEL} from '../../node/model/load-model.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
 import type {RunFile} from '../../node/run-file.js';

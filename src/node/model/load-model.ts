@@ -18,7 +18,7 @@ import {ContrastiveCaptioner} from '../../tasks/contrastive-captioner.js';
 import {Mue} from '../../tasks/mue.js';
 import {selectBackend} from '../backends/select.js';
 import {FileAccess} from './file-access.js';
-import {decodeImage} from '../image-decoder.js';
+import {decodeImage} from '../picture/decode.js';
 import {findClipMerges, findVocabulary, vocabularyTokenizer} from './vocabulary-files.js';
 
 /** The model that ships with the package. */

@@ -1,5 +1,5 @@
 import {type Band, BitReader, baselineDecoder, type EntropyPart, type Huffman, progressiveDecoder} from './jpeg-entropy.js';
-import {corrupt, unsupported} from './picture-error.js';
+import {corrupt, unsupported} from './picture-format.js';
 
 /** One component of a JPEG frame with its dequantised coefficients to be. */
 export interface JpegComponent {

@@ -1,4 +1,4 @@
-import {corrupt} from './picture-error.js';
+import {corrupt} from './picture-format.js';
 
 /** A Huffman table. */
 export interface Huffman {

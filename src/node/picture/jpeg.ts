@@ -1,7 +1,6 @@
 import type {RgbImage} from '../../data/image.js';
 import {exifOrientation, type Orientation, startsWith} from './exif.js';
-import {corrupt, unsupported} from './picture-error.js';
-import type {PictureFormat, PictureHeader} from './picture-format.js';
+import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './picture-format.js';
 import {type CodecModule, dropAlpha, WasmCodec} from './wasm-codec.js';
 
 interface JpegHeader extends PictureHeader {

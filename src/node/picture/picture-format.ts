@@ -1,5 +1,19 @@
 import type {RgbImage} from '../../data/image.js';
+import {InputError} from '../../runtime/errors.js';
 import type {Orientation} from './exif.js';
+
+/** The file is of a known format but damaged or cut off, as PIL raises for it too. */
+export function corrupt(format: string, what: string, cause?: unknown): InputError {
+  return new InputError('image-corrupt', `the ${format} picture is damaged: ${what}`, {
+    hint: 'Save the picture again; a download may have been cut off.',
+    ...(cause === undefined ? {} : {cause}),
+  });
+}
+
+/** The file is sound but uses something that is not read here. */
+export function unsupported(format: string, what: string): InputError {
+  return new InputError('image-format', `the ${format} picture ${what}`, {hint: 'Convert it to an ordinary PNG or JPEG.'});
+}
 
 /** What a picture's header says, read without decoding and without allocating for its pixels. */
 export interface PictureHeader {

@@ -1,7 +1,7 @@
-import type {RgbImage} from '../data/image.js';
-import {InputError} from '../runtime/errors.js';
-import {applyOrientation, startsWith} from './picture/exif.js';
-import type {PictureFormat, PictureHeader} from './picture/picture-format.js';
+import type {RgbImage} from '../../data/image.js';
+import {InputError} from '../../runtime/errors.js';
+import {applyOrientation, startsWith} from './exif.js';
+import type {PictureFormat, PictureHeader} from './picture-format.js';
 
 /** How pictures are read. */
 export interface DecodeOptions {
@@ -51,11 +51,11 @@ async function formatOf(bytes: Uint8Array): Promise<PictureFormat<PictureHeader>
   if (bytes.length === 0) throw new InputError('image-empty', 'the picture file is empty (0 bytes)');
   const erase = <H extends PictureHeader>(format: PictureFormat<H>): PictureFormat<PictureHeader> =>
     format as unknown as PictureFormat<PictureHeader>;
-  if (startsWith(bytes, [0xff, 0xd8, 0xff])) return erase((await import('./picture/jpeg.js')).jpeg);
-  if (startsWith(bytes, [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])) return erase((await import('./picture/png.js')).png);
-  if (text(bytes, 0, 4) === 'RIFF' && text(bytes, 8, 12) === 'WEBP') return erase((await import('./picture/webp.js')).webp);
-  if (['GIF87a', 'GIF89a'].includes(text(bytes, 0, 6))) return erase((await import('./picture/gif.js')).gif);
-  if (text(bytes, 0, 2) === 'BM' && bytes.length >= 18) return erase((await import('./picture/bmp.js')).bmp);
+  if (startsWith(bytes, [0xff, 0xd8, 0xff])) return erase((await import('./jpeg.js')).jpeg);
+  if (startsWith(bytes, [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])) return erase((await import('./png.js')).png);
+  if (text(bytes, 0, 4) === 'RIFF' && text(bytes, 8, 12) === 'WEBP') return erase((await import('./webp.js')).webp);
+  if (['GIF87a', 'GIF89a'].includes(text(bytes, 0, 6))) return erase((await import('./gif.js')).gif);
+  if (text(bytes, 0, 2) === 'BM' && bytes.length >= 18) return erase((await import('./bmp.js')).bmp);
   throw new InputError('image-format', `not a picture that can be read: ${describe(bytes)}`, {
     hint: 'JPEG, PNG, WebP, GIF and BMP are read; what counts is the content, not the name of the file.',
   });
