@@ -4,7 +4,7 @@ import path from 'node:path';
 import {afterEach, beforeEach, expect, test} from '@jest/globals';
 import {WHOLE} from '../../src/evaluation/shard.js';
 import type {Dataset} from '../../src/data/dataset.js';
-import {type EmbedIntoOptions, embedInto, readEmbeddings} from '../../src/node/embeddings-folder.js';
+import {type EmbedIntoOptions, embedInto, readEmbeddings} from '../../src/node/runs/embeddings-folder.js';
 import {InputError} from '../../src/runtime/errors.js';
 
 let folder: string;

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {afterAll, expect, test} from '@jest/globals';
-import {RowLog, readRowLog} from '../../src/node/row-log.js';
+import {RowLog, readRowLog} from '../../src/node/runs/row-log.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-row-log-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));

@@ -1,7 +1,7 @@
 import {inShard, type Shard} from '../../evaluation/shard.js';
 import type {Dataset, DatasetItem} from '../../data/dataset.js';
 import type {PictureDepths} from '../../models/model.js';
-import type {RowLog} from '../../node/row-log.js';
+import type {RowLog} from '../../node/runs/row-log.js';
 import {InputError, type MueError, throwIfAborted} from '../../runtime/errors.js';
 import type {Assistant} from '../../tasks/assistant.js';
 import type {Output} from '../core/output.js';

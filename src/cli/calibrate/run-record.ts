@@ -8,7 +8,7 @@ import type {DatasetItem} from '../../data/dataset.js';
 import type {PictureDepths} from '../../models/model.js';
 import {dataFingerprint} from '../../node/dataset/data-fingerprint.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
-import {RowLog} from '../../node/row-log.js';
+import {RowLog} from '../../node/runs/row-log.js';
 import {InputError} from '../../runtime/errors.js';
 import type {Assistant} from '../../tasks/assistant.js';
 import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';

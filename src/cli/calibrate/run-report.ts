@@ -1,8 +1,8 @@
 import path from 'node:path';
 import {report} from '../../calibration/report.js';
-import {makeFolder} from '../../node/evaluation-folder.js';
-import {readReportInputs} from '../../node/report-inputs.js';
-import {writeAtomic} from '../../node/write-atomic.js';
+import {makeFolder} from '../../node/runs/evaluation-folder.js';
+import {readReportInputs} from '../../node/runs/report-inputs.js';
+import {writeAtomic} from '../../node/runs/write-atomic.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {ReportFlags} from './report.js';
 

@@ -8,10 +8,10 @@ import {CaptionRuns, isStatic, sweepCaptions} from '../../calibration/sweep/capt
 import {captionVerdicts} from '../../calibration/sweep/caption-verdicts.js';
 import {frontPoints} from '../../calibration/sweep/sweep.js';
 import {dataFingerprint} from '../../node/dataset/data-fingerprint.js';
-import {makeFolder} from '../../node/evaluation-folder.js';
+import {makeFolder} from '../../node/runs/evaluation-folder.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
-import {readShards, requireRows, type Shards} from '../../node/read-shards.js';
-import {RowLog} from '../../node/row-log.js';
+import {readShards, requireRows, type Shards} from '../../node/runs/read-shards.js';
+import {RowLog} from '../../node/runs/row-log.js';
 import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {CommandContext} from '../core/define-command.js';
 import {loadFrom} from '../options/model.js';

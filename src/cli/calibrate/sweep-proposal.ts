@@ -4,7 +4,7 @@ import {PolicyReplay} from '../../calibration/replay/policy-replay.js';
 import {settingGrid} from '../../calibration/settings/grid.js';
 import {CAPTION_POLICIES, captionProposal, promising, proposalCsv, proposalText} from '../../calibration/sweep/caption-proposal.js';
 import {sweepRecording} from '../../calibration/sweep/sweep.js';
-import {requireRows, type Shards} from '../../node/read-shards.js';
+import {requireRows, type Shards} from '../../node/runs/read-shards.js';
 import {throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {CommandContext} from '../core/define-command.js';
 import {parsePolicies, readSettings} from './read-settings.js';

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import {settingsText} from '../../calibration/settings/file.js';
 import type {PolicySetting} from '../../calibration/settings/setting.js';
-import {makeFolder} from '../../node/evaluation-folder.js';
-import {writeAtomic} from '../../node/write-atomic.js';
+import {makeFolder} from '../../node/runs/evaluation-folder.js';
+import {writeAtomic} from '../../node/runs/write-atomic.js';
 
 /** Seconds since a reading of performance.now(), for people. */
 export function secondsSince(start: number): string {

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import {type Shard, shardName} from '../../evaluation/shard.js';
 import {dataFingerprint} from '../../node/dataset/data-fingerprint.js';
-import {embedInto} from '../../node/embeddings-folder.js';
+import {embedInto} from '../../node/runs/embeddings-folder.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import type {Assistant, Embedder, ExitChoice} from '../../tasks/assistant.js';

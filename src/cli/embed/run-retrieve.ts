@@ -1,4 +1,4 @@
-import {type EmbeddedPictures, readEmbeddings} from '../../node/embeddings-folder.js';
+import {type EmbeddedPictures, readEmbeddings} from '../../node/runs/embeddings-folder.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
 import {nearest, recallAt, similarities} from '../../metrics/retrieval.js';
 import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';

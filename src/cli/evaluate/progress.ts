@@ -1,5 +1,5 @@
 import {Presets, SingleBar} from 'cli-progress';
-import type {Progress} from '../../node/evaluate-into.js';
+import type {Progress} from '../../node/runs/evaluate-into.js';
 import type {Output} from '../core/output.js';
 
 const EVERY_MS = 10_000;

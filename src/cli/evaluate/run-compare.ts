@@ -1,6 +1,6 @@
 import type {Interval} from '../../calibration/bootstrap.js';
 import {type PairedComparison, pairedComparison} from '../../evaluation/compare.js';
-import {readEvaluation} from '../../node/evaluation-folder.js';
+import {readEvaluation} from '../../node/runs/evaluation-folder.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {CompareFlags} from './compare.js';

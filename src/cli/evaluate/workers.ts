@@ -1,7 +1,7 @@
 import {type ChildProcess, fork} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import type {Shard} from '../../evaluation/shard.js';
-import type {Progress} from '../../node/evaluate-into.js';
+import type {Progress} from '../../node/runs/evaluate-into.js';
 import {AbortError, InputError, MueError} from '../../runtime/errors.js';
 import type {EvaluateFlags} from './evaluate.js';
 import type {ShardContext} from './shard.js';

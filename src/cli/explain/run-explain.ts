@@ -1,6 +1,6 @@
 import path from 'node:path';
 import {recordingPolicy} from '../../exit/recording.js';
-import {cannotWrite, writeAtomic} from '../../node/write-atomic.js';
+import {cannotWrite, writeAtomic} from '../../node/runs/write-atomic.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {Answer} from '../../tasks/answer.js';
 import type {Assistant, CustomExit, TaskName} from '../../tasks/assistant.js';

@@ -1,12 +1,12 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {z} from 'zod';
-import type {Depths, EvaluationSetup} from '../evaluation/metrics.js';
-import type {Shard} from '../evaluation/shard.js';
-import {exitPlanSchema} from '../exit/plan.js';
-import {STACK_NAMES, type StackName} from '../exit/policy.js';
-import {InputError, UsageError} from '../runtime/errors.js';
-import type {DataFingerprint} from './dataset/data-fingerprint.js';
+import type {Depths, EvaluationSetup} from '../../evaluation/metrics.js';
+import type {Shard} from '../../evaluation/shard.js';
+import {exitPlanSchema} from '../../exit/plan.js';
+import {STACK_NAMES, type StackName} from '../../exit/policy.js';
+import {InputError, UsageError} from '../../runtime/errors.js';
+import type {DataFingerprint} from '../dataset/data-fingerprint.js';
 import {writeAtomic} from './write-atomic.js';
 
 /** run.json: everything that decides what the rows of a run say. Two runs with the same differ in times only. */

@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import type {EvaluationMetrics} from '../evaluation/metrics.js';
-import {partOfShard, type Shard, WHOLE} from '../evaluation/shard.js';
-import {UsageError} from '../runtime/errors.js';
+import type {EvaluationMetrics} from '../../evaluation/metrics.js';
+import {partOfShard, type Shard, WHOLE} from '../../evaluation/shard.js';
+import {UsageError} from '../../runtime/errors.js';
 import {type BadRowRecord, type Evaluation, finishEvaluation, makeFolder, readEvaluation} from './evaluation-folder.js';
 import {claimFolder, type RunFile, readRun, runDifferences} from './run-file.js';
 

@@ -1,9 +1,9 @@
 import path from 'node:path';
-import {type EvaluationOptions, evaluate} from '../evaluation/evaluate.js';
-import type {EvaluationMetrics} from '../evaluation/metrics.js';
-import type {EvaluationRow} from '../evaluation/row.js';
-import type {Dataset, OnBadRow} from '../data/dataset.js';
-import {InputError} from '../runtime/errors.js';
+import {type EvaluationOptions, evaluate} from '../../evaluation/evaluate.js';
+import type {EvaluationMetrics} from '../../evaluation/metrics.js';
+import type {EvaluationRow} from '../../evaluation/row.js';
+import type {Dataset, OnBadRow} from '../../data/dataset.js';
+import {InputError} from '../../runtime/errors.js';
 import {type BadRowRecord, finishEvaluation, makeFolder, PREDICTIONS, reopenEvaluation} from './evaluation-folder.js';
 import {PredictionsFile} from './predictions-file.js';
 import {claimFolder, type RunFile} from './run-file.js';

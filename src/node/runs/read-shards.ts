@@ -1,5 +1,5 @@
 import {createHash} from 'node:crypto';
-import {InputError} from '../runtime/errors.js';
+import {InputError} from '../../runtime/errors.js';
 import {readRowLog} from './row-log.js';
 
 /** Rows of one or several files that `RowLog` wrote, as one. */

@@ -1,8 +1,8 @@
 import fs from 'node:fs';
-import {type EvaluationRow, evaluationRowSchema} from '../evaluation/row.js';
-import {readLines} from '../data/lines.js';
-import {InputError} from '../runtime/errors.js';
-import {readChunks} from './dataset/open-dataset.js';
+import {type EvaluationRow, evaluationRowSchema} from '../../evaluation/row.js';
+import {readLines} from '../../data/lines.js';
+import {InputError} from '../../runtime/errors.js';
+import {readChunks} from '../dataset/open-dataset.js';
 import {cannotWrite, writeAtomic, writeWhole} from './write-atomic.js';
 
 /**

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import {InputError, UsageError} from '../runtime/errors.js';
+import {InputError, UsageError} from '../../runtime/errors.js';
 import {cannotWrite, writeWhole} from './write-atomic.js';
 
 /**

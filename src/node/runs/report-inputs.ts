@@ -1,10 +1,10 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {evaluationMetrics} from '../evaluation/metrics.js';
-import type {ReportInputs} from '../calibration/report-points.js';
-import {parseSweep} from '../calibration/sweep/sweep-file.js';
-import {parsePlan} from '../exit/plan.js';
-import {InputError} from '../runtime/errors.js';
+import {evaluationMetrics} from '../../evaluation/metrics.js';
+import type {ReportInputs} from '../../calibration/report-points.js';
+import {parseSweep} from '../../calibration/sweep/sweep-file.js';
+import {parsePlan} from '../../exit/plan.js';
+import {InputError} from '../../runtime/errors.js';
 import {readEvaluation} from './evaluation-folder.js';
 
 interface Found {

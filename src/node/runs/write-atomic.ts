@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {InputError, MueError} from '../runtime/errors.js';
+import {InputError, MueError} from '../../runtime/errors.js';
 
 /** Writes a file that appears whole or not at all. @throws InputError `cannot-write` */
 export function writeAtomic(file: string, content: string | Iterable<string | Uint8Array>): void {

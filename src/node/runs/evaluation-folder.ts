@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {type BadRows, type EvaluationMetrics, evaluationMetrics} from '../evaluation/metrics.js';
-import type {EvaluationRow} from '../evaluation/row.js';
-import {InputError} from '../runtime/errors.js';
+import {type BadRows, type EvaluationMetrics, evaluationMetrics} from '../../evaluation/metrics.js';
+import type {EvaluationRow} from '../../evaluation/row.js';
+import {InputError} from '../../runtime/errors.js';
 import {readPredictions, writePredictions} from './predictions-file.js';
 import {readRun, type RunFile} from './run-file.js';
 import {cannotWrite, writeAtomic} from './write-atomic.js';

@@ -1,13 +1,13 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {inShard, type Shard} from '../evaluation/shard.js';
-import type {Dataset, DatasetItem} from '../data/dataset.js';
-import {readLines} from '../data/lines.js';
-import type {Points} from '../metrics/retrieval.js';
-import {InputError, throwIfAborted} from '../runtime/errors.js';
+import {inShard, type Shard} from '../../evaluation/shard.js';
+import type {Dataset, DatasetItem} from '../../data/dataset.js';
+import {readLines} from '../../data/lines.js';
+import type {Points} from '../../metrics/retrieval.js';
+import {InputError, throwIfAborted} from '../../runtime/errors.js';
 import {makeFolder} from './evaluation-folder.js';
 import {writeNpy} from './npy.js';
-import {readChunks} from './dataset/open-dataset.js';
+import {readChunks} from '../dataset/open-dataset.js';
 import {RowLog} from './row-log.js';
 import {writeAtomic} from './write-atomic.js';
 
