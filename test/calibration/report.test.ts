@@ -1,5 +1,5 @@
-import {report} from '../../src/calibration/report.js';
-import {frontOf, reportPoints} from '../../src/calibration/report-points.js';
+import {report} from '../../src/report/report.js';
+import {frontOf, reportPoints} from '../../src/report/points.js';
 import {parseSweep} from '../../src/calibration/sweep/sweep-file.js';
 import {sampleSweep} from '../support/evaluation-sample.js';
 

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import {report} from '../../calibration/report.js';
+import {report} from '../../report/report.js';
 import {makeFolder} from '../../node/runs/evaluation-folder.js';
 import {readReportInputs} from '../../node/runs/report-inputs.js';
 import {writeAtomic} from '../../node/runs/write-atomic.js';

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {evaluationMetrics} from '../../evaluation/metrics.js';
-import type {ReportInputs} from '../../calibration/report-points.js';
+import type {ReportInputs} from '../../report/points.js';
 import {parseSweep} from '../../calibration/sweep/sweep-file.js';
 import {parsePlan} from '../../exit/plan.js';
 import {InputError} from '../../runtime/errors.js';

@@ -1,8 +1,8 @@
 import type {ExitPlan} from '../exit/plan.js';
 import {escapeHtml} from '../charts/html-page.js';
-import type {DifficultyChart} from './report-charts.js';
-import {costOf, isFull, type ReportPoint} from './report-points.js';
-import type {SweepFile} from './sweep/sweep-file.js';
+import type {DifficultyChart} from './charts.js';
+import {costOf, isFull, type ReportPoint} from './points.js';
+import type {SweepFile} from '../calibration/sweep/sweep-file.js';
 
 /** The share of the full model's quality that the comparison asks for: MuE's claims (early_exit.md E5). */
 export function wantedRetention(task: string): number {

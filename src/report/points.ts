@@ -3,8 +3,8 @@ import type {StackName} from '../exit/policy.js';
 import {countLayers} from '../exit/stacks.js';
 import type {EvaluationMetrics} from '../evaluation/metrics.js';
 import type {EvaluationRow} from '../evaluation/row.js';
-import {paretoFront} from './pareto-front.js';
-import type {SweepFile, SweptPoint} from './sweep/sweep-file.js';
+import {paretoFront} from '../calibration/pareto-front.js';
+import type {SweepFile, SweptPoint} from '../calibration/sweep/sweep-file.js';
 
 /** What a report is made of; names are those of folders and files. */
 export interface ReportInputs {
