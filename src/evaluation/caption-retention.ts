@@ -1,7 +1,7 @@
 import {BLEU_STATISTICS, bleuFromStatistics} from '../metrics/bleu.js';
 import type {CaptionMetric, CaptionScores} from '../metrics/caption-scores.js';
 import {retention} from '../metrics/savings.js';
-import {type BootstrapOptions, bootstrap, type Interval} from '../calibration/bootstrap.js';
+import {type BootstrapOptions, bootstrap, type Interval} from '../statistics/bootstrap.js';
 
 /**
  * Share of each caption metric that early exits keep, and the mean of the six, with bootstrap intervals over the same

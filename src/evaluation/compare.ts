@@ -2,7 +2,7 @@ import type {DatasetTask} from '../data/dataset.js';
 import {CaptionScorer, type CaptionScores} from '../metrics/caption-scores.js';
 import {retention} from '../metrics/savings.js';
 import {InputError, UsageError} from '../runtime/errors.js';
-import {type BootstrapOptions, bootstrap, type Interval} from '../calibration/bootstrap.js';
+import {type BootstrapOptions, bootstrap, type Interval} from '../statistics/bootstrap.js';
 import {captionRetention} from './caption-retention.js';
 import {countedLayers, type Depths, isLabelled} from './metrics.js';
 import type {EvaluationRow} from './row.js';

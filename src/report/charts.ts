@@ -5,7 +5,7 @@ import {type EvaluationRow, rowLayers} from '../evaluation/row.js';
 import {heatMap} from '../charts/heat-map.js';
 import {lineChart, type Series} from '../charts/line-chart.js';
 import {type Cost, costOf, frontOf, isFull, isPolicy, type ReportPoint} from './points.js';
-import {type RankCorrelation, spearman} from '../calibration/spearman.js';
+import {type RankCorrelation, spearman} from '../statistics/spearman.js';
 
 const COSTS: Readonly<Record<Cost, {readonly title: string; readonly label: string}>> = {
   layers: {title: 'layers', label: 'layers run a row (of two streams their mean)'},

@@ -3,7 +3,7 @@ import type {StackName} from '../exit/policy.js';
 import {countLayers} from '../exit/stacks.js';
 import type {EvaluationMetrics} from '../evaluation/metrics.js';
 import type {EvaluationRow} from '../evaluation/row.js';
-import {paretoFront} from '../calibration/pareto-front.js';
+import {paretoFront} from '../statistics/pareto-front.js';
 import type {SweepFile, SweptPoint} from '../calibration/sweep/sweep-file.js';
 
 /** What a report is made of; names are those of folders and files. */

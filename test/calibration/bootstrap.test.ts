@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import {bootstrap} from '../../src/calibration/bootstrap.js';
+import {bootstrap} from '../../src/statistics/bootstrap.js';
 import {captionRetention} from '../../src/evaluation/caption-retention.js';
-import {ranks, spearman} from '../../src/calibration/spearman.js';
+import {ranks, spearman} from '../../src/statistics/spearman.js';
 import {CaptionScorer} from '../../src/metrics/caption-scores.js';
 import {InputError, UsageError} from '../../src/runtime/errors.js';
 import {seededRandom} from '../../src/runtime/random.js';

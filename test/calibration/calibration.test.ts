@@ -1,5 +1,5 @@
 import {type CalibrationOptions, calibrate} from '../../src/calibration/risk/calibrate.js';
-import {riskPValue} from '../../src/calibration/hoeffding-bentkus.js';
+import {riskPValue} from '../../src/statistics/hoeffding-bentkus.js';
 import {mergeRecordings} from '../../src/calibration/recording/merge-recordings.js';
 import {PolicyReplay} from '../../src/calibration/replay/policy-replay.js';
 import {promiseCheck} from '../../src/calibration/risk/promise-check.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import {binomialCdf} from '../../src/calibration/binomial.js';
-import {itemsNeeded, riskPValue} from '../../src/calibration/hoeffding-bentkus.js';
+import {binomialCdf} from '../../src/statistics/binomial.js';
+import {itemsNeeded, riskPValue} from '../../src/statistics/hoeffding-bentkus.js';
 import {UsageError} from '../../src/runtime/errors.js';
 
 // early_exit.md B4.

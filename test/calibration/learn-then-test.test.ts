@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import {riskPValue} from '../../src/calibration/hoeffding-bentkus.js';
+import {riskPValue} from '../../src/statistics/hoeffding-bentkus.js';
 import {bonferroni, fixedSequence, holm, learnThenTest} from '../../src/calibration/risk/learn-then-test.js';
 import {bettingUpperBound, conformalRiskControl, lastBelow, riskUpperBound} from '../../src/calibration/risk/risk-bounds.js';
 import {UsageError} from '../../src/runtime/errors.js';

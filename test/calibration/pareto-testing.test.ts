@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import {riskPValue} from '../../src/calibration/hoeffding-bentkus.js';
-import {paretoFront} from '../../src/calibration/pareto-front.js';
+import {riskPValue} from '../../src/statistics/hoeffding-bentkus.js';
+import {paretoFront} from '../../src/statistics/pareto-front.js';
 import {paretoTesting, splitItems} from '../../src/calibration/risk/pareto-testing.js';
 import {InputError, UsageError} from '../../src/runtime/errors.js';
 import {seededRandom} from '../../src/runtime/random.js';

@@ -1,5 +1,5 @@
 import {UsageError} from '../../runtime/errors.js';
-import {type RiskTest, riskPValue} from '../hoeffding-bentkus.js';
+import {type RiskTest, riskPValue} from '../../statistics/hoeffding-bentkus.js';
 
 /** One hypothesis "the risk of this point exceeds α" and what became of it. */
 export interface TestedPoint {

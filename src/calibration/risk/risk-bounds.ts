@@ -1,5 +1,5 @@
 import {UsageError} from '../../runtime/errors.js';
-import {type RiskTest, riskPValue} from '../hoeffding-bentkus.js';
+import {type RiskTest, riskPValue} from '../../statistics/hoeffding-bentkus.js';
 import {checkDelta} from './learn-then-test.js';
 
 /** Upper confidence bound of a risk: the true risk lies above it with probability at most δ. Inverts `riskPValue`. */

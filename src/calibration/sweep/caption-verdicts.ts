@@ -1,4 +1,4 @@
-import {bootstrap, type BootstrapOptions, type Interval} from '../bootstrap.js';
+import {bootstrap, type BootstrapOptions, type Interval} from '../../statistics/bootstrap.js';
 import {captionRetention} from '../../evaluation/caption-retention.js';
 import {type CaptionOutcomes, type CaptionPoint, type CaptionRuns, type CaptionSweep, isStatic, layersCounted} from './caption-sweep.js';
 import {staticMix} from '../replay/static-mix.js';

@@ -1,4 +1,4 @@
-import type {Interval} from '../bootstrap.js';
+import type {Interval} from '../../statistics/bootstrap.js';
 import type {PolicySetting, SettingTarget} from '../settings/setting.js';
 import type {CostName, Sweep, SweepMeans} from './sweep.js';
 import type {SweepVerdict} from './sweep-verdicts.js';

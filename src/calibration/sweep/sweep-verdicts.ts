@@ -1,6 +1,6 @@
 import {retention} from '../../metrics/savings.js';
 import {weigh} from '../replay/layer-weights.js';
-import {bootstrap, type Interval} from '../bootstrap.js';
+import {bootstrap, type Interval} from '../../statistics/bootstrap.js';
 import type {PolicyReplay} from '../replay/policy-replay.js';
 import type {ItemOutcomes} from '../replay/threshold-replay.js';
 import {type StaticMix, staticMix} from '../replay/static-mix.js';

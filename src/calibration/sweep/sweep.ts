@@ -1,6 +1,6 @@
 import {retention} from '../../metrics/savings.js';
 import {type LayerWeights, STREAM_WEIGHTS, weigh} from '../replay/layer-weights.js';
-import {paretoFront} from '../pareto-front.js';
+import {paretoFront} from '../../statistics/pareto-front.js';
 import type {PolicyReplay} from '../replay/policy-replay.js';
 import type {PolicySetting} from '../settings/setting.js';
 import type {RecordingHeader} from '../recording/recording.js';

@@ -1,4 +1,4 @@
-import type {Interval} from '../../calibration/bootstrap.js';
+import type {Interval} from '../../statistics/bootstrap.js';
 import {type PairedComparison, pairedComparison} from '../../evaluation/compare.js';
 import {readEvaluation} from '../../node/runs/evaluation-folder.js';
 import {UsageError} from '../../runtime/errors.js';
