@@ -13,8 +13,8 @@ const {values} = parseArgs({
   },
 });
 const {OFA_SIZES, ofaConfigOfSize} = await import('../dist/models/ofa/config.js');
-const {COCA_ARCHITECTURES} = await import('../dist/models/coca/sizes.js');
-const {importConfig} = await import('../dist/models/coca/import-config.js');
+const {COCA_ARCHITECTURES} = await import('../dist/models/coca/config.js');
+const {importConfig} = await import('../dist/models/coca/import/config.js');
 const {writeRandomModel} = await import('../dist/node/model/random-model.js');
 const coca = Object.keys(COCA_ARCHITECTURES);
 if (

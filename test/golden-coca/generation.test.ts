@@ -4,7 +4,7 @@ import {searchBeams} from '../../src/generation/beams.js';
 import {sample} from '../../src/generation/sample.js';
 import type {WritingOptions} from '../../src/generation/writing.js';
 import type {WritingRules} from '../../src/generation/writing-rules.js';
-import type {CocaEncoded} from '../../src/models/coca/encoding.js';
+import type {CocaEncoded} from '../../src/models/coca/encode.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
 import {seededRandom} from '../../src/runtime/random.js';
 import {onBackends} from '../support/backends.js';

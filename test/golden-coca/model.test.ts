@@ -8,7 +8,7 @@ import {fixed} from '../../src/exit/policies/static.js';
 import {never, stackPolicies} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
-import {keyMask, paddedCls, paddedKeys} from '../../src/models/coca/text-mask.js';
+import {keyMask, paddedCls, paddedKeys} from '../../src/models/coca/text.js';
 import {causalMask} from '../../src/nn/attention.js';
 import {decodeImage} from '../../src/node/picture/decode.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';

@@ -2,7 +2,7 @@ import type {PlainValue} from '../../src/checkpoint/checkpoint.js';
 import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
 import {SafetensorsFile} from '../../src/checkpoint/safetensors.js';
 import type {CocaConfig} from '../../src/models/coca/config.js';
-import {importCoca} from '../../src/models/coca/import.js';
+import {importCoca} from '../../src/models/coca/import/import.js';
 import {CocaModel} from '../../src/models/coca/model.js';
 import {importedSource} from './imported-source.js';
 import {cocaGoldenBytes, cocaJson} from './golden-coca.js';

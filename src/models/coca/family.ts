@@ -1,9 +1,8 @@
 import type {ModelFamily} from '../family.js';
-import {type CocaConfig, cocaConfigSchema} from './config.js';
-import {importCoca, isCoca} from './import.js';
+import {COCA_ARCHITECTURES, type CocaConfig, cocaConfigSchema} from './config.js';
+import {importCoca, isCoca} from './import/import.js';
+import {cocaWeights, partOf} from './import/names.js';
 import {CocaModel} from './model.js';
-import {cocaWeights, partOf} from './names.js';
-import {COCA_ARCHITECTURES} from './sizes.js';
 
 /** CoCa as open_clip has it. */
 export const cocaFamily: ModelFamily<CocaConfig> = {

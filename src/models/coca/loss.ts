@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import {causalMask} from '../../nn/attention.js';
 import {UsageError} from '../../runtime/errors.js';
 import {checkPixels, checkTexts} from './check-input.js';
-import type {CocaModule} from './module.js';
-import {keyMask, paddedCls, paddedKeys} from './text-mask.js';
-import {unitRows} from './unit-rows.js';
+import type {CocaModule} from './model.js';
+import {keyMask, paddedCls, paddedKeys} from './text.js';
+import {unitRows} from './embed-text.js';
 
 // B pairs of a picture and a text, T text positions, d text width, V words, N labels that are not padding
 

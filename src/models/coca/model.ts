@@ -1,17 +1,52 @@
-import type * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
 import type {Deciders, ExitPolicy, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
-import type {WeightSource} from '../../nn/block.js';
+import {Block, input, type WeightSource} from '../../nn/block.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {ContrastiveModel, Embedded, EncodeInput, RunOptions, Scored, ScoreInput} from '../model.js';
+import {CocaPictureDepths} from './all-depths.js';
 import type {CocaConfig} from './config.js';
-import {CocaCost} from './cost.js';
-import {CocaDecoding} from './decoding.js';
-import {CocaPictureDepths} from './depths.js';
-import {type CocaEncoded, CocaEncoding} from './encoding.js';
-import {CocaModule} from './module.js';
-import {CocaScoring} from './scoring.js';
-import {CocaTextEncoding} from './text-encoding.js';
+import {CocaDecoding} from './decode.js';
+import {CocaTextEncoding} from './embed-text.js';
+import {type CocaEncoded, CocaEncoding} from './encode.js';
+import {CocaCost} from './macs.js';
+import {CocaMultimodal} from './multimodal.js';
+import {CocaScoring} from './score.js';
+import {CocaText} from './text.js';
+import {CocaVision} from './vision.js';
+
+/** ln(1/0.07), the value that training starts from. */
+const INITIAL_LOGIT_SCALE = Math.log(1 / 0.07);
+
+/** The tree of weights, named as in open_clip's files: `visual.…`, `text.…`, `text_decoder.…`, `logit_scale`. */
+export class CocaModule extends Block<CocaConfig> {
+  static className = 'MueCocaModule';
+  readonly vision: CocaVision;
+  readonly text: CocaText;
+  readonly multimodal: CocaMultimodal;
+
+  constructor(config: CocaConfig) {
+    super(config);
+    this.declare('logit_scale', [], tf.initializers.constant({value: INITIAL_LOGIT_SCALE}));
+    this.vision = this.child('visual', new CocaVision(config));
+    this.text = this.child('text', new CocaText(config));
+    this.multimodal = this.child('text_decoder', new CocaMultimodal(config));
+  }
+
+  /** Logarithm of the factor of similarities; borrowed. */
+  get logitScale(): tf.Scalar {
+    return this.weight('logit_scale');
+  }
+
+  /** As a layer: pixels [B, h, w, 3] to the image tower's state 0. */
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    return this.vision.call(input(inputs));
+  }
+  override computeOutputShape(shape: tf.Shape): tf.Shape {
+    return this.vision.computeOutputShape(shape);
+  }
+}
+tf.serialization.registerClass(CocaModule);
 
 /** CoCa: weights, the image tower, text embeddings, and two ways through the decoder. Owns its tensors. */
 export class CocaModel implements ContrastiveModel {

@@ -1,8 +1,8 @@
 import {expect, test} from '@jest/globals';
-import {CocaCost} from '../../../src/models/coca/cost.js';
-import {importConfig} from '../../../src/models/coca/import-config.js';
-import {cocaWeights, partOf} from '../../../src/models/coca/names.js';
-import {COCA_ARCHITECTURES} from '../../../src/models/coca/sizes.js';
+import {CocaCost} from '../../../src/models/coca/macs.js';
+import {importConfig} from '../../../src/models/coca/import/config.js';
+import {cocaWeights, partOf} from '../../../src/models/coca/import/names.js';
+import {COCA_ARCHITECTURES} from '../../../src/models/coca/config.js';
 import {parameterCount} from '../../../src/models/stored-weight.js';
 
 // coca sections 1 and 9.

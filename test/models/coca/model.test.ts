@@ -5,7 +5,7 @@ import {similarity} from '../../../src/exit/policies/similarity.js';
 import {fixed, random} from '../../../src/exit/policies/static.js';
 import {never, stackPolicies} from '../../../src/exit/policy.js';
 import {addMacs, type PictureRun} from '../../../src/exit/trace.js';
-import type {CocaEncoded} from '../../../src/models/coca/encoding.js';
+import type {CocaEncoded} from '../../../src/models/coca/encode.js';
 import type {CocaModel} from '../../../src/models/coca/model.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 import {FIRST_DEVICE, onBackends} from '../../support/backends.js';

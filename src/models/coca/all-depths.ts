@@ -4,8 +4,8 @@ import type {ExitPolicy} from '../../exit/policy.js';
 import {takeRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {PictureDepths, PromptDepths, RunOptions} from '../model.js';
-import type {CocaCost} from './cost.js';
-import {CocaEncoded, type CocaEncoding} from './encoding.js';
+import type {CocaCost} from './macs.js';
+import {CocaEncoded, type CocaEncoding} from './encode.js';
 
 // L depths, S image tokens, d text width, C combinations
 

@@ -7,10 +7,15 @@ import {takeRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Embedded, RunOptions} from '../model.js';
 import {checkTexts} from './check-input.js';
-import type {CocaCost} from './cost.js';
-import type {CocaText} from './text.js';
-import {keyMask, paddedCls, paddedKeys} from './text-mask.js';
-import {unitRows} from './unit-rows.js';
+import type {CocaCost} from './macs.js';
+import {type CocaText, keyMask, paddedCls, paddedKeys} from './text.js';
+
+const SMALLEST = 1e-12;
+
+/** Rows scaled to length one; a row of zeros stays. @param x [B, e]. @returns the caller's. */
+export function unitRows(x: tf.Tensor2D): tf.Tensor2D {
+  return tf.tidy(() => x.div(tf.maximum(x.square().sum(1, true).sqrt(), SMALLEST)) as tf.Tensor2D);
+}
 
 // R texts, n tokens of each, d width, e embedding width
 

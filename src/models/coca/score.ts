@@ -8,10 +8,10 @@ import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
 import {decidedOn, ofPicture, scoredRows, scoringSamples, statesAt, targetLengths} from '../scoring-samples.js';
 import {checkTexts} from './check-input.js';
-import type {CocaCost} from './cost.js';
-import type {CocaEncoded} from './encoding.js';
-import type {CocaModule} from './module.js';
-import {keyMask, paddedKeys} from './text-mask.js';
+import type {CocaCost} from './macs.js';
+import type {CocaEncoded} from './encode.js';
+import type {CocaModule} from './model.js';
+import {keyMask, paddedKeys} from './text.js';
 
 // B pictures, K targets each, R = B·K rows, T positions, d width, V words
 

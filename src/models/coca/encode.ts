@@ -5,8 +5,8 @@ import {addMacs, looks, type Macs, type PictureRun} from '../../exit/trace.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Embedded, Encoded, RunOptions} from '../model.js';
 import {checkPixels} from './check-input.js';
-import type {CocaCost} from './cost.js';
-import {unitRows} from './unit-rows.js';
+import type {CocaCost} from './macs.js';
+import {unitRows} from './embed-text.js';
 import type {CocaVision} from './vision.js';
 
 // B pictures, N patches, D vision width, Q queries, S image tokens, d text width, e embedding width

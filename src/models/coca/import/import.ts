@@ -1,12 +1,11 @@
-import type {Checkpoint, PlainValue} from '../../checkpoint/checkpoint.js';
-import {UsageError, WeightsError} from '../../runtime/errors.js';
-import {checkComplete, checkTensors, type ImportedWeight, type ModelImport} from '../imported-weight.js';
-import {checkpointShape} from '../stored-weight.js';
-import {type CocaConfig, patchGrid} from './config.js';
-import {importConfig, isOpenClipConfig} from './import-config.js';
+import type {Checkpoint, PlainValue} from '../../../checkpoint/checkpoint.js';
+import {UsageError, WeightsError} from '../../../runtime/errors.js';
+import {checkComplete, checkTensors, type ImportedWeight, type ModelImport} from '../../imported-weight.js';
+import {checkpointShape} from '../../stored-weight.js';
+import {COCA_ARCHITECTURES, type CocaConfig, patchGrid} from '../config.js';
+import {importConfig, isOpenClipConfig} from './config.js';
 import {type CocaSource, type CocaWeight, cocaWeights, ignoredReason} from './names.js';
 import {resizeGrid, resizeRows} from './position-grid.js';
-import {COCA_ARCHITECTURES} from './sizes.js';
 
 const GRID = 'visual.positional_embedding';
 const ROWS = 'text.positional_embedding';

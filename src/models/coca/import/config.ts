@@ -1,8 +1,7 @@
 import {z} from 'zod';
-import type {PlainValue} from '../../checkpoint/checkpoint.js';
-import {WeightsError} from '../../runtime/errors.js';
-import {type CocaConfig, cocaConfigSchema, patchGrid} from './config.js';
-import {CLIP_MEAN, CLIP_STD, CLIP_VOCABULARY, COCA_GENERATION} from './sizes.js';
+import type {PlainValue} from '../../../checkpoint/checkpoint.js';
+import {WeightsError} from '../../../runtime/errors.js';
+import {CLIP_MEAN, CLIP_STD, CLIP_VOCABULARY, COCA_GENERATION, type CocaConfig, cocaConfigSchema, patchGrid} from '../config.js';
 
 const MAX_LAYERS = 256;
 /** Patches on a side; OpenCLIP's largest models have 37. */

@@ -4,19 +4,18 @@ import type {Deciders, ExitPolicy} from '../../exit/policy.js';
 import {lastLogits, rowsOf, type Running, runSamples, type SampleRun} from '../../exit/run-stack.js';
 import {type SkippedKv, StackCache} from '../../exit/skipped-kv-cache.js';
 import type {Macs, StackTrace} from '../../exit/trace.js';
-import type {Among} from '../../nn/kv-cache.js';
 import {causalMask} from '../../nn/attention.js';
 import {takeRows} from '../../nn/gather-rows.js';
+import type {Among} from '../../nn/kv-cache.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {CrossMemories} from '../cross-memories.js';
 import type {Decoding, RunOptions, StepOptions} from '../model.js';
 import {prefillByStep} from '../prefill-by-step.js';
-import type {CocaCost} from './cost.js';
-import {CocaDecodingCosts} from './decoding-costs.js';
-import type {CocaEncoded} from './encoding.js';
-import type {CocaModule} from './module.js';
-import {paddedKeys} from './text-mask.js';
+import type {CocaEncoded} from './encode.js';
+import {type CocaCost, CocaDecodingCosts} from './macs.js';
+import type {CocaModule} from './model.js';
+import {paddedKeys} from './text.js';
 
 // B pictures, K beams each, R = B·K rows, n keys so far, d width, S image tokens
 
