@@ -1,9 +1,8 @@
 import type {z} from 'zod';
 import type {Checkpoint, PlainValue} from '../checkpoint/checkpoint.js';
 import type {WeightSource} from '../nn/block.js';
-import type {ImportedWeight, ModelImport} from './imported-weight.js';
 import type {VisionLanguageModel} from './model.js';
-import type {StoredWeight} from './stored-weight.js';
+import type {ImportedWeight, ModelImport, StoredWeight} from './weights.js';
 
 /** What every `config.json` of a converted model begins with. */
 export interface ModelConfig {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import {openModelWeights} from '../../src/checkpoint/model-weights.js';
 import {ofaConfigSchema} from '../../src/models/ofa/config.js';
 import {ofaWeights} from '../../src/models/ofa/import/names.js';
-import {parameterCount} from '../../src/models/stored-weight.js';
+import {parameterCount} from '../../src/models/weights.js';
 import {FileAccess} from '../../src/node/model/file-access.js';
 
 const folder = path.join(import.meta.dirname, '..', '..', 'weights', 'scenes-mue');

@@ -1,6 +1,5 @@
 import type {Checkpoint} from '../../src/checkpoint/checkpoint.js';
-import {type ImportedWeight, readImported} from '../../src/models/imported-weight.js';
-import {toStored} from '../../src/models/stored-weight.js';
+import {type ImportedWeight, readImported, toStored} from '../../src/models/weights.js';
 import type {WeightSource} from '../../src/nn/block.js';
 
 /** Weights of a checkpoint as a converted model has them, in float32, without writing one. */

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Decoding} from '../../src/models/model.js';
-import {prefillByStep} from '../../src/models/prefill-by-step.js';
+import {prefillByStep} from '../../src/models/prefill.js';
 import {seededRandom} from '../../src/runtime/random.js';
 
 /** The scores of a toy language: any numbers, the same for the same picture and text. */

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import {Block, input} from '../../nn/block.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
-import {Projection} from '../../nn/projection.js';
-import {CrossMemories} from '../cross-memories.js';
+import {Projection} from '../../nn/linear.js';
+import {CrossMemories} from '../../nn/cross-attention-cache.js';
 import type {CocaConfig} from './config.js';
 import {ResidualBlock} from './residual-block.js';
 

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {Attention, type KeysValues} from '../../nn/attention.js';
 import {Block, input} from '../../nn/block.js';
-import {CrossMemory} from '../../nn/cross-memory.js';
+import {CrossMemory} from '../../nn/cross-attention-cache.js';
 import {FeedForward, type FeedForwardConfig} from '../../nn/feed-forward.js';
 import {type Among, attendCached, growCache, type KvCache} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';

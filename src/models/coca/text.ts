@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {Block, input} from '../../nn/block.js';
 import {Embedding} from '../../nn/embedding.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
-import {Projection} from '../../nn/projection.js';
+import {Projection} from '../../nn/linear.js';
 import type {CocaConfig} from './config.js';
 import {ResidualBlock} from './residual-block.js';
 

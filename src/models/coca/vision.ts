@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {Block, input} from '../../nn/block.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
-import {Projection} from '../../nn/projection.js';
+import {Projection} from '../../nn/linear.js';
 import {type CocaConfig, patchGrid} from './config.js';
 import {AttentionalPooler} from './pooler.js';
 import {ResidualBlock} from './residual-block.js';

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {cosine} from '../../exit/policies/cosine.js';
 import type {ExitPolicy, StackName} from '../../exit/policy.js';
 import type {KeysValues} from '../../nn/attention.js';
-import {CrossMemory} from '../../nn/cross-memory.js';
+import {CrossMemory} from '../../nn/cross-attention-cache.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {PictureDepths, PromptDepths, RunOptions} from '../model.js';

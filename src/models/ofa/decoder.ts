@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {Attention, type KeysValues} from '../../nn/attention.js';
 import {Block, input} from '../../nn/block.js';
-import {CrossMemory} from '../../nn/cross-memory.js';
+import {CrossMemories, CrossMemory, type MemoryMaker} from '../../nn/cross-attention-cache.js';
 import {Embedding, type TiedEmbedding} from '../../nn/embedding.js';
 import {FeedForward} from '../../nn/feed-forward.js';
 import {splitHeads} from '../../nn/heads.js';
@@ -9,7 +9,6 @@ import {type Among, attendCached, growCache, type KvCache} from '../../nn/kv-cac
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Linear} from '../../nn/linear.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import {CrossMemories, type MemoryMaker} from '../cross-memories.js';
 import type {OfaConfig} from './config.js';
 import {type LayerConfig, layerConfig} from './encoder.js';
 import {absoluteBias, codePositionIds, imageBuckets, relativeBias, tokenBuckets} from './positions.js';

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {Deciders, ExitPolicy} from '../../exit/policy.js';
 import {type RunLayer, type Running, runSamples} from '../../exit/run-stack.js';
 import {addMacs, looks, type PictureRun} from '../../exit/trace.js';
-import type {CrossMemory} from '../../nn/cross-memory.js';
+import type {CrossMemory} from '../../nn/cross-attention-cache.js';
 import {takeRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Encoded, EncodeInput, RunOptions} from '../model.js';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {Block, input} from '../../nn/block.js';
-import {ConvNorm} from '../../nn/conv-norm.js';
+import {ConvNorm} from '../../nn/conv-batch-norm.js';
 
 // OFA's picture front end: a ResNet without its last stage (ofa_mue section 2.1).   B batch, h w height and width
 

@@ -7,8 +7,7 @@ import {bytesOf, type TensorPlan, writeSafetensors} from '../../checkpoint/safet
 import {planShards, shardIndex, shardName} from '../../checkpoint/shards.js';
 import {FAMILIES, familyOfCheckpoint} from '../../models/families.js';
 import type {ModelConfig, ModelFamily} from '../../models/family.js';
-import {type ImportedWeight, type ModelImport, readImported} from '../../models/imported-weight.js';
-import {parameterCount, toStored} from '../../models/stored-weight.js';
+import {type ImportedWeight, type ModelImport, parameterCount, readImported, toStored} from '../../models/weights.js';
 import {throwIfAborted, UsageError, WeightsError} from '../../runtime/errors.js';
 import type {ConvertReport} from './convert-report.js';
 import {checkTarget, type FileRecord, type FolderWriter, hashFile, writeFolder} from './model-folder.js';

@@ -4,7 +4,7 @@ import {elementCount, type TensorEntry} from '../../checkpoint/checkpoint.js';
 import type {StateName} from '../../checkpoint/torch-zip.js';
 import {familyOfCheckpoint, knownConfig} from '../../models/families.js';
 import type {ModelConfig, ModelFamily} from '../../models/family.js';
-import {parameterCount, type StoredWeight} from '../../models/stored-weight.js';
+import {parameterCount, type StoredWeight} from '../../models/weights.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {openCheckpoint} from './open-checkpoint.js';
 

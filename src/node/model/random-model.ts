@@ -3,7 +3,7 @@ import {bytesOf, type TensorPlan, writeSafetensors} from '../../checkpoint/safet
 import {planShards, shardIndex, shardName} from '../../checkpoint/shards.js';
 import {parseConfig} from '../../models/families.js';
 import type {ModelConfig} from '../../models/family.js';
-import {checkpointShape, parameterCount, type StoredWeight} from '../../models/stored-weight.js';
+import {checkpointShape, parameterCount, type StoredWeight} from '../../models/weights.js';
 import type {WeightSource} from '../../nn/block.js';
 import {throwIfAborted} from '../../runtime/errors.js';
 import {type FileRecord, writeFolder} from './model-folder.js';

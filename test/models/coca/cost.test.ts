@@ -3,7 +3,7 @@ import {CocaCost} from '../../../src/models/coca/macs.js';
 import {importConfig} from '../../../src/models/coca/import/config.js';
 import {cocaWeights, partOf} from '../../../src/models/coca/import/names.js';
 import {COCA_ARCHITECTURES} from '../../../src/models/coca/config.js';
-import {parameterCount} from '../../../src/models/stored-weight.js';
+import {parameterCount} from '../../../src/models/weights.js';
 
 // coca sections 1 and 9.
 const T = 76;

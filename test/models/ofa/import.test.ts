@@ -1,13 +1,12 @@
 import type {Checkpoint, PlainValue} from '../../../src/checkpoint/checkpoint.js';
 import {MemoryAccess} from '../../../src/checkpoint/memory-access.js';
 import {TorchFile} from '../../../src/checkpoint/torch-zip.js';
-import {readImported} from '../../../src/models/imported-weight.js';
+import {GENERATION_DEFAULTS} from '../../../src/models/ofa/config.js';
 import {checkTied, importOfa} from '../../../src/models/ofa/import/import.js';
 import {toHuggingFaceName} from '../../../src/models/ofa/import/names.js';
-import {parameterCount, toStored} from '../../../src/models/stored-weight.js';
-import {GENERATION_DEFAULTS} from '../../../src/models/ofa/config.js';
-import {MICRO_HUGGING_FACE} from '../../support/micro-hugging-face.js';
+import {parameterCount, readImported, toStored} from '../../../src/models/weights.js';
 import {golden, goldenBytes} from '../../support/golden.js';
+import {MICRO_HUGGING_FACE} from '../../support/micro-hugging-face.js';
 
 interface Micro {
   readonly V: number;

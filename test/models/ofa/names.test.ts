@@ -1,5 +1,5 @@
 import {fromHuggingFaceName, ofaWeights, toHuggingFaceName} from '../../../src/models/ofa/import/names.js';
-import {checkpointShape, parameterCount} from '../../../src/models/stored-weight.js';
+import {checkpointShape, parameterCount} from '../../../src/models/weights.js';
 import {OFA_SIZES, type OfaSize, ofaConfigOfSize} from '../../../src/models/ofa/config.js';
 
 // ofa_mue section 1.1.

@@ -1,7 +1,6 @@
 import type {Checkpoint, PlainValue} from '../../../checkpoint/checkpoint.js';
 import {UsageError, WeightsError} from '../../../runtime/errors.js';
-import {checkComplete, checkTensors, type ImportedWeight, type ModelImport} from '../../imported-weight.js';
-import {checkpointShape} from '../../stored-weight.js';
+import {checkComplete, checkpointShape, checkTensors, type ImportedWeight, type ModelImport} from '../../weights.js';
 import {COCA_ARCHITECTURES, type CocaConfig, patchGrid} from '../config.js';
 import {importConfig, isOpenClipConfig} from './config.js';
 import {type CocaSource, type CocaWeight, cocaWeights, ignoredReason} from './names.js';

@@ -1,4 +1,4 @@
-import type {StoredWeight, WeightLayout} from '../../stored-weight.js';
+import type {StoredWeight, WeightLayout} from '../../weights.js';
 import {type CocaConfig, patchGrid} from '../config.js';
 
 /** A weight of the model, and the tensor of open_clip's file that it is, or is one of the row-thirds of. */

@@ -1,8 +1,7 @@
 import type {Checkpoint, PlainValue} from '../../../checkpoint/checkpoint.js';
 import {toFloat32} from '../../../checkpoint/dtype.js';
 import {WeightsError} from '../../../runtime/errors.js';
-import {checkComplete, checkTensors, type ImportedWeight, type ModelImport} from '../../imported-weight.js';
-import {checkpointShape, type StoredWeight} from '../../stored-weight.js';
+import {checkComplete, checkpointShape, checkTensors, type ImportedWeight, type ModelImport, type StoredWeight} from '../../weights.js';
 import type {OfaConfig} from '../config.js';
 import {importConfig, type NamedShapes} from './config.js';
 import {fromHuggingFaceName, ignoredReason, ofaWeights, TIED_COPIES, TIED_EMBEDDING} from './names.js';

@@ -1,4 +1,4 @@
-import type {StoredWeight, WeightLayout} from '../../stored-weight.js';
+import type {StoredWeight, WeightLayout} from '../../weights.js';
 import type {OfaConfig} from '../config.js';
 
 /** The one name under which the tied matrix is kept, and its copies (section 5.2). */
