@@ -19,7 +19,7 @@ export {type Mode, similarity} from './exit/policies/similarity.js';
 export type {SkippedKv} from './exit/skipped-kv-cache.js';
 export {stackPolicies} from './exit/policy.js';
 export type {Macs, StackTrace} from './exit/trace.js';
-export {beamSearch, type Hypothesis, type SearchOptions} from './generation/beam-search.js';
+export {beamSearch, type Hypothesis, type SearchOptions} from './generation/fairseq-beam-search.js';
 export {TokenTrie} from './generation/token-trie.js';
 export type {Decoding, Encoded, VisionLanguageModel} from './models/model.js';
 export {type LossBatch, type LossOptions, type TaskLoss, taskLoss} from './models/ofa/loss.js';

@@ -5,7 +5,7 @@ import type {Deciders, ExitPolicy} from '../exit/policy.js';
 import type {Mode} from '../exit/policies/similarity.js';
 import type {SkippedKv} from '../exit/skipped-kv-cache.js';
 import type {StackTrace} from '../exit/trace.js';
-import type {WritingRules} from '../generation/writing-rules.js';
+import type {WritingRules} from '../generation/step.js';
 import type {Decoding, VisionLanguageModel} from '../models/model.js';
 import type {Answer, AnswerHypothesis, Embedding, Entailment} from './answer.js';
 

@@ -4,7 +4,7 @@ import {removePunctuation} from '../data/text-cleaning.js';
 import type {Tokenizer} from '../data/tokenizer.js';
 import type {ExitPlans} from '../exit/plan.js';
 import type {Deciders} from '../exit/policy.js';
-import {beamSearch, type Hypothesis, type SearchOptions, type SearchStep} from '../generation/beam-search.js';
+import {beamSearch, type Hypothesis, type SearchOptions, type SearchStep} from '../generation/fairseq-beam-search.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, VisionLanguageModel} from '../models/model.js';
 import type {GenerationDefaults} from '../models/ofa/config.js';

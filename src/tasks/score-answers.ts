@@ -1,7 +1,7 @@
 import type {Deciders} from '../exit/policy.js';
 import type {Mode} from '../exit/policies/similarity.js';
 import {addMacs, type PictureRun} from '../exit/trace.js';
-import {logSoftmax} from '../generation/score-rules.js';
+import {logSoftmax} from '../generation/logits.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, RunOptions, VisionLanguageModel} from '../models/model.js';
 import {TensorScope} from '../runtime/tensor-scope.js';

@@ -1,5 +1,4 @@
-import type {WritingOptions} from '../generation/writing.js';
-import type {WritingRules} from '../generation/writing-rules.js';
+import type {WritingOptions, WritingRules} from '../generation/step.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import type {GenerateOptions} from './assistant.js';
 

@@ -1,11 +1,10 @@
 import {beforeAll, describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {never} from '../../src/exit/policy.js';
-import {type BeamsOptions, searchBeams} from '../../src/generation/beams.js';
-import {type SampleOptions, sample} from '../../src/generation/sample.js';
-import {logSoftmax} from '../../src/generation/score-rules.js';
-import type {WritingOptions, Written} from '../../src/generation/writing.js';
-import {WRITING_RULES} from '../../src/generation/writing-rules.js';
+import {logSoftmax} from '../../src/generation/logits.js';
+import {type BeamsOptions, searchBeams} from '../../src/generation/open-clip-beam-search.js';
+import {sample, type SampleOptions} from '../../src/generation/sampling.js';
+import {WRITING_RULES, type WritingOptions, type Written} from '../../src/generation/step.js';
 import {selectBackend} from '../../src/node/backends/select.js';
 import {seededRandom} from '../../src/runtime/random.js';
 import {valueWithoutLeaks, withoutLeaks} from '../support/leaks.js';

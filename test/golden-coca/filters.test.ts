@@ -1,6 +1,6 @@
 import {expect, test} from '@jest/globals';
-import {nextWordScores} from '../../src/generation/sample.js';
-import {penalizeRepetition, softmax} from '../../src/generation/score-rules.js';
+import {nextWordScores} from '../../src/generation/sampling.js';
+import {penalizeRepetition, softmax} from '../../src/generation/logits.js';
 import {closeArrays} from '../support/close-to.js';
 import {cocaArrays, describeCoca} from '../support/golden-coca.js';
 

@@ -1,9 +1,8 @@
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {never} from '../../src/exit/policy.js';
-import {searchBeams} from '../../src/generation/beams.js';
-import {sample} from '../../src/generation/sample.js';
-import type {WritingOptions} from '../../src/generation/writing.js';
-import type {WritingRules} from '../../src/generation/writing-rules.js';
+import {searchBeams} from '../../src/generation/open-clip-beam-search.js';
+import {sample} from '../../src/generation/sampling.js';
+import type {WritingOptions, WritingRules} from '../../src/generation/step.js';
 import type {CocaEncoded} from '../../src/models/coca/encode.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
 import {seededRandom} from '../../src/runtime/random.js';

@@ -3,7 +3,7 @@ import {planPolicy, thresholdPlan} from '../../src/exit/plan.js';
 import {never, stackPolicies} from '../../src/exit/policy.js';
 import {thresholdAt} from '../../src/exit/policies/threshold.js';
 import {similarity} from '../../src/exit/policies/similarity.js';
-import {beamSearch, type SearchStep} from '../../src/generation/beam-search.js';
+import {beamSearch, type SearchStep} from '../../src/generation/fairseq-beam-search.js';
 import {TokenTrie} from '../../src/generation/token-trie.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';

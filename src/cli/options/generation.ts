@@ -1,5 +1,5 @@
 import {type Command, Option} from 'commander';
-import {WRITING_RULES, type WritingRules} from '../../generation/writing-rules.js';
+import {WRITING_RULES, type WritingRules} from '../../generation/step.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {GenerateOptions, StreamedToken} from '../../tasks/assistant.js';
 import type {Output} from '../core/output.js';

@@ -4,7 +4,7 @@ import type {Decoding} from '../models/model.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {TokenTrie} from './token-trie.js';
-import {bestWords, repeatingTokens, type WordScore} from './word-scores.js';
+import {bestWords, repeatingTokens, type WordScore} from './logits.js';
 
 // b picture, k beam, row = b·K + k, s step, N most tokens before the end symbol   (ofa_mue section 9)
 

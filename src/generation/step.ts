@@ -3,7 +3,13 @@ import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-import type {WritingRules} from './writing-rules.js';
+
+/**
+ * Two rule sets for writing a text, both open_clip's: `classic` is what its releases up to 3.3 do and published captions were made with,
+ * `current` its development line, which follows Hugging Face's generation (coca.md section 7).
+ */
+export const WRITING_RULES: readonly ['classic', 'current'] = ['classic', 'current'];
+export type WritingRules = (typeof WRITING_RULES)[number];
 
 export interface WritingOptions {
   readonly rules: WritingRules;

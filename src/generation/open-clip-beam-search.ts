@@ -1,8 +1,8 @@
 import {type Deciders, policiesFor} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
-import {bestTokens, logSoftmax, penalizeRepetition} from './score-rules.js';
-import {feedPrompt, nextScores, type WritingOptions, type Written} from './writing.js';
+import {bestTokens, logSoftmax, penalizeRepetition} from './logits.js';
+import {feedPrompt, nextScores, type WritingOptions, type Written} from './step.js';
 
 // b picture, k beam, row = b·K + k   (coca.md section 7; the search of OFA's models is in beam-search)
 

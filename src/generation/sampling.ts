@@ -2,8 +2,8 @@ import {type Deciders, policiesFor} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import type {Random} from '../runtime/random.js';
-import {bestTokens, divideBy, keepTopK, keepTopP, logSoftmax, penalizeRepetition, softmax, tokenAt} from './score-rules.js';
-import {feedPrompt, nextScores, type WritingOptions, type Written} from './writing.js';
+import {bestTokens, divideBy, keepTopK, keepTopP, logSoftmax, penalizeRepetition, softmax, tokenAt} from './logits.js';
+import {feedPrompt, nextScores, type WritingOptions, type Written} from './step.js';
 
 export interface SampleOptions extends WritingOptions {
   /** Draw among the k likeliest words; 1 is greedy. */
