@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {lineChart} from '../src/charts/line-chart.js';
 import {never} from '../src/exit/policy.js';
-import {hostMemory} from '../src/runtime/backend-traits.js';
+import {hostMemory} from '../src/runtime/kernels.js';
 import {type OfaSize, ofaConfigOfSize} from '../src/models/ofa/config.js';
 import type {Mue} from '../src/tasks/mue.js';
 import {CLOCKS} from './clock.js';

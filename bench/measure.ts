@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {hostMemory} from '../src/runtime/backend-traits.js';
+import {hostMemory} from '../src/runtime/kernels.js';
 import {TensorScope} from '../src/runtime/tensor-scope.js';
 import {CLOCKS} from './clock.js';
 import type {Row} from './result-file.js';

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {hostMemory} from '../src/runtime/backend-traits.js';
+import {hostMemory} from '../src/runtime/kernels.js';
 import type {ExitPolicy} from '../src/exit/policy.js';
 import type {Decoding} from '../src/models/model.js';
 import type {OfaModel} from '../src/models/ofa/model.js';

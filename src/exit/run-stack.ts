@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {takeRows} from '../nn/gather-rows.js';
-import {breathe} from '../runtime/breathe.js';
+import {breathe} from '../runtime/yield.js';
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {ExitPolicy, Observation, Position} from './policy.js';

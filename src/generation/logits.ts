@@ -1,5 +1,5 @@
-import {bestScores} from '../runtime/best-scores.js';
-import {sumOfExponentials} from '../runtime/sum-of-exponentials.js';
+import {bestScores} from '../runtime/top-k.js';
+import {sumOfExponentials} from '../runtime/log-sum-exp.js';
 
 // Rules on the scores of next words, in place: what is forbidden gets −∞   (coca.md section 7)
 

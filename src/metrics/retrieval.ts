@@ -1,4 +1,4 @@
-import {bestScores} from '../runtime/best-scores.js';
+import {bestScores} from '../runtime/top-k.js';
 
 /** Points of unit length, one after the other in one array. */
 export interface Points {

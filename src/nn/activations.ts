@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {runFused} from '../runtime/fused-kernels.js';
+import {runFused} from '../runtime/kernels.js';
 
 /** Exact GELU, ½·x·(1 + erf(x/√2)); not the tanh approximation, which no published checkpoint of either model was trained with. */
 export function gelu<T extends tf.Tensor>(x: T): T {

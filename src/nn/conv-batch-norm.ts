@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {runFused} from '../runtime/fused-kernels.js';
+import {runFused} from '../runtime/kernels.js';
 import {Block, input, joinPath, type WeightRequest, type WeightSource} from './block.js';
 
 export interface ConvNormConfig {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {fastBatchedMatMul} from '../runtime/backend-traits.js';
+import {fastBatchedMatMul} from '../runtime/kernels.js';
 
 // B batch, T queries, S keys, H heads, d head width, D = H·d. A step of one token needs no transposition.
 

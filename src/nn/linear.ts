@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {runFused} from '../runtime/fused-kernels.js';
+import {runFused} from '../runtime/kernels.js';
 import {gelu} from './activations.js';
 import {Block, input} from './block.js';
 

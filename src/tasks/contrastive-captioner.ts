@@ -8,7 +8,7 @@ import {searchBeams} from '../generation/open-clip-beam-search.js';
 import {sample} from '../generation/sampling.js';
 import type {WritingOptions, WritingStep, Written} from '../generation/step.js';
 import type {ContrastiveModel, Embedded, Encoded} from '../models/model.js';
-import {breathe} from '../runtime/breathe.js';
+import {breathe} from '../runtime/yield.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {seededRandom} from '../runtime/random.js';
 import {TensorScope} from '../runtime/tensor-scope.js';

@@ -9,7 +9,7 @@ import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, VisionLanguageModel} from '../models/model.js';
 import type {GenerationDefaults} from '../models/ofa/config.js';
 import type {OfaModel} from '../models/ofa/model.js';
-import {breathe} from '../runtime/breathe.js';
+import {breathe} from '../runtime/yield.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {type Answer, type AnswerHypothesis, answerOf, type Entailment, type EntailmentLabel, entailmentScores} from './answer.js';

@@ -6,7 +6,7 @@ import {gelu} from '../../src/nn/activations.js';
 import {LayerNorm} from '../../src/nn/layer-norm.js';
 import {Linear} from '../../src/nn/linear.js';
 import {selectBackend} from '../../src/node/backends/select.js';
-import {type FusedKernel, runFused} from '../../src/runtime/fused-kernels.js';
+import {type FusedKernel, runFused} from '../../src/runtime/kernels.js';
 
 const native = process.env['MUE_TEST_NATIVE'];
 /** What has kernels of this project's own, and which. */

@@ -2,7 +2,7 @@ import {createRequire} from 'node:module';
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends/select.js';
-import {fastBatchedMatMul} from '../../src/runtime/backend-traits.js';
+import {fastBatchedMatMul} from '../../src/runtime/kernels.js';
 import {BackendError} from '../../src/runtime/errors.js';
 import {closeArrays} from '../support/close-to.js';
 

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {hostMemory} from '../../runtime/backend-traits.js';
+import {hostMemory} from '../../runtime/kernels.js';
 
 /** Cosine of two tensors of one shape, each flattened whole (ofa_mue section 10.3). */
 export async function cosine(a: tf.Tensor, b: tf.Tensor): Promise<number> {

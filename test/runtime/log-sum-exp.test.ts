@@ -1,5 +1,5 @@
 import {expect, test} from '@jest/globals';
-import {sumOfExponentials} from '../../src/runtime/sum-of-exponentials.js';
+import {sumOfExponentials} from '../../src/runtime/log-sum-exp.js';
 
 const exact = (scores: Float64Array, max: number): number => scores.reduce((sum, score) => sum + Math.exp(score - max), 0);
 
