@@ -2,7 +2,7 @@ import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
 import {openModelWeights} from '../../src/checkpoint/model-weights.js';
 import {bytesOf, SafetensorsFile, type TensorPlan, writeSafetensors} from '../../src/checkpoint/safetensors.js';
 import {indexedFiles, planShards, shardIndex, shardName} from '../../src/checkpoint/shards.js';
-import {golden, goldenBytes} from '../support/golden.js';
+import {golden, goldenBytes} from '../support/golden/golden.js';
 
 const open = (bytes: Uint8Array): Promise<SafetensorsFile> => SafetensorsFile.open(new MemoryAccess('test.safetensors', bytes));
 

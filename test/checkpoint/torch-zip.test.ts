@@ -5,8 +5,8 @@ import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
 import type {RandomAccess} from '../../src/checkpoint/random-access.js';
 import {bytesOf} from '../../src/checkpoint/safetensors.js';
 import {TorchFile} from '../../src/checkpoint/torch-zip.js';
-import {golden, goldenBytes} from '../support/golden.js';
-import {Call, Global, type Pickled, stateDict, Tensor, torchZip, zip} from '../support/torch-zip-writer.js';
+import {golden, goldenBytes} from '../support/golden/golden.js';
+import {Call, Global, type Pickled, stateDict, Tensor, torchZip, zip} from '../support/data/torch-zip-writer.js';
 
 interface Micro {
   readonly entries: Readonly<Record<string, readonly [shape: readonly number[], dtype: string]>>;

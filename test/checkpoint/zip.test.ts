@@ -1,8 +1,8 @@
 import yauzl from 'yauzl';
 import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
 import {ZipFile} from '../../src/checkpoint/zip.js';
-import {goldenBytes} from '../support/golden.js';
-import {type ZipItem, zip} from '../support/torch-zip-writer.js';
+import {goldenBytes} from '../support/golden/golden.js';
+import {type ZipItem, zip} from '../support/data/torch-zip-writer.js';
 
 const open = (bytes: Uint8Array): Promise<ZipFile> => ZipFile.open(new MemoryAccess('test.zip', bytes));
 const text = Buffer.from('some text, some text, some text');

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {mueCommand} from '../support/mue-command.js';
+import {mueCommand} from '../support/cli/mue-command.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-usage-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));

@@ -2,7 +2,7 @@ import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {ClipTokenizer} from '../../src/data/clip-tokenizer.js';
 import {unescapeHtml} from '../../src/data/html-references.js';
-import {clipMerges} from '../support/vocabulary.js';
+import {clipMerges} from '../support/data/vocabulary.js';
 
 const merges = clipMerges();
 const tokenizer = new ClipTokenizer({merges});

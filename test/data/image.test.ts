@@ -2,7 +2,7 @@ import {createHash} from 'node:crypto';
 import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {type RgbImage, resizeBicubic, toPixels} from '../../src/data/image.js';
-import {golden} from '../support/golden.js';
+import {golden} from '../support/golden/golden.js';
 
 const info = golden<{images: Record<string, {size: [number, number]; sizes: Record<string, {sha256_rgb: string}>}>}>('images.json').images;
 const arrays = golden('images.safetensors');

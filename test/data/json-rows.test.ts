@@ -4,7 +4,7 @@ import type {BadRow} from '../../src/data/dataset.js';
 import {jsonArrayItems} from '../../src/data/json-array.js';
 import {readJsonl} from '../../src/data/jsonl.js';
 import {readKarpathy} from '../../src/data/karpathy.js';
-import {chunks, collect} from '../support/chunks.js';
+import {chunks, collect} from '../support/data/chunks.js';
 
 const imagePath = (name: string): string => `/pictures/${name}`;
 const lines = (...rows: unknown[]): string => rows.map((row) => JSON.stringify(row)).join('\n');

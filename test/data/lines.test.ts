@@ -2,7 +2,7 @@ import {expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import type {BadRow} from '../../src/data/dataset.js';
 import {readLines} from '../../src/data/lines.js';
-import {chunks, collect} from '../support/chunks.js';
+import {chunks, collect} from '../support/data/chunks.js';
 
 test('any text in any chunks gives its lines with their numbers', async () => {
   await fc.assert(

@@ -1,6 +1,6 @@
 import {expect, test} from '@jest/globals';
 import {captionTarget, preCaption, preQuestion, removePunctuation} from '../../src/data/text-cleaning.js';
-import {golden} from '../support/golden.js';
+import {golden} from '../support/golden/golden.js';
 
 const g = golden<{
   cleaning: {text: string; max_words: number | null; pre_caption: string; pre_question: string}[];

@@ -1,8 +1,8 @@
 import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {Tokenizer} from '../../src/data/tokenizer.js';
-import {golden} from '../support/golden.js';
-import {ofaVocabulary} from '../support/vocabulary.js';
+import {golden} from '../support/golden/golden.js';
+import {ofaVocabulary} from '../support/data/vocabulary.js';
 
 interface TokenizerGolden {
   readonly vocabulary_size: number;

@@ -2,8 +2,8 @@ import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import type {BadRow, DatasetItem} from '../../src/data/dataset.js';
 import {parseColumns, readTsv} from '../../src/data/tsv.js';
-import {chunks, collect} from '../support/chunks.js';
-import {goldenBytes} from '../support/golden.js';
+import {chunks, collect} from '../support/data/chunks.js';
+import {goldenBytes} from '../support/golden/golden.js';
 
 const bytesOf = (item: DatasetItem): Uint8Array => ('bytes' in item.image ? item.image.bytes : new Uint8Array());
 const isPng = (item: DatasetItem): boolean => Buffer.from(bytesOf(item).subarray(1, 4)).toString() === 'PNG';

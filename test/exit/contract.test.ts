@@ -9,10 +9,10 @@ import type {OfaModel} from '../../src/models/ofa/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {withoutLeaks} from '../support/leaks.js';
-import {golden} from '../support/golden.js';
-import {microModel} from '../support/micro-model.js';
-import {goldenPixels} from '../support/pixels.js';
-import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
+import {golden} from '../support/golden/golden.js';
+import {microModel} from '../support/models/micro-model.js';
+import {goldenPixels} from '../support/data/pixels.js';
+import {type RememberedFeatures, rememberFeatures} from '../support/models/remember-features.js';
 
 // What every policy keeps, whatever it decides by. A new policy gets a line here, or this suite fails.
 

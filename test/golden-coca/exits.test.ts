@@ -7,11 +7,11 @@ import type {SkippedKv} from '../../src/exit/skipped-kv-cache.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
-import {closeArrays, SIMILARITIES} from '../support/close-to.js';
-import {pixelsOf} from '../support/coca-inputs.js';
-import {cocaModel} from '../support/coca-model.js';
-import {cocaArrays, cocaJson, describeCoca} from '../support/golden-coca.js';
-import {greedyCaption} from '../support/greedy-caption.js';
+import {closeArrays, SIMILARITIES} from '../support/golden/close-to.js';
+import {pixelsOf} from '../support/models/coca-inputs.js';
+import {cocaModel} from '../support/models/coca-model.js';
+import {cocaArrays, cocaJson, describeCoca} from '../support/golden/golden-coca.js';
+import {greedyCaption} from '../support/models/greedy-caption.js';
 
 interface Run {
   readonly vision_layers: number;

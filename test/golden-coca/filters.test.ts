@@ -1,8 +1,8 @@
 import {expect, test} from '@jest/globals';
 import {nextWordScores} from '../../src/generation/sampling.js';
 import {penalizeRepetition, softmax} from '../../src/generation/logits.js';
-import {closeArrays} from '../support/close-to.js';
-import {cocaArrays, describeCoca} from '../support/golden-coca.js';
+import {closeArrays} from '../support/golden/close-to.js';
+import {cocaArrays, describeCoca} from '../support/golden/golden-coca.js';
 
 describeCoca('rules on scores equal the release', ['micro/goldens.safetensors'], () => {
   const arrays = cocaArrays('micro/goldens.safetensors');

@@ -7,9 +7,9 @@ import type {CocaEncoded} from '../../src/models/coca/encode.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
 import {seededRandom} from '../../src/runtime/random.js';
 import {onBackends} from '../support/backends.js';
-import {pixelsOf} from '../support/coca-inputs.js';
-import {cocaModel} from '../support/coca-model.js';
-import {cocaArrays, cocaJson, describeCoca} from '../support/golden-coca.js';
+import {pixelsOf} from '../support/models/coca-inputs.js';
+import {cocaModel} from '../support/models/coca-model.js';
+import {cocaArrays, cocaJson, describeCoca} from '../support/golden/golden-coca.js';
 
 interface Options {
   readonly generation_type?: 'top_k' | 'beam_search';

@@ -3,10 +3,10 @@ import * as tf from '@tensorflow/tfjs';
 import {cocaLosses} from '../../src/models/coca/loss.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
 import {onBackends, TEST_DEVICES} from '../support/backends.js';
-import {closeArrays} from '../support/close-to.js';
-import {idsOf, pixelsOf} from '../support/coca-inputs.js';
-import {cocaModel} from '../support/coca-model.js';
-import {cocaArrays, cocaJson, describeCoca} from '../support/golden-coca.js';
+import {closeArrays} from '../support/golden/close-to.js';
+import {idsOf, pixelsOf} from '../support/models/coca-inputs.js';
+import {cocaModel} from '../support/models/coca-model.js';
+import {cocaArrays, cocaJson, describeCoca} from '../support/golden/golden-coca.js';
 
 // Tolerances of the goldens' README.
 const LOSSES = 2e-5;

@@ -13,10 +13,10 @@ import {causalMask} from '../../src/nn/attention.js';
 import {decodeImage} from '../../src/node/picture/decode.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
-import {closeArrays, closeTo, SIMILARITIES, STATES} from '../support/close-to.js';
-import {idsOf, pixelsOf, unpadded} from '../support/coca-inputs.js';
-import {cocaModel} from '../support/coca-model.js';
-import {cocaArrays, cocaGoldenDir, cocaJson, describeCoca} from '../support/golden-coca.js';
+import {closeArrays, closeTo, SIMILARITIES, STATES} from '../support/golden/close-to.js';
+import {idsOf, pixelsOf, unpadded} from '../support/models/coca-inputs.js';
+import {cocaModel} from '../support/models/coca-model.js';
+import {cocaArrays, cocaGoldenDir, cocaJson, describeCoca} from '../support/golden/golden-coca.js';
 
 // Tolerances of the goldens' README.
 const LOGITS = 1e-4;

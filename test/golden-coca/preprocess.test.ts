@@ -4,7 +4,7 @@ import {expect, test} from '@jest/globals';
 import {centreSquare} from '../../src/data/centre-square.js';
 import {type RgbImage, toPixels} from '../../src/data/image.js';
 import {type DecodeOptions, decodeImage} from '../../src/node/picture/decode.js';
-import {cocaArrays, cocaGoldenDir, cocaJson, describeCoca} from '../support/golden-coca.js';
+import {cocaArrays, cocaGoldenDir, cocaJson, describeCoca} from '../support/golden/golden-coca.js';
 
 interface Case {
   readonly file: string;

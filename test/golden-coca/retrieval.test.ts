@@ -4,10 +4,10 @@ import {recallAt} from '../../src/metrics/retrieval.js';
 import type {ContrastiveCaptioner} from '../../src/tasks/contrastive-captioner.js';
 import {type Classifier, classify, TEMPLATES, zeroShotClassifier} from '../../src/tasks/zero-shot.js';
 import {onBackends} from '../support/backends.js';
-import {closeArrays} from '../support/close-to.js';
-import {cocaCaptioner} from '../support/coca-captioner.js';
-import {pixelsOf} from '../support/coca-inputs.js';
-import {cocaArrays, cocaJson, describeCoca} from '../support/golden-coca.js';
+import {closeArrays} from '../support/golden/close-to.js';
+import {cocaCaptioner} from '../support/models/coca-captioner.js';
+import {pixelsOf} from '../support/models/coca-inputs.js';
+import {cocaArrays, cocaJson, describeCoca} from '../support/golden/golden-coca.js';
 
 describeCoca("recall equals open_clip's benchmark", ['micro/goldens.json', 'micro/goldens.safetensors'], () => {
   test('both directions', () => {

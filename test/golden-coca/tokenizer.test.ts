@@ -1,7 +1,7 @@
 import {expect, test} from '@jest/globals';
 import {ClipTokenizer} from '../../src/data/clip-tokenizer.js';
-import {cocaJson, describeCoca} from '../support/golden-coca.js';
-import {clipMerges} from '../support/vocabulary.js';
+import {cocaJson, describeCoca} from '../support/golden/golden-coca.js';
+import {clipMerges} from '../support/data/vocabulary.js';
 
 interface Vector {
   readonly text: string;

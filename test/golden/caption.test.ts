@@ -2,9 +2,9 @@ import {expect, test} from '@jest/globals';
 import {readTsv} from '../../src/data/tsv.js';
 import {type ExitPlan, NEVER_PLAN, thresholdPlan} from '../../src/exit/plan.js';
 import {onBackends} from '../support/backends.js';
-import {chunks, collect} from '../support/chunks.js';
-import {golden, goldenBytes} from '../support/golden.js';
-import {useMicroModels} from '../support/use-micro-models.js';
+import {chunks, collect} from '../support/data/chunks.js';
+import {golden, goldenBytes} from '../support/golden/golden.js';
+import {useMicroModels} from '../support/models/use-micro-models.js';
 
 interface Case {
   readonly model: 'plain' | 'mue';

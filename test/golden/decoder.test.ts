@@ -11,10 +11,10 @@ import type {OfaModel} from '../../src/models/ofa/model.js';
 import {causalMask} from '../../src/nn/attention.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
-import {closeArrays, closeTo, LOGITS, SIMILARITIES, STATES} from '../support/close-to.js';
-import {golden, type GoldenArray} from '../support/golden.js';
-import {goldenPixels} from '../support/pixels.js';
-import {useMicroModels} from '../support/use-micro-models.js';
+import {closeArrays, closeTo, LOGITS, SIMILARITIES, STATES} from '../support/golden/close-to.js';
+import {golden, type GoldenArray} from '../support/golden/golden.js';
+import {goldenPixels} from '../support/data/pixels.js';
+import {useMicroModels} from '../support/models/use-micro-models.js';
 
 const encoderArrays = golden('encoder_plain.safetensors');
 const encoderInfo = golden<{cases: Record<string, {src_tokens: number[][]; patch_masks: boolean[]}>}>('encoder_plain.json');

@@ -7,11 +7,11 @@ import {codePositionIds, imageBucket, tokenBucket} from '../../src/models/ofa/po
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
-import {closeArrays, closeTo, SIMILARITIES, STATES} from '../support/close-to.js';
-import {golden, type GoldenArray} from '../support/golden.js';
-import {microModel} from '../support/micro-model.js';
-import {goldenPixels} from '../support/pixels.js';
-import {type RememberedFeatures, rememberFeatures} from '../support/remember-features.js';
+import {closeArrays, closeTo, SIMILARITIES, STATES} from '../support/golden/close-to.js';
+import {golden, type GoldenArray} from '../support/golden/golden.js';
+import {microModel} from '../support/models/micro-model.js';
+import {goldenPixels} from '../support/data/pixels.js';
+import {type RememberedFeatures, rememberFeatures} from '../support/models/remember-features.js';
 
 interface PlainCase {
   readonly patches_h: number;

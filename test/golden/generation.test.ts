@@ -7,10 +7,10 @@ import {beamSearch, type SearchStep} from '../../src/generation/fairseq-beam-sea
 import {TokenTrie} from '../../src/generation/token-trie.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
-import {closeArrays, LOGITS, SIMILARITIES} from '../support/close-to.js';
-import {golden} from '../support/golden.js';
-import {goldenPixels} from '../support/pixels.js';
-import {useMicroModels} from '../support/use-micro-models.js';
+import {closeArrays, LOGITS, SIMILARITIES} from '../support/golden/close-to.js';
+import {golden} from '../support/golden/golden.js';
+import {goldenPixels} from '../support/data/pixels.js';
+import {useMicroModels} from '../support/models/use-micro-models.js';
 
 interface Step {
   readonly threshold: number;

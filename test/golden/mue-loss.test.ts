@@ -3,10 +3,10 @@ import {never} from '../../src/exit/policy.js';
 import {taskLoss, type LossBatch} from '../../src/models/ofa/loss.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
-import {golden} from '../support/golden.js';
-import {unpadded} from '../support/padding.js';
-import {goldenPixels} from '../support/pixels.js';
-import {useMicroModels} from '../support/use-micro-models.js';
+import {golden} from '../support/golden/golden.js';
+import {unpadded} from '../support/models/padding.js';
+import {goldenPixels} from '../support/data/pixels.js';
+import {useMicroModels} from '../support/models/use-micro-models.js';
 
 interface LayerSums {
   readonly loss: number;

@@ -12,13 +12,13 @@ import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {ENTAILMENT_ANSWERS, entailmentPrompt} from '../../src/tasks/prompts.js';
 import {scoreAnswers} from '../../src/tasks/score-answers.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
-import {chunks, collect} from '../support/chunks.js';
-import {closeArrays, LOGITS, SIMILARITIES} from '../support/close-to.js';
-import {golden, goldenBytes} from '../support/golden.js';
-import {padded, unpadded} from '../support/padding.js';
-import {goldenPixels} from '../support/pixels.js';
-import {useMicroModels} from '../support/use-micro-models.js';
-import {microVocabulary} from '../support/vocabulary.js';
+import {chunks, collect} from '../support/data/chunks.js';
+import {closeArrays, LOGITS, SIMILARITIES} from '../support/golden/close-to.js';
+import {golden, goldenBytes} from '../support/golden/golden.js';
+import {padded, unpadded} from '../support/models/padding.js';
+import {goldenPixels} from '../support/data/pixels.js';
+import {useMicroModels} from '../support/models/use-micro-models.js';
+import {microVocabulary} from '../support/data/vocabulary.js';
 import {watchTargets} from '../support/watch-targets.js';
 
 interface Case {

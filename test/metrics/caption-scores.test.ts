@@ -1,7 +1,7 @@
 import {CaptionScorer, captionScores} from '../../src/metrics/caption-scores.js';
 import {InputError} from '../../src/runtime/errors.js';
-import {OWN, TOY_REFERENCES, TOY_SETS} from '../support/caption-fixtures.js';
-import {expectClose, metricsGolden} from '../support/metrics-golden.js';
+import {OWN, TOY_REFERENCES, TOY_SETS} from '../support/data/caption-fixtures.js';
+import {expectClose, metricsGolden} from '../support/golden/metrics.js';
 
 test.each(TOY_SETS)('clipscore toy set: $name captions', ({hypotheses, bleu, rougeL, ciderD}) => {
   const items = hypotheses.map((hypothesis, i) => ({id: String(i), hypothesis, references: TOY_REFERENCES[i]!}));

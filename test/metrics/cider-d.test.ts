@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import {CiderD} from '../../src/metrics/cider-d.js';
 import {InputError} from '../../src/runtime/errors.js';
-import {WORDS} from '../support/caption-fixtures.js';
-import {expectClose, metricsGolden} from '../support/metrics-golden.js';
+import {WORDS} from '../support/data/caption-fixtures.js';
+import {expectClose, metricsGolden} from '../support/golden/metrics.js';
 
 const {g, references, hypotheses} = metricsGolden();
 const caption = fc.array(fc.constantFrom(...WORDS), {maxLength: 9}).map((tokens) => tokens.join(' '));

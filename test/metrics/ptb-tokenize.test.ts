@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import {ptbTokenize} from '../../src/metrics/ptb-tokenize.js';
-import {metricsGolden} from '../support/metrics-golden.js';
+import {metricsGolden} from '../support/golden/metrics.js';
 
 test.each(metricsGolden().g.ptb_tokenizer)('golden: $text', ({text, tokens}) => {
   expect(ptbTokenize(text)).toBe(tokens);

@@ -5,10 +5,10 @@ import type {Answer} from '../../src/tasks/answer.js';
 import type {ExitChoice} from '../../src/tasks/assistant.js';
 import type {Mue} from '../../src/tasks/mue.js';
 import {onBackends} from '../support/backends.js';
-import {type BatchCall, compareBatch, thresholdBetween} from '../support/batch.js';
-import {golden} from '../support/golden.js';
+import {type BatchCall, compareBatch, thresholdBetween} from '../support/models/batch.js';
+import {golden} from '../support/golden/golden.js';
 import {withoutLeaks} from '../support/leaks.js';
-import {useMicroModels} from '../support/use-micro-models.js';
+import {useMicroModels} from '../support/models/use-micro-models.js';
 
 const inputs = golden('snli_ve_inputs.safetensors');
 const three = inputs['caption_batch3.rgb_u8']!.data as Uint8Array;

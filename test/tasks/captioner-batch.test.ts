@@ -3,9 +3,9 @@ import type {RgbImage} from '../../src/data/image.js';
 import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan.js';
 import type {ContrastiveCaptioner} from '../../src/tasks/contrastive-captioner.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
-import {type BatchCall, compareBatch, thresholdBetween} from '../support/batch.js';
-import {cocaCaptioner} from '../support/coca-captioner.js';
-import {describeCoca} from '../support/golden-coca.js';
+import {type BatchCall, compareBatch, thresholdBetween} from '../support/models/batch.js';
+import {cocaCaptioner} from '../support/models/coca-captioner.js';
+import {describeCoca} from '../support/golden/golden-coca.js';
 import {withoutLeaks} from '../support/leaks.js';
 
 const FILES = ['fullvocab/open_clip_config.json', 'fullvocab/open_clip_model.safetensors'];

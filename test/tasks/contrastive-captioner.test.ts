@@ -4,8 +4,8 @@ import type {AnswerOptions} from '../../src/tasks/assistant.js';
 import type {ContrastiveCaptioner} from '../../src/tasks/contrastive-captioner.js';
 import {TEMPLATES, zeroShotClassifier} from '../../src/tasks/zero-shot.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
-import {cocaCaptioner} from '../support/coca-captioner.js';
-import {describeCoca} from '../support/golden-coca.js';
+import {cocaCaptioner} from '../support/models/coca-captioner.js';
+import {describeCoca} from '../support/golden/golden-coca.js';
 import {valueWithoutLeaks, withoutLeaks} from '../support/leaks.js';
 
 const FILES = ['fullvocab/open_clip_config.json', 'fullvocab/open_clip_model.safetensors'];

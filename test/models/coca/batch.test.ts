@@ -7,9 +7,9 @@ import type {StackTrace} from '../../../src/exit/trace.js';
 import type {CocaModel} from '../../../src/models/coca/model.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
-import {closeArrays} from '../../support/close-to.js';
-import {cocaModel} from '../../support/coca-model.js';
-import {describeCoca} from '../../support/golden-coca.js';
+import {closeArrays} from '../../support/golden/close-to.js';
+import {cocaModel} from '../../support/models/coca-model.js';
+import {describeCoca} from '../../support/golden/golden-coca.js';
 import {valueWithoutLeaks} from '../../support/leaks.js';
 
 const FILES = ['micro/open_clip_config.json', 'micro/open_clip_model.safetensors'];

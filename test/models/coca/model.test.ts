@@ -9,10 +9,10 @@ import type {CocaEncoded} from '../../../src/models/coca/encode.js';
 import type {CocaModel} from '../../../src/models/coca/model.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
-import {closeArrays} from '../../support/close-to.js';
-import {pixelsOf} from '../../support/coca-inputs.js';
-import {cocaModel} from '../../support/coca-model.js';
-import {cocaArrays, describeCoca} from '../../support/golden-coca.js';
+import {closeArrays} from '../../support/golden/close-to.js';
+import {pixelsOf} from '../../support/models/coca-inputs.js';
+import {cocaModel} from '../../support/models/coca-model.js';
+import {cocaArrays, describeCoca} from '../../support/golden/golden-coca.js';
 import {valueWithoutLeaks, withoutLeaks} from '../../support/leaks.js';
 
 const MODES = ['project', 'copy', 'just-in-time'] as const;

@@ -10,8 +10,8 @@ import type {AnswerOptions} from '../../../src/tasks/assistant.js';
 import type {Mue} from '../../../src/tasks/mue.js';
 import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
 import {withoutLeaks} from '../../support/leaks.js';
-import {microModel} from '../../support/micro-model.js';
-import {microMue} from '../../support/micro-mue.js';
+import {microModel} from '../../support/models/micro-model.js';
+import {microMue} from '../../support/models/micro-mue.js';
 
 // Tensor and buffer counts before and after every public call, however it ends.
 

@@ -11,12 +11,12 @@ import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 import type {AnswerOptions} from '../../../src/tasks/assistant.js';
 import type {Mue} from '../../../src/tasks/mue.js';
 import {onBackends} from '../../support/backends.js';
-import {closeArrays, LOGITS, STATES} from '../../support/close-to.js';
-import {golden} from '../../support/golden.js';
-import {microModel} from '../../support/micro-model.js';
-import {microMue} from '../../support/micro-mue.js';
-import {goldenPixels} from '../../support/pixels.js';
-import {type RememberedFeatures, rememberFeatures} from '../../support/remember-features.js';
+import {closeArrays, LOGITS, STATES} from '../../support/golden/close-to.js';
+import {golden} from '../../support/golden/golden.js';
+import {microModel} from '../../support/models/micro-model.js';
+import {microMue} from '../../support/models/micro-mue.js';
+import {goldenPixels} from '../../support/data/pixels.js';
+import {type RememberedFeatures, rememberFeatures} from '../../support/models/remember-features.js';
 
 const pictures = golden('snli_ve_inputs.safetensors');
 const PROMPT = [0, 99, 315, 16, 5, 271, 116, 2];

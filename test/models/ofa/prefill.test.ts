@@ -8,10 +8,10 @@ import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/skipped-kv-cache.js'
 import type {StackTrace} from '../../../src/exit/trace.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 import {onBackends} from '../../support/backends.js';
-import {closeArrays, LOGITS, STATES} from '../../support/close-to.js';
-import {golden} from '../../support/golden.js';
-import {goldenPixels} from '../../support/pixels.js';
-import {useMicroModels} from '../../support/use-micro-models.js';
+import {closeArrays, LOGITS, STATES} from '../../support/golden/close-to.js';
+import {golden} from '../../support/golden/golden.js';
+import {goldenPixels} from '../../support/data/pixels.js';
+import {useMicroModels} from '../../support/models/use-micro-models.js';
 
 const pictures = golden('snli_ve_inputs.safetensors');
 const PROMPTS = [

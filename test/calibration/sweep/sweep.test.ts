@@ -1,0 +1,74 @@
+import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
+import {parseSettings} from '../../../src/calibration/settings/file.js';
+import {settingGrid} from '../../../src/calibration/settings/grid.js';
+import {pointCost, sweepRecording} from '../../../src/calibration/sweep/sweep.js';
+import {sweepCsv} from '../../../src/calibration/sweep/sweep-text.js';
+import {sweepVerdicts} from '../../../src/calibration/sweep/sweep-verdicts.js';
+import {UsageError} from '../../../src/runtime/errors.js';
+import {syntheticRecording} from '../../support/data/synthetic-recording.js';
+
+const replay = new PolicyReplay(syntheticRecording(60));
+const settings = settingGrid(replay, {count: 5});
+const sweep = sweepRecording(replay, settings, 'ef'.repeat(32));
+
+test('no point beats one of the front, and every other point is beaten or matched', () => {
+  for (const cost of ['layers', 'macs'] as const) {
+    const front = sweep.fronts[cost].map((i) => sweep.points[i]!);
+    expect(front.length).toBeGreaterThan(1);
+    for (const point of sweep.points)
+      expect(front.some((best) => best.accuracy >= point.accuracy && pointCost(best, cost) <= pointCost(point, cost))).toBe(true);
+    for (const [k, point] of front.entries()) if (k > 0) expect(point.accuracy).toBeGreaterThan(front[k - 1]!.accuracy);
+  }
+});
+
+test('retention and savings are against full depth', () => {
+  const never = sweep.static.at(-1)!;
+  expect(never).toMatchObject({retention: 1, etr: 0, agreement: 1, exact: true});
+  expect(never.macs.saved).toBe(0);
+  expect(sweep.full.macs.run).toBeCloseTo(100 + 1 + 40 + 2 + 15, 9);
+  for (const {retention, accuracy} of sweep.points) expect(retention).toBeCloseTo(accuracy / sweep.full.accuracy, 12);
+});
+
+test('a verdict is about the cheapest point that keeps the claim, against static depth of the same cost', () => {
+  const verdicts = sweepVerdicts(replay, sweep, {claim: 0.9, level: 0.95, resamples: 300, seed: 1});
+  expect(verdicts).toHaveLength(2 * Object.keys(sweep.policyFronts).length);
+  for (const {policy, cost, point, retention, holds, against, saving} of verdicts) {
+    const chosen = sweep.points[point]!;
+    expect(chosen.policy).toBe(policy);
+    expect(retention.estimate).toBeCloseTo(chosen.retention, 12);
+    expect(saving.layers.estimate).toBeCloseTo(chosen.etr, 12);
+    expect(saving.macs.estimate).toBeCloseTo(chosen.macs.saved, 12);
+    expect(holds).toBe(retention.lowerBound >= 0.9);
+    const cheaper = sweep.points.filter((p) => p.policy === policy && p.retention >= 0.9 && pointCost(p, cost) < pointCost(chosen, cost));
+    expect(cheaper).toEqual([]);
+    if (against === null) continue;
+    const [a, b] = [sweep.static[against.from]!, sweep.static[against.to]!];
+    const mean = (x: number, y: number): number => (1 - against.share) * x + against.share * y;
+    if (against.share > 0) expect(mean(pointCost(a, cost), pointCost(b, cost))).toBeCloseTo(pointCost(chosen, cost), 9);
+    expect(against.gain.estimate).toBeCloseTo(chosen.accuracy - mean(a.accuracy, b.accuracy), 9);
+    for (const point of sweep.static)
+      if (pointCost(point, cost) <= pointCost(chosen, cost))
+        expect(mean(a.accuracy, b.accuracy)).toBeGreaterThanOrEqual(point.accuracy - 1e-12);
+  }
+});
+
+test('CSV has a line a point, each with as many cells as the head', () => {
+  const lines = [...sweepCsv(sweep)].map((line) => line.trimEnd().split(','));
+  expect(lines).toHaveLength(1 + sweep.points.length + sweep.static.length + sweep.oracle.length + sweep.random.length);
+  for (const cells of lines) expect(cells).toHaveLength(19);
+});
+
+test('settings are read back as they were written, and triples are similarity thresholds', () => {
+  expect(parseSettings(JSON.stringify({points: sweep.points}), 'sweep.json')).toEqual(JSON.parse(JSON.stringify(settings)));
+  expect(parseSettings('{"points": [[0.5, null, 0.9]]}', 'x')).toEqual([
+    {encoder: 'similarity', policy: 'similarity', image: 0.5, text: null, decoder: 0.9},
+  ]);
+  for (const bad of [
+    '{',
+    '[]',
+    '{"points": []}',
+    '{"points": [[1, 2]]}',
+    '{"points": [{"policy": "luck", "image": 1, "text": 1, "decoder": 1}]}',
+  ])
+    expect(() => parseSettings(bad, 'x')).toThrow(UsageError);
+});

@@ -1,0 +1,102 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {afterAll, beforeAll, expect, test} from '@jest/globals';
+import {convertCheckpoint} from '../../../src/node/model/convert.js';
+import {cocaGoldenBytes, cocaGoldenDir, describeCoca} from '../../support/golden/golden-coca.js';
+import {mueCommand} from '../../support/cli/mue-command.js';
+
+const PICTURES = ['rgb0_96x64.png', 'rgb1_64x64.png', 'rgb2_50x70.png'];
+
+describeCoca(
+  'commands of a contrastive captioner',
+  ['fullvocab/open_clip_config.json', 'fullvocab/open_clip_model.safetensors', 'images'],
+  () => {
+    let folder: string;
+    let model: readonly string[];
+    let pictures: readonly string[];
+    const file = (name: string, text: string): string => {
+      fs.writeFileSync(path.join(folder, name), text);
+      return path.join(folder, name);
+    };
+    beforeAll(async () => {
+      folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-coca-'));
+      for (const name of ['open_clip_config.json', 'open_clip_model.safetensors'])
+        fs.writeFileSync(path.join(folder, name), cocaGoldenBytes(`fullvocab/${name}`));
+      const output = path.join(folder, 'model');
+      await convertCheckpoint({input: path.join(folder, 'open_clip_model.safetensors'), output});
+      fs.mkdirSync(path.join(folder, 'pictures'));
+      pictures = PICTURES.map((name) => path.join(folder, 'pictures', name));
+      for (const [i, name] of PICTURES.entries()) fs.copyFileSync(path.join(cocaGoldenDir, 'images', name), pictures[i]!);
+      model = ['--model', output, '--device', 'wasm'];
+    });
+    afterAll(() => {
+      fs.rmSync(folder, {recursive: true});
+    });
+
+    test('embed, then retrieve: a picture is most like itself', async () => {
+      const out = path.join(folder, 'embedded');
+      const embedded = await mueCommand(['embed', ...model, '--data', path.dirname(pictures[0]!), '--out', out, '--quiet']);
+      expect(embedded).toMatchObject({code: 0, stdout: '', stderr: ''});
+      const lines = fs.readFileSync(path.join(out, 'embeddings.jsonl'), 'utf8').trimEnd().split('\n');
+      expect(lines.map((line) => (JSON.parse(line) as {image: string}).image)).toEqual(PICTURES);
+      const found = await mueCommand(['retrieve', ...model, '--embeddings', out, '--image', pictures[1]!, '--top', '1', '--json']);
+      const {image, found: best} = JSON.parse(found.stdout) as {image: string; found: {image: string; similarity: number}[]};
+      expect(image).toBe(pictures[1]);
+      expect(best).toEqual([{image: PICTURES[1], similarity: expect.closeTo(1, 5)}]);
+    });
+    test('texts: unit length, and a warning where one is cut', async () => {
+      const {code, stdout, stderr} = await mueCommand(['embed', ...model, '--text', 'a dog', 'a '.repeat(100)]);
+      expect(code).toBe(0);
+      const rows = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as {text: string; embedding: number[]});
+      expect(rows.map(({embedding}) => Math.hypot(...embedding))).toEqual([expect.closeTo(1, 5), expect.closeTo(1, 5)]);
+      expect(stderr).toContain('its last 26 tokens are cut off');
+    });
+    test('classify: a missing picture is told, the rest is done', async () => {
+      const labels = file('labels.txt', 'dog\ncat\n');
+      const {code, stdout} = await mueCommand(['classify', ...model, pictures[0]!, 'missing.png', '--labels', labels, '--jsonl']);
+      expect(code).toBe(5);
+      const [first, second] = stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as Record<string, unknown>);
+      const found = first!['labels'] as {label: string; probability: number}[];
+      expect(found.map(({label}) => label).toSorted()).toEqual(['cat', 'dog']);
+      expect(found[0]!.probability + found[1]!.probability).toBeCloseTo(1, 9);
+      expect(second).toEqual({image: 'missing.png', error: expect.objectContaining({code: 'image-unreadable'})});
+    });
+    test('recall over a data set', async () => {
+      const rows = PICTURES.map((image, i) => JSON.stringify({id: `${i}`, image: `pictures/${image}`, references: [`a ${i}`, `the ${i}`]}));
+      const data = file('captions.jsonl', `${rows.join('\n')}\n`);
+      const {code, stdout} = await mueCommand(['retrieve', ...model, '--data', data, '--recall', '1,6', '--json']);
+      expect(code).toBe(0);
+      const result = JSON.parse(stdout) as {recall: object[]};
+      expect(result).toMatchObject({pictures: 3, captions: 6, skipped: 0});
+      expect(result.recall[1]).toEqual({k: 6, textToImage: 1, imageToText: 1});
+    });
+    test('caption and entail take the same model', async () => {
+      const caption = await mueCommand(['caption', ...model, pictures[0]!, '--json', '--num-beams', '1', '--max-new-tokens', '4']);
+      expect(JSON.parse(caption.stdout)).toMatchObject({layers: {vision: {run: 2, of: 2}}, backend: 'wasm'});
+      const entail = await mueCommand(['entail', ...model, pictures[0]!, 'a dog', '--json']);
+      expect(['yes', 'no', 'maybe']).toContain((JSON.parse(entail.stdout) as {text: string}).text);
+    });
+    test.each([
+      ['empty labels', ['classify', 'x.png', '--labels', '@\n \n'], 'labels-empty'],
+      ['a label twice', ['classify', 'x.png', '--labels', '@dog\ncat\ndog\n'], 'labels-duplicate'],
+      ['no such labels', ['classify', 'x.png', '--labels', 'none.txt'], 'list-unreadable'],
+      ['nothing to embed', ['embed'], 'no-input'],
+      ['data without a folder', ['embed', '--data', '.'], 'out-missing'],
+      ['nothing to look for', ['retrieve', '--embeddings', 'e.jsonl'], 'no-input'],
+      ['recall of nothing', ['retrieve', '--data', '.', '--recall', '0'], 'recall-invalid'],
+      ['a model without embeddings', ['embed', '--text', 'a dog', '--device', 'cpu'], 'task-unsupported'],
+    ])('wrong usage is exit code 2: %s', async (_, args, code) => {
+      const given = args.map((arg) => (arg.startsWith('@') ? file('list.txt', arg.slice(1)) : arg));
+      const {code: exit, stdout, stderr} = await mueCommand(given);
+      expect({exit, stdout}).toEqual({exit: 2, stdout: ''});
+      expect(stderr).toContain(`error [${code}]`);
+    });
+  },
+);

@@ -1,0 +1,123 @@
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import type {EvaluationMetrics} from '../../../src/evaluation/metrics.js';
+import {microFolder} from '../../support/models/micro-folder.js';
+import {mueCommand} from '../../support/cli/mue-command.js';
+import {withoutTimes} from '../../support/cli/without-times.js';
+
+// The whole command, in processes of its own. A micro model with random weights answers nonsense, but in milliseconds.
+const ROWS = 12;
+const MAIN = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
+const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-evaluate-cli-'));
+afterAll(() => fs.rmSync(root, {recursive: true}));
+let args: readonly string[] = [];
+let one: Record<string, string> = {};
+
+beforeAll(async () => {
+  const model = await microFolder(root);
+  const lines = fs.readFileSync('data/scenes/caption-test.jsonl', 'utf8').split('\n').slice(0, ROWS);
+  const data = path.join(root, 'data.jsonl');
+  fs.writeFileSync(data, `${lines.join('\n')}\n`);
+  const search = ['--num-beams', '2', '--max-new-tokens', '16', '--warmup', '0', '--img_thres', '0.5', '--decoder_thres', '0.9'];
+  args = ['evaluate', '--model', model, '--device', 'wasm', '--task', 'caption', '--data', data, '--images', 'data/scenes', ...search];
+  const {code, stdout} = await mueCommand([...args, '--out', out('one'), '--json']);
+  expect(code).toBe(0);
+  expect((JSON.parse(stdout) as EvaluationMetrics).n).toBe(ROWS);
+  one = withoutTimes(out('one'));
+  expect(Object.keys(one).sort()).toEqual(['captions_data_results.json', 'metrics.json', 'predictions.jsonl', 'run.json']);
+});
+
+const out = (name: string): string => path.join(root, name);
+const rows = (name: string): number => {
+  const file = path.join(out(name), 'predictions.jsonl');
+  return fs.existsSync(file) ? fs.readFileSync(file, 'utf8').split('\n').length - 1 : 0;
+};
+
+/** Starts an evaluation, and sends a signal once there are so many rows. @returns the exit code */
+async function stopped(name: string, signal: 'SIGKILL' | 'SIGINT', at: number): Promise<number | null> {
+  const child = spawn(process.execPath, [MAIN, ...args, '--out', out(name)], {stdio: 'ignore'});
+  const watch = setInterval(() => {
+    if (rows(name) >= at && !child.killed) child.kill(signal);
+  }, 1);
+  const [code] = (await once(child, 'exit')) as [number | null];
+  clearInterval(watch);
+  expect(rows(name)).toBeGreaterThanOrEqual(at);
+  expect(rows(name)).toBeLessThan(ROWS);
+  return code;
+}
+
+test('kill -9, Ctrl-C, then the same command again: the same files but for times', async () => {
+  expect(await stopped('killed', 'SIGKILL', 2)).toBe(null);
+  expect(await stopped('killed', 'SIGINT', 5)).toBe(130);
+  expect(fs.existsSync(path.join(out('killed'), 'metrics.json'))).toBe(false);
+  const {code, stdout} = await mueCommand([...args, '--out', out('killed')]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/caption: 12 rows {2}BLEU-1 [\s\S]*layers encoder\.image [\s\S]*MACs [\s\S]*ms a row/);
+  expect(withoutTimes(out('killed'))).toEqual(one);
+});
+
+test('batches: the same words, exits and costs, scores to the fourth digit; reference mode has none', async () => {
+  expect((await mueCommand([...args, '--batch', '5', '--out', out('batches')])).code).toBe(0);
+  const read = (name: string) =>
+    fs
+      .readFileSync(path.join(out(name), 'predictions.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as {score: number; ms: unknown});
+  const [batches, alone] = [read('batches'), read('one')];
+  expect(batches.length).toBe(ROWS);
+  for (const [i, {score, ms: _, ...row}] of batches.entries()) {
+    const {score: wanted, ms: _ms, ...rest} = alone[i]!;
+    expect(row).toEqual(rest);
+    expect(Math.abs(score - wanted)).toBeLessThan(1e-4);
+  }
+  const {code, stderr} = await mueCommand([...args, '--batch', '5', '--mode', 'reference', '--out', out('refused')]);
+  expect([code, stderr]).toEqual([2, expect.stringContaining('batch-reference')]);
+});
+
+test('workers are one run, row by row; compared with it, it keeps everything', async () => {
+  expect((await mueCommand([...args, '--workers', '2', '--out', out('workers')])).code).toBe(0);
+  expect(withoutTimes(out('workers'))).toEqual(one);
+  const {stdout, code} = await mueCommand(['compare', out('workers'), out('one'), '--saving', '0.1', '--resamples', '50']);
+  expect(code).toBe(0);
+  expect(stdout).toContain('verdict: saving in MACs ≥ 0.00 % with 95 % confidence: the claim of 10.00 % FAILS');
+});
+
+test('tasks of a Slurm array, by the script in deploy/, merged are one run, row by row', async () => {
+  // The script names what it must; the rest of the command line goes through EXTRA.
+  const [, ...options] = args;
+  for (const task of [1, 2]) {
+    const array = {SLURM_ARRAY_TASK_ID: String(task), SLURM_ARRAY_TASK_COUNT: '2', SLURM_ARRAY_TASK_MIN: '1', SLURM_ARRAY_TASK_STEP: '1'};
+    const ours = {MUE: `${process.execPath} ${MAIN}`, TASK: 'caption', DATA: path.join(root, 'data.jsonl'), OUT: out('array')};
+    const child = spawn('bash', ['deploy/slurm-array.sh'], {
+      env: {...process.env, ...array, ...ours, EXTRA: options.join(' ')},
+      stdio: 'ignore',
+    });
+    expect(await once(child, 'exit')).toEqual([0, null]);
+  }
+  expect((await mueCommand(['merge', out('array'), '--out', out('merged')])).code).toBe(0);
+  expect(withoutTimes(out('merged'))).toEqual(one);
+});
+
+test('bad rows are reported with their lines, counted and left out; exit code 5', async () => {
+  const lines = fs.readFileSync(path.join(root, 'data.jsonl'), 'utf8').split('\n');
+  const data = path.join(root, 'bad.jsonl');
+  const missing = lines[2]!.replace(/images\/\d+/, 'images/none');
+  fs.writeFileSync(data, [lines[0], 'no row', missing, lines[3], '{"image": "../../../etc/passwd"}'].join('\n'));
+  const {code, stderr, stdout} = await mueCommand([...args, '--data', data, '--out', out('bad'), '--json', '--quiet']);
+  expect(code).toBe(5);
+  expect(stderr).toMatch(
+    /row skipped: line 2: not JSON[\s\S]*row skipped: line 3 .*there is no such file[\s\S]*row skipped: line 5: .*outside/,
+  );
+  expect(JSON.parse(stdout)).toMatchObject({n: 2, bad: {unreadable: 2, failed: 1}});
+});
+
+test('what a worker cannot do is said once, with its exit code', async () => {
+  const gone = path.join(root, 'gone.jsonl');
+  const {code, stderr} = await mueCommand([...args, '--data', gone, '--workers', '2', '--out', out('gone')]);
+  expect([code, stderr]).toEqual([1, `error [dataset-not-found]: ${gone}: there is no such file or folder\n`]);
+});

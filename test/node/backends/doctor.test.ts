@@ -1,0 +1,59 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {type DoctorReport, doctor, formatDoctor} from '../../../src/node/backends/doctor.js';
+
+// The doctor starts compiled code (`npm test` builds first).
+const child = fileURLToPath(new URL('../../../dist/node/backends/doctor-child.js', import.meta.url));
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-doctor-'));
+afterAll(() => fs.rmSync(folder, {recursive: true}));
+
+test('each device is tried and measured', async () => {
+  const report = await doctor({child, devices: ['native', 'wasm'], benchSeconds: 0.05, nativeFolder: folder});
+  expect(report.devices.map(({device, ok}) => [device, ok])).toEqual([
+    ['native', false],
+    ['wasm', true],
+  ]);
+  expect(report.devices[0]).toMatchObject({reason: 'not built', hint: expect.stringContaining('npm run native')});
+  expect(report.devices[1]).toMatchObject({backend: 'wasm', threads: 1});
+  const bench = report.devices[1]?.bench;
+  expect(bench?.matMulGflops).toBeCloseTo((2 * 300 * 768 * 768) / (bench?.matMulMs ?? 0) / 1e6, 3);
+  expect(bench?.opMicros).toBeGreaterThan(0);
+  expect(report.auto).toBe('wasm');
+  const text = formatDoctor(report);
+  expect(text).toMatch(/native {4}✗ not built\n +→ npm run native/);
+  expect(text).toMatch(/wasm +[\d.]+ +[\d.]+ +[\d.]+ +✓ wasm \(SIMD, 1 thread\)/);
+  expect(text).toContain('--device auto takes wasm.');
+});
+
+test('what Dawn says of the adapters that it passed by stands in the reason', async () => {
+  const dawn = path.join(folder, 'dawn.mjs');
+  fs.writeFileSync(
+    dawn,
+    `console.error('Warning: vkCreateInstance: Found no drivers!\\nWarning: vkCreateInstance failed');
+    console.log(JSON.stringify({device: process.argv[2], ok: false, reason: 'Dawn finds no GPU', hint: 'install'}));`,
+  );
+  const report = await doctor({child: dawn, devices: ['webgpu', 'native']});
+  expect(report.devices.map(({reason}) => reason)).toEqual(['Dawn finds no GPU: vkCreateInstance: Found no drivers!', 'Dawn finds no GPU']);
+});
+
+test.each([
+  [
+    'a crash',
+    "console.error('driver: bad state'); process.kill(process.pid, 'SIGSEGV'); setTimeout(() => {}, 1e4);",
+    /took its process down \(SIGSEGV\): driver: bad state/,
+  ],
+  ['an early exit', 'process.exit(7);', /took its process down \(exit code 7\)/],
+  ['a hang', 'setTimeout(() => {}, 6e4);', /gave no answer in 1 s/],
+])('%s of one device is told, and the next one is tried', async (_, code, reason) => {
+  const bad = path.join(folder, 'bad.mjs');
+  fs.writeFileSync(
+    bad,
+    `if (process.argv[2] === 'native') {${code}} else console.log(JSON.stringify({device: process.argv[2], ok: true, note: 'fine'}));`,
+  );
+  const report: DoctorReport = await doctor({child: bad, devices: ['native', 'wasm'], timeoutSeconds: 1});
+  expect(report.devices[0]).toMatchObject({device: 'native', ok: false, reason: expect.stringMatching(reason)});
+  expect(report.devices[1]).toMatchObject({device: 'wasm', ok: true});
+  expect(report.auto).toBe('wasm');
+});

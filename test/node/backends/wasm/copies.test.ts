@@ -1,0 +1,77 @@
+import {beforeAll, expect, test} from '@jest/globals';
+import * as tf from '@tensorflow/tfjs';
+import fc from 'fast-check';
+import {selectBackend} from '../../../../src/node/backends/select.js';
+
+beforeAll(async () => {
+  await selectBackend('wasm');
+});
+
+const iota = (shape: readonly number[]): Float32Array => Float32Array.from({length: shape.reduce((a, b) => a * b, 1)}, (_, i) => i);
+
+/** The same operation by index arithmetic on a plain list. */
+async function expectSame(operation: (x: tf.Tensor) => tf.Tensor, shape: number[], at: (index: number[]) => number[]): Promise<void> {
+  const x = tf.tensor(iota(shape), shape);
+  const y = operation(x);
+  const strides = [...shape.keys()].map((axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
+  const values = await y.data();
+  const index = y.shape.map(() => 0);
+  for (const value of values) {
+    expect(value).toBe(at(index).reduce((sum, i, axis) => sum + i * strides[axis]!, 0));
+    for (let axis = index.length - 1; axis >= 0 && ++index[axis]! === y.shape[axis]; axis--) index[axis] = 0;
+  }
+  x.dispose();
+  y.dispose();
+}
+
+const shapes = fc.array(fc.integer({min: 1, max: 20}), {minLength: 1, maxLength: 4});
+
+test('slice takes the same numbers as index arithmetic', async () => {
+  await fc.assert(
+    fc.asyncProperty(shapes, fc.array(fc.nat(), {minLength: 8, maxLength: 8}), async (shape, random) => {
+      const begin = shape.map((n, i) => random[i]! % n);
+      const size = shape.map((n, i) => 1 + (random[4 + i]! % (n - begin[i]!)));
+      await expectSame(
+        (x) => tf.slice(x, begin, size),
+        shape,
+        (index) => index.map((i, axis) => i + begin[axis]!),
+      );
+    }),
+    {numRuns: 60},
+  );
+});
+
+test('gather takes the same numbers as index arithmetic, and refuses what is out of range', async () => {
+  await fc.assert(
+    fc.asyncProperty(shapes, fc.nat(), fc.array(fc.nat(), {minLength: 1, maxLength: 7}), async (shape, axisSeed, picks) => {
+      const axis = axisSeed % shape.length;
+      const which = picks.map((p) => p % shape[axis]!);
+      await expectSame(
+        (x) => tf.tidy(() => tf.gather(x, tf.tensor1d(which, 'int32'), axis)),
+        shape,
+        (index) => index.map((i, a) => (a === axis ? which[i]! : i)),
+      );
+    }),
+    {numRuns: 60},
+  );
+  expect(() => tf.tidy(() => tf.gather(tf.tensor1d([1, 2]), tf.tensor1d([2], 'int32')))).toThrow(/index value 2/);
+});
+
+test('unstack and split cut along any axis', async () => {
+  for (const axis of [0, 1, 2, -1]) {
+    const shape = [3, 4, 20];
+    const real = axis < 0 ? 2 : axis;
+    for (let part = 0; part < shape[real]!; part++) {
+      await expectSame(
+        (x) => tf.tidy(() => tf.unstack(x, axis)[part]!.clone()),
+        shape,
+        (index) => [...index.slice(0, real), part, ...index.slice(real)],
+      );
+    }
+  }
+  await expectSame(
+    (x) => tf.tidy(() => tf.split(x, [1, 3], 1)[1]!.clone()),
+    [2, 4, 17],
+    ([a, b, c]) => [a!, b! + 1, c!],
+  );
+});

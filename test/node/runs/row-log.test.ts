@@ -1,0 +1,52 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import {afterAll, expect, test} from '@jest/globals';
+import {RowLog, readRowLog} from '../../../src/node/runs/row-log.js';
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-row-log-'));
+afterAll(() => fs.rmSync(folder, {recursive: true}));
+const at = (name: string): string => path.join(folder, name);
+const header = {format: 'test', model: 'a'};
+
+function write(file: string, rows: readonly object[]): void {
+  using log = RowLog.open(file, header);
+  for (const row of rows) log.append({...row});
+}
+
+test('goes on after being cut anywhere, without losing or doubling a row', () => {
+  const rows = [{index: 0, text: 'ä'}, {index: 1}, {index: 2}];
+  write(at('whole'), rows);
+  const whole = fs.readFileSync(at('whole'));
+  for (let length = 0; length <= whole.length; length++) {
+    fs.writeFileSync(at('cut'), whole.subarray(0, length));
+    const there = whole.subarray(0, length).filter((byte) => byte === 10).length - 1;
+    using log = RowLog.open(at('cut'), header);
+    expect(log.rows).toEqual(rows.slice(0, Math.max(0, there)));
+    for (const row of rows.slice(log.rows.length)) log.append(row);
+    expect(fs.readFileSync(at('cut'))).toEqual(whole);
+  }
+});
+
+test('a file of something else is neither cut nor written to', () => {
+  for (const text of ['my thesis', 'my thesis\nsecond line\n', '{"format":"test","model":"b"}\n{"index":0}\n', '[1]\n']) {
+    fs.writeFileSync(at('other'), text);
+    expect(() => RowLog.open(at('other'), header)).toThrow(
+      expect.objectContaining({code: text.startsWith('{') ? 'resume-mismatch' : 'recording-corrupt'}),
+    );
+    expect(fs.readFileSync(at('other'), 'utf8')).toBe(text);
+  }
+});
+
+test('damage before the end is told with its line', () => {
+  write(at('damaged'), [{index: 0}, {index: 1}]);
+  fs.writeFileSync(at('damaged'), fs.readFileSync(at('damaged'), 'utf8').replace('{"index":0}', '{"index":'));
+  expect(() => readRowLog(at('damaged'))).toThrow(/line 2/);
+  expect(() => RowLog.open(at('damaged'), header)).toThrow(/line 2/);
+  expect(() => readRowLog(at('nowhere'))).toThrow(expect.objectContaining({code: 'file-unreadable'}));
+});
+
+test('what cannot be written is told as such', () => {
+  expect(() => RowLog.open(at('no/folder'), header)).toThrow();
+  expect(() => RowLog.open(folder, header)).toThrow();
+});
