@@ -2,10 +2,10 @@ import {ofaConfigOfSize, type OfaSize} from '../src/models/ofa/config.js';
 import type {Answer} from '../src/tasks/answer.js';
 import type {ExitChoice} from '../src/tasks/assistant.js';
 import type {Mue} from '../src/tasks/mue.js';
-import {CLOCKS} from './clock.js';
-import {forcedExits, noise, randomMue} from './random-mue.js';
-import type {Row} from './result-file.js';
-import {quantile, summarize} from './statistics.js';
+import {CLOCKS} from './measure/clock.js';
+import {forcedExits, noise, randomMue} from './cases/random-mue.js';
+import type {Row} from './measure/result-file.js';
+import {quantile, summarize} from './measure/statistics.js';
 
 /** Tokens of a caption; the end symbol's step comes on top. */
 const TOKENS = 12;

@@ -1,8 +1,8 @@
 import {spawnSync} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {BackendError} from '../src/runtime/errors.js';
-import type {Row} from './result-file.js';
-import {medianByPart, summarize} from './statistics.js';
+import type {Row} from './measure/result-file.js';
+import {medianByPart, summarize} from './measure/statistics.js';
 
 const MAIN = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const PICTURE = fileURLToPath(new URL('../examples/pictures/05.png', import.meta.url));

@@ -4,11 +4,11 @@ import {never} from '../src/exit/policy.js';
 import {hostMemory} from '../src/runtime/kernels.js';
 import {type OfaSize, ofaConfigOfSize} from '../src/models/ofa/config.js';
 import type {Mue} from '../src/tasks/mue.js';
-import {CLOCKS} from './clock.js';
-import {finished} from './measure.js';
-import {noise, randomMue} from './random-mue.js';
-import type {BenchResult, Row} from './result-file.js';
-import {growthExponent, quantile, summarize} from './statistics.js';
+import {CLOCKS} from './measure/clock.js';
+import {finished} from './measure/measure.js';
+import {noise, randomMue} from './cases/random-mue.js';
+import type {BenchResult, Row} from './measure/result-file.js';
+import {growthExponent, quantile, summarize} from './measure/statistics.js';
 
 /** What is varied, and the rest kept. */
 interface Sweep {

@@ -3,8 +3,8 @@ import path from 'node:path';
 import {Command} from 'commander';
 import {fail} from '../src/cli/core/errors.js';
 import type {Mue} from '../src/tasks/mue.js';
-import {addMeasurement, type Flags, type Measurement, say} from './measurement.js';
-import {type Row, readResult} from './result-file.js';
+import {addMeasurement, type Flags, type Measurement, say} from './measure/measurement.js';
+import {type Row, readResult} from './measure/result-file.js';
 
 // What a measurement needs is imported when it runs.
 
@@ -14,13 +14,14 @@ const shipped = async (flags: Flags): Promise<Mue> => {
   throw new TypeError('the shipped model is of the family ofa');
 };
 
-const ops = async (flags: Flags): Promise<Row[]> => (await import('./measure.js')).measure((await import('./op-cases.js')).OP_CASES, flags);
+const ops = async (flags: Flags): Promise<Row[]> =>
+  (await import('./measure/measure.js')).measure((await import('./cases/op-cases.js')).OP_CASES, flags);
 
 const layers = async (flags: Flags): Promise<Row[]> => {
   const {SHIPPED_MODEL} = await import('../src/node/model/load-model.js');
   const {ofaConfigSchema} = await import('../src/models/ofa/config.js');
   const config = ofaConfigSchema.parse(JSON.parse(fs.readFileSync(path.join(SHIPPED_MODEL, 'config.json'), 'utf8')));
-  return (await import('./measure.js')).measure((await import('./layer-cases.js')).layerCases(config), flags);
+  return (await import('./measure/measure.js')).measure((await import('./cases/layer-cases.js')).layerCases(config), flags);
 };
 
 const parts = async (flags: Flags): Promise<Row[]> => {
@@ -84,7 +85,7 @@ const MEASUREMENTS: readonly Measurement[] = [
     options: {pictures: 10, clock: 'wall'},
     run: async (flags) => {
       using mue = await shipped(flags);
-      return await (await import('./profile.js')).profileAnswers(mue, flags);
+      return await (await import('./measure/profile.js')).profileAnswers(mue, flags);
     },
   },
 ];
@@ -96,7 +97,7 @@ program
   .command('compare <before.json> <after.json>')
   .description('ratios of what both files hold; differences within the spread are marked')
   .action(async (before: string, after: string) => {
-    const {compareResults, formatComparison} = await import('./compare.js');
+    const {compareResults, formatComparison} = await import('./measure/compare.js');
     process.stdout.write(formatComparison(compareResults(readResult(before), readResult(after))));
   });
 program

@@ -2,8 +2,8 @@ import fs from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
 import type {Mue} from '../src/tasks/mue.js';
 import {testQuestions} from './parts.js';
-import type {Row} from './result-file.js';
-import {summarize} from './statistics.js';
+import type {Row} from './measure/result-file.js';
+import {summarize} from './measure/statistics.js';
 
 export interface MemoryOptions {
   readonly captions: number;

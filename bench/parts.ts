@@ -5,11 +5,11 @@ import {decodeImage} from '../src/node/picture/decode.js';
 import {type Answer, meanLayers} from '../src/tasks/answer.js';
 import type {CustomExit} from '../src/tasks/assistant.js';
 import type {Mue} from '../src/tasks/mue.js';
-import type {ClockName} from './clock.js';
-import type {Row} from './result-file.js';
-import {medianByPart, summarize} from './statistics.js';
-import type {Stopwatch} from './stopwatch.js';
-import {PARTS, type Part, watchModel, watchPolicy} from './watch-model.js';
+import type {ClockName} from './measure/clock.js';
+import type {Row} from './measure/result-file.js';
+import {medianByPart, summarize} from './measure/statistics.js';
+import type {Stopwatch} from './measure/stopwatch.js';
+import {PARTS, type Part, watchModel, watchPolicy} from './cases/watch-model.js';
 
 const SCENES = fileURLToPath(new URL('../data/scenes/', import.meta.url));
 const CHOICES = ['never', 'model'] as const;

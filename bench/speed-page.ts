@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {growthChart, growthExponents} from './growth.js';
-import {type BenchResult, type Row, readResult} from './result-file.js';
-import {figure, markdownTable, provenance, resultCells} from './table.js';
+import {type BenchResult, type Row, readResult} from './measure/result-file.js';
+import {figure, markdownTable, provenance, resultCells} from './measure/table.js';
 
 const TITLES: Readonly<Record<string, string>> = {
   base: 'OFA-Base, random weights, 480 × 480: the authors’ sizes',

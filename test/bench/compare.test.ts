@@ -1,5 +1,5 @@
 import {describe, expect, test} from '@jest/globals';
-import {compareResults, formatComparison} from '../../bench/compare.js';
+import {compareResults, formatComparison} from '../../bench/measure/compare.js';
 import {result, row} from './result.js';
 
 describe('compare', () => {

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {afterAll, describe, expect, test} from '@jest/globals';
-import {formatResult, readResult, writeResult} from '../../bench/result-file.js';
+import {formatResult, readResult, writeResult} from '../../bench/measure/result-file.js';
 import {InputError} from '../../src/runtime/errors.js';
 import {result, row} from './result.js';
 

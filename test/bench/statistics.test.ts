@@ -1,5 +1,5 @@
 import {describe, expect, test} from '@jest/globals';
-import {growthExponent, medianByPart, quantile, summarize} from '../../bench/statistics.js';
+import {growthExponent, medianByPart, quantile, summarize} from '../../bench/measure/statistics.js';
 
 describe('statistics', () => {
   test('quantiles are linear between ranks, whatever the order', () => {

@@ -1,5 +1,5 @@
 import {describe, expect, test} from '@jest/globals';
-import {Stopwatch} from '../../bench/stopwatch.js';
+import {Stopwatch} from '../../bench/measure/stopwatch.js';
 
 describe('stopwatch', () => {
   function clock(): {now: () => number; pass: (ms: number) => void} {

@@ -1,5 +1,5 @@
 import {describe, expect, test} from '@jest/globals';
-import {figure, formatTables, markdownTable, provenance, textTable} from '../../bench/table.js';
+import {figure, formatTables, markdownTable, provenance, textTable} from '../../bench/measure/table.js';
 import {result, row} from './result.js';
 
 describe('table', () => {

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
-import {gelu} from '../src/nn/activations.js';
-import {multiplyHeads} from '../src/nn/heads.js';
-import {LayerNorm} from '../src/nn/layer-norm.js';
-import type {TensorScope} from '../src/runtime/tensor-scope.js';
-import {type Case, numbers} from './measure.js';
+import {gelu} from '../../src/nn/activations.js';
+import {multiplyHeads} from '../../src/nn/heads.js';
+import {LayerNorm} from '../../src/nn/layer-norm.js';
+import type {TensorScope} from '../../src/runtime/tensor-scope.js';
+import {type Case, numbers} from '../measure/measure.js';
 
 // The operations that OFA-Base spends its time in, at the sizes of a 480 × 480 picture (900 patches, width 768, 12 heads of 64).
 

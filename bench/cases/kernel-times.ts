@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel} from '../src/node/backends/kernels.js';
-import {CLOCKS, type ClockName} from './clock.js';
-import type {Row} from './result-file.js';
-import {Stopwatch} from './stopwatch.js';
+import {type KernelCall, replaceKernel} from '../../src/node/backends/kernels.js';
+import {CLOCKS, type ClockName} from '../measure/clock.js';
+import type {Row} from '../measure/result-file.js';
+import {Stopwatch} from '../measure/stopwatch.js';
 
 /**
  * Puts every kernel of the current backend on the clock, each with its own time alone (a kernel that runs others does not count them).

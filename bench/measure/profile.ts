@@ -1,9 +1,9 @@
 import fs from 'node:fs';
-import {decodeImage} from '../src/node/picture/decode.js';
-import type {Mue} from '../src/tasks/mue.js';
+import {decodeImage} from '../../src/node/picture/decode.js';
+import type {Mue} from '../../src/tasks/mue.js';
 import type {ClockName} from './clock.js';
-import {profileKernels} from './kernel-times.js';
-import {testQuestions} from './parts.js';
+import {profileKernels} from '../cases/kernel-times.js';
+import {testQuestions} from '../parts.js';
 import type {Row} from './result-file.js';
 
 /** Kernels of captions and entailments of the shipped model, at full depth; means over pictures. */

@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
-import {hostMemory} from '../src/runtime/kernels.js';
-import type {ExitPolicy} from '../src/exit/policy.js';
-import type {Decoding} from '../src/models/model.js';
-import type {OfaModel} from '../src/models/ofa/model.js';
-import {CLOCKS, type ClockName} from './clock.js';
-import {firstTensor} from './measure.js';
-import {Stopwatch} from './stopwatch.js';
+import {hostMemory} from '../../src/runtime/kernels.js';
+import type {ExitPolicy} from '../../src/exit/policy.js';
+import type {Decoding} from '../../src/models/model.js';
+import type {OfaModel} from '../../src/models/ofa/model.js';
+import {CLOCKS, type ClockName} from '../measure/clock.js';
+import {firstTensor} from '../measure/measure.js';
+import {Stopwatch} from '../measure/stopwatch.js';
 
 /** The parts of an answer, in the order in which they run; what is none of them is the rest. */
 export const PARTS = [

@@ -1,12 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
-import {cosine} from '../src/exit/policies/cosine.js';
-import {type OfaConfig, ofaConfigOfSize} from '../src/models/ofa/config.js';
-import {DecoderLayer} from '../src/models/ofa/decoder.js';
-import {EncoderLayer, layerConfig} from '../src/models/ofa/encoder.js';
-import {OfaCost} from '../src/models/ofa/macs.js';
-import {KvCache} from '../src/nn/kv-cache.js';
-import type {TensorScope} from '../src/runtime/tensor-scope.js';
-import {type Case, numbers} from './measure.js';
+import {cosine} from '../../src/exit/policies/cosine.js';
+import {type OfaConfig, ofaConfigOfSize} from '../../src/models/ofa/config.js';
+import {DecoderLayer} from '../../src/models/ofa/decoder.js';
+import {EncoderLayer, layerConfig} from '../../src/models/ofa/encoder.js';
+import {OfaCost} from '../../src/models/ofa/macs.js';
+import {KvCache} from '../../src/nn/kv-cache.js';
+import type {TensorScope} from '../../src/runtime/tensor-scope.js';
+import {type Case, numbers} from '../measure/measure.js';
 
 const BASE = ofaConfigOfSize('base', {train_mue: true});
 

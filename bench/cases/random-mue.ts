@@ -1,12 +1,12 @@
-import type {ExitPolicy, StackName} from '../src/exit/policy.js';
-import {cosine} from '../src/exit/policies/cosine.js';
-import {randomWeights} from '../src/node/model/random-model.js';
-import {findVocabulary, vocabularyTokenizer} from '../src/node/model/vocabulary-files.js';
-import type {OfaConfig} from '../src/models/ofa/config.js';
-import {OfaModel} from '../src/models/ofa/model.js';
-import type {CustomExit} from '../src/tasks/assistant.js';
-import {Mue} from '../src/tasks/mue.js';
-import type {RgbImage} from '../src/data/image.js';
+import type {ExitPolicy, StackName} from '../../src/exit/policy.js';
+import {cosine} from '../../src/exit/policies/cosine.js';
+import {randomWeights} from '../../src/node/model/random-model.js';
+import {findVocabulary, vocabularyTokenizer} from '../../src/node/model/vocabulary-files.js';
+import type {OfaConfig} from '../../src/models/ofa/config.js';
+import {OfaModel} from '../../src/models/ofa/model.js';
+import type {CustomExit} from '../../src/tasks/assistant.js';
+import {Mue} from '../../src/tasks/mue.js';
+import type {RgbImage} from '../../src/data/image.js';
 
 /** A model with random weights, made in memory, with OFA's own vocabulary. Runs on the current backend; the caller's to dispose. */
 export async function randomMue(config: OfaConfig): Promise<Mue> {

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {z} from 'zod';
-import {InputError} from '../src/runtime/errors.js';
+import {InputError} from '../../src/runtime/errors.js';
 import type {Summary} from './statistics.js';
 
 /** The machine, and how busy it was with other things: the load average of the last minute before and after. */

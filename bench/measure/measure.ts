@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {hostMemory} from '../src/runtime/kernels.js';
-import {TensorScope} from '../src/runtime/tensor-scope.js';
+import {hostMemory} from '../../src/runtime/kernels.js';
+import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {CLOCKS} from './clock.js';
 import type {Row} from './result-file.js';
 import {quantile, summarize} from './statistics.js';

@@ -1,7 +1,7 @@
 import os from 'node:os';
 import {type Command, Option} from 'commander';
-import {wholeNumber} from '../src/cli/options/values.js';
-import {type SelectedBackend, selectBackend} from '../src/node/backends/select.js';
+import {wholeNumber} from '../../src/cli/options/values.js';
+import {type SelectedBackend, selectBackend} from '../../src/node/backends/select.js';
 import type {ClockName} from './clock.js';
 import {type BenchResult, formatResult, type Row, thisMachine, writeResult} from './result-file.js';
 import {formatTables} from './table.js';
