@@ -6,8 +6,8 @@ const SUITES = [
   'checkpoint/{safetensors,torch-zip}',
   'data/{image,text-cleaning,tokenizer,tsv}',
   'metrics/{bleu,caption-scores,cider-d,ptb-tokenize,rouge-l}',
-  'models/ofa/import',
-  'node/image-decoder',
+  'models/ofa/import/import',
+  'node/picture/decode',
 ];
 
 export default {...config, testMatch: SUITES.map((suite) => `<rootDir>/test/${suite}.test.ts`)};

@@ -58,14 +58,18 @@ export async function measureBase({rounds, size = 'base', side = 480, say, signa
         seconds[i]!.push(took);
         cpu[i]!.push((CLOCKS.cpu() - busy) / 1e3);
       }
-      say?.(`round ${round + 1} of ${rounds}: ${variant.group}, ${variant.name}: ${took.toFixed(2)} s${round < 0 ? ' (warm-up)' : ''}`);
+      say?.(
+        `round ${round + 1} of ${rounds}: ${variant.group}, ${variant.name}: ${took.toFixed(2)} s${round < 0 ? ' (warm-up)' : ''}`,
+      );
     }
   }
   return [
     {group: 'load', name: `OFA-${size}, weights made in memory`, unit: 's', ...summarize([load / 1e3])},
     ...VARIANTS.map(({group, name}, i): Row => {
       const {macs, tokens, layers} = last[i]!;
-      const depths = Object.entries(layers).map(([stack, {run}]) => `${stack} ${typeof run === 'number' ? run : run.join(',')}`);
+      const depths = Object.entries(layers).map(
+        ([stack, {run}]) => `${stack} ${typeof run === 'number' ? run : run.join(',')}`,
+      );
       return {
         group,
         name,
@@ -81,7 +85,13 @@ export async function measureBase({rounds, size = 'base', side = 480, say, signa
 
 function ask(mue: Mue, picture: ReturnType<typeof noise>, {group, exit}: Variant): Promise<Answer> {
   return group === 'caption'
-    ? mue.caption(picture, {exit, num_beams: BEAMS, max_new_tokens: TOKENS, min_length: TOKENS, no_repeat_ngram_size: 3})
+    ? mue.caption(picture, {
+        exit,
+        num_beams: BEAMS,
+        max_new_tokens: TOKENS,
+        min_length: TOKENS,
+        no_repeat_ngram_size: 3,
+      })
     : mue.entail(picture, HYPOTHESIS, {exit});
 }
 

@@ -12,7 +12,8 @@ export function measureCommands(device: string, times: number): Row[] {
   const run = (...args: string[]): {readonly ms: number; readonly out: string} => {
     const began = performance.now();
     const {status, stdout, stderr} = spawnSync(process.execPath, [MAIN, ...args], {encoding: 'utf8', timeout: 300_000});
-    if (status !== 0) throw new BackendError('bench-command', `mue ${args.join(' ')} ended with ${status}: ${stderr.slice(-300)}`);
+    if (status !== 0)
+      throw new BackendError('bench-command', `mue ${args.join(' ')} ended with ${status}: ${stderr.slice(-300)}`);
     return {ms: performance.now() - began, out: stdout};
   };
   const caption = ['caption', '--device', device, '--json', PICTURE];
@@ -36,6 +37,8 @@ export function measureCommands(device: string, times: number): Row[] {
   return [
     row('mue --help', help),
     row('mue caption', whole, 'a new process, the shipped model, one picture'),
-    ...Object.entries(medianByPart(parts)).map(([name, summary]): Row => ({group: 'command', name: `… ${name}`, unit: 'ms', ...summary})),
+    ...Object.entries(medianByPart(parts)).map(
+      ([name, summary]): Row => ({group: 'command', name: `… ${name}`, unit: 'ms', ...summary}),
+    ),
   ];
 }

@@ -31,7 +31,13 @@ async function encode(mue: Mue, side: number, tokens: number): Promise<number> {
 }
 
 async function caption(mue: Mue, beams: number, tokens: number, pictures = 1): Promise<number> {
-  const options = {exit: 'never', num_beams: beams, max_new_tokens: tokens, min_length: tokens, no_repeat_ngram_size: 0} as const;
+  const options = {
+    exit: 'never',
+    num_beams: beams,
+    max_new_tokens: tokens,
+    min_length: tokens,
+    no_repeat_ngram_size: 0,
+  } as const;
   const picture = noise(mue.model.config.patch_image_size);
   const answers = await mue.captionAll(new Array<typeof picture>(pictures).fill(picture), options);
   return answers.reduce((sum, {macs}) => sum + macs.run, 0);
@@ -85,7 +91,9 @@ export async function measureGrowth({size, rounds, sides = SIDES, say, signal}: 
       {group, name, unit: 'ms', ...summarize(times), ...(hostMemory() ? {cpu: quantile(cpu, 0.5)} : {}), macs},
       {group, name, unit: 'MiB', ...summarize([bytes]), macs},
     );
-    say?.(`${group} ${name}: ${summarize(times).median.toFixed(0)} ms, ${(macs / 1e9).toFixed(2)} GMAC, ${bytes.toFixed(0)} MiB`);
+    say?.(
+      `${group} ${name}: ${summarize(times).median.toFixed(0)} ms, ${(macs / 1e9).toFixed(2)} GMAC, ${bytes.toFixed(0)} MiB`,
+    );
   };
   for (const side of sides) {
     // The model's own size, so that biases are made once and kept, as for every model in use.
@@ -93,7 +101,8 @@ export async function measureGrowth({size, rounds, sides = SIDES, say, signal}: 
     await sweep('image side', side, () => encode(mue, side, 8));
   }
   using mue = await randomMue({...config, patch_image_size: SMALL});
-  for (const {group, values, run} of SWEEPS) for (const value of values) await sweep(group, value, () => run(mue, value));
+  for (const {group, values, run} of SWEEPS)
+    for (const value of values) await sweep(group, value, () => run(mue, value));
   return rows;
 }
 
@@ -103,10 +112,14 @@ function cost({cpu, median}: Row): number {
 }
 
 /** How time and memory grow with the multiply-accumulates: exponents of at most 1 are no faster than the mathematics. */
-export function growthExponents(rows: readonly Row[]): {readonly group: string; readonly time: number; readonly memory: number}[] {
+export function growthExponents(
+  rows: readonly Row[],
+): {readonly group: string; readonly time: number; readonly memory: number}[] {
   return [...new Set(rows.map(({group}) => group))].map((group) => {
     const points = (unit: Row['unit']): {x: number; y: number}[] =>
-      rows.filter((row) => row.group === group && row.unit === unit).map((row) => ({x: row.macs ?? Number.NaN, y: cost(row)}));
+      rows
+        .filter((row) => row.group === group && row.unit === unit)
+        .map((row) => ({x: row.macs ?? Number.NaN, y: cost(row)}));
     return {group, time: growthExponent(points('ms')), memory: growthExponent(points('MiB'))};
   });
 }

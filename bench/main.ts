@@ -21,7 +21,10 @@ const layers = async (flags: Flags): Promise<Row[]> => {
   const {SHIPPED_MODEL} = await import('../src/node/model/load-model.js');
   const {ofaConfigSchema} = await import('../src/models/ofa/config.js');
   const config = ofaConfigSchema.parse(JSON.parse(fs.readFileSync(path.join(SHIPPED_MODEL, 'config.json'), 'utf8')));
-  return (await import('./measure/measure.js')).measure((await import('./cases/layer-cases.js')).layerCases(config), flags);
+  return (await import('./measure/measure.js')).measure(
+    (await import('./cases/layer-cases.js')).layerCases(config),
+    flags,
+  );
 };
 
 const parts = async (flags: Flags): Promise<Row[]> => {
@@ -29,7 +32,8 @@ const parts = async (flags: Flags): Promise<Row[]> => {
   return await (await import('./parts.js')).measureParts(mue, flags);
 };
 
-const commands = async (device: string, rounds: number): Promise<Row[]> => (await import('./commands.js')).measureCommands(device, rounds);
+const commands = async (device: string, rounds: number): Promise<Row[]> =>
+  (await import('./commands.js')).measureCommands(device, rounds);
 
 const MEASUREMENTS: readonly Measurement[] = [
   {
@@ -44,7 +48,12 @@ const MEASUREMENTS: readonly Measurement[] = [
     ],
   },
   {name: 'ops', about: "operations at OFA-Base's sizes", options: {rounds: 24, seconds: 3}, run: ops},
-  {name: 'layers', about: 'layers of OFA-Base and of the shipped model, and deciding', options: {rounds: 24, seconds: 3}, run: layers},
+  {
+    name: 'layers',
+    about: 'layers of OFA-Base and of the shipped model, and deciding',
+    options: {rounds: 24, seconds: 3},
+    run: layers,
+  },
   {
     name: 'parts',
     about: 'where captions and entailments of the shipped model spend their time, with and without exits',

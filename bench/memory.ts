@@ -32,7 +32,11 @@ export async function measureMemory(mue: Mue, {captions, beams, say, signal}: Me
   for (let i = 1; i <= captions; i++) {
     signal?.throwIfAborted();
     // Alternating exits, so that every path is walked.
-    await mue.caption(fs.readFileSync(pictures[i % pictures.length]!), {exit: i % 2 ? 'model' : 'never', num_beams: beams, signal});
+    await mue.caption(fs.readFileSync(pictures[i % pictures.length]!), {
+      exit: i % 2 ? 'model' : 'never',
+      num_beams: beams,
+      signal,
+    });
     if (i === early || i === captions || i % 500 === 0) look(i);
   }
   return rows;

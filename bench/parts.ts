@@ -43,12 +43,17 @@ export async function measureParts(
   watch.watch(mue, 'pixels', 'resize, normalise');
   const tasks: readonly ['caption' | 'snli-ve', Question[], Ask][] = [
     ['caption', testQuestions('caption-test.jsonl', pictures), (m, picture, _, exit) => m.caption(picture, {exit})],
-    ['snli-ve', testQuestions('snli-ve-test.jsonl', pictures), (m, picture, {text}, exit) => m.entail(picture, text, {exit})],
+    [
+      'snli-ve',
+      testQuestions('snli-ve-test.jsonl', pictures),
+      (m, picture, {text}, exit) => m.entail(picture, text, {exit}),
+    ],
   ];
   const rows: Row[] = [];
   for (const [task, questions, ask] of tasks) {
     const runs = {never: [] as Run[], model: [] as Run[]};
-    for (const question of questions.slice(0, 2)) for (const choice of CHOICES) await answer(mue, watch, task, question, choice, ask);
+    for (const question of questions.slice(0, 2))
+      for (const choice of CHOICES) await answer(mue, watch, task, question, choice, ask);
     for (const [i, question] of questions.entries()) {
       signal?.throwIfAborted();
       for (const choice of i % 2 ? CHOICES : CHOICES.toReversed()) {
@@ -113,7 +118,14 @@ function table(group: string, runs: readonly Run[]): Row[] {
       const macs = macsOf(part);
       return {group, name: part, unit: 'ms', ...parts[part]!, ...(macs === undefined ? {} : {macs})};
     }),
-    {group, name: 'total', unit: 'ms', ...total, macs: mean(runs.map((run) => run.answer.macs.run)), note: `layers ${layers.join(' / ')}`},
+    {
+      group,
+      name: 'total',
+      unit: 'ms',
+      ...total,
+      macs: mean(runs.map((run) => run.answer.macs.run)),
+      note: `layers ${layers.join(' / ')}`,
+    },
   ];
 }
 

@@ -9,10 +9,14 @@ const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const out = path.join(root, '.bench');
 fs.mkdirSync(out, {recursive: true});
 const compilerOptions = {target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true};
-for (const name of fs.readdirSync(path.join(root, 'bench')).filter((file) => file.endsWith('.ts'))) {
-  const source = fs.readFileSync(path.join(root, 'bench', name), 'utf8').replaceAll(/(from|import\()\s*'\.\.\/src\//g, "$1 '../dist/");
+for (const name of fs.readdirSync(path.join(root, 'bench'), {recursive: true}).filter((file) => file.endsWith('.ts'))) {
+  const source = fs
+    .readFileSync(path.join(root, 'bench', name), 'utf8')
+    .replaceAll(/((?:from|import\()\s*'(?:\.\.\/)+)src\//g, '$1dist/');
   const {outputText} = ts.transpileModule(source, {compilerOptions, fileName: name});
-  fs.writeFileSync(path.join(out, name.replace(/\.ts$/, '.js')), outputText);
+  const file = path.join(out, name.replace(/\.ts$/, '.js'));
+  fs.mkdirSync(path.dirname(file), {recursive: true});
+  fs.writeFileSync(file, outputText);
 }
 await import('../dist/runtime/dispose-symbol.js');
 await import('../.bench/main.js');

@@ -114,7 +114,9 @@ function baseCells(rows: readonly Row[], cpu: string): string[][] {
       const {group, name, median} = rows[i]!;
       const theirs = AUTHORS[`${group}: ${name}`];
       const beside =
-        theirs === undefined ? ['', ''] : [`${theirs} s`, cpu.includes('EPYC') ? (median / theirs).toFixed(2) : 'other machine'];
+        theirs === undefined
+          ? ['', '']
+          : [`${theirs} s`, cpu.includes('EPYC') ? (median / theirs).toFixed(2) : 'other machine'];
       return [`${group}: ${name}`, ...line.slice(1), ...beside];
     }),
   ];
@@ -133,7 +135,9 @@ function decidingShare(rows: readonly Row[]): string[] {
     const layer = kind && (find(`${kind[1]} encoder, ${kind[2]}`) ?? find(`${kind[1]} decoder, ${kind[2]}`));
     return layer ? [`${layer.name}: ${((100 * busy(row)) / busy(layer)).toFixed(1)} %`] : [];
   });
-  return pairs.length > 0 ? [`Deciding (similarity and readback), as a share of the layer it looks at: ${pairs.join('; ')}.`] : [];
+  return pairs.length > 0
+    ? [`Deciding (similarity and readback), as a share of the layer it looks at: ${pairs.join('; ')}.`]
+    : [];
 }
 
 /** Milliseconds that the plan saves, beside the multiply-accumulates. */
@@ -143,7 +147,9 @@ export function savedCells(rows: readonly Row[]): string[][] {
     const [full, exits] = [total(`${task}, every layer`), total(`${task}, the model's plan`)];
     if (!full || !exits) return [];
     const share = (a: number, b: number): string => `${(100 * (1 - b / a)).toFixed(1)} %`;
-    return [[task, figure(full.median - exits.median), share(full.median, exits.median), share(full.macs!, exits.macs!)]];
+    return [
+      [task, figure(full.median - exits.median), share(full.median, exits.median), share(full.macs!, exits.macs!)],
+    ];
   });
   return [['saved by exits', 'ms', 'of the time', 'of the MACs'], ...lines];
 }

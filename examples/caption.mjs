@@ -27,7 +27,9 @@ for (const file of files) {
 
   const {text, scores} = await model.entail(picture, 'there are two big cupcakes');
   console.log(`  two big cupcakes? ${text} (${(100 * Math.exp(scores[text])).toFixed(1)} %)`);
-  const answer = await model.ask(picture, 'where are the cupcakes?', {answers: ['in a room', 'on the street', 'in the sea']});
+  const answer = await model.ask(picture, 'where are the cupcakes?', {
+    answers: ['in a room', 'on the street', 'in the sea'],
+  });
   console.log(`  where? ${answer.text}`);
 }
 model[Symbol.dispose]();

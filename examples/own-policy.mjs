@@ -57,7 +57,9 @@ for (const [name, policy] of /** @type {const} */ ([
     });
     const [best] = hypotheses[0];
     const depths = traces.map(({exitLayer}) => exitLayer).join(' ');
-    console.log(`${name.padEnd(12)} ${tokenizer.decode(best.tokens).trim()}  (score ${best.score.toFixed(3)}; layers ${depths})`);
+    console.log(
+      `${name.padEnd(12)} ${tokenizer.decode(best.tokens).trim()}  (score ${best.score.toFixed(3)}; layers ${depths})`,
+    );
     const {run, full} = decoding.macs;
     console.log(`${''.padEnd(12)} decoder MACs ${(run / 1e6).toFixed(0)} of ${(full / 1e6).toFixed(0)} M`);
   } finally {

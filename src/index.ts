@@ -28,7 +28,15 @@ export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError
 export {TensorScope} from './runtime/tensor-scope.js';
 export {nearest, type Neighbour, type Points, type Recall, recallAt} from './metrics/retrieval.js';
 export type {Answer, Embedding, Entailment} from './tasks/answer.js';
-export type {AnswerOptions, AskOptions, Assistant, Embedder, ExitChoice, GenerateOptions, StreamedToken} from './tasks/assistant.js';
+export type {
+  AnswerOptions,
+  AskOptions,
+  Assistant,
+  Embedder,
+  ExitChoice,
+  GenerateOptions,
+  StreamedToken,
+} from './tasks/assistant.js';
 export {ContrastiveCaptioner} from './tasks/contrastive-captioner.js';
 export {Mue} from './tasks/mue.js';
 export {type Classified, type Classifier, classify, TEMPLATES, zeroShotClassifier} from './tasks/zero-shot.js';

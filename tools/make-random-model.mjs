@@ -41,4 +41,6 @@ const files = await writeRandomModel({
   force: values.force,
 });
 const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
-console.error(`${values.out}: ${files.length} files, ${(bytes / 1e6).toFixed(1)} MB, ${((performance.now() - start) / 1e3).toFixed(1)} s`);
+console.error(
+  `${values.out}: ${files.length} files, ${(bytes / 1e6).toFixed(1)} MB, ${((performance.now() - start) / 1e3).toFixed(1)} s`,
+);

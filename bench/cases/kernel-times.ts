@@ -9,10 +9,16 @@ import {Stopwatch} from '../measure/stopwatch.js';
  * For backends that compute when they are called; a GPU would only show its launches.
  * @returns reads the times since the last reading, by kernel and shapes
  */
-export function watchKernels(clock: ClockName): () => readonly {kernel: string; shapes: string; ms: number; calls: number}[] {
+export function watchKernels(
+  clock: ClockName,
+): () => readonly {kernel: string; shapes: string; ms: number; calls: number}[] {
   const watch = new Stopwatch(() => {}, CLOCKS[clock]);
   for (const {kernelName, backendName} of tf.getKernelsForBackend(tf.getBackend()))
-    replaceKernel(kernelName, backendName, (original) => (call) => watch.time(`${kernelName}\n${shapes(call)}`, () => original(call)));
+    replaceKernel(
+      kernelName,
+      backendName,
+      (original) => (call) => watch.time(`${kernelName}\n${shapes(call)}`, () => original(call)),
+    );
   return () => {
     const {ms, counts} = watch.take();
     return Object.entries(ms).map(([key, time]) => {
@@ -49,7 +55,12 @@ export async function profileKernels(profiled: readonly Profiled[], times: numbe
   return rows;
 }
 
-function profileRows(group: string, times: number, whole: number, seen: ReturnType<ReturnType<typeof watchKernels>>): Row[] {
+function profileRows(
+  group: string,
+  times: number,
+  whole: number,
+  seen: ReturnType<ReturnType<typeof watchKernels>>,
+): Row[] {
   const row = (kind: string, name: string, total: number, calls?: number): Row => {
     const ms = total / times;
     const note = `${((100 * ms) / whole).toFixed(1)} %${calls === undefined ? '' : `, ${Math.round(calls / times)} calls`}`;

@@ -27,7 +27,11 @@ function encoderLayer(name: string, config: OfaConfig, tokens: number): Case {
 }
 
 /** One decoder layer for the newest token of every beam; the cache has `keys` with it. */
-function decoderLayer(name: string, config: OfaConfig, {beams, keys, memory}: {beams: number; keys: number; memory: number}): Case {
+function decoderLayer(
+  name: string,
+  config: OfaConfig,
+  {beams, keys, memory}: {beams: number; keys: number; memory: number},
+): Case {
   return {
     group: 'layer',
     name,
@@ -49,7 +53,12 @@ function decoderLayer(name: string, config: OfaConfig, {beams, keys, memory}: {b
   };
 }
 
-function layerPast(scope: TensorScope, config: OfaConfig, beams: number, keys: number): {keys: tf.Tensor4D; values: tf.Tensor4D} {
+function layerPast(
+  scope: TensorScope,
+  config: OfaConfig,
+  beams: number,
+  keys: number,
+): {keys: tf.Tensor4D; values: tf.Tensor4D} {
   const heads = config.decoder_attention_heads;
   const size = config.d_model / heads;
   return {

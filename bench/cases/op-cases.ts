@@ -58,8 +58,11 @@ export const OP_CASES: readonly Case[] = [
     ],
     (a: tf.Tensor2D, b: tf.Tensor2D) => tf.matMul(a, b),
   ),
-  op('fused matMul + bias 900×768×3072', T * D * F, [[T, D], [D, F], [F]], (a: tf.Tensor2D, b: tf.Tensor2D, bias: tf.Tensor) =>
-    tf.fused.matMul({a, b, bias}),
+  op(
+    'fused matMul + bias 900×768×3072',
+    T * D * F,
+    [[T, D], [D, F], [F]],
+    (a: tf.Tensor2D, b: tf.Tensor2D, bias: tf.Tensor) => tf.fused.matMul({a, b, bias}),
   ),
   op(
     'batched matMul 12×900×64×900',

@@ -12,7 +12,11 @@ import type {RgbImage} from '../../src/data/image.js';
 export async function randomMue(config: OfaConfig): Promise<Mue> {
   const tokenizer = vocabularyTokenizer(findVocabulary(undefined, '', undefined), config);
   const model = await OfaModel.load(config, randomWeights(config));
-  return new Mue({model, tokenizer, pictures: {decode: () => Promise.reject(new Error('the bench has its pictures decoded'))}});
+  return new Mue({
+    model,
+    tokenizer,
+    pictures: {decode: () => Promise.reject(new Error('the bench has its pictures decoded'))},
+  });
 }
 
 /** A picture of colourful noise. */
@@ -32,7 +36,10 @@ export type DecoderSteps = 'every' | 'release';
  * Leaves at given depths, whatever it sees, and pays for looking: the similarity is measured after every layer, as MuE does. Fixed depths
  * with their honest cost; a stack left out runs every layer, measured or not as `similarity` would.
  */
-export function forcedExits(depths: Readonly<Partial<Record<StackName, number>>>, steps: DecoderSteps = 'every'): CustomExit {
+export function forcedExits(
+  depths: Readonly<Partial<Record<StackName, number>>>,
+  steps: DecoderSteps = 'every',
+): CustomExit {
   const policy: ExitPolicy = {
     name: 'forced',
     observe: async (before, after, {stack, layer, depth, step, maxSteps}) => {

@@ -35,7 +35,10 @@ export interface Measurement {
   readonly name: string;
   readonly about: string;
   /** The options that it takes, with their defaults. */
-  readonly options: Readonly<Partial<Record<Numbers, number>>> & {readonly size?: Flags['size']; readonly clock?: ClockName};
+  readonly options: Readonly<Partial<Record<Numbers, number>>> & {
+    readonly size?: Flags['size'];
+    readonly clock?: ClockName;
+  };
   /** Runs on the selected backend. */
   run(flags: Flags, runsOn: SelectedBackend): Promise<Row[]>;
   /** What --json prints; default: the whole result. */
@@ -62,7 +65,9 @@ export function addMeasurement(program: Command, {name, about, options, run, jso
   if (size) command.option('--size <name>', 'tiny, medium, base, large or huge', size);
   if (clock)
     command.addOption(
-      new Option('--clock <name>', 'cpu: processor time of all threads, for a busy machine').choices(['wall', 'cpu']).default(clock),
+      new Option('--clock <name>', 'cpu: processor time of all threads, for a busy machine')
+        .choices(['wall', 'cpu'])
+        .default(clock),
     );
   command.action(async (flags: Flags & {json?: boolean; out?: string}) => {
     const before = os.loadavg()[0]!;
@@ -79,7 +84,9 @@ export function addMeasurement(program: Command, {name, about, options, run, jso
       device,
       backend,
       ...(threads === undefined ? {} : {threads}),
-      settings: Object.fromEntries(Object.keys(options).map((key) => [key, flags[key as keyof Flags] as string | number])),
+      settings: Object.fromEntries(
+        Object.keys(options).map((key) => [key, flags[key as keyof Flags] as string | number]),
+      ),
       rows,
     };
     if (flags.out) writeResult(flags.out, result);

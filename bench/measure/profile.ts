@@ -7,7 +7,10 @@ import {testQuestions} from '../parts.js';
 import type {Row} from './result-file.js';
 
 /** Kernels of captions and entailments of the shipped model, at full depth; means over pictures. */
-export async function profileAnswers(mue: Mue, {pictures, clock}: {pictures: number; clock: ClockName}): Promise<Row[]> {
+export async function profileAnswers(
+  mue: Mue,
+  {pictures, clock}: {pictures: number; clock: ClockName},
+): Promise<Row[]> {
   const captions = testQuestions('caption-test.jsonl', pictures);
   const entailments = testQuestions('snli-ve-test.jsonl', pictures);
   const image = (file: string): ReturnType<typeof decodeImage> => decodeImage(fs.readFileSync(file));
@@ -16,7 +19,8 @@ export async function profileAnswers(mue: Mue, {pictures, clock}: {pictures: num
       {group: 'caption', run: async (i) => void (await mue.caption(await image(captions[i]!.image), {exit: 'never'}))},
       {
         group: 'entailment',
-        run: async (i) => void (await mue.entail(await image(entailments[i]!.image), entailments[i]!.text, {exit: 'never'})),
+        run: async (i) =>
+          void (await mue.entail(await image(entailments[i]!.image), entailments[i]!.text, {exit: 'never'})),
       },
     ],
     pictures,

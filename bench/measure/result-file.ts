@@ -87,9 +87,13 @@ export function readResult(file: string): BenchResult {
   const parsed = resultSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   const {path: at = [], message = ''} = parsed.error.issues[0] ?? {};
-  throw new InputError('bench-file', `${file} was not written by the bench: ${at.join('.') || 'top level'}: ${message}`, {
-    hint: 'npm run bench -- parts --out result.json',
-  });
+  throw new InputError(
+    'bench-file',
+    `${file} was not written by the bench: ${at.join('.') || 'top level'}: ${message}`,
+    {
+      hint: 'npm run bench -- parts --out result.json',
+    },
+  );
 }
 
 /** One row a line, so that differences between two runs can be read. */

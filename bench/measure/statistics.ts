@@ -21,7 +21,12 @@ export function quantile(values: readonly number[], q: number): number {
 
 export function summarize(values: readonly number[]): Summary {
   const few = values.length < 10;
-  return {median: quantile(values, 0.5), p10: quantile(values, few ? 0 : 0.1), p90: quantile(values, few ? 1 : 0.9), n: values.length};
+  return {
+    median: quantile(values, 0.5),
+    p10: quantile(values, few ? 0 : 0.1),
+    p90: quantile(values, few ? 1 : 0.9),
+    n: values.length,
+  };
 }
 
 /** Sums, part by part, of what was measured together; a part that a row lacks counts as 0. */

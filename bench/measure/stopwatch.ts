@@ -17,7 +17,11 @@ export class Stopwatch {
   }
 
   /** Puts a timed method before an object's own. The method may be async; calls must not overlap. */
-  watch<K extends string, F extends (...args: never[]) => unknown>(object: Record<K, F>, method: K, part: string): void {
+  watch<K extends string, F extends (...args: never[]) => unknown>(
+    object: Record<K, F>,
+    method: K,
+    part: string,
+  ): void {
     const original = object[method];
     const timed = (...args: Parameters<F>): unknown => this.time(part, () => original.apply(object, args));
     Object.defineProperty(object, method, {value: timed, configurable: true, writable: true});

@@ -3,7 +3,13 @@ import type {BenchResult, Row} from './result-file.js';
 /** A number as a table shows it: three digits, or all before the point. */
 export function figure(x: number): string {
   if (!Number.isFinite(x)) return '–';
-  return Math.abs(x) >= 100 ? x.toFixed(0) : Math.abs(x) >= 10 ? x.toFixed(1) : Math.abs(x) >= 0.1 ? x.toFixed(2) : x.toPrecision(2);
+  return Math.abs(x) >= 100
+    ? x.toFixed(0)
+    : Math.abs(x) >= 10
+      ? x.toFixed(1)
+      : Math.abs(x) >= 0.1
+        ? x.toFixed(2)
+        : x.toPrecision(2);
 }
 
 /** Columns of text, the first to the left, the others to the right. @param rows the head first */
@@ -21,9 +27,14 @@ export function textTable(rows: readonly (readonly string[])[]): string {
 
 /** The same as Markdown. */
 export function markdownTable(rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
   const [head = [], ...body] = rows;
-  return [line(head), `|${head.map((_, column) => (column === 0 ? '---|' : '---:|')).join('')}`, ...body.map(line)].join('\n');
+  return [
+    line(head),
+    `|${head.map((_, column) => (column === 0 ? '---|' : '---:|')).join('')}`,
+    ...body.map(line),
+  ].join('\n');
 }
 
 /** One line that says where figures come from. */
@@ -63,7 +74,13 @@ export function resultCells(rows: readonly Row[]): string[][] {
   ];
 }
 
-const PER_SECOND: Readonly<Record<Row['unit'], number>> = {ms: 1e-3, µs: 1e-6, s: 1, MiB: Number.NaN, tensors: Number.NaN};
+const PER_SECOND: Readonly<Record<Row['unit'], number>> = {
+  ms: 1e-3,
+  µs: 1e-6,
+  s: 1,
+  MiB: Number.NaN,
+  tensors: Number.NaN,
+};
 
 function rate({macs, median, unit}: Row): [string, string] {
   return macs === undefined ? ['', ''] : [figure(macs / 1e9), figure(macs / 1e9 / (median * PER_SECOND[unit]))];

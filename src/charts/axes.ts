@@ -89,11 +89,17 @@ export function axes(plot: Plot, y: Scale, yAxis: Axis, x: Scale | undefined, xA
     parts.push(label(at, plot.bottom + 18, text, {'text-anchor': 'middle', fill: MUTED}));
   }
   parts.push(
-    element('path', {d: `M${round(plot.left)} ${round(plot.top)}V${round(plot.bottom)}H${round(plot.right)}`, fill: 'none', stroke: MUTED}),
+    element('path', {
+      d: `M${round(plot.left)} ${round(plot.top)}V${round(plot.bottom)}H${round(plot.right)}`,
+      fill: 'none',
+      stroke: MUTED,
+    }),
   );
   parts.push(label((plot.left + plot.right) / 2, plot.bottom + 38, xAxis.label, {'text-anchor': 'middle'}));
   const middle = (plot.top + plot.bottom) / 2;
-  parts.push(label(0, 0, yAxis.label, {'text-anchor': 'middle', transform: `translate(18 ${round(middle)}) rotate(-90)`}));
+  parts.push(
+    label(0, 0, yAxis.label, {'text-anchor': 'middle', transform: `translate(18 ${round(middle)}) rotate(-90)`}),
+  );
   return parts.join('');
 }
 
@@ -143,7 +149,11 @@ export function symbol(series: number, x: number, y: number, children = ''): str
     case 2:
       return element('path', {d: `M${at(0, -5.5)}L${at(5, 4)}L${at(-5, 4)}Z`, ...attributes}, children);
     default:
-      return element('path', {d: `M${at(0, -5.5)}L${at(5.5, 0)}L${at(0, 5.5)}L${at(-5.5, 0)}Z`, ...attributes}, children);
+      return element(
+        'path',
+        {d: `M${at(0, -5.5)}L${at(5.5, 0)}L${at(0, 5.5)}L${at(-5.5, 0)}Z`, ...attributes},
+        children,
+      );
   }
 }
 

@@ -56,7 +56,10 @@ export function barChart(chart: BarChart): string {
         fill: COLOURS[g % COLOURS.length]!,
       };
       body.push(element('rect', shape, tooltip(`${group.name}, ${category}: ${texts[g]![c]}`)));
-      if (roomy) body.push(label(x + bar / 2, top - 4, texts[g]![c]!.replace(' %', ''), {'text-anchor': 'middle', 'font-size': 10}));
+      if (roomy)
+        body.push(
+          label(x + bar / 2, top - 4, texts[g]![c]!.replace(' %', ''), {'text-anchor': 'middle', 'font-size': 10}),
+        );
     });
   });
   body.push(element('line', {x1: plot.left, x2: plot.right, y1: zero, y2: zero, stroke: MUTED}));

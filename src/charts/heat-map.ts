@@ -18,7 +18,12 @@ export interface HeatMap {
   /** Cells to be framed: where the exit was taken. */
   readonly framed?: readonly {readonly row: number; readonly column: number}[];
   /** What the colour means, and the values at its ends; by default those of the table. */
-  readonly scale: {readonly label: string; readonly min?: number; readonly max?: number; readonly format?: 'number' | 'percent'};
+  readonly scale: {
+    readonly label: string;
+    readonly min?: number;
+    readonly max?: number;
+    readonly format?: 'number' | 'percent';
+  };
   /** Pixels of one cell; default 64 × 30. */
   readonly cellWidth?: number;
   readonly cellHeight?: number;
@@ -64,10 +69,14 @@ export function heatMap(map: HeatMap): string {
     head.markup,
     label(left + (columns.length * cellWidth) / 2, head.height + 10, map.xLabel, {'text-anchor': 'middle'}),
   ];
-  body.push(label(0, 0, map.yLabel, {'text-anchor': 'middle', transform: `translate(18 ${(top + bottom) / 2}) rotate(-90)`}));
+  body.push(
+    label(0, 0, map.yLabel, {'text-anchor': 'middle', transform: `translate(18 ${(top + bottom) / 2}) rotate(-90)`}),
+  );
   heads.forEach((name, c) => {
     const middle = left + (c + 0.5) * cellWidth;
-    const place = slanted ? {'text-anchor': 'start', transform: `translate(${middle} ${top - 8}) rotate(-40)`} : {'text-anchor': 'middle'};
+    const place = slanted
+      ? {'text-anchor': 'start', transform: `translate(${middle} ${top - 8}) rotate(-40)`}
+      : {'text-anchor': 'middle'};
     body.push(label(slanted ? 0 : middle, slanted ? 0 : top - 8, name, {fill: MUTED, ...place}));
   });
   rows.forEach((row, r) => {
@@ -86,14 +95,24 @@ export function heatMap(map: HeatMap): string {
       const ink = known && share(value) > 0.55 ? '#ffffff' : INK;
       // Clicks and hovers go to the cell beneath.
       const style = {'text-anchor': 'middle', 'font-size': 11, fill: ink, 'pointer-events': 'none'};
-      if (text !== '') body.push(label(x + cellWidth / 2, y + cellHeight / 2 + 4, fitText(text, cellWidth - 6, 11), style));
+      if (text !== '')
+        body.push(label(x + cellWidth / 2, y + cellHeight / 2 + 4, fitText(text, cellWidth - 6, 11), style));
     });
   });
   for (const {row, column} of map.framed ?? []) {
-    const place = {x: left + column * cellWidth + 1.5, y: top + row * cellHeight + 1.5, width: cellWidth - 3, height: cellHeight - 3};
-    body.push(element('rect', {...place, fill: 'none', stroke: '#d55e00', 'stroke-width': 3, 'pointer-events': 'none'}));
+    const place = {
+      x: left + column * cellWidth + 1.5,
+      y: top + row * cellHeight + 1.5,
+      width: cellWidth - 3,
+      height: cellHeight - 3,
+    };
+    body.push(
+      element('rect', {...place, fill: 'none', stroke: '#d55e00', 'stroke-width': 3, 'pointer-events': 'none'}),
+    );
   }
-  body.push(colourKey(left, bottom + 16, scale.label, tickText(min, step, scale.format), tickText(max, step, scale.format)));
+  body.push(
+    colourKey(left, bottom + 16, scale.label, tickText(min, step, scale.format), tickText(max, step, scale.format)),
+  );
   return svg(width, bottom + 62, map.title, `${scale.label} by ${map.yLabel} and ${map.xLabel}.`, body.join(''));
 }
 

@@ -35,7 +35,15 @@ export function escapeHtml(text: string): string {
  * `data-tip` show that text while the pointer is on them.
  * @param body markup. @param style beside what all pages share
  */
-export function htmlPage({title, style = '', body}: {readonly title: string; readonly style?: string; readonly body: string}): string {
+export function htmlPage({
+  title,
+  style = '',
+  body,
+}: {
+  readonly title: string;
+  readonly style?: string;
+  readonly body: string;
+}): string {
   return `<!doctype html>
 <html lang="en">
 <head>

@@ -1,4 +1,15 @@
-import {type Axis, axes, leftMargin, legend, linearScale, noData, type Plot, type Scale, spread, symbol} from './axes.js';
+import {
+  type Axis,
+  axes,
+  leftMargin,
+  legend,
+  linearScale,
+  noData,
+  type Plot,
+  type Scale,
+  spread,
+  symbol,
+} from './axes.js';
 import {COLOURS, element, fitText, heading, label, MUTED, round, svg, textWidth, tooltip} from './svg.js';
 
 /** A named set of points. */
@@ -34,27 +45,45 @@ export interface LineChart {
 /** Lines and points with axes, legend, reference lines and a tooltip for every point, as an SVG document. Points that are not finite are left out. */
 export function lineChart(chart: LineChart): string {
   const {width = 760, height = 460, references = []} = chart;
-  const series = chart.series.map((s) => ({...s, points: s.points.filter(({x, y}) => Number.isFinite(x) && Number.isFinite(y))}));
+  const series = chart.series.map((s) => ({
+    ...s,
+    points: s.points.filter(({x, y}) => Number.isFinite(x) && Number.isFinite(y)),
+  }));
   const points = series.flatMap((s) => s.points);
   const lines = references.filter(({at}) => Number.isFinite(at));
   const horizontal = lines.filter(({axis}) => axis === 'y');
   const vertical = lines.filter(({axis}) => axis === 'x');
-  const values = (axis: 'x' | 'y'): number[] => [...points.map((p) => p[axis]), ...lines.filter((l) => l.axis === axis).map(({at}) => at)];
+  const values = (axis: 'x' | 'y'): number[] => [
+    ...points.map((p) => p[axis]),
+    ...lines.filter((l) => l.axis === axis).map(({at}) => at),
+  ];
 
   const head = heading(chart.title, chart.subtitle, width);
   const named = series.map(({name, mark, dashed}, i) => ({
     name: fitText(name, width / 2),
     mark: (x: number, y: number) =>
-      (mark === 'points' ? '' : path(`M${round(x - 11)} ${round(y)}h22`, i, dashed)) + (mark === 'line' ? '' : symbol(i, x, y)),
+      (mark === 'points' ? '' : path(`M${round(x - 11)} ${round(y)}h22`, i, dashed)) +
+      (mark === 'line' ? '' : symbol(i, x, y)),
   }));
   const key = legend(named, 16, head.height, width - 16);
   const names = horizontal.map(({name}) => fitText(name, width / 4, 11));
   const right = names.reduce((most, name) => Math.max(most, textWidth(name, 11) + 20), 20);
 
-  const plot: Plot = {left: 0, right: width - right, top: head.height + key.height + 14 + 15 * vertical.length, bottom: height - 54};
+  const plot: Plot = {
+    left: 0,
+    right: width - right,
+    top: head.height + key.height + 14 + 15 * vertical.length,
+    bottom: height - 54,
+  };
   const y = linearScale(values('y'), chart.y, plot.bottom, plot.top, 6);
   const framed = {...plot, left: leftMargin(y)};
-  const x = linearScale(values('x'), chart.x, framed.left, framed.right, Math.max(3, Math.floor((framed.right - framed.left) / 90)));
+  const x = linearScale(
+    values('x'),
+    chart.x,
+    framed.left,
+    framed.right,
+    Math.max(3, Math.floor((framed.right - framed.left) / 90)),
+  );
 
   const body = [
     head.markup,
@@ -104,7 +133,11 @@ function horizontalLines(lines: readonly ReferenceLine[], names: readonly string
     .map(({at, name}, i) => {
       const [value, place] = [y.at(at), places[i]!];
       const d = `M${round(plot.left)} ${round(value)}H${round(plot.right)}L${round(plot.right + 7)} ${round(place)}`;
-      const line = element('path', {d, fill: 'none', stroke: MUTED, 'stroke-dasharray': '2 3'}, tooltip(`${name}: ${at}`));
+      const line = element(
+        'path',
+        {d, fill: 'none', stroke: MUTED, 'stroke-dasharray': '2 3'},
+        tooltip(`${name}: ${at}`),
+      );
       return line + label(plot.right + 10, place + 4, names[i]!, {'font-size': 11, fill: MUTED});
     })
     .join('');

@@ -1,7 +1,16 @@
 // Strings of SVG, for the few fixed charts of a report: no DOM, no script, no ids (several charts share one page).
 
 /** Colours that differ for every common kind of colour blindness (Okabe and Ito), darkest contrast first. */
-export const COLOURS: readonly string[] = ['#0072b2', '#d55e00', '#009e73', '#aa4499', '#b07d00', '#3b9fd6', '#444444', '#882255'];
+export const COLOURS: readonly string[] = [
+  '#0072b2',
+  '#d55e00',
+  '#009e73',
+  '#aa4499',
+  '#b07d00',
+  '#3b9fd6',
+  '#444444',
+  '#882255',
+];
 export const INK = '#222222';
 export const MUTED = '#5c5c5c';
 export const GRID = '#e4e4e4';
@@ -11,7 +20,9 @@ type Attributes = Readonly<Record<string, string | number | undefined>>;
 
 /** Text as XML: markup and quotes escaped; characters that XML forbids, and halves of surrogate pairs, replaced. */
 export function escapeXml(text: string): string {
-  return text.replace(/[\p{Cs}\u{FFFE}\u{FFFF}]|(?![\t\n\r])[\p{Cc}]/gu, '\u{FFFD}').replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+  return text
+    .replace(/[\p{Cs}\u{FFFE}\u{FFFF}]|(?![\t\n\r])[\p{Cc}]/gu, '\u{FFFD}')
+    .replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
 /** One element. `children` is markup, made by these functions; attribute values are escaped. */
@@ -37,7 +48,13 @@ export function tooltip(text: string | undefined): string {
 export function textWidth(text: string, size = 12): number {
   let width = 0;
   for (const c of text)
-    width += /[\u{1100}-\u{10FFFF}]/u.test(c) ? 1.05 : /[A-Z@%MWmw—]/.test(c) ? 0.78 : /[ iljtf.,:;|'!()/[\]]/.test(c) ? 0.36 : 0.6;
+    width += /[\u{1100}-\u{10FFFF}]/u.test(c)
+      ? 1.05
+      : /[A-Z@%MWmw—]/.test(c)
+        ? 0.78
+        : /[ iljtf.,:;|'!()/[\]]/.test(c)
+          ? 0.36
+          : 0.6;
   return width * size;
 }
 
@@ -71,7 +88,11 @@ export function svg(width: number, height: number, title: string, summary: strin
 }
 
 /** Title and subtitle at the top left. @returns markup and the height taken. */
-export function heading(title: string, subtitle: string | undefined, width: number): {readonly markup: string; readonly height: number} {
+export function heading(
+  title: string,
+  subtitle: string | undefined,
+  width: number,
+): {readonly markup: string; readonly height: number} {
   const first = label(16, 26, fitText(title, width - 32, 16), {'font-size': 16, 'font-weight': 600});
   if (subtitle === undefined || subtitle === '') return {markup: first, height: 38};
   return {markup: first + label(16, 45, fitText(subtitle, width - 32), {fill: MUTED}), height: 56};

@@ -7,7 +7,13 @@ export interface TensorEntry {
 }
 
 /** Data without classes, as JSON has it. */
-export type PlainValue = null | boolean | number | string | readonly PlainValue[] | {readonly [key: string]: PlainValue};
+export type PlainValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly PlainValue[]
+  | {readonly [key: string]: PlainValue};
 
 /** Named arrays behind a reader that fetches one at a time, whatever the file is called and however long it is. */
 export interface Checkpoint extends Disposable {

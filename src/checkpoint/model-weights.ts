@@ -28,7 +28,8 @@ export async function openModelWeights(
   files: readonly string[],
 ): Promise<ModelWeights> {
   const openFile = async (file: string): Promise<Checkpoint> => {
-    if (!files.includes(file)) throw new WeightsError('missing-file', `${file} is listed by ${INDEX}, but is not in the folder.`);
+    if (!files.includes(file))
+      throw new WeightsError('missing-file', `${file} is listed by ${INDEX}, but is not in the folder.`);
     const access = await open(file);
     try {
       return await SafetensorsFile.open(access);
@@ -56,6 +57,7 @@ function view(checkpoint: Checkpoint): ModelWeights {
 /** A small text file, closed after reading. */
 async function text(access: RandomAccess & Disposable): Promise<string> {
   using file = access;
-  if (file.size > 2 ** 26) throw new WeightsError('damaged-shards', `${file.name}: ${file.size} bytes are too many for an index.`);
+  if (file.size > 2 ** 26)
+    throw new WeightsError('damaged-shards', `${file.name}: ${file.size} bytes are too many for an index.`);
   return new TextDecoder().decode(await file.read(0, file.size));
 }

@@ -24,7 +24,8 @@ export class PickleBytes {
 
   /** @throws WeightsError unless as many bytes are left. */
   checkLength(length: number): void {
-    if (length > this.bytes.length - this.at) throw this.error(`${length} bytes are announced, ${this.bytes.length - this.at} are left`);
+    if (length > this.bytes.length - this.at)
+      throw this.error(`${length} bytes are announced, ${this.bytes.length - this.at} are left`);
   }
 
   take(length: number): Uint8Array {

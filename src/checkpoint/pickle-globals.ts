@@ -11,7 +11,9 @@ const DANGEROUS_MODULES = new Set(
    pkgutil zipimport linecache cloudpickle dill joblib`.split(/\s+/),
 );
 const DANGEROUS_BUILTINS = new Set(
-  'eval exec execfile compile __import__ open input globals locals vars getattr setattr delattr breakpoint exit quit'.split(' '),
+  'eval exec execfile compile __import__ open input globals locals vars getattr setattr delattr breakpoint exit quit'.split(
+    ' ',
+  ),
 );
 
 export function isDangerous(global: PickleGlobal): boolean {
@@ -26,12 +28,15 @@ const mapOf: PickleBuilder = ([pairs]) => {
   if (!Array.isArray(pairs) || !pairs.every((p) => Array.isArray(p) && p.length === 2)) return undefined;
   return new Map((pairs as [PickleValue, PickleValue][]).map(([k, v]) => [k, v]));
 };
-const setOf: PickleBuilder = ([items]) => (items === undefined ? new Set() : Array.isArray(items) ? new Set(items) : undefined);
+const setOf: PickleBuilder = ([items]) =>
+  items === undefined ? new Set() : Array.isArray(items) ? new Set(items) : undefined;
 const listOf: PickleBuilder = ([items]) => (items === undefined ? [] : Array.isArray(items) ? [...items] : undefined);
 
 /** Bytes as protocol 2 writes them: a string of code points below 256, to be encoded as latin1. */
 const encode: PickleBuilder = ([text, encoding]) =>
-  typeof text === 'string' && (encoding === 'latin1' || encoding === 'latin-1') && [...text].every((c) => c.charCodeAt(0) < 256)
+  typeof text === 'string' &&
+  (encoding === 'latin1' || encoding === 'latin-1') &&
+  [...text].every((c) => c.charCodeAt(0) < 256)
     ? Uint8Array.from(text, (c) => c.charCodeAt(0))
     : undefined;
 
@@ -40,7 +45,8 @@ const dtype: PickleBuilder = (args) => new PickleObject('numpy.dtype', args);
 
 /** numpy.core.multiarray.scalar(dtype, bytes): one number. */
 const scalar: PickleBuilder = ([type, bytes]) => {
-  if (!(type instanceof PickleObject) || type.className !== 'numpy.dtype' || !(bytes instanceof Uint8Array)) return undefined;
+  if (!(type instanceof PickleObject) || type.className !== 'numpy.dtype' || !(bytes instanceof Uint8Array))
+    return undefined;
   const order = Array.isArray(type.state) ? type.state[1] : '<';
   const little = order !== '>';
   const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

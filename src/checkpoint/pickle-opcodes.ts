@@ -5,7 +5,10 @@ type Operation = (m: PickleMachine) => void;
 
 /** Makes a container on top of the stack take what lies above it. */
 const into =
-  (items: (m: PickleMachine) => PickleValue[], act: (m: PickleMachine, target: PickleValue, items: PickleValue[]) => void): Operation =>
+  (
+    items: (m: PickleMachine) => PickleValue[],
+    act: (m: PickleMachine, target: PickleValue, items: PickleValue[]) => void,
+  ): Operation =>
   (m) => {
     const taken = items(m);
     act(m, m.peek(), taken);

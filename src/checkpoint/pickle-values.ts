@@ -55,16 +55,21 @@ export function toPlain(value: PickleValue): PlainValue {
   let nodes = 0;
   const convert = (v: PickleValue, depth: number): PlainValue => {
     if (++nodes > MAX_NODES || depth > MAX_DEPTH)
-      throw new WeightsError('pickle-too-large', `The pickled configuration has more than ${MAX_NODES} values or ${MAX_DEPTH} levels.`);
+      throw new WeightsError(
+        'pickle-too-large',
+        `The pickled configuration has more than ${MAX_NODES} values or ${MAX_DEPTH} levels.`,
+      );
     if (v === null || typeof v === 'boolean' || typeof v === 'number' || typeof v === 'string') return v;
     if (typeof v === 'bigint') return v >= Number.MIN_SAFE_INTEGER && v <= Number.MAX_SAFE_INTEGER ? Number(v) : `${v}`;
     if (v instanceof Uint8Array) return Array.from(v.subarray(0, 4096));
     if (Array.isArray(v)) return v.map((item) => convert(item, depth + 1));
     if (v instanceof Set) return [...v].map((item) => convert(item, depth + 1));
-    if (v instanceof Map) return Object.fromEntries([...v].map(([key, item]) => [keyText(key), convert(item, depth + 1)]));
+    if (v instanceof Map)
+      return Object.fromEntries([...v].map(([key, item]) => [keyText(key), convert(item, depth + 1)]));
     if (v instanceof PickleGlobal) return {__class__: v.path};
     if (v instanceof PickleLeaf) return {__class__: v.describe()};
-    if (NAMESPACES.has(v.className) && (v.state === null || v.state instanceof Map)) return convert(v.state ?? new Map(), depth);
+    if (NAMESPACES.has(v.className) && (v.state === null || v.state instanceof Map))
+      return convert(v.state ?? new Map(), depth);
     return {
       __class__: v.className,
       ...(v.args.length ? {args: v.args.map((item) => convert(item, depth + 1))} : {}),
@@ -77,5 +82,7 @@ export function toPlain(value: PickleValue): PlainValue {
 }
 
 function keyText(key: PickleValue): string {
-  return typeof key === 'object' && key !== null ? `<${Array.isArray(key) ? 'tuple' : key.constructor.name}>` : String(key);
+  return typeof key === 'object' && key !== null
+    ? `<${Array.isArray(key) ? 'tuple' : key.constructor.name}>`
+    : String(key);
 }

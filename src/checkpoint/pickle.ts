@@ -96,7 +96,8 @@ export class PickleMachine {
       return new PickleObject(callee.className, this.list(args));
     }
     const items = this.list(args);
-    for (const item of items) this.work += Array.isArray(item) ? item.length : item instanceof Map || item instanceof Set ? item.size : 0;
+    for (const item of items)
+      this.work += Array.isArray(item) ? item.length : item instanceof Map || item instanceof Set ? item.size : 0;
     // Builders may copy a container; a pickle that has one copied over and over is no checkpoint.
     if (this.work > 1_000_000 + 4 * this.input.size) throw this.error('more work than a checkpoint asks for');
     // How protocols 0 and 1 make an object of a plain class: _reconstructor(class, object, None).

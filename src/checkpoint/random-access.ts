@@ -15,7 +15,14 @@ export interface RandomAccess {
 
 /** @throws WeightsError unless [offset, offset + length) lies inside the source. */
 export function checkRange(source: RandomAccess, offset: number, length: number): void {
-  if (Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0 && offset + length <= source.size) return;
+  if (
+    Number.isSafeInteger(offset) &&
+    Number.isSafeInteger(length) &&
+    offset >= 0 &&
+    length >= 0 &&
+    offset + length <= source.size
+  )
+    return;
   throw new WeightsError(
     'truncated-file',
     `${source.name}: bytes ${offset} to ${offset + length} are wanted, but the file has ${source.size} bytes.`,

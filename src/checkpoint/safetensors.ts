@@ -89,24 +89,29 @@ function parseHeader(source: string, bytes: Uint8Array): Record<string, unknown>
     const header: unknown = JSON.parse(new TextDecoder('utf-8', {fatal: true}).decode(bytes));
     if (isRecord(header)) return header;
   } catch (cause) {
-    throw new WeightsError('damaged-safetensors', `${source}: the header of this safetensors file is no JSON.`, {cause});
+    throw new WeightsError('damaged-safetensors', `${source}: the header of this safetensors file is no JSON.`, {
+      cause,
+    });
   }
   throw new WeightsError('damaged-safetensors', `${source}: the header of this safetensors file is no JSON object.`);
 }
 
 function placed(access: RandomAccess, name: string, value: unknown, start: number): Placed {
-  const fail = (what: string): WeightsError => new WeightsError('damaged-safetensors', `${access.name}: '${name}': ${what}.`);
+  const fail = (what: string): WeightsError =>
+    new WeightsError('damaged-safetensors', `${access.name}: '${name}': ${what}.`);
   const isCount = (n: unknown): n is number => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0;
   if (!isRecord(value)) throw fail('its description is no object');
   const {dtype, shape, data_offsets: range} = value;
   if (!isDType(dtype)) throw fail(`its type '${String(dtype)}' is not one of ${Object.keys(DTYPE_BYTES).join(', ')}`);
   if (!Array.isArray(shape) || shape.length > 16 || !shape.every(isCount)) throw fail('its shape is no list of sizes');
-  if (!Array.isArray(range) || range.length !== 2 || !range.every(isCount)) throw fail('its offsets are no pair of positions');
+  if (!Array.isArray(range) || range.length !== 2 || !range.every(isCount))
+    throw fail('its offsets are no pair of positions');
   const [from, to] = range as [number, number];
   if (from > to || start + to > access.size)
     throw fail(`bytes ${from} to ${to} are not in the ${access.size - start} bytes of data: the file is cut off`);
   const wanted = elementCount(shape) * DTYPE_BYTES[dtype];
-  if (to - from !== wanted) throw fail(`${dtype} [${shape.join(', ')}] takes ${wanted} bytes, but ${to - from} are given`);
+  if (to - from !== wanted)
+    throw fail(`${dtype} [${shape.join(', ')}] takes ${wanted} bytes, but ${to - from} are given`);
   return {dtype, shape, offset: start + from, bytes: to - from};
 }
 

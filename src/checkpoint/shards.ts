@@ -21,7 +21,10 @@ export class ShardedCheckpoint implements Checkpoint {
     for (const part of parts)
       for (const name of part.names()) {
         if (home.has(name))
-          throw new WeightsError('damaged-shards', `${source}: '${name}' is in ${home.get(name)!.source} and in ${part.source}.`);
+          throw new WeightsError(
+            'damaged-shards',
+            `${source}: '${name}' is in ${home.get(name)!.source} and in ${part.source}.`,
+          );
         home.set(name, part);
       }
     this.home = home;
@@ -87,13 +90,18 @@ export function indexedFiles(source: string, json: string): readonly string[] {
  * Opens every file of an index.
  * @throws WeightsError if a name is not in the shard that the index gives; whatever was opened is closed again.
  */
-export async function openShards(source: string, json: string, open: (file: string) => Promise<Checkpoint>): Promise<Checkpoint> {
+export async function openShards(
+  source: string,
+  json: string,
+  open: (file: string) => Promise<Checkpoint>,
+): Promise<Checkpoint> {
   const files = indexedFiles(source, json);
   const opened = new Map<string, Checkpoint>();
   try {
     for (const file of files) opened.set(file, await open(file));
     for (const [name, file] of Object.entries((JSON.parse(json) as ShardIndex).weight_map))
-      if (!opened.get(file)?.has(name)) throw new WeightsError('damaged-shards', `${source}: '${name}' should be in ${file}, but is not.`);
+      if (!opened.get(file)?.has(name))
+        throw new WeightsError('damaged-shards', `${source}: '${name}' should be in ${file}, but is not.`);
     return new ShardedCheckpoint(source, [...opened.values()]);
   } catch (error) {
     for (const part of opened.values()) part[Symbol.dispose]();
@@ -125,7 +133,9 @@ export function shardName(index: number, count: number): string {
 
 /** The index of shards, as Hugging Face's libraries write it. */
 export function shardIndex(shards: readonly (readonly TensorPlan[])[]): ShardIndex {
-  const entries = shards.flatMap((shard, i) => shard.map((tensor): [string, string] => [tensor.name, shardName(i, shards.length)]));
+  const entries = shards.flatMap((shard, i) =>
+    shard.map((tensor): [string, string] => [tensor.name, shardName(i, shards.length)]),
+  );
   return {
     metadata: {total_size: shards.flat().reduce((sum, tensor) => sum + tensorBytes(tensor), 0)},
     weight_map: Object.fromEntries(entries),

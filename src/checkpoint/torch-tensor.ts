@@ -48,11 +48,19 @@ export class TorchTensor extends PickleLeaf {
 }
 
 const isCounts = (value: PickleValue | undefined): value is number[] =>
-  Array.isArray(value) && value.length <= MAX_DIMENSIONS && value.every((n) => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0);
+  Array.isArray(value) &&
+  value.length <= MAX_DIMENSIONS &&
+  value.every((n) => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0);
 
 /** torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, …). */
 const rebuildTensor: PickleBuilder = ([storage, offset, size, stride, , hooks]) => {
-  if (!(storage instanceof TorchStorage) || !isCounts([offset!]) || !isCounts(size) || !isCounts(stride) || size.length !== stride.length)
+  if (
+    !(storage instanceof TorchStorage) ||
+    !isCounts([offset!]) ||
+    !isCounts(size) ||
+    !isCounts(stride) ||
+    size.length !== stride.length
+  )
     return undefined;
   if (hooks !== undefined && hooks !== null && !(hooks instanceof Map && hooks.size === 0)) return undefined;
   return new TorchTensor(storage, offset as number, [...size], [...stride]);
@@ -70,9 +78,13 @@ export const TORCH_GLOBALS: ReadonlyMap<string, PickleBuilder> = new Map<string,
 export function storageOf(source: string): (id: PickleValue) => PickleValue {
   return (id) => {
     const [kind, type, key, , length] = Array.isArray(id) ? id : [];
-    const dtype = type instanceof PickleGlobal && type.module.split('.')[0] === 'torch' ? STORAGES[type.name] : undefined;
+    const dtype =
+      type instanceof PickleGlobal && type.module.split('.')[0] === 'torch' ? STORAGES[type.name] : undefined;
     if (kind !== 'storage' || typeof key !== 'string' || !/^\w+$/.test(key) || !isCounts([length!]))
-      throw new WeightsError('damaged-pickle', `${source}: a storage is described in a way that torch.save does not write.`);
+      throw new WeightsError(
+        'damaged-pickle',
+        `${source}: a storage is described in a way that torch.save does not write.`,
+      );
     if (!dtype)
       throw new WeightsError(
         'unsupported-dtype',

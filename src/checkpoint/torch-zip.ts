@@ -61,7 +61,13 @@ export class TorchFile implements Disposable {
   checkpoint(which: StateName = 'model'): Checkpoint {
     const extra = this.top.get('extra_state');
     const state =
-      which === 'ema' ? (extra instanceof Map ? extra.get('ema') : undefined) : this.weightsKey ? this.top.get(this.weightsKey) : this.top;
+      which === 'ema'
+        ? extra instanceof Map
+          ? extra.get('ema')
+          : undefined
+        : this.weightsKey
+          ? this.top.get(this.weightsKey)
+          : this.top;
     if (!(state instanceof Map))
       throw new WeightsError(
         state instanceof PickleObject ? 'unsafe-pickle' : which === 'ema' ? 'no-ema' : 'not-a-checkpoint',
@@ -71,7 +77,14 @@ export class TorchFile implements Disposable {
         which === 'ema' ? {hint: 'This checkpoint has no moving average: convert it without --ema.'} : {},
       );
     const cfg = this.top.get('cfg') ?? this.top.get('args');
-    return new TorchCheckpoint(this.access, this.zip, this.prefix, this.tensors(state, which), toPlain(cfg ?? null), this.placeholders);
+    return new TorchCheckpoint(
+      this.access,
+      this.zip,
+      this.prefix,
+      this.tensors(state, which),
+      toPlain(cfg ?? null),
+      this.placeholders,
+    );
   }
 
   [Symbol.dispose](): void {
@@ -81,7 +94,8 @@ export class TorchFile implements Disposable {
   private tensors(state: ReadonlyMap<PickleValue, PickleValue>, which: StateName): ReadonlyMap<string, TorchTensor> {
     const tensors = new Map<string, TorchTensor>();
     for (const [name, value] of state) {
-      if (typeof name !== 'string') throw new WeightsError('damaged-pickle', `${this.access.name}: a name in '${which}' is no string.`);
+      if (typeof name !== 'string')
+        throw new WeightsError('damaged-pickle', `${this.access.name}: a name in '${which}' is no string.`);
       if (value instanceof PickleObject)
         throw new WeightsError(
           'unsafe-pickle',
@@ -102,7 +116,8 @@ export class TorchFile implements Disposable {
     const entry = this.zip.entries.get(`${this.prefix}data/${storage.key}`);
     if (!entry) throw fail(`its storage ${storage.key} is not in the file`);
     const wanted = storage.length * DTYPE_BYTES[storage.dtype];
-    if (entry.bytes !== wanted) throw fail(`its storage ${storage.key} should have ${wanted} bytes, but has ${entry.bytes}`);
+    if (entry.bytes !== wanted)
+      throw fail(`its storage ${storage.key} should have ${wanted} bytes, but has ${entry.bytes}`);
     const count = elementCount(shape);
     // A stride of 0 lets a short storage pass as an endless tensor: nothing here needs more elements than are stored.
     if (count > storage.length) throw fail(`it has ${count} elements, its storage ${storage.length}`);

@@ -29,7 +29,8 @@ export class ZipFile {
     const {offset, length, count} = await findDirectory(source);
     if (length > MAX_DIRECTORY_BYTES || count > MAX_ENTRIES)
       throw damaged(source, `its directory has ${count} entries in ${length} bytes; at most ${MAX_ENTRIES} are read`);
-    if (offset + length > source.size) throw damaged(source, 'its directory would lie behind the end of the file', 'truncated-file');
+    if (offset + length > source.size)
+      throw damaged(source, 'its directory would lie behind the end of the file', 'truncated-file');
     const found = parseDirectory(source, await source.read(offset, length), count, offset);
     const ordered = [...found].sort((a, b) => a.headerOffset - b.headerOffset);
     const entries = new Map<string, ZipEntry>();
@@ -72,16 +73,27 @@ export class ZipFile {
 
   private async dataOffset(entry: ZipEntry): Promise<number> {
     const header = view(await this.source.read(entry.headerOffset, 30));
-    if (header.getUint32(0, true) !== 0x04034b50) throw damaged(this.source, `entry '${entry.name}' does not begin with a file header`);
+    if (header.getUint32(0, true) !== 0x04034b50)
+      throw damaged(this.source, `entry '${entry.name}' does not begin with a file header`);
     const nameBytes = header.getUint16(26, true);
     const offset = entry.headerOffset + 30 + nameBytes + header.getUint16(28, true);
     const streamed = header.getUint16(6, true) & 8;
     const [packed, bytes] = [header.getUint32(18, true), header.getUint32(22, true)];
     const disagrees = (here: number, there: number): boolean => !streamed && here !== 0xffffffff && here !== there;
-    if (header.getUint16(8, true) !== entry.method || disagrees(packed, entry.compressedBytes) || disagrees(bytes, entry.bytes))
-      throw damaged(this.source, `entry '${entry.name}' says ${bytes} bytes at the front and ${entry.bytes} in the directory`);
+    if (
+      header.getUint16(8, true) !== entry.method ||
+      disagrees(packed, entry.compressedBytes) ||
+      disagrees(bytes, entry.bytes)
+    )
+      throw damaged(
+        this.source,
+        `entry '${entry.name}' says ${bytes} bytes at the front and ${entry.bytes} in the directory`,
+      );
     if (offset + entry.compressedBytes > entry.limit)
-      throw damaged(this.source, `entry '${entry.name}' says ${entry.compressedBytes} bytes, but runs into what follows: entries overlap`);
+      throw damaged(
+        this.source,
+        `entry '${entry.name}' says ${entry.compressedBytes} bytes, but runs into what follows: entries overlap`,
+      );
     const name = decoder.decode(await this.source.read(entry.headerOffset + 30, nameBytes));
     if (name !== entry.name) throw damaged(this.source, `entry '${entry.name}' is called '${name}' in its own header`);
     return offset;
@@ -110,14 +122,19 @@ async function findDirectory(source: RandomAccess): Promise<{offset: number; len
   const tailBytes = Math.min(source.size, 22 + 65535 + 20);
   const tail = view(await source.read(source.size - tailBytes, tailBytes));
   let end = tailBytes - 22;
-  while (end >= 0 && !(tail.getUint32(end, true) === 0x06054b50 && end + 22 + tail.getUint16(end + 20, true) === tailBytes)) end--;
+  while (
+    end >= 0 &&
+    !(tail.getUint32(end, true) === 0x06054b50 && end + 22 + tail.getUint16(end + 20, true) === tailBytes)
+  )
+    end--;
   if (end < 0) throw damaged(source, 'its end record is missing, so the file is cut off', 'truncated-file');
   let count = tail.getUint16(end + 10, true);
   let length = tail.getUint32(end + 12, true);
   let offset = tail.getUint32(end + 16, true);
   if (end >= 20 && tail.getUint32(end - 20, true) === 0x07064b50) {
     const at = uint64(source, tail, end - 20 + 8);
-    if (at + 56 > source.size) throw damaged(source, 'its zip64 record would lie behind the end of the file', 'truncated-file');
+    if (at + 56 > source.size)
+      throw damaged(source, 'its zip64 record would lie behind the end of the file', 'truncated-file');
     const record = view(await source.read(at, 56));
     if (record.getUint32(0, true) !== 0x06064b50) throw damaged(source, 'its zip64 record is missing');
     count = uint64(source, record, 32);
@@ -127,7 +144,12 @@ async function findDirectory(source: RandomAccess): Promise<{offset: number; len
   return {offset, length, count};
 }
 
-function parseDirectory(source: RandomAccess, bytes: Uint8Array, count: number, end: number): Omit<ZipEntry, 'limit'>[] {
+function parseDirectory(
+  source: RandomAccess,
+  bytes: Uint8Array,
+  count: number,
+  end: number,
+): Omit<ZipEntry, 'limit'>[] {
   const data = view(bytes);
   const entries: Omit<ZipEntry, 'limit'>[] = [];
   let at = 0;
@@ -144,7 +166,8 @@ function parseDirectory(source: RandomAccess, bytes: Uint8Array, count: number, 
     const name = decoder.decode(bytes.subarray(at + 46, at + 46 + nameBytes));
     const method = data.getUint16(at + 10, true);
     if (data.getUint16(at + 8, true) & 1) throw damaged(source, `entry '${name}' is encrypted`, 'unsupported-zip');
-    if (method !== 0 && method !== 8) throw damaged(source, `entry '${name}' is compressed by method ${method}`, 'unsupported-zip');
+    if (method !== 0 && method !== 8)
+      throw damaged(source, `entry '${name}' is compressed by method ${method}`, 'unsupported-zip');
     const sizes = {
       bytes: data.getUint32(at + 24, true),
       compressedBytes: data.getUint32(at + 20, true),
@@ -152,7 +175,10 @@ function parseDirectory(source: RandomAccess, bytes: Uint8Array, count: number, 
     };
     readZip64(source, data, at + 46 + nameBytes, extraBytes, sizes);
     if (method === 0 && sizes.bytes !== sizes.compressedBytes)
-      throw damaged(source, `entry '${name}' is stored, yet says ${sizes.compressedBytes} bytes in the file and ${sizes.bytes} outside`);
+      throw damaged(
+        source,
+        `entry '${name}' is stored, yet says ${sizes.compressedBytes} bytes in the file and ${sizes.bytes} outside`,
+      );
     if (sizes.headerOffset + 30 > end) throw damaged(source, `entry '${name}' would begin behind the directory`);
     entries.push({name, method, ...sizes});
     at = next;
@@ -182,7 +208,11 @@ function readZip64(
 }
 
 /** Inflates at most what the entry says it holds: a bomb is noticed at its first byte too many. */
-async function inflate(source: RandomAccess, entry: ZipEntry, packed: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+async function inflate(
+  source: RandomAccess,
+  entry: ZipEntry,
+  packed: Uint8Array<ArrayBuffer>,
+): Promise<Uint8Array<ArrayBuffer>> {
   const out = new Uint8Array(entry.bytes);
   let filled = 0;
   const reader = new Blob([packed]).stream().pipeThrough(new DecompressionStream('deflate-raw')).getReader();
@@ -198,6 +228,7 @@ async function inflate(source: RandomAccess, entry: ZipEntry, packed: Uint8Array
     if (error instanceof WeightsError) throw error;
     throw new WeightsError('damaged-zip', `${source.name}: entry '${entry.name}' cannot be inflated.`, {cause: error});
   }
-  if (filled !== out.length) throw damaged(source, `entry '${entry.name}' inflates to ${filled} bytes and says ${out.length}`);
+  if (filled !== out.length)
+    throw damaged(source, `entry '${entry.name}' inflates to ${filled} bytes and says ${out.length}`);
   return out;
 }

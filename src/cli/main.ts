@@ -50,7 +50,9 @@ const COMMANDS: readonly ((program: Command) => void)[] = [
   registerDemo,
 ];
 
-const {version} = JSON.parse(fs.readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {version: string};
+const {version} = JSON.parse(fs.readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 
 const program = new Command('mue')
   .description('Captions, visual entailment and questions with early exits (OFA + MuE, CoCa on TensorFlow.js).')
@@ -58,7 +60,10 @@ const program = new Command('mue')
   .helpCommand(true)
   .showHelpAfterError('(see mue <command> --help)')
   .configureOutput({outputError: (text, write) => write(text.replace(/^error: /, 'error [usage]: '))})
-  .addHelpText('after', '\nExit codes: 0 ok, 1 failure, 2 usage, 3 model or weights, 4 backend, 5 some inputs failed, 130 interrupted.')
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 ok, 1 failure, 2 usage, 3 model or weights, 4 backend, 5 some inputs failed, 130 interrupted.',
+  )
   .exitOverride();
 for (const register of COMMANDS) register(program);
 

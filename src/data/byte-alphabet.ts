@@ -1,6 +1,7 @@
 // GPT-2's printable stand-in for each byte, which CLIP took over: byte-level BPE sees no white space and no control characters.
 
-const isPrintable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+const isPrintable = (byte: number): boolean =>
+  (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
 
 /** Character of each byte. */
 export const BYTE_ALPHABET: readonly string[] = byteAlphabet();
@@ -9,7 +10,9 @@ const BYTES: ReadonlyMap<string, number> = new Map(BYTE_ALPHABET.map((char, byte
 /** The same characters in the order of vocabularies: bytes that stand for themselves, then the others. */
 export function alphabetInOrder(): string[] {
   const bytes = Array.from({length: 256}, (_, byte) => byte);
-  return [...bytes.filter(isPrintable), ...bytes.filter((byte) => !isPrintable(byte))].map((byte) => BYTE_ALPHABET[byte]!);
+  return [...bytes.filter(isPrintable), ...bytes.filter((byte) => !isPrintable(byte))].map(
+    (byte) => BYTE_ALPHABET[byte]!,
+  );
 }
 
 /** A text's UTF-8 bytes, each as its character. */

@@ -36,7 +36,10 @@ export class BytePairs {
    *   best merge first.
    * @throws WeightsError with the line number where a line is not two symbols.
    */
-  constructor(merges: string, {file = 'vocab.bpe', most = Number.POSITIVE_INFINITY, wordEnd = ''}: BytePairsOptions = {}) {
+  constructor(
+    merges: string,
+    {file = 'vocab.bpe', most = Number.POSITIVE_INFINITY, wordEnd = ''}: BytePairsOptions = {},
+  ) {
     this.wordEnd = wordEnd;
     const ranks = new Map<string, number>();
     const lines = merges.split('\n');
@@ -47,11 +50,15 @@ export class BytePairs {
       const line = lines[i]!.endsWith('\r') ? lines[i]!.slice(0, -1) : lines[i]!;
       const space = line.indexOf(' ');
       if (space < 1 || space === line.length - 1 || line.indexOf(' ', space + 1) >= 0) {
-        throw new WeightsError('bad-merges', `${file}, line ${i + 1}: wanted two symbols with one space between, got ${quote(line)}`);
+        throw new WeightsError(
+          'bad-merges',
+          `${file}, line ${i + 1}: wanted two symbols with one space between, got ${quote(line)}`,
+        );
       }
       ranks.set(line, i - first);
     }
-    if (ranks.size === 0 && merges.trim() === '') throw new WeightsError('bad-merges', `${file}, line 1: the file is empty`);
+    if (ranks.size === 0 && merges.trim() === '')
+      throw new WeightsError('bad-merges', `${file}, line 1: the file is empty`);
     this.ranks = ranks;
   }
 

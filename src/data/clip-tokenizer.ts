@@ -79,7 +79,9 @@ export class ClipTokenizer {
    */
   encode(text: string): number[] {
     return Array.from(this.clean(text).matchAll(PIECES), ([piece]) =>
-      piece === START || piece === END ? [this.id(piece)] : this.pairs.split(toByteAlphabet(piece)).map((token) => this.id(token)),
+      piece === START || piece === END
+        ? [this.id(piece)]
+        : this.pairs.split(toByteAlphabet(piece)).map((token) => this.id(token)),
     ).flat();
   }
 
@@ -117,6 +119,9 @@ export class ClipTokenizer {
   private id(token: string): number {
     const id = this.ids.get(token);
     if (id !== undefined) return id;
-    throw new InputError('token-unknown', `the vocabulary of ${this.size} ids has no token for ${JSON.stringify(token)}`);
+    throw new InputError(
+      'token-unknown',
+      `the vocabulary of ${this.size} ids has no token for ${JSON.stringify(token)}`,
+    );
   }
 }

@@ -66,7 +66,10 @@ const LABELS: ReadonlyMap<string, EntailmentLabel> = new Map([
 export function entailmentLabel(word: string, line: number): EntailmentLabel {
   const label = LABELS.get(word);
   if (label === undefined)
-    throw badRow(line, `the label is ${JSON.stringify(word.slice(0, 40))}, wanted entailment, contradiction or neutral`);
+    throw badRow(
+      line,
+      `the label is ${JSON.stringify(word.slice(0, 40))}, wanted entailment, contradiction or neutral`,
+    );
   return label;
 }
 

@@ -41,7 +41,12 @@ const {imul} = Math;
  * @returns a new picture, or `image` itself if it is that already.
  * @throws InputError `image-size` where the sizes or the data's length make no sense.
  */
-export function resizeBicubic(image: RgbImage, width: number, height: number, window: Window = {left: 0, top: 0, width, height}): RgbImage {
+export function resizeBicubic(
+  image: RgbImage,
+  width: number,
+  height: number,
+  window: Window = {left: 0, top: 0, width, height},
+): RgbImage {
   checkSize(image.width, image.height, 'the picture');
   checkSize(window.width, window.height, 'the wanted size');
   if (image.data.length !== image.width * image.height * 3) {
@@ -93,8 +98,17 @@ export function toPixels(
 }
 
 function checkSize(width: number, height: number, what: string): void {
-  if (!Number.isSafeInteger(width) || !Number.isSafeInteger(height) || width < 1 || height < 1 || width * height * 3 > 0x7fffffff) {
-    throw new InputError('image-size', `${what}: wanted whole numbers from 1 and under 2 GiB of pixels, got ${width} × ${height}`);
+  if (
+    !Number.isSafeInteger(width) ||
+    !Number.isSafeInteger(height) ||
+    width < 1 ||
+    height < 1 ||
+    width * height * 3 > 0x7fffffff
+  ) {
+    throw new InputError(
+      'image-size',
+      `${what}: wanted whole numbers from 1 and under 2 GiB of pixels, got ${width} × ${height}`,
+    );
   }
 }
 

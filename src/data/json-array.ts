@@ -16,7 +16,8 @@ export async function* jsonArrayItems(chunks: ByteChunks, key: string): AsyncGen
     if (scanner.done) return;
   }
   for (const item of scanner.push(decode(decoder))) yield item;
-  if (!scanner.done) throw new InputError('bad-json', scanner.found ? `the array "${key}" is cut off` : `there is no array "${key}"`);
+  if (!scanner.done)
+    throw new InputError('bad-json', scanner.found ? `the array "${key}" is cut off` : `there is no array "${key}"`);
 }
 
 function decode(decoder: TextDecoder, chunk?: Uint8Array): string {
@@ -83,7 +84,10 @@ class ArrayScanner {
     }
     if (this.found && !this.done) this.item += text.slice(start);
     if (this.item.length > MAX_ITEM)
-      throw new InputError('bad-json', `entry ${this.items + 1} of "${this.key}" is longer than ${MAX_ITEM} characters`);
+      throw new InputError(
+        'bad-json',
+        `entry ${this.items + 1} of "${this.key}" is longer than ${MAX_ITEM} characters`,
+      );
   }
 
   private *finish(end: string, last: boolean): Generator<unknown> {

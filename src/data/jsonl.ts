@@ -1,5 +1,13 @@
 import {MueError} from '../runtime/errors.js';
-import {badRow, type DatasetItem, type DatasetTask, entailmentLabel, type OnBadRow, reportBadRow, requireText} from './dataset.js';
+import {
+  badRow,
+  type DatasetItem,
+  type DatasetTask,
+  entailmentLabel,
+  type OnBadRow,
+  reportBadRow,
+  requireText,
+} from './dataset.js';
 import {type ByteChunks, type Line, readLines} from './lines.js';
 
 /** Options of `readJsonl`. */
@@ -32,7 +40,11 @@ export async function* readJsonl(chunks: ByteChunks, options: JsonlOptions): Asy
       item = readRow(row, options);
     } catch (error) {
       if (!(error instanceof MueError)) throw error;
-      reportBadRow(options.onBadRow, row.line, error.code === 'bad-row' ? error : badRow(row.line, error.message, error));
+      reportBadRow(
+        options.onBadRow,
+        row.line,
+        error.code === 'bad-row' ? error : badRow(row.line, error.message, error),
+      );
       continue;
     }
     if (item !== undefined) yield item;
@@ -118,7 +130,8 @@ function optionalString(fields: Fields, name: string, line: number): string | un
   const value = fields[name];
   if (value === undefined || value === null) return undefined;
   if (typeof value === 'number') return String(value);
-  if (typeof value !== 'string') throw badRow(line, `${name}: wanted a text, got ${JSON.stringify(value).slice(0, 40)}`);
+  if (typeof value !== 'string')
+    throw badRow(line, `${name}: wanted a text, got ${JSON.stringify(value).slice(0, 40)}`);
   return value;
 }
 
@@ -128,6 +141,7 @@ function optionalStrings(fields: Fields, name: string, line: number): readonly s
 }
 
 function wantStrings(value: unknown, name: string, line: number): readonly string[] {
-  if (!Array.isArray(value) || value.some((part) => typeof part !== 'string')) throw badRow(line, `${name}: wanted a list of texts`);
+  if (!Array.isArray(value) || value.some((part) => typeof part !== 'string'))
+    throw badRow(line, `${name}: wanted a list of texts`);
   return value as readonly string[];
 }

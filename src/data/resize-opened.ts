@@ -7,17 +7,28 @@ import {type RgbImage, resizeBicubic, type Window} from './image.js';
  */
 export function resizeOpened(image: RgbImage, width: number, height: number, window: Window): RgbImage {
   const {opened} = image;
-  if (opened === undefined || (image.width === width && image.height === height)) return resizeBicubic(image, width, height, window);
+  if (opened === undefined || (image.width === width && image.height === height))
+    return resizeBicubic(image, width, height, window);
   if (opened === 'table') return nearest(image, width, height, window);
   const {alpha} = opened;
-  const seen = resizeBicubic({...image, data: image.data.map((c, i) => times(c, alpha[Math.floor(i / 3)]!))}, width, height, window);
+  const seen = resizeBicubic(
+    {...image, data: image.data.map((c, i) => times(c, alpha[Math.floor(i / 3)]!))},
+    width,
+    height,
+    window,
+  );
   // As a grey picture: its three channels are one.
   const grey = Uint8Array.from({length: image.data.length}, (_, i) => alpha[Math.floor(i / 3)]!);
   const {data: left} = resizeBicubic({...image, data: grey}, width, height, window);
   return {width: seen.width, height: seen.height, data: seen.data.map((c, i) => divided(c, left[i]!))};
 }
 
-function nearest({width: fromWidth, height: fromHeight, data: from}: RgbImage, width: number, height: number, window: Window): RgbImage {
+function nearest(
+  {width: fromWidth, height: fromHeight, data: from}: RgbImage,
+  width: number,
+  height: number,
+  window: Window,
+): RgbImage {
   const data = new Uint8Array(window.width * window.height * 3);
   const source = (at: number, side: number, to: number): number => Math.floor((at + 0.5) * (side / to));
   let out = 0;

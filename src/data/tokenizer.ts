@@ -76,7 +76,10 @@ export class Tokenizer {
       const gptId = encoder[token]!;
       if (!Number.isSafeInteger(gptId) || gptId < 0) {
         const got = JSON.stringify(gptId);
-        throw new WeightsError('bad-encoder', `encoder.json: the id of ${JSON.stringify(token)} is ${got}, wanted an integer from 0`);
+        throw new WeightsError(
+          'bad-encoder',
+          `encoder.json: the id of ${JSON.stringify(token)} is ${got}, wanted an integer from 0`,
+        );
       }
       const id = ids.get(String(gptId));
       if (id === undefined) continue;
@@ -145,13 +148,20 @@ function readDictionary(text: string): {symbols: string[]; ids: Map<string, numb
     const space = entry.lastIndexOf(' ');
     const where = `dict.txt, line ${i + 1}`;
     if (space < 1 || !/^\d+$/.test(entry.slice(space + 1))) {
-      throw new WeightsError('bad-dictionary', `${where}: wanted "symbol count", got ${JSON.stringify(line.slice(0, 40))}`, {
-        hint: "dict.txt is fairseq's dictionary: one symbol and its count a line.",
-      });
+      throw new WeightsError(
+        'bad-dictionary',
+        `${where}: wanted "symbol count", got ${JSON.stringify(line.slice(0, 40))}`,
+        {
+          hint: "dict.txt is fairseq's dictionary: one symbol and its count a line.",
+        },
+      );
     }
     const symbol = entry.slice(0, space);
     if (ids.has(symbol) && !overwrite) {
-      throw new WeightsError('bad-dictionary', `${where}: ${JSON.stringify(symbol)} is there already, with id ${ids.get(symbol)}`);
+      throw new WeightsError(
+        'bad-dictionary',
+        `${where}: ${JSON.stringify(symbol)} is there already, with id ${ids.get(symbol)}`,
+      );
     }
     ids.set(symbol, symbols.push(symbol) - 1);
   }
@@ -166,7 +176,11 @@ function readEncoder(text: string): Readonly<Record<string, number>> {
   } catch (cause) {
     const position = /position (\d+)/.exec(String(cause))?.[1];
     const line = position === undefined ? '' : `, line ${text.slice(0, Number(position)).split('\n').length}`;
-    throw new WeightsError('bad-encoder', `encoder.json${line}: not JSON: ${cause instanceof Error ? cause.message : cause}`, {cause});
+    throw new WeightsError(
+      'bad-encoder',
+      `encoder.json${line}: not JSON: ${cause instanceof Error ? cause.message : cause}`,
+      {cause},
+    );
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new WeightsError('bad-encoder', 'encoder.json, line 1: wanted an object of token strings and ids');

@@ -1,6 +1,14 @@
 import {MueError, UsageError} from '../runtime/errors.js';
 import {decodeBase64} from './base64.js';
-import {badRow, type DatasetItem, type DatasetTask, entailmentLabel, type OnBadRow, reportBadRow, requireText} from './dataset.js';
+import {
+  badRow,
+  type DatasetItem,
+  type DatasetTask,
+  entailmentLabel,
+  type OnBadRow,
+  reportBadRow,
+  requireText,
+} from './dataset.js';
 import {type ByteChunks, type Line, readLines} from './lines.js';
 
 /** What a column of an OFA TSV file may hold. */
@@ -128,7 +136,8 @@ function parseAnswers(text: string, line: number): ReadonlyMap<string, number> {
   for (const part of text.split('&&')) {
     const cut = part.indexOf('|!+');
     const confidence = cut > 0 ? Number(part.slice(0, cut)) : Number.NaN;
-    if (!Number.isFinite(confidence)) throw badRow(line, `the answer ${JSON.stringify(part.slice(0, 40))} is not "confidence|!+answer"`);
+    if (!Number.isFinite(confidence))
+      throw badRow(line, `the answer ${JSON.stringify(part.slice(0, 40))} is not "confidence|!+answer"`);
     answers.set(part.slice(cut + 3), confidence);
   }
   return answers;

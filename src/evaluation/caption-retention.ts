@@ -20,7 +20,8 @@ export function captionRetention(
     ciderD.perItem,
   ]);
   const other = BLEU_STATISTICS + 2;
-  const bleu = (n: number) => (sums: Float64Array) => retention(bleuFromStatistics(sums)[n]!, bleuFromStatistics(sums, other)[n]!);
+  const bleu = (n: number) => (sums: Float64Array) =>
+    retention(bleuFromStatistics(sums)[n]!, bleuFromStatistics(sums, other)[n]!);
   const ratio = (k: number) => (sums: Float64Array) => retention(sums[k]!, sums[other + k]!);
   const each: Record<CaptionMetric, (sums: Float64Array) => number> = {
     'BLEU-1': bleu(0),
@@ -31,6 +32,7 @@ export function captionRetention(
     'CIDEr-D': ratio(BLEU_STATISTICS + 1),
   };
   const all = Object.values(each);
-  const mean = (sums: Float64Array): number => all.reduce((total, statistic) => total + statistic(sums), 0) / all.length;
+  const mean = (sums: Float64Array): number =>
+    all.reduce((total, statistic) => total + statistic(sums), 0) / all.length;
   return bootstrap(columns, {...each, mean}, options);
 }

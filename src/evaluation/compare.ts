@@ -40,9 +40,14 @@ export interface PairedComparison {
  * model at full depth, or another model.
  * @throws UsageError `runs-differ`; InputError `no-items` if no labelled row is in both
  */
-export function pairedComparison(early: ComparedRun, full: ComparedRun, options: Omit<BootstrapOptions, 'groups'>): PairedComparison {
+export function pairedComparison(
+  early: ComparedRun,
+  full: ComparedRun,
+  options: Omit<BootstrapOptions, 'groups'>,
+): PairedComparison {
   const {task} = early;
-  if (task !== full.task) throw new UsageError('runs-differ', `the runs are of different tasks: '${task}' and '${full.task}'`);
+  if (task !== full.task)
+    throw new UsageError('runs-differ', `the runs are of different tasks: '${task}' and '${full.task}'`);
   const pairs = pairRows(early.rows, full.rows, task);
   if (pairs.length === 0) throw new InputError('no-items', 'the runs have no labelled row in common');
   const groups = pairs.map(([{image_id}]) => image_id);
@@ -78,18 +83,26 @@ function pairRows(early: readonly EvaluationRow[], full: readonly EvaluationRow[
     const other = others.get(row.index);
     if (other === undefined || !isLabelled(row, task) || !isLabelled(other, task)) return [];
     if (other.id !== row.id)
-      throw new UsageError('runs-differ', `row ${row.index} is '${row.id}' in one run and '${other.id}' in the other: another data set`);
+      throw new UsageError(
+        'runs-differ',
+        `row ${row.index} is '${row.id}' in one run and '${other.id}' in the other: another data set`,
+      );
     return [[row, other]];
   });
 }
 
-function captionQuality(pairs: readonly Pair[], options: BootstrapOptions): Pick<PairedComparison, 'metrics' | 'meanRetention'> {
+function captionQuality(
+  pairs: readonly Pair[],
+  options: BootstrapOptions,
+): Pick<PairedComparison, 'metrics' | 'meanRetention'> {
   const scorer = new CaptionScorer(pairs.map(([{references}]) => references ?? []));
   const early = scorer.score(pairs.map(([row]) => row.answer));
   const full = scorer.score(pairs.map(([, row]) => row.answer));
   const {mean: meanRetention, ...kept} = captionRetention(early, full, options);
   const names = Object.keys(kept) as (keyof CaptionScores['metrics'])[];
-  const metrics = names.map((name) => [name, {early: early.metrics[name], full: full.metrics[name], retention: kept[name]}] as const);
+  const metrics = names.map(
+    (name) => [name, {early: early.metrics[name], full: full.metrics[name], retention: kept[name]}] as const,
+  );
   return {metrics: Object.fromEntries(metrics), meanRetention};
 }
 

@@ -49,11 +49,23 @@ export interface EvaluationOptions {
  * @throws AbortError; InputError `data-changed` if a done row is another one now
  */
 export async function evaluate(dataset: Dataset, options: EvaluationOptions): Promise<{readonly rows: number}> {
-  const {limit = Number.POSITIVE_INFINITY, shard = WHOLE, batch = 1, task, done, trace = false, signal, onRow, onFailed} = options;
+  const {
+    limit = Number.POSITIVE_INFINITY,
+    shard = WHOLE,
+    batch = 1,
+    task,
+    done,
+    trace = false,
+    signal,
+    onRow,
+    onFailed,
+  } = options;
   let {warmup = 1} = options;
   let rows = 0;
   let last = performance.now();
-  let picture: {readonly imageId: string; readonly source: ImageSource; readonly image: RgbImage; readonly ms: number} | undefined;
+  let picture:
+    | {readonly imageId: string; readonly source: ImageSource; readonly image: RgbImage; readonly ms: number}
+    | undefined;
   let waiting: Waiting[] = [];
   if (limit <= 0) return {rows};
   for await (const item of dataset) {
@@ -110,7 +122,10 @@ export async function evaluate(dataset: Dataset, options: EvaluationOptions): Pr
     return ready;
   }
 
-  async function pictureOf({imageId, image: source}: DatasetItem): Promise<{readonly image: RgbImage; readonly ms: number}> {
+  async function pictureOf({
+    imageId,
+    image: source,
+  }: DatasetItem): Promise<{readonly image: RgbImage; readonly ms: number}> {
     if (picture?.imageId === imageId && sameSource(picture.source, source)) return picture;
     const start = performance.now();
     const image = await options.readPicture(source);
@@ -133,7 +148,10 @@ interface Ready extends Waiting {
 }
 
 /** An answer, or why there is none, by index. */
-async function answerEach(rows: readonly Ready[], options: EvaluationOptions): Promise<ReadonlyMap<number, Answer | InputError>> {
+async function answerEach(
+  rows: readonly Ready[],
+  options: EvaluationOptions,
+): Promise<ReadonlyMap<number, Answer | InputError>> {
   try {
     const answers = rows.length === 0 ? [] : await ask(rows, options);
     return new Map(rows.map(({index}, i) => [index, unusable(answers[i]!) ?? answers[i]!]));
@@ -156,7 +174,8 @@ async function ask(rows: readonly Ready[], options: EvaluationOptions): Promise<
     );
   const asked = rows.map(({item, image}) => {
     // Readers check it too; a folder of pictures has no texts.
-    if (item.text === undefined) throw new InputError('text-missing', `there is no ${task === 'vqa' ? 'question' : 'hypothesis'}`);
+    if (item.text === undefined)
+      throw new InputError('text-missing', `there is no ${task === 'vqa' ? 'question' : 'hypothesis'}`);
     return {picture: image, text: item.text, premise: premise ? item.premise : undefined};
   });
   if (task === 'vqa')
@@ -185,7 +204,11 @@ function sameSource(a: ImageSource, b: ImageSource): boolean {
 }
 
 function changed(index: number, known: string, now: string): Error {
-  return new InputError('data-changed', `row ${index} was '${known}' when it was answered, but is '${now}' in the data set now`, {
-    hint: 'Evaluate a changed data set into another folder.',
-  });
+  return new InputError(
+    'data-changed',
+    `row ${index} was '${known}' when it was answered, but is '${now}' in the data set now`,
+    {
+      hint: 'Evaluate a changed data set into another folder.',
+    },
+  );
 }

@@ -57,7 +57,11 @@ export interface EvaluationMetrics {
 }
 
 /** Sums up the rows of a run. The parts that are times come last, so that runs can be compared without them. */
-export function evaluationMetrics(rows: readonly EvaluationRow[], setup: EvaluationSetup, bad: BadRows): EvaluationMetrics {
+export function evaluationMetrics(
+  rows: readonly EvaluationRow[],
+  setup: EvaluationSetup,
+  bad: BadRows,
+): EvaluationMetrics {
   const {task, model, depths, data, exit, device, threads} = setup;
   const labelled = rows.filter((row) => isLabelled(row, task));
   const macs = (key: keyof Macs): number | null => mean(rows.map((row) => row.macs[key]));
@@ -65,7 +69,10 @@ export function evaluationMetrics(rows: readonly EvaluationRow[], setup: Evaluat
   const sum = (of: (ms: EvaluationRow['ms']) => number): number => rows.reduce((all, {ms}) => all + of(ms), 0);
   const wall = sum((ms) => ms.wall);
   // Rows that share a picture each count its decoding, but it was done once.
-  const decoding = rows.reduce((all, {image_id, ms}, i) => (i > 0 && rows[i - 1]!.image_id === image_id ? all : all + ms.image), 0);
+  const decoding = rows.reduce(
+    (all, {image_id, ms}, i) => (i > 0 && rows[i - 1]!.image_id === image_id ? all : all + ms.image),
+    0,
+  );
   const pictures = decoding + sum((ms) => ms.preprocess);
   const outside = wall - sum((ms) => ms.encode + ms.decode);
   const share = (time: number): number | null => (wall > 0 ? round(time / wall, 5) : null);
@@ -120,10 +127,14 @@ function meanRowLayers(rows: readonly EvaluationRow[], depths: Depths): Evaluati
   return Object.fromEntries(stacks.filter(([, layers]) => layers !== null));
 }
 
-function taskMetrics(task: DatasetTask, rows: readonly EvaluationRow[]): Pick<EvaluationMetrics, 'metrics' | 'confusion'> {
+function taskMetrics(
+  task: DatasetTask,
+  rows: readonly EvaluationRow[],
+): Pick<EvaluationMetrics, 'metrics' | 'confusion'> {
   if (rows.length === 0) return {metrics: {}};
   const answers = rows.map(({answer}) => answer);
-  if (task === 'caption') return {metrics: new CaptionScorer(rows.map(({references}) => references ?? [])).score(answers).metrics};
+  if (task === 'caption')
+    return {metrics: new CaptionScorer(rows.map(({references}) => references ?? [])).score(answers).metrics};
   if (task === 'vqa') return {metrics: {accuracy: mean(rows.map(({correct}) => correct!))!}};
   const {
     accuracy: share,

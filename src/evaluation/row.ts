@@ -103,7 +103,11 @@ export interface RowContext {
 }
 
 /** The row of one answer; keys in the order of the file. */
-export function evaluationRow(item: DatasetItem, answer: Answer, {task, index, trace, image, wall}: RowContext): EvaluationRow {
+export function evaluationRow(
+  item: DatasetItem,
+  answer: Answer,
+  {task, index, trace, image, wall}: RowContext,
+): EvaluationRow {
   const {label, references, answers, extra} = item;
   const {preprocess, encode, decode} = answer.ms;
   const scores = 'scores' in answer ? (answer.scores as Readonly<Record<EntailmentLabel, number>>) : undefined;
@@ -139,7 +143,13 @@ function correctness({label, answers}: DatasetItem, task: DatasetTask, text: str
 }
 
 function rowExit({stack, step, exitLayer, scores, thresholds}: Answer['trace'][number]): RowExit {
-  return {stack, ...(step === undefined ? {} : {step}), layer: exitLayer, scores: scores.map(finite), thresholds: thresholds.map(finite)};
+  return {
+    stack,
+    ...(step === undefined ? {} : {step}),
+    layer: exitLayer,
+    scores: scores.map(finite),
+    thresholds: thresholds.map(finite),
+  };
 }
 
 /** JSON knows no NaN: what could not be measured is null. */
@@ -149,5 +159,7 @@ function finite(x: number | null): number | null {
 
 /** Microseconds are enough. */
 function rounded(times: RowMilliseconds): RowMilliseconds {
-  return Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, Math.round(ms * 1e3) / 1e3])) as unknown as RowMilliseconds;
+  return Object.fromEntries(
+    Object.entries(times).map(([name, ms]) => [name, Math.round(ms * 1e3) / 1e3]),
+  ) as unknown as RowMilliseconds;
 }

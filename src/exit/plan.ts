@@ -7,7 +7,13 @@ import {patience} from './policies/patience.js';
 import {quantileBudget} from './policies/quantile-budget.js';
 import {type Mode, similarity} from './policies/similarity.js';
 import {fixed, random} from './policies/static.js';
-import {type RowRule, type Schedule, SCHEDULE_NAMES, type ScheduleName, type ThresholdOptions} from './policies/threshold.js';
+import {
+  type RowRule,
+  type Schedule,
+  SCHEDULE_NAMES,
+  type ScheduleName,
+  type ThresholdOptions,
+} from './policies/threshold.js';
 import {type ExitPolicy, never, STACK_NAMES, type StackName, stackPolicies} from './policy.js';
 import {SKIPPED_KV, type SkippedKv} from './skipped-kv-cache.js';
 import {writes} from './stacks.js';
@@ -92,7 +98,11 @@ function thresholdOptions({
   beta,
   rows,
 }: StackPlan): ThresholdOptions & {schedule: Schedule} {
-  return {threshold, schedule: {name, ...(tau === undefined ? {} : {tau}), ...(beta === undefined ? {} : {beta})}, ...(rows ? {rows} : {})};
+  return {
+    threshold,
+    schedule: {name, ...(tau === undefined ? {} : {tau}), ...(beta === undefined ? {} : {beta})},
+    ...(rows ? {rows} : {}),
+  };
 }
 
 type PolicyMaker = (plan: StackPlan, mode: Mode) => ExitPolicy;
@@ -108,11 +118,13 @@ const POLICIES: Readonly<Record<string, PolicyMaker>> = {
   'softmax-max': (plan) => softmaxMax(thresholdOptions(plan)),
   entropy: (plan) => entropy(thresholdOptions(plan)),
   patience: ({patience: layers}) => patience({patience: layers ?? Number.NaN}),
-  'patience-confidence': ({patience: layers, threshold}) => patience({patience: layers ?? Number.NaN, threshold: threshold ?? 0}),
+  'patience-confidence': ({patience: layers, threshold}) =>
+    patience({patience: layers ?? Number.NaN, threshold: threshold ?? 0}),
   'linear-head': ({head, ...plan}) => linearHead({head: head ?? {weights: [], biases: []}, ...thresholdOptions(plan)}),
   fixed: ({layers}) => fixed({layers: layers ?? Number.NaN}),
   random: ({histogram, seed}) => random({histogram: histogram ?? [], seed: seed ?? 0}),
-  'quantile-budget': ({thresholds, score}) => quantileBudget({thresholds: thresholds ?? [], score: score ?? 'similarity'}),
+  'quantile-budget': ({thresholds, score}) =>
+    quantileBudget({thresholds: thresholds ?? [], score: score ?? 'similarity'}),
   oracle: () => {
     throw new UsageError(
       'plan-oracle',
@@ -138,7 +150,10 @@ export function planPolicy(plan: ExitPlan, depths: Readonly<Partial<Record<Stack
       entries.map(([stack, stackPlan]) => {
         if (depths[stack] === undefined) {
           // What never exits anyway says nothing about the stack: thresholds that were not given must fit a joint encoder, too.
-          if (stackPlan.policy === 'never' || (stackPlan.policy === 'similarity' && (stackPlan.threshold ?? null) === null))
+          if (
+            stackPlan.policy === 'never' ||
+            (stackPlan.policy === 'similarity' && (stackPlan.threshold ?? null) === null)
+          )
             return [stack, never];
           throw new UsageError(
             'plan-stack',
@@ -183,7 +198,10 @@ export function parsePlan(text: string, source: string, task: string): ExitPlan 
   }
   const many = typeof json === 'object' && json !== null && 'plans' in json;
   const parsed = many ? exitPlansSchema.safeParse(json) : exitPlanSchema.safeParse(json);
-  if (!parsed.success) return fail(parsed.error.issues.map(({path, message}) => `${path.join('.') || 'top level'}: ${message}`).join('; '));
+  if (!parsed.success)
+    return fail(
+      parsed.error.issues.map(({path, message}) => `${path.join('.') || 'top level'}: ${message}`).join('; '),
+    );
   if (!many) return parsed.data as ExitPlan;
   return (parsed.data as ExitPlans).plans[task] ?? NEVER_PLAN;
 }

@@ -16,7 +16,15 @@ export function stackPolicies(policies: Readonly<Partial<Record<StackName, ExitP
 
 /** Where a stack of layers sits; thresholds are kept by this name. `encoder` is the joint one of plain OFA. */
 export type StackName = 'encoder.image' | 'encoder.text' | 'encoder' | 'decoder' | 'vision' | 'text' | 'multimodal';
-export const STACK_NAMES: readonly StackName[] = ['encoder.image', 'encoder.text', 'encoder', 'decoder', 'vision', 'text', 'multimodal'];
+export const STACK_NAMES: readonly StackName[] = [
+  'encoder.image',
+  'encoder.text',
+  'encoder',
+  'decoder',
+  'vision',
+  'text',
+  'multimodal',
+];
 
 /** A point between two layers. */
 export interface Position {
@@ -69,8 +77,14 @@ export function policiesFor(policy: Deciders, pictures: readonly number[]): Deci
 
 /** A policy that remembers nothing, from what it says of several samples. */
 export function memoryless(name: string, observeEach: NonNullable<ExitPolicy['observeEach']>): ExitPolicy {
-  return {name, observeEach, observe: async (before, after, at, logits) => (await observeEach(before, after, [at], logits))[0]!};
+  return {
+    name,
+    observeEach,
+    observe: async (before, after, at, logits) => (await observeEach(before, after, [at], logits))[0]!,
+  };
 }
 
 /** Runs every layer and measures nothing. An ordinary policy: "early exit off" is no second code path. */
-export const never: ExitPolicy = memoryless('never', (_before, _after, at) => Promise.resolve(at.map(() => ({exit: false}))));
+export const never: ExitPolicy = memoryless('never', (_before, _after, at) =>
+  Promise.resolve(at.map(() => ({exit: false}))),
+);

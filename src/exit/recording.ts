@@ -87,6 +87,8 @@ function begin(passes: Pass[], {stack, step, depth}: Position): Pass {
   return pass;
 }
 
-async function words(logits: tf.Tensor2D): Promise<{readonly confidences: readonly Confidence[]; readonly words: number}> {
+async function words(
+  logits: tf.Tensor2D,
+): Promise<{readonly confidences: readonly Confidence[]; readonly words: number}> {
   return {confidences: await confidences(logits), words: logits.shape[1]};
 }

@@ -144,7 +144,9 @@ export async function runSamples(
     const after = scope.hold(forward(before, layer - 1, {samples: running, of: samples.length, state: all}));
     const next = running.length === samples.length ? after : scope.hold(putRows(all, after, running, samples.length));
     const stay: number[] = [];
-    for (const [i, {seen, asked, words}] of (await observe(logs, running, before, after, layer, options, scope)).entries()) {
+    for (const [i, {seen, asked, words}] of (
+      await observe(logs, running, before, after, layer, options, scope)
+    ).entries()) {
       const log = logs[running[i]!]!;
       log.add(seen, asked);
       if (seen.exit || layer === stack.depth) log.words = words;
@@ -153,7 +155,8 @@ export async function runSamples(
         stay.push(running[i]!);
       }
     }
-    const kept = stay.length === running.length || stay.length === 0 ? after : scope.hold(keepRows(after, running, stay));
+    const kept =
+      stay.length === running.length || stay.length === 0 ? after : scope.hold(keepRows(after, running, stay));
     for (const old of new Set([all, before, after])) if (old !== x && old !== next && old !== kept) scope.drop(old);
     [all, before, running] = [next, kept, stay];
   }
@@ -229,9 +232,13 @@ async function observe(
   const at = asking.map((log) => log.at(layer));
   const words = ({name}: ExitPolicy, x: tf.Tensor3D, of: readonly number[]): tf.Tensor2D => {
     if (logits) return logits(x, of);
-    throw new UsageError('plan-logits', `the policy '${name}' looks at word scores, but the stack '${at[0]!.stack}' has none`, {
-      hint: 'Use it for the decoder alone.',
-    });
+    throw new UsageError(
+      'plan-logits',
+      `the policy '${name}' looks at word scores, but the stack '${at[0]!.stack}' has none`,
+      {
+        hint: 'Use it for the decoder alone.',
+      },
+    );
   };
   const count = running.length;
   if (count > 1 && policy.observeEach && asking.every(({sample}) => sample.policy === policy && !sample.view)) {

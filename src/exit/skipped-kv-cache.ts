@@ -46,7 +46,10 @@ export class StackCache implements Disposable {
   /** Begins a step. @param padded per row and new token, whether it is padding, whose key is never attended to */
   begin(padded: Padded): void {
     if (this.#padded.length > 0 || padded.some((row) => row.includes(true)))
-      this.#padded = padded.map((flags, r) => [...(this.#padded[r] ?? new Array<boolean>(this.#tokens).fill(false)), ...flags]);
+      this.#padded = padded.map((flags, r) => [
+        ...(this.#padded[r] ?? new Array<boolean>(this.#tokens).fill(false)),
+        ...flags,
+      ]);
     this.#tokens += padded[0]?.length ?? 0;
   }
 
@@ -61,7 +64,11 @@ export class StackCache implements Disposable {
    * @param forward the layer: input [R, k + 1, D] borrowed, its cache, and the flags to append, of all rows; its result becomes owned here
    * @returns [R, 1, D], the caller's
    */
-  run(x: tf.Tensor3D, layer: number, forward: (input: tf.Tensor3D, cache: KvCache, padded?: Padded) => tf.Tensor3D): tf.Tensor3D {
+  run(
+    x: tf.Tensor3D,
+    layer: number,
+    forward: (input: tf.Tensor3D, cache: KvCache, padded?: Padded) => tf.Tensor3D,
+  ): tf.Tensor3D {
     const pending = this.#pending[layer];
     const cache = this.caches[layer]!;
     if (!pending) return forward(x, cache, this.#flags(1));

@@ -46,8 +46,13 @@ export function writingStack(stacks: Readonly<Partial<Record<StackName, number>>
 }
 
 /** Layers on both sides as they are counted. @param layers of a stack. @param stacks all that a model has */
-export function countLayers(layers: (stack: StackName) => number, stacks: readonly StackName[]): {encoder: number; decoder: number} {
+export function countLayers(
+  layers: (stack: StackName) => number,
+  stacks: readonly StackName[],
+): {encoder: number; decoder: number} {
   const sum = (side: StackRole['side']): number =>
-    stacks.filter((stack) => ROLES[stack]?.side === side).reduce((all, stack) => all + ROLES[stack].weight * layers(stack), 0);
+    stacks
+      .filter((stack) => ROLES[stack]?.side === side)
+      .reduce((all, stack) => all + ROLES[stack].weight * layers(stack), 0);
   return {encoder: sum('encoder'), decoder: sum('decoder')};
 }

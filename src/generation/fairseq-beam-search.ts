@@ -131,10 +131,14 @@ export async function beamSearch(
       finish(sentence, found, step, options);
       if (sentence.finished.length >= beams || step >= maxLength) continue;
       const kept = found.filter(({token}) => token !== EOS).slice(0, fed ? 1 : beams);
-      next.push({...sentence, rows: kept.map(({beam, token, score}) => ({tokens: [...sentence.rows[beam]!.tokens, token], score}))});
+      next.push({
+        ...sentence,
+        rows: kept.map(({beam, token, score}) => ({tokens: [...sentence.rows[beam]!.tokens, token], score})),
+      });
       from.push(...kept.map(({beam}) => b * width + beam));
     }
-    if (next.length > 0 && !fed && (from.length !== rows.length || from.some((row, i) => row !== i))) decoding.reorder(from, beams);
+    if (next.length > 0 && !fed && (from.length !== rows.length || from.some((row, i) => row !== i)))
+      decoding.reorder(from, beams);
     open = next;
   }
   return {
@@ -164,7 +168,8 @@ async function oneStep(
     const alive = sentence.rows.map(({score}) => score > -Infinity);
     return alive.includes(true) ? alive : alive.map(() => true);
   });
-  const deciding = deadBeamsDecide || !counts.includes(false) ? {} : {rows: counts.flatMap((counted, r) => (counted ? [r] : []))};
+  const deciding =
+    deadBeamsDecide || !counts.includes(false) ? {} : {rows: counts.flatMap((counted, r) => (counted ? [r] : []))};
   const {logits, traces} = await decoding.step(
     rows.map(({tokens}) => tokens[step]!),
     policiesFor(
@@ -177,7 +182,12 @@ async function oneStep(
 }
 
 /** The steps that feed what all pictures must begin with, and the one after; none without a prefix. */
-async function prefixSteps(decoding: Decoding, pictures: number, policy: Deciders, options: SearchOptions): Promise<StepResult[]> {
+async function prefixSteps(
+  decoding: Decoding,
+  pictures: number,
+  policy: Deciders,
+  options: SearchOptions,
+): Promise<StepResult[]> {
   const prefixes = Array.from({length: pictures}, (_, b) => options.prefixes?.[b] ?? []);
   const shared = Math.min(...prefixes.map((prefix) => certain(prefix, options)));
   if (shared === 0) return [];
@@ -189,7 +199,8 @@ async function prefixSteps(decoding: Decoding, pictures: number, policy: Decider
   const size = values.length / (steps * pictures);
   return Array.from({length: steps}, (_, step) => {
     const scores = new Float32Array(pictures * size);
-    for (let b = 0; b < pictures; b++) scores.set(values.subarray((b * steps + step) * size, (b * steps + step + 1) * size), b * size);
+    for (let b = 0; b < pictures; b++)
+      scores.set(values.subarray((b * steps + step) * size, (b * steps + step + 1) * size), b * size);
     return {values: scores, traces: traces.map((own) => own.filter((trace) => trace.step === step))};
   });
 }
@@ -198,7 +209,10 @@ async function prefixSteps(decoding: Decoding, pictures: number, policy: Decider
 function certain(prefix: readonly number[], {maxLength, noRepeatNgram}: SearchOptions): number {
   const free = prefix.findIndex(
     (token, step) =>
-      step >= maxLength || token === EOS || token === PAD || repeating([BOS, ...prefix.slice(0, step)], step, noRepeatNgram).has(token),
+      step >= maxLength ||
+      token === EOS ||
+      token === PAD ||
+      repeating([BOS, ...prefix.slice(0, step)], step, noRepeatNgram).has(token),
   );
   return free < 0 ? Math.min(prefix.length, maxLength) : free;
 }
@@ -258,6 +272,9 @@ function finish(
 ): void {
   for (const {token, score, beam} of candidates.slice(0, beams)) {
     if (token !== EOS || score === -Infinity || finished.length >= beams) continue;
-    finished.push({tokens: [...rows[beam]!.tokens.slice(1), EOS], score: normalize ? score / (step + 1) ** lengthPenalty : score});
+    finished.push({
+      tokens: [...rows[beam]!.tokens.slice(1), EOS],
+      score: normalize ? score / (step + 1) ** lengthPenalty : score,
+    });
   }
 }

@@ -117,7 +117,10 @@ export function bestWords(
     const score = scores[place(only)] ?? -Infinity;
     return score > -Infinity ? [{token: only, logProbability: score - total}] : [];
   }
-  return bestTokens(scores, count).map(({token, score}) => ({token: allowed?.[token] ?? token, logProbability: score - total}));
+  return bestTokens(scores, count).map(({token, score}) => ({
+    token: allowed?.[token] ?? token,
+    logProbability: score - total,
+  }));
 }
 
 /** Every token that followed an earlier occurrence of the last n − 1 tokens (`no_repeat_ngram_size`). */

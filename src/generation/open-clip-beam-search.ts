@@ -80,10 +80,16 @@ function bestContinuations(rows: readonly Row[], scores: readonly Float64Array[]
     if (tokens.length < minLength) words[end] = Number.NEGATIVE_INFINITY;
     return bestTokens(words, 2 * beams).map(({token, score}) => ({tokens: [...tokens, token], sum: sum + score, beam}));
   });
-  return candidates.sort((a, b) => b.sum - a.sum || a.beam - b.beam || a.tokens.at(-1)! - b.tokens.at(-1)!).slice(0, 2 * beams);
+  return candidates
+    .sort((a, b) => b.sum - a.sum || a.beam - b.beam || a.tokens.at(-1)! - b.tokens.at(-1)!)
+    .slice(0, 2 * beams);
 }
 
-type Extend = (search: Search, candidates: readonly Candidate[], options: BeamsOptions) => Search & {readonly kept: readonly Candidate[]};
+type Extend = (
+  search: Search,
+  candidates: readonly Candidate[],
+  options: BeamsOptions,
+) => Search & {readonly kept: readonly Candidate[]};
 
 const extendClassic: Extend = ({found}, candidates, {beams, end, maxLength}) => {
   const isEnd = ({tokens}: Row): boolean => tokens.at(-1) === end;
@@ -97,7 +103,12 @@ const extendClassic: Extend = ({found}, candidates, {beams, end, maxLength}) => 
   const done = best.length === beams && best.at(-1)!.score >= candidates[0]!.sum / length;
   if (done || length < maxLength) return {rows: kept, found: best, done, kept};
   // Cut off: what is still running takes part, without an end.
-  return {rows: kept, found: kept.map(complete).reduce((list, text) => insert(list, text, beams), best), done: true, kept};
+  return {
+    rows: kept,
+    found: kept.map(complete).reduce((list, text) => insert(list, text, beams), best),
+    done: true,
+    kept,
+  };
 };
 
 const extendCurrent: Extend = ({found}, candidates, {beams, prompt, end, maxLength}) => {

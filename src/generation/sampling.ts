@@ -50,16 +50,25 @@ export async function sample(
       const scores = next.scores[r]!;
       const logProbabilities = logSoftmax(scores);
       // The last place is the end's. The published captions were made so; Hugging Face just stops.
-      const token = rules === 'classic' && length + 1 === maxLength ? end : choose(scores, text.tokens, options, text.random);
+      const token =
+        rules === 'classic' && length + 1 === maxLength ? end : choose(scores, text.tokens, options, text.random);
       text.tokens.push(token);
       text.sum += logProbabilities[token]!;
     }
-    options.onStep?.({step: length - prompt.length, traces: next.traces.flat(), inputs, tokens: open.map(({tokens}) => tokens.at(-1)!)});
+    options.onStep?.({
+      step: length - prompt.length,
+      traces: next.traces.flat(),
+      inputs,
+      tokens: open.map(({tokens}) => tokens.at(-1)!),
+    });
     const left = open.flatMap(({tokens}, r) => (tokens.at(-1) === end ? [] : [r]));
     if (left.length > 0 && left.length < open.length) decoding.reorder(left);
     open = left.map((r) => open[r]!);
   }
-  return {texts: texts.map(({tokens, sum}) => ({tokens, score: sum / Math.max(1, tokens.length - prompt.length)})), traces};
+  return {
+    texts: texts.map(({tokens, sum}) => ({tokens, score: sum / Math.max(1, tokens.length - prompt.length)})),
+    traces,
+  };
 }
 
 function choose(scores: Float64Array, tokens: readonly number[], options: SampleOptions, random: Random): number {
@@ -69,7 +78,11 @@ function choose(scores: Float64Array, tokens: readonly number[], options: Sample
 }
 
 /** What the words are drawn by, in place: rules in the order of either line. */
-export function nextWordScores(scores: Float64Array, tokens: readonly number[], options: Omit<SampleOptions, 'random'>): void {
+export function nextWordScores(
+  scores: Float64Array,
+  tokens: readonly number[],
+  options: Omit<SampleOptions, 'random'>,
+): void {
   const {rules, end, minLength, repetitionPenalty, topK, topP, temperature} = options;
   // Either order comes to the same: nothing makes −∞ finite again.
   penalizeRepetition(scores, tokens, repetitionPenalty);

@@ -16,9 +16,16 @@ export interface AccuracyResult {
  * Accuracy and confusion matrix.
  * @param classes names to use, in this order; others are appended as they come.
  */
-export function accuracy(labels: readonly string[], predictions: readonly string[], classes: readonly string[] = []): AccuracyResult {
+export function accuracy(
+  labels: readonly string[],
+  predictions: readonly string[],
+  classes: readonly string[] = [],
+): AccuracyResult {
   if (labels.length !== predictions.length)
-    throw new InputError('wrong-count', `accuracy: ${predictions.length} predictions for ${labels.length} labels; one each is needed.`);
+    throw new InputError(
+      'wrong-count',
+      `accuracy: ${predictions.length} predictions for ${labels.length} labels; one each is needed.`,
+    );
   const names = [...new Set([...classes, ...labels, ...predictions])];
   const index = new Map(names.map((name, i) => [name, i]));
   const confusion = names.map(() => names.map(() => 0));

@@ -51,11 +51,13 @@ export class Bleu {
   /** @param references tokenised references of every item: tokens separated by white space. */
   constructor(references: readonly (readonly string[])[]) {
     this.items = references.map((texts, item) => {
-      if (texts.length === 0) throw new InputError('no-references', `BLEU: item ${item} has no reference; at least one is needed.`);
+      if (texts.length === 0)
+        throw new InputError('no-references', `BLEU: item ${item} has no reference; at least one is needed.`);
       const most = new Map<string, number>();
       const lengths = texts.map((text) => {
         const tokens = words(text);
-        for (const [gram, count] of ngramCounts(tokens, BLEU_ORDER)) if (count > (most.get(gram) ?? 0)) most.set(gram, count);
+        for (const [gram, count] of ngramCounts(tokens, BLEU_ORDER))
+          if (count > (most.get(gram) ?? 0)) most.set(gram, count);
         return tokens.length;
       });
       return {lengths, most};
@@ -65,7 +67,10 @@ export class Bleu {
   /** @param hypotheses one tokenised hypothesis an item, in the order of the references. */
   score(hypotheses: readonly string[]): BleuResult {
     if (hypotheses.length !== this.items.length)
-      throw new InputError('wrong-count', `BLEU: ${hypotheses.length} hypotheses for ${this.items.length} items; one each is needed.`);
+      throw new InputError(
+        'wrong-count',
+        `BLEU: ${hypotheses.length} hypotheses for ${this.items.length} items; one each is needed.`,
+      );
     const statistics = new Float64Array(this.items.length * BLEU_STATISTICS);
     const sums = new Float64Array(BLEU_STATISTICS);
     const perItem = Array.from({length: BLEU_ORDER}, () => new Float64Array(this.items.length));

@@ -55,7 +55,14 @@ export class CaptionScorer {
     const rougeL = this.rougeL.score(tokens);
     const ciderD = this.ciderD.score(tokens);
     const [b1, b2, b3, b4] = bleu.corpus as readonly [number, number, number, number];
-    const metrics = {'BLEU-1': b1, 'BLEU-2': b2, 'BLEU-3': b3, 'BLEU-4': b4, 'ROUGE-L': rougeL.corpus, 'CIDEr-D': ciderD.corpus};
+    const metrics = {
+      'BLEU-1': b1,
+      'BLEU-2': b2,
+      'BLEU-3': b3,
+      'BLEU-4': b4,
+      'ROUGE-L': rougeL.corpus,
+      'CIDEr-D': ciderD.corpus,
+    };
     return {n: hypotheses.length, metrics, bleu, rougeL, ciderD};
   }
 }

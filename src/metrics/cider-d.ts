@@ -45,12 +45,16 @@ export class CiderD {
   /** @param references tokenised references of every item: tokens separated by white space. */
   constructor(references: readonly (readonly string[])[], documentFrequency?: DocumentFrequency) {
     const counted = references.map((texts, item) => {
-      if (texts.length === 0) throw new InputError('no-references', `CIDEr-D: item ${item} has no reference; at least one is needed.`);
+      if (texts.length === 0)
+        throw new InputError('no-references', `CIDEr-D: item ${item} has no reference; at least one is needed.`);
       return texts.map((text) => this.count(words(text), this.trie, true));
     });
     const images = documentFrequency?.images ?? references.length;
     if (documentFrequency !== undefined && !(images >= 1))
-      throw new InputError('document-frequency', `CIDEr-D: document frequencies of ${images} images; at least 1 is needed.`);
+      throw new InputError(
+        'document-frequency',
+        `CIDEr-D: document frequencies of ${images} images; at least 1 is needed.`,
+      );
     const frequency = new Array<number>(this.trie.size + 1).fill(0);
     if (documentFrequency === undefined) {
       const lastItem = new Int32Array(this.trie.size + 1).fill(-1);
@@ -66,7 +70,9 @@ export class CiderD {
       for (const [gram, count] of documentFrequency.counts) frequency[this.intern(words(gram))] = count;
     }
     this.logImages = Math.log(images);
-    this.logFrequency = Float64Array.from({length: this.trie.size + 1}, (_, gram) => Math.log(Math.max(1, frequency[gram] ?? 0)));
+    this.logFrequency = Float64Array.from({length: this.trie.size + 1}, (_, gram) =>
+      Math.log(Math.max(1, frequency[gram] ?? 0)),
+    );
     this.references = counted.map((item) => item.map((reference) => this.vector(reference)));
   }
 
@@ -74,7 +80,10 @@ export class CiderD {
   score(hypotheses: readonly string[]): CiderDResult {
     if (hypotheses.length !== this.references.length) {
       const wanted = this.references.length;
-      throw new InputError('wrong-count', `CIDEr-D: ${hypotheses.length} hypotheses for ${wanted} items; one each is needed.`);
+      throw new InputError(
+        'wrong-count',
+        `CIDEr-D: ${hypotheses.length} hypotheses for ${wanted} items; one each is needed.`,
+      );
     }
     const perItem = new Float64Array(hypotheses.length);
     // Weight of every n-gram in the hypothesis at hand; all zero between items.
@@ -145,7 +154,10 @@ export class CiderD {
   }
 
   private vector({grams, times, starts, length}: Counted): Vector {
-    const weights = Float64Array.from(grams, (gram, k) => times[k]! * (this.logImages - (this.logFrequency[gram] ?? 0)));
+    const weights = Float64Array.from(
+      grams,
+      (gram, k) => times[k]! * (this.logImages - (this.logFrequency[gram] ?? 0)),
+    );
     const norms = Array.from({length: ORDER}, (_, n) => {
       let squares = 0;
       for (let k = starts[n]!; k < starts[n + 1]!; k++) squares += weights[k]! ** 2;

@@ -76,7 +76,14 @@ const WRITTEN: ReadonlyMap<string, string> = new Map(
     '¢': 'cents',
   }),
 );
-const ENTITIES: Readonly<Record<string, string>> = {'&amp;': '&', '&lt;': '<', '&gt;': '>', '&quot;': '"', '&apos;': "'", '&nbsp;': ' '};
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&amp;': '&',
+  '&lt;': '<',
+  '&gt;': '>',
+  '&quot;': '"',
+  '&apos;': "'",
+  '&nbsp;': ' ',
+};
 
 /**
  * Tokens of a caption, lower-case, without punctuation, separated by single spaces: what pycocoevalcap scores
@@ -100,7 +107,9 @@ export function ptbTokenize(text: string): string {
     at += token.length;
     const lower = token.toLowerCase();
     const written =
-      WRITTEN.get(lower) ?? SPLIT.get(lower) ?? (/^[:;=]-?[()]$/.test(lower) ? lower.replace(/[()]/, (b) => WRITTEN.get(b)!) : lower);
+      WRITTEN.get(lower) ??
+      SPLIT.get(lower) ??
+      (/^[:;=]-?[()]$/.test(lower) ? lower.replace(/[()]/, (b) => WRITTEN.get(b)!) : lower);
     // A mixed number is one token with a no-break space inside.
     if (!DROPPED.has(written) && !/^-{2,}$/.test(written)) tokens.push(written.replace(/(?<=\d) /, '\u{A0}'));
   }

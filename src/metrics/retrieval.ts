@@ -62,7 +62,10 @@ export function recallAt(rows: readonly Float32Array[], owner: readonly number[]
   const imageRanks = [...texts].map(([picture, own]) => {
     const row = rows[picture]!;
     const best = own.reduce((a, b) => (row[b]! > row[a]! ? b : a));
-    return row.reduce((rank, similarity, t) => rank + Number(similarity > row[best]! || (similarity === row[best] && t < best)), 0);
+    return row.reduce(
+      (rank, similarity, t) => rank + Number(similarity > row[best]! || (similarity === row[best] && t < best)),
+      0,
+    );
   });
   const share = (ranks: readonly number[], k: number): number => ranks.filter((rank) => rank < k).length / ranks.length;
   return ks.map((k) => ({k, textToImage: share(textRanks, k), imageToText: share(imageRanks, k)}));

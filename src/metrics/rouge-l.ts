@@ -20,7 +20,8 @@ export class RougeL {
   /** @param references tokenised references of every item. */
   constructor(references: readonly (readonly string[])[]) {
     this.references = references.map((texts, item) => {
-      if (texts.length === 0) throw new InputError('no-references', `ROUGE-L: item ${item} has no reference; at least one is needed.`);
+      if (texts.length === 0)
+        throw new InputError('no-references', `ROUGE-L: item ${item} has no reference; at least one is needed.`);
       return texts.map((text) =>
         Int32Array.from(text.split(' '), (token) => {
           const id = this.ids.get(token) ?? this.ids.size;
@@ -35,7 +36,10 @@ export class RougeL {
   score(hypotheses: readonly string[]): RougeLResult {
     if (hypotheses.length !== this.references.length) {
       const wanted = this.references.length;
-      throw new InputError('wrong-count', `ROUGE-L: ${hypotheses.length} hypotheses for ${wanted} items; one each is needed.`);
+      throw new InputError(
+        'wrong-count',
+        `ROUGE-L: ${hypotheses.length} hypotheses for ${wanted} items; one each is needed.`,
+      );
     }
     const perItem = new Float64Array(hypotheses.length);
     let sum = 0;
@@ -49,7 +53,8 @@ export class RougeL {
         precision = Math.max(precision, common / tokens.length);
         recall = Math.max(recall, common / reference.length);
       }
-      const value = precision > 0 && recall > 0 ? ((1 + BETA ** 2) * precision * recall) / (recall + BETA ** 2 * precision) : 0;
+      const value =
+        precision > 0 && recall > 0 ? ((1 + BETA ** 2) * precision * recall) / (recall + BETA ** 2 * precision) : 0;
       perItem[i] = value;
       sum += value;
     });

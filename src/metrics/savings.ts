@@ -20,9 +20,15 @@ export function encoderLayers(image: number, text: number): number {
  * time: never show it without MACs and wall-clock.
  * @returns in [0, 1); NaN if there are no items.
  */
-export function expectedTimeReduction(items: readonly LayersRun[], depth: {readonly encoder: number; readonly decoder: number}): number {
+export function expectedTimeReduction(
+  items: readonly LayersRun[],
+  depth: {readonly encoder: number; readonly decoder: number},
+): number {
   if (!(depth.encoder >= 0 && depth.decoder >= 0 && depth.encoder + depth.decoder > 0))
-    throw new UsageError('depth', `layers saved: depths ${depth.encoder} + ${depth.decoder}; a positive number of layers is needed.`);
+    throw new UsageError(
+      'depth',
+      `layers saved: depths ${depth.encoder} + ${depth.decoder}; a positive number of layers is needed.`,
+    );
   let run = 0;
   let weights = 0;
   for (const {encoder, decoder, weight = 1} of items) {
@@ -35,7 +41,10 @@ export function expectedTimeReduction(items: readonly LayersRun[], depth: {reado
 /** Share of a cost (MACs, milliseconds) that was saved: 1 − Σ run / Σ full. */
 export function costSaved(run: ArrayLike<number>, full: ArrayLike<number>): number {
   if (run.length !== full.length)
-    throw new UsageError('wrong-count', `cost saved: ${run.length} costs against ${full.length} full costs; equally many are needed.`);
+    throw new UsageError(
+      'wrong-count',
+      `cost saved: ${run.length} costs against ${full.length} full costs; equally many are needed.`,
+    );
   let ran = 0;
   let whole = 0;
   for (let i = 0; i < run.length; i++) {

@@ -12,9 +12,15 @@ export interface VqaAccuracyResult {
 }
 
 /** Confidence of the predicted answer among the accepted ones, 0 for any other answer (ofa_mue.md 12), and the mean of it. */
-export function vqaAccuracy(references: readonly AnswerConfidences[], predictions: readonly string[]): VqaAccuracyResult {
+export function vqaAccuracy(
+  references: readonly AnswerConfidences[],
+  predictions: readonly string[],
+): VqaAccuracyResult {
   if (references.length !== predictions.length)
-    throw new InputError('wrong-count', `VQA: ${predictions.length} answers for ${references.length} questions; one each is needed.`);
+    throw new InputError(
+      'wrong-count',
+      `VQA: ${predictions.length} answers for ${references.length} questions; one each is needed.`,
+    );
   // An answer may be called 'constructor': only own properties count.
   const perItem = Float64Array.from(references, (accepted, i) =>
     Object.hasOwn(accepted, predictions[i]!) ? accepted[predictions[i]!]! : 0,

@@ -40,11 +40,16 @@ export function parseConfig(json: unknown, source: string): KnownConfig {
   const parsed = family.configSchema.safeParse(json);
   if (parsed.success) return {family, config: parsed.data};
   const why = parsed.error.issues.map(({path: at, message}) => `${at.join('.') || 'top level'}: ${message}`).join('; ');
-  throw new WeightsError('config-invalid', `${source} does not describe a model of the family '${family.name}': ${why}`, {hint});
+  throw new WeightsError(
+    'config-invalid',
+    `${source} does not describe a model of the family '${family.name}': ${why}`,
+    {hint},
+  );
 }
 
 /** The family whose names a checkpoint has, or whose architecture was asked for; the first one, to complain, if there is none. */
 export function familyOfCheckpoint(names: readonly string[], architecture?: string): ModelFamily {
-  const asked = architecture === undefined ? undefined : FAMILIES.find(({architectures}) => architectures.includes(architecture));
+  const asked =
+    architecture === undefined ? undefined : FAMILIES.find(({architectures}) => architectures.includes(architecture));
   return asked ?? FAMILIES.find((family) => family.recognises(names)) ?? FAMILIES[0];
 }

@@ -13,7 +13,12 @@ export interface ModelConfig {
 
 /** The files that a model's words come from: fairseq's dictionary over GPT-2's byte pairs, or CLIP's list of merges. */
 export type VocabularyKind =
-  | {readonly kind: 'dictionary'; readonly vocab_size: number; readonly code_dict_size: number; readonly num_bins: number}
+  | {
+      readonly kind: 'dictionary';
+      readonly vocab_size: number;
+      readonly code_dict_size: number;
+      readonly num_bins: number;
+    }
   | {readonly kind: 'merges'; readonly vocab_size: number};
 
 /** What files, reports and loaders ask of a model family; one object in its folder, one line in `families.ts`. */

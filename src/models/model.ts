@@ -93,7 +93,11 @@ export interface PromptDepths extends Disposable {
    * The encoder stacks, with the similarity of successive states after every layer, the last included, and the
    * multiply-accumulates of one such test, which an encoding made by `combine` does not count.
    */
-  readonly stacks: readonly {readonly stack: StackName; readonly similarity: readonly number[]; readonly testMacs: number}[];
+  readonly stacks: readonly {
+    readonly stack: StackName;
+    readonly similarity: readonly number[];
+    readonly testMacs: number;
+  }[];
   /** The encoding in which each stack left after so many layers; one or several, each as a picture of its own. The caller's. */
   combine(depths: readonly (readonly number[])[]): Encoded;
   /**

@@ -9,7 +9,9 @@ import type {ScoreInput} from './model.js';
 /** What each picture is alone: as long as its longest row. */
 export function targetLengths(targets: ScoreInput['targets'], pictures: number): readonly number[] {
   const rows = targets.length / pictures;
-  return Array.from({length: pictures}, (_, b) => Math.max(...targets.slice(b * rows, (b + 1) * rows).map((t) => t.length)));
+  return Array.from({length: pictures}, (_, b) =>
+    Math.max(...targets.slice(b * rows, (b + 1) * rows).map((t) => t.length)),
+  );
 }
 
 /** Who decides in a pass over whole targets, and on which positions. @param lengths of the pictures. @param rows K */
@@ -30,14 +32,27 @@ export function scoringSamples(
 }
 
 /** Numbers that a decision about picture b looks at, for states of width `width`. */
-export function decidedOn(lengths: readonly number[], rows: number, decideOn: ScoreInput['decideOn'], b: number, width: number): number {
+export function decidedOn(
+  lengths: readonly number[],
+  rows: number,
+  decideOn: ScoreInput['decideOn'],
+  b: number,
+  width: number,
+): number {
   return (decideOn?.[b] ?? rows * lengths[b]!) * width;
 }
 
 /** Where next-word scores are wanted of some samples' states alone, which hold no other rows. @param rows K */
-export function scoredRows(policy: Deciders, at: ScoreInput['at'], rows: number, samples: readonly number[]): ScoreInput['at'] {
+export function scoredRows(
+  policy: Deciders,
+  at: ScoreInput['at'],
+  rows: number,
+  samples: readonly number[],
+): ScoreInput['at'] {
   if (!Array.isArray(policy)) return at;
-  return samples.flatMap((b, i) => ofPicture(at, rows, b).map(({row, position}) => ({row: row + (i - b) * rows, position})));
+  return samples.flatMap((b, i) =>
+    ofPicture(at, rows, b).map(({row, position}) => ({row: row + (i - b) * rows, position})),
+  );
 }
 
 /** Those of one picture. */

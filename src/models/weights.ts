@@ -74,7 +74,10 @@ export function checkComplete(source: string, missing: readonly string[], unknow
 }
 
 /** @throws WeightsError listing every tensor whose shape or type is not what is expected of it */
-export function checkTensors(checkpoint: Checkpoint, expected: Iterable<readonly [source: string, shape: readonly number[]]>): void {
+export function checkTensors(
+  checkpoint: Checkpoint,
+  expected: Iterable<readonly [source: string, shape: readonly number[]]>,
+): void {
   const problems: string[] = [];
   for (const [source, wanted] of expected) {
     const {shape, dtype} = checkpoint.entry(source);
@@ -83,7 +86,10 @@ export function checkTensors(checkpoint: Checkpoint, expected: Iterable<readonly
     else if (!isFloat(dtype)) problems.push(`'${source}' is of type ${dtype}, not a floating-point type`);
   }
   if (problems.length)
-    throw new WeightsError('wrong-shapes', `${checkpoint.source}: ${problems.length} of its tensors do not fit: ${list(problems, '; ')}.`);
+    throw new WeightsError(
+      'wrong-shapes',
+      `${checkpoint.source}: ${problems.length} of its tensors do not fit: ${list(problems, '; ')}.`,
+    );
 }
 
 /** All of a short list; of a long one the first fifty. */
@@ -121,7 +127,10 @@ export function checkpointShape({shape, layout}: StoredWeight): readonly number[
 
 /** Parameters as the authors count them: tied weights once, batch-norm gains and biases, no running statistics. */
 export function parameterCount(weights: readonly StoredWeight[]): number {
-  return weights.reduce((sum, {shape, statistic}) => sum + (statistic ? 0 : shape.reduce((product, n) => product * n, 1)), 0);
+  return weights.reduce(
+    (sum, {shape, statistic}) => sum + (statistic ? 0 : shape.reduce((product, n) => product * n, 1)),
+    0,
+  );
 }
 
 type Store = Float32Array<ArrayBufferLike> | Uint16Array<ArrayBufferLike>;
@@ -150,7 +159,11 @@ function transpose(source: Store, out: Store, rows: number, columns: number): vo
 }
 
 /** [out, in, height, width] → [height, width, in, out]. */
-function permuteConv(source: Store, out: Store, [height, width, inputs, outputs]: readonly [number, number, number, number]): void {
+function permuteConv(
+  source: Store,
+  out: Store,
+  [height, width, inputs, outputs]: readonly [number, number, number, number],
+): void {
   const area = height * width;
   for (let o = 0; o < outputs; o++)
     for (let i = 0; i < inputs; i++)

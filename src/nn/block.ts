@@ -63,7 +63,10 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
 
   /** Everything that `load` reads, in order, with full paths. */
   requests(path = ''): WeightRequest[] {
-    return [...this.ownRequests(path), ...[...this.#children.values()].flatMap(({name, block}) => block.requests(joinPath(path, name)))];
+    return [
+      ...this.ownRequests(path),
+      ...[...this.#children.values()].flatMap(({name, block}) => block.requests(joinPath(path, name))),
+    ];
   }
 
   /** What this block alone reads; differs from what it declares where arrays are combined (see ConvNorm). */

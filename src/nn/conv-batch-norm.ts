@@ -34,7 +34,10 @@ export class ConvNorm extends Block<ConvNormConfig> {
     const {kernel, inputs, filters, conv, norm} = this.config;
     return [
       {name: joinPath(path, `${conv}.weight`), shape: [kernel, kernel, inputs, filters]},
-      ...['weight', 'bias', 'running_mean', 'running_var'].map((part) => ({name: joinPath(path, `${norm}.${part}`), shape: [filters]})),
+      ...['weight', 'bias', 'running_mean', 'running_var'].map((part) => ({
+        name: joinPath(path, `${norm}.${part}`),
+        shape: [filters],
+      })),
     ];
   }
 
@@ -59,7 +62,11 @@ export class ConvNorm extends Block<ConvNormConfig> {
   /** max(0, y + addend). @param addend of the shape of y, borrowed. @returns the same shape, the caller's */
   forwardAddRelu(x: tf.Tensor4D, addend: tf.Tensor4D): tf.Tensor4D {
     const {kernel, stride} = this.config;
-    const fused = runFused<tf.Tensor4D>('MueConvAddRelu', {x, ...this.#folded(), addend}, {strides: stride, pad: (kernel - 1) / 2});
+    const fused = runFused<tf.Tensor4D>(
+      'MueConvAddRelu',
+      {x, ...this.#folded(), addend},
+      {strides: stride, pad: (kernel - 1) / 2},
+    );
     return fused ?? tf.tidy(() => this.#run(x, 'linear').add(addend).relu() as tf.Tensor4D);
   }
 
@@ -70,14 +77,22 @@ export class ConvNorm extends Block<ConvNormConfig> {
 
   #run(x: tf.Tensor4D, activation: 'relu' | 'linear'): tf.Tensor4D {
     const {kernel, stride} = this.config;
-    return tf.fused.conv2d({x, ...this.#folded(), strides: stride, pad: (kernel - 1) / 2, dimRoundingMode: 'floor', activation});
+    return tf.fused.conv2d({
+      x,
+      ...this.#folded(),
+      strides: stride,
+      pad: (kernel - 1) / 2,
+      dimRoundingMode: 'floor',
+      activation,
+    });
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
     return this.forward(input(inputs));
   }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
-    const side = (n: number | null | undefined): number | null => (n == null ? null : Math.floor((n - 1) / this.config.stride) + 1);
+    const side = (n: number | null | undefined): number | null =>
+      n == null ? null : Math.floor((n - 1) / this.config.stride) + 1;
     return [shape[0] ?? null, side(shape[1]), side(shape[2]), this.config.filters];
   }
 }

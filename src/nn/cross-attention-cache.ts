@@ -24,7 +24,10 @@ export class CrossMemory implements Disposable {
 
   /** With the pictures of another behind its own. */
   concat({keys, values}: CrossMemory): CrossMemory {
-    return CrossMemory.from({keys: tf.concat([this.keys.all, keys.all]), values: tf.concat([this.values.all, values.all])});
+    return CrossMemory.from({
+      keys: tf.concat([this.keys.all, keys.all]),
+      values: tf.concat([this.values.all, values.all]),
+    });
   }
 
   /**
@@ -114,7 +117,8 @@ export class CrossMemories implements Disposable {
     const together = [...(before?.pictures ?? []), ...pictures];
     const ascending = together.toSorted((a, b) => a - b);
     let memory = before ? before.memory.concat(made) : scope.give(made);
-    if (!same(together, ascending)) memory = scope.hold(memory).take(ascending.map((picture) => together.indexOf(picture)));
+    if (!same(together, ascending))
+      memory = scope.hold(memory).take(ascending.map((picture) => together.indexOf(picture)));
     this.#scope.hold(memory);
     this.#drop(before);
     this.#held[layer] = {memory, pictures: ascending};

@@ -56,7 +56,9 @@ export class TiedEmbedding extends Block<{rows: number; size: number}> {
 
   /** Scores of a few words. @param x [N, size]. @returns [N, ids.length], the caller's. */
   projectOnto(x: tf.Tensor2D, ids: readonly number[]): tf.Tensor2D {
-    return tf.tidy(() => tf.matMul(x, tf.gather(this.weight<tf.Tensor2D>('weight'), tf.tensor1d([...ids], 'int32'), 1)));
+    return tf.tidy(() =>
+      tf.matMul(x, tf.gather(this.weight<tf.Tensor2D>('weight'), tf.tensor1d([...ids], 'int32'), 1)),
+    );
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {

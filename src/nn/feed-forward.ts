@@ -32,7 +32,8 @@ export class FeedForward extends Block<FeedForwardConfig> {
   /** @param x [..., size]. @returns the same shape, the caller's. */
   forward<T extends tf.Tensor>(x: T): T {
     return tf.tidy(() => {
-      const hidden = this.config.activation === 'quick_gelu' ? quickGelu(this.fc1.forward(x)) : this.fc1.forward(x, 'gelu');
+      const hidden =
+        this.config.activation === 'quick_gelu' ? quickGelu(this.fc1.forward(x)) : this.fc1.forward(x, 'gelu');
       return this.fc2.forward(this.norm ? this.norm.forward(hidden) : hidden);
     });
   }

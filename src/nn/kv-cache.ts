@@ -19,7 +19,12 @@ export interface Among {
  * Appends the keys and values of normed states [R', T', D], borrowed. Not to be called inside a tidy, which the cache must outlive.
  * @param padded per row and new token, whether its key may never be attended to
  */
-export function growCache(attention: Attention, normed: tf.Tensor3D, cache: KvCache, padded?: readonly (readonly boolean[])[]): void {
+export function growCache(
+  attention: Attention,
+  normed: tf.Tensor3D,
+  cache: KvCache,
+  padded?: readonly (readonly boolean[])[],
+): void {
   const next = attention.keysValues(normed);
   cache.append(next, padded);
   next.keys.dispose();
@@ -108,7 +113,10 @@ export class KvCache implements Disposable {
   appendNewest(other: KvCache, padded?: readonly (readonly boolean[])[]): void {
     const {keys, values} = other.#held!;
     const last = other.length - 1;
-    const newest = {keys: tf.slice(keys, [0, 0, 0, last], [-1, -1, -1, 1]), values: tf.slice(values, [0, 0, last, 0], [-1, -1, 1, -1])};
+    const newest = {
+      keys: tf.slice(keys, [0, 0, 0, last], [-1, -1, -1, 1]),
+      values: tf.slice(values, [0, 0, last, 0], [-1, -1, 1, -1]),
+    };
     this.append(newest, padded);
     newest.keys.dispose();
     newest.values.dispose();

@@ -16,7 +16,11 @@ export class Projection extends Block<ProjectionConfig> {
 
   constructor(config: ProjectionConfig) {
     super(config);
-    this.declare(config.weight, [config.inputSize, config.units], tf.initializers.randomNormal({stddev: config.inputSize ** -0.5}));
+    this.declare(
+      config.weight,
+      [config.inputSize, config.units],
+      tf.initializers.randomNormal({stddev: config.inputSize ** -0.5}),
+    );
   }
 
   /** @param x [N, in]. @param columns only these outputs. @returns [N, out or columns], the caller's. */

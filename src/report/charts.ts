@@ -22,7 +22,9 @@ export function qualityChart(task: string, points: readonly ReportPoint[], cost:
   const format = metric === 'accuracy' ? 'percent' : 'number';
   const scale = cost === 'macs' ? 1e-9 : 1;
   const place = (point: ReportPoint) => ({x: costOf(point, cost) * scale, y: point.quality!, title: pointText(point)});
-  const sweeps = known.filter(({kind, policy}) => kind === 'sweep' && policy !== 'full depth' && !/^oracle .*correct/.test(policy));
+  const sweeps = known.filter(
+    ({kind, policy}) => kind === 'sweep' && policy !== 'full depth' && !/^oracle .*correct/.test(policy),
+  );
   const several = new Set(sweeps.map(({source}) => source)).size > 1;
   const groups = new Map<string, ReportPoint[]>();
   for (const point of sweeps) {
@@ -38,7 +40,8 @@ export function qualityChart(task: string, points: readonly ReportPoint[], cost:
   const runs = known.filter(({kind}) => kind === 'evaluation');
   if (runs.length > 0) series.push({name: 'evaluated runs', mark: 'points', points: runs.map(place)});
   const front = frontOf(known.filter(isPolicy), cost);
-  if (sweeps.length > 0 && front.length > 1) series.push({name: 'Pareto front of all', mark: 'line', points: front.map(place)});
+  if (sweeps.length > 0 && front.length > 1)
+    series.push({name: 'Pareto front of all', mark: 'line', points: front.map(place)});
   const full = [...new Map(all.filter(isFull).map((point) => [point.quality, point])).values()].slice(0, 4);
   return lineChart({
     title: `${task}: ${metric} against ${COSTS[cost].title}`,
@@ -66,13 +69,30 @@ function close(points: readonly ReportPoint[]): readonly ReportPoint[] {
 
 /** All that is known of a point, on lines. */
 export function pointText(point: ReportPoint): string {
-  const {source, policy, setting, quality, metric, layers, depth, macs, macsFull, p50, p90, agreement, retention, exact} = point;
+  const {
+    source,
+    policy,
+    setting,
+    quality,
+    metric,
+    layers,
+    depth,
+    macs,
+    macsFull,
+    p50,
+    p90,
+    agreement,
+    retention,
+    exact,
+  } = point;
   const percent = (x: number): string => `${(100 * x).toFixed(2)} %`;
   return [
     `${policy}${setting === '' ? '' : `: ${setting}`}`,
     `${metric} ${quality === null ? '–' : metric === 'accuracy' ? percent(quality) : quality.toFixed(4)}${retention === null ? '' : ` (${percent(retention)} of full)`}`,
     layers === null ? '' : `layers ${layers.toFixed(2)}${depth === null ? '' : ` of ${depth.toFixed(0)}`}`,
-    macs === null ? '' : `MACs ${(macs / 1e9).toFixed(3)}${macsFull === null ? '' : ` of ${(macsFull / 1e9).toFixed(3)}`} G`,
+    macs === null
+      ? ''
+      : `MACs ${(macs / 1e9).toFixed(3)}${macsFull === null ? '' : ` of ${(macsFull / 1e9).toFixed(3)}`} G`,
     p50 === null ? '' : `${p50.toFixed(1)} ms median${p90 === null ? '' : `, ${p90.toFixed(1)} ms 90 %`}`,
     agreement === null ? '' : `agrees with the full model on ${percent(agreement)}`,
     `${source}${exact ? '' : ' (replayed: an estimate)'}`,
@@ -94,7 +114,10 @@ export function exitHistogram(name: string, {depths}: EvaluationMetrics, rows: r
         counts[Math.min(depth, Math.max(1, Math.round(layer))) - 1]!++;
         passes++;
       }
-    return {name: `${stack} (${passes} passes)`, values: Array.from(counts, (count) => (passes === 0 ? Number.NaN : count / passes))};
+    return {
+      name: `${stack} (${passes} passes)`,
+      values: Array.from(counts, (count) => (passes === 0 ? Number.NaN : count / passes)),
+    };
   });
   return barChart({
     title: `Exit layers: ${name}`,
@@ -116,8 +139,14 @@ export interface DifficultyChart {
 }
 
 /** One for every numeric field of the rows whose name speaks of difficulty. */
-export function difficultyCharts(name: string, {depths}: EvaluationMetrics, rows: readonly EvaluationRow[]): readonly DifficultyChart[] {
-  const fields = [...new Set(rows.flatMap(({extra}) => Object.keys(extra ?? {})))].filter((field) => /difficulty/i.test(field));
+export function difficultyCharts(
+  name: string,
+  {depths}: EvaluationMetrics,
+  rows: readonly EvaluationRow[],
+): readonly DifficultyChart[] {
+  const fields = [...new Set(rows.flatMap(({extra}) => Object.keys(extra ?? {})))].filter((field) =>
+    /difficulty/i.test(field),
+  );
   return fields.flatMap((field) => {
     const with_ = rows.filter(({extra}) => typeof extra?.[field] === 'number' && Number.isFinite(extra[field]));
     if (with_.length === 0) return [];
@@ -129,7 +158,9 @@ export function difficultyCharts(name: string, {depths}: EvaluationMetrics, rows
     const layers = (row: EvaluationRow, stack: StackName): number => rowLayers(row, stack) ?? Number.NaN;
     const groups = stacks.map((stack) => ({
       name: stack,
-      values: bins.map((_, bin) => mean(with_.flatMap((row, i) => (binOf(difficulty[i]!) === bin ? [layers(row, stack)] : [])))),
+      values: bins.map((_, bin) =>
+        mean(with_.flatMap((row, i) => (binOf(difficulty[i]!) === bin ? [layers(row, stack)] : []))),
+      ),
     }));
     const all = with_.map((row) => {
       const {encoder, decoder} = countedLayers(row, depths);
@@ -173,7 +204,9 @@ export function confusionMatrix(name: string, {confusion}: EvaluationMetrics): s
     columns: [...classes],
     rows: [...classes],
     values: counts.map((row, r) => row.map((n) => (total[r] === 0 ? null : n / total[r]!))),
-    texts: counts.map((row, r) => row.map((n) => `${n} (${total[r] === 0 ? '–' : `${((100 * n) / total[r]!).toFixed(1)} %`})`)),
+    texts: counts.map((row, r) =>
+      row.map((n) => `${n} (${total[r] === 0 ? '–' : `${((100 * n) / total[r]!).toFixed(1)} %`})`),
+    ),
     scale: {label: 'share of the label', min: 0, max: 1, format: 'percent'},
     cellWidth: 110,
     cellHeight: 44,

@@ -8,7 +8,11 @@ import type {SweepFile, SweptPoint} from '../calibration/sweep/sweep-file.js';
 
 /** What a report is made of; names are those of folders and files. */
 export interface ReportInputs {
-  readonly evaluations: readonly {readonly name: string; readonly metrics: EvaluationMetrics; readonly rows: readonly EvaluationRow[]}[];
+  readonly evaluations: readonly {
+    readonly name: string;
+    readonly metrics: EvaluationMetrics;
+    readonly rows: readonly EvaluationRow[];
+  }[];
   readonly sweeps: readonly {readonly name: string; readonly sweep: SweepFile}[];
   readonly plans: readonly {readonly name: string; readonly plan: ExitPlan}[];
 }
@@ -90,7 +94,10 @@ function mainMetric(task: string, metrics: Readonly<Record<string, number | null
   return wanted in metrics ? wanted : (Object.keys(metrics)[0] ?? wanted);
 }
 
-function evaluationPoint(source: string, {task, n, metrics, layers, depths, etr, macs, ms, exit}: EvaluationMetrics): ReportPoint {
+function evaluationPoint(
+  source: string,
+  {task, n, metrics, layers, depths, etr, macs, ms, exit}: EvaluationMetrics,
+): ReportPoint {
   const metric = mainMetric(task, metrics);
   return {
     task,

@@ -63,7 +63,9 @@ export function report(
     });
     const sets = [
       ...new Set(
-        evaluations.filter(({metrics}) => metrics.task === task).map(({metrics}) => `${metrics.data.name}, ${metrics.model.name}`),
+        evaluations
+          .filter(({metrics}) => metrics.task === task)
+          .map(({metrics}) => `${metrics.data.name}, ${metrics.model.name}`),
       ),
     ];
     const mixed =
@@ -91,12 +93,16 @@ ${runTable(of) === '' ? '' : `<h3>Evaluated runs</h3>${runTable(of)}`}
     const figures = [
       figure(`exits-${name}`, exitHistogram(name, metrics, rows)),
       ...(confusion === undefined ? [] : [figure(`confusion-${name}`, confusion)]),
-      ...difficulty.map((chart) => `<div>${figure(`${chart.field}-${name}`, chart.svg)}${correlationTable(chart)}</div>`),
+      ...difficulty.map(
+        (chart) => `<div>${figure(`${chart.field}-${name}`, chart.svg)}${correlationTable(chart)}</div>`,
+      ),
     ];
     return `<details${i < 4 ? ' open' : ''}><summary>${escapeHtml(name)}: ${escapeHtml(TASKS[metrics.task] ?? metrics.task)}, ${metrics.n} rows, ${escapeHtml(metrics.data.name)}</summary>
 <div class="grid">${figures.join('\n')}</div></details>`;
   });
-  const certificates = plans.map(({name, plan}) => `<article><h3>${escapeHtml(name)}</h3>${certificateTables(plan)}</article>`);
+  const certificates = plans.map(
+    ({name, plan}) => `<article><h3>${escapeHtml(name)}</h3>${certificateTables(plan)}</article>`,
+  );
   const body = `<header><h1>${escapeHtml(title)}</h1>
 <p>Layers are not time: every saving is given in layers, multiply-accumulates and, where it was run, milliseconds. Points of sweeps are replayed from one
 recording of all depths; milliseconds come from evaluations only.</p></header>
@@ -119,7 +125,8 @@ function verdicts({name, sweep}: ReportInputs['sweeps'][number]): string {
 }
 
 function missing(cost: Cost): string {
-  const why = cost === 'ms' ? 'milliseconds: no evaluation was given, and a replay has no time' : `${cost}: no point has them`;
+  const why =
+    cost === 'ms' ? 'milliseconds: no evaluation was given, and a replay has no time' : `${cost}: no point has them`;
   return `<p class="muted">No chart of ${why}.</p>`;
 }
 
@@ -147,30 +154,32 @@ function reportJson(
 function pointsCsv(points: readonly ReportPoint[]): string {
   const metrics = [...new Set(points.flatMap((point) => Object.keys(point.metrics)))];
   const stacks = [...new Set(points.flatMap((point) => Object.keys(point.stacks)))];
-  const saved = (run: number | null, full: number | null): number | null => (run === null || full === null ? null : 1 - run / full);
+  const saved = (run: number | null, full: number | null): number | null =>
+    run === null || full === null ? null : 1 - run / full;
   const front = new Map(COSTS.map((cost) => [cost, onFronts(points, cost)]));
-  const columns: readonly (readonly [string, (point: ReportPoint) => string | number | boolean | null | undefined])[] = [
-    ['task', (p) => p.task],
-    ['source', (p) => p.source],
-    ['kind', (p) => p.kind],
-    ['exact', (p) => p.exact],
-    ['policy', (p) => p.policy],
-    ['setting', (p) => p.setting],
-    ['n', (p) => p.n],
-    ...metrics.map((name) => [name, (p: ReportPoint) => p.metrics[name]] as const),
-    ['retention', (p) => p.retention],
-    ['agreement', (p) => p.agreement],
-    ...stacks.map((name) => [`layers ${name}`, (p: ReportPoint) => p.stacks[name]] as const),
-    ['layers', (p) => p.layers],
-    ['layers full', (p) => p.depth],
-    ['layers saved', (p) => p.etr ?? saved(p.layers, p.depth)],
-    ['MACs', (p) => p.macs],
-    ['MACs full', (p) => p.macsFull],
-    ['MACs saved', (p) => saved(p.macs, p.macsFull)],
-    ['ms p50', (p) => p.p50],
-    ['ms p90', (p) => p.p90],
-    ...COSTS.map((cost) => [`on front of ${cost}`, (p: ReportPoint) => front.get(cost)!.has(p)] as const),
-  ];
+  const columns: readonly (readonly [string, (point: ReportPoint) => string | number | boolean | null | undefined])[] =
+    [
+      ['task', (p) => p.task],
+      ['source', (p) => p.source],
+      ['kind', (p) => p.kind],
+      ['exact', (p) => p.exact],
+      ['policy', (p) => p.policy],
+      ['setting', (p) => p.setting],
+      ['n', (p) => p.n],
+      ...metrics.map((name) => [name, (p: ReportPoint) => p.metrics[name]] as const),
+      ['retention', (p) => p.retention],
+      ['agreement', (p) => p.agreement],
+      ...stacks.map((name) => [`layers ${name}`, (p: ReportPoint) => p.stacks[name]] as const),
+      ['layers', (p) => p.layers],
+      ['layers full', (p) => p.depth],
+      ['layers saved', (p) => p.etr ?? saved(p.layers, p.depth)],
+      ['MACs', (p) => p.macs],
+      ['MACs full', (p) => p.macsFull],
+      ['MACs saved', (p) => saved(p.macs, p.macsFull)],
+      ['ms p50', (p) => p.p50],
+      ['ms p90', (p) => p.p90],
+      ...COSTS.map((cost) => [`on front of ${cost}`, (p: ReportPoint) => front.get(cost)!.has(p)] as const),
+    ];
   const lines = points.map((point) => columns.map(([, of]) => csvField(of(point))).join(','));
   return `${[columns.map(([name]) => csvField(name)).join(','), ...lines].join('\r\n')}\r\n`;
 }

@@ -9,13 +9,16 @@ export function wantedRetention(task: string): number {
   return task === 'caption' ? 0.96 : 0.99;
 }
 
-const percent = (x: number | null, digits = 1): string => (x === null || !Number.isFinite(x) ? '–' : `${(100 * x).toFixed(digits)} %`);
+const percent = (x: number | null, digits = 1): string =>
+  x === null || !Number.isFinite(x) ? '–' : `${(100 * x).toFixed(digits)} %`;
 
 /** Rows of cells: text, never markup. A cell that is a number's text is set right. @param head names, each with whether it is a number */
 function table(head: readonly (readonly [string, boolean])[], rows: readonly (readonly string[])[]): string {
   const kind = (column: number): string => (head[column]?.[1] ? ' class="n"' : '');
   const names = head.map(([name], c) => `<th scope="col"${kind(c)}>${escapeHtml(name)}</th>`).join('');
-  const lines = rows.map((row) => `<tr>${row.map((text, c) => `<td${kind(c)}>${escapeHtml(text)}</td>`).join('')}</tr>`);
+  const lines = rows.map(
+    (row) => `<tr>${row.map((text, c) => `<td${kind(c)}>${escapeHtml(text)}</td>`).join('')}</tr>`,
+  );
   return `<div class="scroll"><table><thead><tr>${names}</tr></thead><tbody>${lines.join('\n')}</tbody></table></div>`;
 }
 
@@ -26,7 +29,8 @@ function qualityText({quality, metric}: ReportPoint): string {
 /** Layers, MACs and time saved always stand side by side. */
 function savings(point: ReportPoint, fullMs: number | null): string[] {
   const {layers, depth, etr, macs, macsFull, p50} = point;
-  const saved = (run: number | null, full: number | null): string => (run === null || full === null ? '–' : percent(1 - run / full));
+  const saved = (run: number | null, full: number | null): string =>
+    run === null || full === null ? '–' : percent(1 - run / full);
   return [
     layers === null ? '–' : `${layers.toFixed(2)}${depth === null ? '' : ` of ${depth.toFixed(0)}`}`,
     etr === null ? saved(layers, depth) : percent(etr),
@@ -58,7 +62,10 @@ export function policyTable(task: string, points: readonly ReportPoint[]): strin
     const cheapest = (cost: 'layers' | 'macs'): ReportPoint | undefined =>
       enough
         .filter((point) => Number.isFinite(costOf(point, cost)))
-        .reduce<ReportPoint | undefined>((best, point) => (best && !better(point, best, cost) ? best : point), undefined);
+        .reduce<ReportPoint | undefined>(
+          (best, point) => (best && !better(point, best, cost) ? best : point),
+          undefined,
+        );
     const best = of.reduce((a, b) => (b.quality! > a.quality! ? b : a));
     const [layers, macs] = [cheapest('layers'), cheapest('macs')];
     const row = (aim: string, point: ReportPoint): string[] => [
@@ -71,7 +78,8 @@ export function policyTable(task: string, points: readonly ReportPoint[]): strin
       ...savings(point, ms),
       point.setting || '–',
     ];
-    if (!layers && !macs) return [[policy, String(of.length), qualityText(best), 'none keeps enough', '–', '–', '–', '–', '–', '–', '–']];
+    if (!layers && !macs)
+      return [[policy, String(of.length), qualityText(best), 'none keeps enough', '–', '–', '–', '–', '–', '–', '–']];
     if (layers && layers === macs) return [row('fewest of both', layers)];
     return [...(layers ? [row('fewest layers', layers)] : []), ...(macs ? [row('fewest MACs', macs)] : [])];
   });
@@ -121,7 +129,11 @@ export function runTable(points: readonly ReportPoint[]): string {
       run.setting === '' ? run.policy : `${run.policy}: ${run.setting}`,
       String(run.n ?? '–'),
       ...metrics.map((name) =>
-        name in run.metrics ? (name === 'accuracy' ? percent(run.metrics[name]!, 2) : run.metrics[name]!.toFixed(4)) : '–',
+        name in run.metrics
+          ? name === 'accuracy'
+            ? percent(run.metrics[name]!, 2)
+            : run.metrics[name]!.toFixed(4)
+          : '–',
       ),
       percent(run.retention),
       ...stacks.map((name) => run.stacks[name]?.toFixed(2) ?? '–'),
@@ -157,7 +169,9 @@ export function verdictTable({verdicts}: SweepFile): string {
       bound(retention),
       bound(saving.layers),
       bound(saving.macs),
-      gain === null ? 'no static depth is as cheap' : `${points(gain.estimate)} [${points(gain.low)}, ${points(gain.high)}]`,
+      gain === null
+        ? 'no static depth is as cheap'
+        : `${points(gain.estimate)} [${points(gain.low)}, ${points(gain.high)}]`,
       setting,
     ]),
   );

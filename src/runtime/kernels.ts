@@ -45,6 +45,7 @@ export function runFused<T extends tf.Tensor>(
 ): T | undefined {
   const engine = tf.engine();
   // They have no gradients.
-  if (engine.state.gradientDepth > 0 || inputs.x.size > mostFused() || !tf.getKernel(kernel, engine.backendName)) return undefined;
+  if (engine.state.gradientDepth > 0 || inputs.x.size > mostFused() || !tf.getKernel(kernel, engine.backendName))
+    return undefined;
   return engine.runKernel(kernel, inputs, attrs) as T;
 }

@@ -36,8 +36,10 @@ export function bootstrap<Name extends string>(
   options: BootstrapOptions,
 ): Record<Name, Interval> {
   const {resamples = 10_000, seed, level = 0.95, groups} = options;
-  if (!(level > 0 && level < 1)) throw new UsageError('level', `bootstrap: level is ${level}; a number between 0 and 1 is needed.`);
-  if (!(Number.isInteger(resamples) && resamples >= 1)) throw new UsageError('resamples', `bootstrap: ${resamples} resamples; at least 1.`);
+  if (!(level > 0 && level < 1))
+    throw new UsageError('level', `bootstrap: level is ${level}; a number between 0 and 1 is needed.`);
+  if (!(Number.isInteger(resamples) && resamples >= 1))
+    throw new UsageError('resamples', `bootstrap: ${resamples} resamples; at least 1.`);
   const {rows, n} = gather(columns, groups);
   const width = columns.length;
   const names = Object.keys(statistics) as Name[];
@@ -72,12 +74,18 @@ export function bootstrap<Name extends string>(
 }
 
 /** Columns as rows, [units × columns]; a unit is an item or the sum of a group. */
-function gather(columns: readonly ArrayLike<number>[], groups: BootstrapOptions['groups']): {rows: Float64Array; n: number} {
+function gather(
+  columns: readonly ArrayLike<number>[],
+  groups: BootstrapOptions['groups'],
+): {rows: Float64Array; n: number} {
   const items = columns[0]?.length ?? 0;
   if (items === 0) throw new InputError('no-items', 'bootstrap: no items; at least one is needed.');
   for (const column of [...columns, ...(groups === undefined ? [] : [groups])])
     if (column.length !== items)
-      throw new InputError('wrong-count', `bootstrap: columns of ${items} and ${column.length} items; one length is needed.`);
+      throw new InputError(
+        'wrong-count',
+        `bootstrap: columns of ${items} and ${column.length} items; one length is needed.`,
+      );
   const unit = new Map<string | number, number>();
   const unitOf = Int32Array.from({length: items}, (_, i) => {
     const name = groups?.[i] ?? i;

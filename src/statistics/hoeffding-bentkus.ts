@@ -16,8 +16,10 @@ export type RiskTest =
  * @returns in [0, 1]; 1 if there are no items.
  */
 export function riskPValue(risk: number, n: number, alpha: number, test: RiskTest = 'hoeffding-bentkus'): number {
-  if (!(alpha > 0 && alpha < 1)) throw new UsageError('alpha', `risk control: α is ${alpha}; a number between 0 and 1 is needed.`);
-  if (!(risk >= 0 && risk <= 1)) throw new UsageError('risk', `risk control: an observed risk of ${risk}; losses must lie in [0, 1].`);
+  if (!(alpha > 0 && alpha < 1))
+    throw new UsageError('alpha', `risk control: α is ${alpha}; a number between 0 and 1 is needed.`);
+  if (!(risk >= 0 && risk <= 1))
+    throw new UsageError('risk', `risk control: an observed risk of ${risk}; losses must lie in [0, 1].`);
   if (n === 0) return 1;
   // A mean of n ones and zeros times n may miss its integer by rounding.
   const errors = Math.ceil(n * risk - 1e-9 * Math.max(1, n * risk));
@@ -36,13 +38,20 @@ function divergence(a: number, b: number): number {
  * The fewest items for which a risk of `expectedRisk`, if that is what is observed, certifies "at most α, except with
  * probability δ". Infinity if the expected risk is not below α.
  */
-export function itemsNeeded(alpha: number, delta: number, expectedRisk: number, test: RiskTest = 'hoeffding-bentkus'): number {
-  if (!(delta > 0 && delta < 1)) throw new UsageError('delta', `risk control: δ is ${delta}; a number between 0 and 1 is needed.`);
+export function itemsNeeded(
+  alpha: number,
+  delta: number,
+  expectedRisk: number,
+  test: RiskTest = 'hoeffding-bentkus',
+): number {
+  if (!(delta > 0 && delta < 1))
+    throw new UsageError('delta', `risk control: δ is ${delta}; a number between 0 and 1 is needed.`);
   if (!(expectedRisk < alpha)) return Number.POSITIVE_INFINITY;
   // With m errors the most items that still have this risk are ⌊m / risk⌋: more errors, better p-value. Then fewer items
   // with as many errors.
   const enough = (n: number): boolean => riskPValue(expectedRisk, n, alpha, test) <= delta;
-  const itemsWith = (errors: number): number => (expectedRisk === 0 ? Number.POSITIVE_INFINITY : Math.floor(errors / expectedRisk + 1e-9));
+  const itemsWith = (errors: number): number =>
+    expectedRisk === 0 ? Number.POSITIVE_INFINITY : Math.floor(errors / expectedRisk + 1e-9);
   let errors = 0;
   if (expectedRisk > 0) {
     let step = 1;

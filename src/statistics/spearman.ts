@@ -29,7 +29,10 @@ export function ranks(values: ArrayLike<number>): Float64Array {
  */
 export function spearman(x: ArrayLike<number>, y: ArrayLike<number>, z = 1.959963984540054): RankCorrelation {
   if (x.length !== y.length)
-    throw new InputError('wrong-count', `rank correlation: ${x.length} against ${y.length} values; equally many are needed.`);
+    throw new InputError(
+      'wrong-count',
+      `rank correlation: ${x.length} against ${y.length} values; equally many are needed.`,
+    );
   const n = x.length;
   const a = ranks(x);
   const b = ranks(y);

@@ -67,7 +67,15 @@ export function answerOf(
 ): Answer {
   const best = hypotheses[0] ?? {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
   const trace = runs.flatMap(({traces}) => traces);
-  return {...best, hypotheses, layers: layersRun(trace), macs: addMacs(...runs.map(({macs}) => macs)), ms, trace, notes};
+  return {
+    ...best,
+    hypotheses,
+    layers: layersRun(trace),
+    macs: addMacs(...runs.map(({macs}) => macs)),
+    ms,
+    trace,
+    notes,
+  };
 }
 
 /** Layers by stack, from the traces of one answer. */
@@ -77,7 +85,10 @@ export function layersRun(traces: readonly StackTrace[]): Answer['layers'] {
   return Object.fromEntries(
     [...stacks].map(([stack, of]) => [
       stack,
-      {run: of[0]!.step === undefined && of.length === 1 ? of[0]!.exitLayer : of.map(({exitLayer}) => exitLayer), of: of[0]!.depth},
+      {
+        run: of[0]!.step === undefined && of.length === 1 ? of[0]!.exitLayer : of.map(({exitLayer}) => exitLayer),
+        of: of[0]!.depth,
+      },
     ]),
   );
 }

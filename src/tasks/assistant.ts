@@ -166,7 +166,11 @@ export interface Assistant extends Disposable {
   /** How `caption` writes. For callers that run many exits on one picture and share its encodings. */
   captionWriter(options?: GenerateOptions): AnswerWriter;
   /** Decides whether a picture entails a hypothesis. @throws InputError, AbortError */
-  entail(picture: Picture, hypothesis: string, options?: AnswerOptions & {premise?: string | undefined}): Promise<Entailment>;
+  entail(
+    picture: Picture,
+    hypothesis: string,
+    options?: AnswerOptions & {premise?: string | undefined},
+  ): Promise<Entailment>;
   /** Several at once; see captionAll. */
   entailAll(questions: readonly EntailmentQuestion[], options?: AnswerOptions): Promise<readonly Entailment[]>;
   entailmentTokens(hypothesis: string, premise?: string): EntailmentTokens;

@@ -11,7 +11,11 @@ export interface PlanContext {
 }
 
 /** The policy and its surroundings for one answer. @throws UsageError for a plan that does not fit the model or task */
-export function chosenExits(task: TaskName, choice: ExitChoice | undefined, {stacks, plans, sha256}: PlanContext): Exits {
+export function chosenExits(
+  task: TaskName,
+  choice: ExitChoice | undefined,
+  {stacks, plans, sha256}: PlanContext,
+): Exits {
   if (typeof choice === 'object' && 'policy' in choice) return {mode: 'corrected', skippedKv: 'project', ...choice};
   const plan = typeof choice === 'object' ? choice : namedPlan(task, choice ?? 'model', plans);
   if (plan.model && sha256 && plan.model !== sha256) {
@@ -52,9 +56,13 @@ export function batchExits(make: () => Exits, choice: ExitChoice | undefined, pi
   if (policy.observeEach) return {...exits, policy: new Array<ExitPolicy>(pictures).fill(policy)};
   // One that remembers what it saw: each picture gets its own, if they can be made.
   if (typeof choice === 'object' && 'policy' in choice)
-    throw new UsageError('batch-policy', `the policy '${policy.name}' remembers what it saw: it can decide for one picture at a time`, {
-      hint,
-    });
+    throw new UsageError(
+      'batch-policy',
+      `the policy '${policy.name}' remembers what it saw: it can decide for one picture at a time`,
+      {
+        hint,
+      },
+    );
   return {...exits, policy: Array.from({length: pictures}, () => make().policy)};
 }
 

@@ -12,7 +12,15 @@ import {breathe} from '../runtime/yield.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {seededRandom} from '../runtime/random.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-import {type Answer, type AnswerHypothesis, answerOf, type Embedding, type Entailment, entailmentScores, layersRun} from './answer.js';
+import {
+  type Answer,
+  type AnswerHypothesis,
+  answerOf,
+  type Embedding,
+  type Entailment,
+  entailmentScores,
+  layersRun,
+} from './answer.js';
 import type {
   AnswerOptions,
   AnswerWriter,
@@ -93,12 +101,19 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     return (await this.#write([picture], 'prompt', [this.tokenizer.bos, ...this.#tokens(text, 'prompt')], options))[0]!;
   }
 
-  async entail(picture: Picture, hypothesis: string, options: AnswerOptions & {premise?: string | undefined} = {}): Promise<Entailment> {
+  async entail(
+    picture: Picture,
+    hypothesis: string,
+    options: AnswerOptions & {premise?: string | undefined} = {},
+  ): Promise<Entailment> {
     return (await this.entailAll([{picture, hypothesis, premise: options.premise}], options))[0]!;
   }
 
   /** Scores the three captions "hypothesis? no", "… yes" and "… maybe": models are to be fine-tuned on such captions. */
-  async entailAll(questions: readonly EntailmentQuestion[], options: AnswerOptions = {}): Promise<readonly Entailment[]> {
+  async entailAll(
+    questions: readonly EntailmentQuestion[],
+    options: AnswerOptions = {},
+  ): Promise<readonly Entailment[]> {
     if (questions.length === 0) return [];
     using scope = new TensorScope();
     const {signal} = options;
@@ -115,7 +130,13 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
       ),
     );
     const prompts = asked.map(({target}) => target);
-    const {scores, runs} = await scoreAnswers(this.model, encoded, policy, {prompts, answers, mode, eos: this.tokenizer.eos, signal});
+    const {scores, runs} = await scoreAnswers(this.model, encoded, policy, {
+      prompts,
+      answers,
+      mode,
+      eos: this.tokenizer.eos,
+      signal,
+    });
     clock.lap('decode');
     return questions.map(({hypothesis}, b) => {
       const row = scores[b]!;
@@ -124,8 +145,14 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
       const ranked = hypotheses.toSorted((x, y) => y.score - x.score);
       const used = prompts[b]!.length;
       const cut = used - 1 < this.tokenizer.encode(`${hypothesis}?`).length;
-      const notes = cut ? [`the hypothesis is longer than the model's context; its first ${used - 2} tokens are used`] : [];
-      return {...answerOf(ranked, [encoded.runs[b]!, runs[b]!], clock.read(), notes), text: ranked[0]!.text, scores: entailmentScores(row)};
+      const notes = cut
+        ? [`the hypothesis is longer than the model's context; its first ${used - 2} tokens are used`]
+        : [];
+      return {
+        ...answerOf(ranked, [encoded.runs[b]!, runs[b]!], clock.read(), notes),
+        text: ranked[0]!.text,
+        scores: entailmentScores(row),
+      };
     });
   }
 
@@ -189,17 +216,25 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
       {signal: options.signal},
     );
     const notes = all.map(({cut}) =>
-      cut > 0 ? [`the text is longer than the model's context of ${contextLength}: its last ${cut} tokens are cut off`] : [],
+      cut > 0
+        ? [`the text is longer than the model's context of ${contextLength}: its last ${cut} tokens are cut off`]
+        : [],
     );
     return await this.#embeddings(embedded, clock, notes);
   }
 
   /** @param notes of each row */
-  async #embeddings({features, runs}: Embedded, clock: Clock, notes: readonly (readonly string[])[]): Promise<Embedding[]> {
+  async #embeddings(
+    {features, runs}: Embedded,
+    clock: Clock,
+    notes: readonly (readonly string[])[],
+  ): Promise<Embedding[]> {
     using scope = new TensorScope();
     const values = (await scope.hold(features).data()) as Float32Array;
     if (!values.every(Number.isFinite))
-      throw new InputError('score-not-finite', 'the embedding is not made of numbers', {hint: 'Damaged weights give such embeddings.'});
+      throw new InputError('score-not-finite', 'the embedding is not made of numbers', {
+        hint: 'Damaged weights give such embeddings.',
+      });
     clock.lap('encode');
     const size = values.length / runs.length;
     return runs.map(({traces, macs}, r) => ({
@@ -231,7 +266,9 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     const written = await writer.write(decoding, pictures.length, policy, {signal});
     clock.lap('decode');
     const {macs} = decoding;
-    return written.map(({hypotheses, traces}, b) => answerOf(hypotheses, [encoded.runs[b]!, {traces, macs: macs[b]!}], clock.read()));
+    return written.map(({hypotheses, traces}, b) =>
+      answerOf(hypotheses, [encoded.runs[b]!, {traces, macs: macs[b]!}], clock.read()),
+    );
   }
 
   /** How texts that begin with a prompt are written. @throws UsageError, InputError as `writingSettings` */
@@ -251,7 +288,9 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
         const writing: WritingOptions = {...settings, prompt, end: this.tokenizer.eos, signal, onStep};
         const {texts, traces} =
           beams === undefined
-            ? await drawn(sample(decoding, pictures, policy, {...settings, ...writing, random: () => seededRandom(seed)}))
+            ? await drawn(
+                sample(decoding, pictures, policy, {...settings, ...writing, random: () => seededRandom(seed)}),
+              )
             : await searchBeams(decoding, pictures, policy, {...writing, beams});
         return texts.map((found, b) => ({
           hypotheses: found.map((text) => this.#hypothesis(text, prompt.length)),
@@ -267,7 +306,11 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     return {text: this.tokenizer.decode(words).trim(), tokens: words, score};
   }
 
-  #stream({step, inputs, tokens, traces}: WritingStep, prompt: number, onToken: NonNullable<GenerateOptions['onToken']>): void {
+  #stream(
+    {step, inputs, tokens, traces}: WritingStep,
+    prompt: number,
+    onToken: NonNullable<GenerateOptions['onToken']>,
+  ): void {
     const [token] = tokens as [number];
     if (token === this.tokenizer.eos) return;
     onToken({step, token, text: this.tokenizer.decode([...inputs[0]!.slice(prompt), token]).trim(), traces});
@@ -280,7 +323,12 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     return pixels;
   }
 
-  async #encode(pictures: readonly Picture[], policy: Deciders, clock: Clock, signal: AbortSignal | undefined): Promise<Encoded> {
+  async #encode(
+    pictures: readonly Picture[],
+    policy: Deciders,
+    clock: Clock,
+    signal: AbortSignal | undefined,
+  ): Promise<Encoded> {
     using scope = new TensorScope();
     const pixels = scope.hold(await this.#look(pictures, clock, signal));
     const encoded = await this.model.encode({pixels, prompts: pictures.map(() => [])}, policy, {signal});

@@ -12,7 +12,14 @@ import type {OfaModel} from '../models/ofa/model.js';
 import {breathe} from '../runtime/yield.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-import {type Answer, type AnswerHypothesis, answerOf, type Entailment, type EntailmentLabel, entailmentScores} from './answer.js';
+import {
+  type Answer,
+  type AnswerHypothesis,
+  answerOf,
+  type Entailment,
+  type EntailmentLabel,
+  entailmentScores,
+} from './answer.js';
 import type {
   AnswerOptions,
   AnswerWriter,
@@ -117,12 +124,22 @@ export class Mue implements Assistant {
   }
 
   /** Decides whether a picture (and a text premise) entails a hypothesis. @throws InputError, AbortError */
-  async entail(picture: Picture, hypothesis: string, options: AnswerOptions & {premise?: string | undefined} = {}): Promise<Entailment> {
+  async entail(
+    picture: Picture,
+    hypothesis: string,
+    options: AnswerOptions & {premise?: string | undefined} = {},
+  ): Promise<Entailment> {
     return (await this.entailAll([{picture, hypothesis, premise: options.premise}], options))[0]!;
   }
 
-  async entailAll(questions: readonly EntailmentQuestion[], options: AnswerOptions = {}): Promise<readonly Entailment[]> {
-    const asked = questions.map(({picture, hypothesis, premise}) => ({picture, ...this.entailmentTokens(hypothesis, premise)}));
+  async entailAll(
+    questions: readonly EntailmentQuestion[],
+    options: AnswerOptions = {},
+  ): Promise<readonly Entailment[]> {
+    const asked = questions.map(({picture, hypothesis, premise}) => ({
+      picture,
+      ...this.entailmentTokens(hypothesis, premise),
+    }));
     const found = await this.#choose(
       asked.map(({picture, source}) => ({picture, source, prefix: []})),
       'snli-ve',
@@ -141,8 +158,14 @@ export class Mue implements Assistant {
 
   /** What an entailment question is to the model: the encoder's prompt, what the decoder is fed, the answers no, yes, maybe. */
   entailmentTokens(hypothesis: string, premise?: string): EntailmentTokens {
-    const source = this.#source(entailmentPrompt(this.#text(hypothesis, 'hypothesis'), premise, this.model.config.max_src_length));
-    return {source, target: this.#decoderPrompt(source), answers: ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(` ${word}`))};
+    const source = this.#source(
+      entailmentPrompt(this.#text(hypothesis, 'hypothesis'), premise, this.model.config.max_src_length),
+    );
+    return {
+      source,
+      target: this.#decoderPrompt(source),
+      answers: ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(` ${word}`)),
+    };
   }
 
   /** Answers a question in any words, or with one of the given answers. @throws InputError, AbortError */
@@ -150,7 +173,10 @@ export class Mue implements Assistant {
     return (await this.askAll([{picture, question, objects: options.objects}], options))[0]!;
   }
 
-  async askAll(questions: readonly PictureQuestion[], options: Omit<AskOptions, 'objects'> = {}): Promise<readonly Answer[]> {
+  async askAll(
+    questions: readonly PictureQuestion[],
+    options: Omit<AskOptions, 'objects'> = {},
+  ): Promise<readonly Answer[]> {
     const {max_src_length} = this.model.config;
     const items = questions.map(({picture, question, objects}): Item => {
       const source = this.#source(questionPrompt(this.#text(question, 'question'), max_src_length, objects));
@@ -193,9 +219,13 @@ export class Mue implements Assistant {
     const ids = [tokenizer.bos, ...tokenizer.encode(text), tokenizer.eos];
     const {max_source_positions} = this.model.config;
     if (ids.length > max_source_positions) {
-      throw new InputError('text-too-long', `the text has ${ids.length} tokens, but the model has positions for ${max_source_positions}`, {
-        hint: 'Shorten it.',
-      });
+      throw new InputError(
+        'text-too-long',
+        `the text has ${ids.length} tokens, but the model has positions for ${max_source_positions}`,
+        {
+          hint: 'Shorten it.',
+        },
+      );
     }
     return ids;
   }
@@ -249,7 +279,12 @@ export class Mue implements Assistant {
   }
 
   /** Writes answers word by word. */
-  async #write(items: readonly Item[], task: TaskName, trie: TokenTrie | undefined, options: GenerateOptions): Promise<readonly Answer[]> {
+  async #write(
+    items: readonly Item[],
+    task: TaskName,
+    trie: TokenTrie | undefined,
+    options: GenerateOptions,
+  ): Promise<readonly Answer[]> {
     if (items.length === 0) return [];
     using scope = new TensorScope();
     const {signal, onToken} = options;
@@ -287,15 +322,24 @@ export class Mue implements Assistant {
    * How a task searches, and reads what it finds. @param prefixes of one length, one a picture
    * @throws UsageError for an option that cannot be; InputError if the prefix leaves no room for an answer
    */
-  #search(task: TaskName, prefixes: readonly (readonly number[])[], trie: TokenTrie | undefined, options: GenerateOptions): Search {
+  #search(
+    task: TaskName,
+    prefixes: readonly (readonly number[])[],
+    trie: TokenTrie | undefined,
+    options: GenerateOptions,
+  ): Search {
     const defaults = this.model.config.generation[task === 'caption' || task === 'vqa' ? task : 'prompt'];
     const {length} = prefixes[0]!;
     const settings = this.#settings(defaults, options, length);
     // fairseq would cut the prefix off and answer nothing.
     if (length >= settings.max_new_tokens) {
-      throw new InputError('text-too-long', `the question has ${length} tokens; with its answer it may have ${settings.max_new_tokens}`, {
-        hint: 'Shorten it, or set max_new_tokens.',
-      });
+      throw new InputError(
+        'text-too-long',
+        `the question has ${length} tokens; with its answer it may have ${settings.max_new_tokens}`,
+        {
+          hint: 'Shorten it, or set max_new_tokens.',
+        },
+      );
     }
     return {
       options: {
@@ -331,8 +375,13 @@ export class Mue implements Assistant {
     return items.map((item) => answers.get(item)!);
   }
 
-  #settings(defaults: GenerationDefaults, options: GenerateOptions, prefix: number): GenerationDefaults & {temperature: number} {
-    const pick = <K extends keyof GenerateOptions & keyof GenerationDefaults>(key: K): number => Number(options[key] ?? defaults[key]);
+  #settings(
+    defaults: GenerationDefaults,
+    options: GenerateOptions,
+    prefix: number,
+  ): GenerationDefaults & {temperature: number} {
+    const pick = <K extends keyof GenerateOptions & keyof GenerationDefaults>(key: K): number =>
+      Number(options[key] ?? defaults[key]);
     for (const name of ['top_k', 'top_p', 'repetition_penalty', 'rules'] as const)
       if (options[name] !== undefined)
         throw new UsageError('option-unsupported', `${name}: this model searches with beams and does not draw words`);
@@ -350,7 +399,10 @@ export class Mue implements Assistant {
       normalize_scores: defaults.normalize_scores,
       temperature: options.temperature ?? 1,
     };
-    const whole = (name: 'num_beams' | 'max_new_tokens' | 'min_length' | 'no_repeat_ngram_size', least: number): void => {
+    const whole = (
+      name: 'num_beams' | 'max_new_tokens' | 'min_length' | 'no_repeat_ngram_size',
+      least: number,
+    ): void => {
       if (!Number.isInteger(settings[name]) || settings[name] < least)
         throw new UsageError('option-invalid', `${name} must be a whole number from ${least}, not ${settings[name]}`);
     };
@@ -360,11 +412,17 @@ export class Mue implements Assistant {
     whole('no_repeat_ngram_size', 0);
     if (!Number.isFinite(settings.length_penalty))
       throw new UsageError('option-invalid', `length_penalty must be a number, not ${settings.length_penalty}`);
-    if (!(settings.temperature > 0)) throw new UsageError('option-invalid', `temperature must be above 0, not ${settings.temperature}`);
+    if (!(settings.temperature > 0))
+      throw new UsageError('option-invalid', `temperature must be above 0, not ${settings.temperature}`);
     return settings;
   }
 
-  async #encode(items: readonly Item[], policy: Deciders, clock: Clock, signal: AbortSignal | undefined): Promise<Encoded> {
+  async #encode(
+    items: readonly Item[],
+    policy: Deciders,
+    clock: Clock,
+    signal: AbortSignal | undefined,
+  ): Promise<Encoded> {
     using scope = new TensorScope();
     await breathe(signal);
     const pixels = scope.hold(
@@ -379,7 +437,11 @@ export class Mue implements Assistant {
     return encoded;
   }
 
-  #stream({step, inputs, candidates, traces}: SearchStep, prefix: number, onToken: (token: StreamedToken) => void): void {
+  #stream(
+    {step, inputs, candidates, traces}: SearchStep,
+    prefix: number,
+    onToken: (token: StreamedToken) => void,
+  ): void {
     const best = candidates[0]![0]!;
     if (step < prefix || best.token === this.tokenizer.eos) return;
     onToken({step, token: best.token, text: this.#decode([...inputs[0]!.slice(1 + prefix), best.token]), traces});

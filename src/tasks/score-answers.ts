@@ -38,7 +38,8 @@ export async function scoreAnswers(
     const at = prompts.map((prompt, row) => ({row, position: prompt.length - 1}));
     const {logits, runs} = await model.score(encoded, {targets: prompts, at, words}, policy, {signal});
     const values = (await scope.hold(logits).data()) as Float32Array;
-    const part = (p: number): Float64Array => Float64Array.from(values.subarray(p * words.length, (p + 1) * words.length));
+    const part = (p: number): Float64Array =>
+      Float64Array.from(values.subarray(p * words.length, (p + 1) * words.length));
     return {scores: prompts.map((_, p) => [...logSoftmax(part(p))]), runs};
   }
   const scores: number[][] = prompts.map(() => []);
@@ -49,7 +50,10 @@ export async function scoreAnswers(
     // What is scored: every word of the answer, and the end symbol where a longer answer could go on instead (else it is certain).
     const words = part.map((answer) => (trie.allowed(answer).length > 1 ? [...answer, eos] : answer));
     const at = targets.flatMap((_, row) =>
-      words[row % part.length]!.map((_word, i) => ({row, position: prompts[Math.floor(row / part.length)]!.length - 1 + i})),
+      words[row % part.length]!.map((_word, i) => ({
+        row,
+        position: prompts[Math.floor(row / part.length)]!.length - 1 + i,
+      })),
     );
     const decideOn = mode === 'corrected' ? {decideOn: prompts.map((prompt) => prompt.length)} : {};
     const result = await model.score(encoded, {targets, at, ...decideOn}, policy, {signal});

@@ -22,7 +22,8 @@ export interface WritingLimits {
   readonly vocabularySize: number;
 }
 
-export interface WritingSettings extends Pick<WritingOptions, 'rules' | 'maxLength' | 'minLength' | 'repetitionPenalty'> {
+export interface WritingSettings
+  extends Pick<WritingOptions, 'rules' | 'maxLength' | 'minLength' | 'repetitionPenalty'> {
   /** Undefined: words are drawn one by one (`topK` 1: the likeliest). */
   readonly beams: number | undefined;
   readonly topK: number | undefined;
@@ -49,9 +50,14 @@ export function writingSettings(
       throw new UsageError('option-unsupported', `${name}: this model's rules for writing have none`);
   const drawn = topK !== undefined || topP !== undefined;
   if (drawn && (options.num_beams ?? 1) > 1)
-    throw new UsageError('option-conflict', 'top_k and top_p draw words one by one, num_beams searches: give one or the other');
+    throw new UsageError(
+      'option-conflict',
+      'top_k and top_p draw words one by one, num_beams searches: give one or the other',
+    );
   if (rules === 'classic' && topK !== undefined && topP !== undefined)
-    throw new UsageError('option-conflict', 'the classic rules take top_k or top_p, not both', {hint: "Say rules 'current'."});
+    throw new UsageError('option-conflict', 'the classic rules take top_k or top_p, not both', {
+      hint: "Say rules 'current'.",
+    });
   whole('num_beams', options.num_beams, 1);
   whole('max_new_tokens', options.max_new_tokens, 1);
   whole('min_length', options.min_length, 0);
@@ -61,13 +67,18 @@ export function writingSettings(
   above('temperature', temperature);
   above('repetition_penalty', penalty);
   // Groups have no diversity term: G groups of K beams in all find what K / G find. Current rules have no groups.
-  const beams = options.num_beams ?? (rules === 'classic' ? defaults.num_beams / defaults.num_beam_groups : defaults.num_beams);
+  const beams =
+    options.num_beams ?? (rules === 'classic' ? defaults.num_beams / defaults.num_beam_groups : defaults.num_beams);
   if (beams * 2 > vocabularySize)
     throw new UsageError('option-invalid', `num_beams must be at most ${Math.floor(vocabularySize / 2)}, not ${beams}`);
   if (prompt + 1 > contextLength)
-    throw new InputError('text-too-long', `the prompt has ${prompt} tokens; with what is written the model may have ${contextLength}`, {
-      hint: 'Shorten it.',
-    });
+    throw new InputError(
+      'text-too-long',
+      `the prompt has ${prompt} tokens; with what is written the model may have ${contextLength}`,
+      {
+        hint: 'Shorten it.',
+      },
+    );
   const {max_new_tokens: most, min_length: least} = options;
   const greedy = !drawn && beams === 1;
   return {
@@ -89,5 +100,6 @@ function whole(name: string, value: number | undefined, least: number): void {
 }
 
 function above(name: string, value: number): void {
-  if (!(value > 0 && value < Number.POSITIVE_INFINITY)) throw new UsageError('option-invalid', `${name} must be above 0, not ${value}`);
+  if (!(value > 0 && value < Number.POSITIVE_INFINITY))
+    throw new UsageError('option-invalid', `${name} must be above 0, not ${value}`);
 }

@@ -51,7 +51,9 @@ export async function zeroShotClassifier(
     const own = embedded.slice(l * templates.length, (l + 1) * templates.length).map(({vector}) => vector);
     return unit(own[0]!.map((_x, i) => own.reduce((sum, text) => sum + text[i]!, 0)));
   });
-  const notes = embedded.flatMap(({notes: cut}, i) => cut.map((note) => `${labels[Math.floor(i / templates.length)]!}: ${note}`));
+  const notes = embedded.flatMap(({notes: cut}, i) =>
+    cut.map((note) => `${labels[Math.floor(i / templates.length)]!}: ${note}`),
+  );
   return {labels, points, notes};
 }
 

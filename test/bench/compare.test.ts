@@ -3,7 +3,12 @@ import {compareResults, formatComparison} from '../../bench/measure/compare.js';
 import {result, row} from './result.js';
 
 describe('compare', () => {
-  const before = result([row('clear', 10, 9, 11), row('within', 10, 8, 12), row('gone', 1), row('slower', 2, 1.9, 2.1)]);
+  const before = result([
+    row('clear', 10, 9, 11),
+    row('within', 10, 8, 12),
+    row('gone', 1),
+    row('slower', 2, 1.9, 2.1),
+  ]);
   const after = result([row('within', 11, 9, 13), row('clear', 5, 4, 6), row('slower', 4, 3, 5), row('new', 1)]);
 
   test('what both measured, by name, with ratios', () => {
@@ -17,9 +22,12 @@ describe('compare', () => {
   });
 
   test('the same name in another group or unit is another thing', () => {
-    expect(compareResults(result([row('x', 1)]), result([row('x', 1, 1, 1, {unit: 's'}), row('x', 1, 1, 1, {group: 'layer'})]))).toEqual(
-      [],
-    );
+    expect(
+      compareResults(
+        result([row('x', 1)]),
+        result([row('x', 1, 1, 1, {unit: 's'}), row('x', 1, 1, 1, {group: 'layer'})]),
+      ),
+    ).toEqual([]);
   });
 
   test('differences within the spread are marked, clear ones are not', () => {

@@ -11,7 +11,9 @@ describe('growth', () => {
 
   test('exponents of time and memory by what grew', () => {
     const [sides, beams] = growthExponents([...sweep('image side', 1), ...sweep('beams', 2)]);
-    expect([sides?.time, sides?.memory, beams?.time, beams?.memory].map((x) => Math.round(1e6 * x!) / 1e6)).toEqual([1, 0.5, 2, 1]);
+    expect([sides?.time, sides?.memory, beams?.time, beams?.memory].map((x) => Math.round(1e6 * x!) / 1e6)).toEqual([
+      1, 0.5, 2, 1,
+    ]);
   });
 
   test('of time, the processor counts where it is known', () => {
@@ -22,6 +24,7 @@ describe('growth', () => {
 
   test('the chart names every sweep and the mathematics', () => {
     const svg = growthChart(result(sweep('beams', 1), {settings: {size: 'tiny'}}));
-    for (const words of ['beams: time', 'beams: memory', 'as the mathematics', 'OFA-tiny']) expect(svg).toContain(words);
+    for (const words of ['beams: time', 'beams: memory', 'as the mathematics', 'OFA-tiny'])
+      expect(svg).toContain(words);
   });
 });

@@ -1,6 +1,12 @@
 import type {BenchResult, Row} from '../../bench/measure/result-file.js';
 
-export function row(name: string, median: number, p10: number = median, p90: number = median, extra: Partial<Row> = {}): Row {
+export function row(
+  name: string,
+  median: number,
+  p10: number = median,
+  p90: number = median,
+  extra: Partial<Row> = {},
+): Row {
   return {group: 'op', name, unit: 'ms', median, p10, p90, n: 5, ...extra};
 }
 

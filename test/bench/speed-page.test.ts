@@ -15,7 +15,10 @@ describe('speed page', () => {
   });
 
   test("the authors' seconds stand beside ours, with the ratio where the processor is alike", () => {
-    const other = result([row('full', 1.635, 1, 2, {group: 'caption', unit: 's'})], {what: 'base', settings: {size: 'base'}});
+    const other = result([row('full', 1.635, 1, 2, {group: 'caption', unit: 's'})], {
+      what: 'base',
+      settings: {size: 'base'},
+    });
     const line = (page: string) => page.split('\n').find((text) => text.startsWith('| caption: full'));
     expect(line(speedPage([{name: 'a.json', result: other}], ''))).toMatch(/\| 3\.27 s \| other machine \|$/);
     const epyc = {...other, machine: {...other.machine, cpu: 'AMD EPYC'}};

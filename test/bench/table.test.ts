@@ -4,7 +4,15 @@ import {result, row} from './result.js';
 
 describe('table', () => {
   test('figures have three digits', () => {
-    expect([1234.5, 99.95, 9.876, 0.5, 0.01234, 0, Number.NaN].map(figure)).toEqual(['1235', '100.0', '9.88', '0.50', '0.012', '0.0', '–']);
+    expect([1234.5, 99.95, 9.876, 0.5, 0.01234, 0, Number.NaN].map(figure)).toEqual([
+      '1235',
+      '100.0',
+      '9.88',
+      '0.50',
+      '0.012',
+      '0.0',
+      '–',
+    ]);
   });
 
   test('text columns line up', () => {
@@ -27,12 +35,16 @@ describe('table', () => {
   });
 
   test('rates are from MACs and time, in the unit of the row', () => {
-    const text = formatTables(result([row('product', 2, 1, 3, {macs: 4e9}), row('add', 5, 5, 5, {unit: 'µs', macs: 1e6})]));
+    const text = formatTables(
+      result([row('product', 2, 1, 3, {macs: 4e9}), row('add', 5, 5, 5, {unit: 'µs', macs: 1e6})]),
+    );
     expect(text.split('\n').find((line) => line.startsWith('product'))).toMatch(/4\.00 +2000$/);
     expect(text.split('\n').find((line) => line.startsWith('add'))).toMatch(/200$/);
   });
 
   test('where figures come from is in one line: device, backend, threads, processor, load', () => {
-    expect(provenance(result([]))).toBe('wasm (wasm, 1 thread), 2 × Abacus, Node v20.19.0, 2026-01-02, load average 0.5 before, 1 after');
+    expect(provenance(result([]))).toBe(
+      'wasm (wasm, 1 thread), 2 × Abacus, Node v20.19.0, 2026-01-02, load average 0.5 before, 1 after',
+    );
   });
 });

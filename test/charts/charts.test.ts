@@ -42,18 +42,23 @@ test('line charts are well-formed for any texts and numbers', () => {
   });
   const reference = fc.record({axis: fc.constantFrom('x', 'y'), at: number, name: text});
   fc.assert(
-    fc.property(text, fc.array(series, {maxLength: 10}), fc.array(reference, {maxLength: 4}), (title, list, references) => {
-      const document = lineChart({
-        title,
-        subtitle: title,
-        x: {label: title},
-        y: {label: title, format: 'percent'},
-        series: list,
-        references,
-      });
-      elements(document);
-      expect(document).not.toMatch(/NaN|Infinity|undefined/);
-    }),
+    fc.property(
+      text,
+      fc.array(series, {maxLength: 10}),
+      fc.array(reference, {maxLength: 4}),
+      (title, list, references) => {
+        const document = lineChart({
+          title,
+          subtitle: title,
+          x: {label: title},
+          y: {label: title, format: 'percent'},
+          series: list,
+          references,
+        });
+        elements(document);
+        expect(document).not.toMatch(/NaN|Infinity|undefined/);
+      },
+    ),
   );
 });
 
@@ -112,7 +117,13 @@ test('a chart of nothing says so', () => {
 
 test('bars stand on zero, as tall as their values', () => {
   const groups = [{name: 'g', values: [10, 20, 40]}];
-  const document = barChart({title: 't', x: {label: 'layer'}, y: {label: 'items'}, categories: ['1', '2', '3'], groups});
+  const document = barChart({
+    title: 't',
+    x: {label: 'layer'},
+    y: {label: 'items'},
+    categories: ['1', '2', '3'],
+    groups,
+  });
   const heights = [...document.matchAll(/height="([\d.]+)"[^>]*><title>g, /g)].map((match) => Number(match[1]));
   expect(heights).toHaveLength(3);
   expect(heights[1]! / heights[0]!).toBeCloseTo(2, 2);
@@ -147,7 +158,9 @@ test('scales cover all values with a few round ticks in order', () => {
         expect(scale.at(scale.ticks[i]!.value)).toBeGreaterThan(scale.at(scale.ticks[i - 1]!.value));
     }),
   );
-  expect(linearScale([0.9625, 0.975], {label: '', format: 'percent'}, 0, 1, 6).ticks.map(({text: t}) => t)).toContain('97.00 %');
+  expect(linearScale([0.9625, 0.975], {label: '', format: 'percent'}, 0, 1, 6).ticks.map(({text: t}) => t)).toContain(
+    '97.00 %',
+  );
   expect(tickText(0.5, 0.1, 'percent')).toBe('50 %');
   expect(tickText(-2.5, 0.5, undefined)).toBe('−2.5');
 });

@@ -77,5 +77,10 @@ test('a value fits a half exactly if encoding loses nothing', () => {
 });
 
 test('bfloat16 is the upper half of a float32', () => {
-  expect([...bfloat16ToFloat32(Uint16Array.of(0x3f80, 0xc040, 0x0000, 0x7f80))]).toEqual([1, -3, 0, Number.POSITIVE_INFINITY]);
+  expect([...bfloat16ToFloat32(Uint16Array.of(0x3f80, 0xc040, 0x0000, 0x7f80))]).toEqual([
+    1,
+    -3,
+    0,
+    Number.POSITIVE_INFINITY,
+  ]);
 });

@@ -50,7 +50,11 @@ test('pickleparser agrees on plain data', () => {
 
 test('a namespace is its fields; OrderedDict, defaultdict, numpy numbers are values', () => {
   const fields = new Map<string, Pickled>([['x', 1]]);
-  const dtype = new Call(new Global('numpy', 'dtype'), ['f8', false, true], new Tuple([3, '<', null, null, null, -1, -1, 0]));
+  const dtype = new Call(
+    new Global('numpy', 'dtype'),
+    ['f8', false, true],
+    new Tuple([3, '<', null, null, null, -1, -1, 0]),
+  );
   const half = new Call(new Global('_codecs', 'encode'), ['\0\0\0\0\0\0à?', 'latin1']);
   const value = new Map<string, Pickled>([
     ['namespace', new Call(new Global('argparse', 'Namespace'), [], fields)],
@@ -95,7 +99,15 @@ test('os.system in every way that a pickle can name it', () => {
     ascii("cos\nsystem\n(S'echo hacked'\ntR."),
     ascii("(S'echo hacked'\nios\nsystem\n."),
     ascii("(cos\nsystem\nS'echo hacked'\no."),
-    Buffer.concat([hex('80 04 8c 02'), ascii('os'), hex('8c 06'), ascii('system'), hex('93 8c 01'), ascii('x'), hex('85 52 2e')]),
+    Buffer.concat([
+      hex('80 04 8c 02'),
+      ascii('os'),
+      hex('8c 06'),
+      ascii('system'),
+      hex('93 8c 01'),
+      ascii('x'),
+      hex('85 52 2e'),
+    ]),
   ];
   for (const bytes of inputs) expect(() => read(bytes)).toThrow(expect.objectContaining({code: 'unsafe-pickle'}));
 });

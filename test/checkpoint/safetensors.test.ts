@@ -4,7 +4,8 @@ import {bytesOf, SafetensorsFile, type TensorPlan, writeSafetensors} from '../..
 import {indexedFiles, planShards, shardIndex, shardName} from '../../src/checkpoint/shards.js';
 import {golden, goldenBytes} from '../support/golden/golden.js';
 
-const open = (bytes: Uint8Array): Promise<SafetensorsFile> => SafetensorsFile.open(new MemoryAccess('test.safetensors', bytes));
+const open = (bytes: Uint8Array): Promise<SafetensorsFile> =>
+  SafetensorsFile.open(new MemoryAccess('test.safetensors', bytes));
 
 async function write(tensors: readonly TensorPlan[], data: Readonly<Record<string, Uint8Array>>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
@@ -93,7 +94,10 @@ test('shards keep the order and the limit; a larger tensor gets its own', () => 
   const tensors = [8, 8, 40, 4, 4].map((bytes, i): TensorPlan => ({name: `t${i}`, dtype: 'U8', shape: [bytes]}));
   const shards = planShards(tensors, 16);
   expect(shards.map((shard) => shard.map(({name}) => name))).toEqual([['t0', 't1'], ['t2'], ['t3', 't4']]);
-  expect(shardIndex(shards)).toMatchObject({metadata: {total_size: 64}, weight_map: {t2: 'model-00002-of-00003.safetensors'}});
+  expect(shardIndex(shards)).toMatchObject({
+    metadata: {total_size: 64},
+    weight_map: {t2: 'model-00002-of-00003.safetensors'},
+  });
   expect(shardName(0, 1)).toBe('model.safetensors');
 });
 
@@ -148,8 +152,12 @@ describe('openModelWeights', () => {
     const files = await two();
     const {[shardName(1, 2)]: second, ...rest} = files;
     await expect(folder(rest)).rejects.toMatchObject({code: 'missing-file'});
-    await expect(folder({...files, [shardName(1, 2)]: second!.slice(0, 20)})).rejects.toMatchObject({code: 'damaged-safetensors'});
-    await expect(folder({...files, [shardName(1, 2)]: await write(TENSORS.slice(2, 3), DATA)})).rejects.toThrow(/'b' should be in/);
+    await expect(folder({...files, [shardName(1, 2)]: second!.slice(0, 20)})).rejects.toMatchObject({
+      code: 'damaged-safetensors',
+    });
+    await expect(folder({...files, [shardName(1, 2)]: await write(TENSORS.slice(2, 3), DATA)})).rejects.toThrow(
+      /'b' should be in/,
+    );
     await expect(folder({...files, [shardName(1, 2)]: await write(TENSORS, DATA)})).rejects.toThrow(/'a' is in/);
     await expect(folder({'other.txt': new Uint8Array()})).rejects.toMatchObject({code: 'not-a-model'});
   });

@@ -18,7 +18,8 @@ const fp16 = goldenBytes('ofa_micro.pt');
 const fp32 = goldenBytes('ofa_micro_fp32_full.pt');
 
 const openFile = (bytes: Uint8Array): Promise<TorchFile> => TorchFile.open(new MemoryAccess('test.pt', bytes));
-const open = async (bytes: Uint8Array, which: 'model' | 'ema' = 'model'): Promise<Checkpoint> => (await openFile(bytes)).checkpoint(which);
+const open = async (bytes: Uint8Array, which: 'model' | 'ema' = 'model'): Promise<Checkpoint> =>
+  (await openFile(bytes)).checkpoint(which);
 
 /** Integers of these files are small. Halves of 64-bit integers are read as 32-bit ones: converting millions of BigInts takes seconds. */
 function toFloat64(data: TensorData): ArrayLike<number> {
@@ -93,10 +94,14 @@ describe('ofa_micro_fp32_full.pt', () => {
       const {dtype, shape} = checkpoint.entry(name);
       expect([name, shape]).toEqual([name, micro.entries[name]![0]]);
       if (dtype === 'I64' || name.endsWith('.version')) continue;
-      const first = /^decoder\.(embed_tokens|output_projection)\.weight$/.test(name) ? names.indexOf('encoder.embed_tokens.weight') : k;
+      const first = /^decoder\.(embed_tokens|output_projection)\.weight$/.test(name)
+        ? names.indexOf('encoder.embed_tokens.weight')
+        : k;
       const data = await checkpoint.read(name);
       expect(data).toHaveLength(elementCount(shape));
-      const wrong = (data as Float32Array).findIndex((value, i) => value !== (((i % 7) - 3) * (1 + first) * factor) / 512);
+      const wrong = (data as Float32Array).findIndex(
+        (value, i) => value !== (((i % 7) - 3) * (1 + first) * factor) / 512,
+      );
       expect([name, wrong]).toEqual([name, -1]);
     }
   };
@@ -162,7 +167,11 @@ describe('tensors in a storage', () => {
     ['a stride beyond it', new Tensor(storage, [2, 2], 0, [40, 1]), /reaches element 41/],
     ['an endless expansion', new Tensor(storage, [1_000_000, 1_000_000], 0, [0, 0]), /elements, its storage/],
     ['a storage that is not there', new Tensor({...storage, key: '9'}, [1]), /storage 9 is not in the file/],
-    ['a storage longer than its entry', new Tensor({...storage, length: 1000}, [1]), /should have 4000 bytes, but has 96/],
+    [
+      'a storage longer than its entry',
+      new Tensor({...storage, length: 1000}, [1]),
+      /should have 4000 bytes, but has 96/,
+    ],
   ])('%s is an error when the file is opened', async (_, tensor, message) => {
     await expect(read(tensor)).rejects.toMatchObject({code: 'damaged-tensor', message: expect.stringMatching(message)});
   });
@@ -238,7 +247,11 @@ describe('hostile and broken files', () => {
     ['a text file', Buffer.from('a text file, quite long enough to be read as something'), 'not-a-checkpoint'],
     ['a legacy torch file', Buffer.from('80028a0a6cfc9c46f9206aa850192e', 'hex'), 'legacy-torch-file'],
     ['a zip of something else', zip([{name: 'readme.txt', data: Buffer.from('hi')}]), 'not-a-checkpoint'],
-    ['two pickles', zip(['a/data.pkl', 'b/data.pkl'].map((name) => ({name, data: Buffer.from('N.')}))), 'not-a-checkpoint'],
+    [
+      'two pickles',
+      zip(['a/data.pkl', 'b/data.pkl'].map((name) => ({name, data: Buffer.from('N.')}))),
+      'not-a-checkpoint',
+    ],
     ['a list', torchZip([1, 2], new Map()), 'not-a-checkpoint'],
     ['a number for a weight', torchZip(new Map([['model', new Map([['w', 1]])]]), new Map()), 'not-a-tensor'],
     [

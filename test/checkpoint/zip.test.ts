@@ -69,7 +69,10 @@ test.each<[string, () => Uint8Array, RegExp]>([
   ['a bomb: more than the limit', () => zip([{name: 'a', data: Buffer.alloc(1e6), deflate: true}]), /at most 1000/],
   ['a directory that is not there', () => zip([item('a')]).fill(0, 32, 70), /missing|overlap|says/],
 ])('%s is a WeightsError', async (_, make, message) => {
-  await expect(readAll(make(), 'a')).rejects.toMatchObject({name: 'WeightsError', message: expect.stringMatching(message)});
+  await expect(readAll(make(), 'a')).rejects.toMatchObject({
+    name: 'WeightsError',
+    message: expect.stringMatching(message),
+  });
 });
 
 test('damaged deflate data is an error', async () => {

@@ -35,7 +35,16 @@ test('the help of a command names its options', async () => {
     '--mode',
   ])
     expect(stdout).toContain(`${option} <`);
-  for (const option of ['--num-beams', '--no-repeat-ngram-size', '--seed', '--trace', '--json', '--jsonl', '--quiet', '--config'])
+  for (const option of [
+    '--num-beams',
+    '--no-repeat-ngram-size',
+    '--seed',
+    '--trace',
+    '--json',
+    '--jsonl',
+    '--quiet',
+    '--config',
+  ])
     expect(stdout).toContain(option);
 });
 
@@ -50,7 +59,13 @@ const cases: readonly (readonly [string, readonly string[], number, string, RegE
   ['no picture', ['caption'], 2, 'usage', /images/],
   ['an unknown option', ['caption', picture, '--jason'], 2, 'usage', /--json/],
   ['a threshold of NaN', ['caption', picture, '--img_thres', 'NaN'], 2, 'threshold-invalid', /--img_thres.*NaN/],
-  ['a threshold of a stack that no model has', ['caption', picture, '--thres', 'visions=1'], 2, 'threshold-invalid', /visions.*multimodal/],
+  [
+    'a threshold of a stack that no model has',
+    ['caption', picture, '--thres', 'visions=1'],
+    2,
+    'threshold-invalid',
+    /visions.*multimodal/,
+  ],
   [
     'a threshold of a stack that this model lacks',
     ['caption', picture, '--device', 'wasm', '--thres', 'vision=.9'],
@@ -64,11 +79,29 @@ const cases: readonly (readonly [string, readonly string[], number, string, RegE
   ['a plan that is no JSON', ['caption', picture, '--exit', noJson], 2, 'plan-invalid', /no-json\.json/],
   ['an invalid plan', ['caption', picture, '--exit', plan], 2, 'plan-invalid', /stacks\.decoder\.threshold/],
   ['a plan and thresholds', ['caption', picture, '--exit', 'never', '--txt_thres', '.5'], 2, 'exit-twice', /exclude/],
-  ['an unknown policy', ['caption', picture, '--device', 'wasm', '--exit', unknownPolicy], 2, 'plan-policy', /intuition.*similarity/],
-  ['the plan of another model', ['caption', picture, '--device', 'wasm', '--exit', otherModel], 2, 'plan-model', /abab.*→.*calibrate/s],
+  [
+    'an unknown policy',
+    ['caption', picture, '--device', 'wasm', '--exit', unknownPolicy],
+    2,
+    'plan-policy',
+    /intuition.*similarity/,
+  ],
+  [
+    'the plan of another model',
+    ['caption', picture, '--device', 'wasm', '--exit', otherModel],
+    2,
+    'plan-model',
+    /abab.*→.*calibrate/s,
+  ],
   ['both kinds of JSON', ['caption', picture, '--json', '--jsonl'], 2, 'json-twice', /exclude/],
   ['several beams to stream', ['caption', picture, '--stream', '--beam', '5'], 2, 'stream-beams', /--num-beams 1/],
-  ['missing answers', ['ask', picture, 'what?', '--answers', path.join(folder, 'none.txt')], 2, 'answers-unreadable', /none\.txt/],
+  [
+    'missing answers',
+    ['ask', picture, 'what?', '--answers', path.join(folder, 'none.txt')],
+    2,
+    'answers-unreadable',
+    /none\.txt/,
+  ],
   ['no answers', ['ask', picture, 'what?', '--answers', file('empty.txt', '\n\n')], 2, 'answers-empty', /no answer/],
   ['a method without answers', ['ask', picture, 'what?', '--method', 'trie'], 2, 'method-without-answers', /--answers/],
   [
@@ -87,7 +120,13 @@ const cases: readonly (readonly [string, readonly string[], number, string, RegE
   ],
   ['a folder that is no model', ['caption', picture, '--model', folder], 3, 'not-a-model', /no config\.json/],
   ['a model that is not there', ['caption', picture, '--model', path.join(folder, 'none')], 3, 'not-a-model', /none/],
-  ['no checkpoint', ['convert', path.join(folder, 'none.pt'), path.join(folder, 'out')], 3, 'unreadable-file', /none\.pt/],
+  [
+    'no checkpoint',
+    ['convert', path.join(folder, 'none.pt'), path.join(folder, 'out')],
+    3,
+    'unreadable-file',
+    /none\.pt/,
+  ],
   ['a text file for a checkpoint', ['convert', noJson, path.join(folder, 'out')], 3, '', /no-json\.json/],
   ['nothing to inspect', ['inspect', folder], 3, 'not-a-checkpoint', /0 files of weights/],
   ['an unknown device', ['caption', picture, '--device', 'abacus'], 4, 'unknown-device', /wasm, cpu, got 'abacus'/],

@@ -23,5 +23,7 @@ test.each([
   ['padding that does not fit', 'AAA==', 'padding'],
   ['only padding', '=', 'padding'],
 ])('%s is refused', (_, text, message) => {
-  expect(() => decodeBase64(text)).toThrow(expect.objectContaining({code: 'bad-base64', message: expect.stringContaining(message)}));
+  expect(() => decodeBase64(text)).toThrow(
+    expect.objectContaining({code: 'bad-base64', message: expect.stringContaining(message)}),
+  );
 });

@@ -5,7 +5,10 @@ import {type RgbImage, resizeBicubic} from '../../src/data/image.js';
 
 /** Red counts columns, green rows. */
 function ramp(width: number, height: number): RgbImage {
-  const data = Uint8Array.from({length: width * height * 3}, (_, i) => [Math.floor(i / 3) % width, Math.floor(i / 3 / width), 0][i % 3]!);
+  const data = Uint8Array.from(
+    {length: width * height * 3},
+    (_, i) => [Math.floor(i / 3) % width, Math.floor(i / 3 / width), 0][i % 3]!,
+  );
   return {width, height, data};
 }
 
@@ -33,7 +36,9 @@ test('a flat picture of any shape becomes a flat square', () => {
 
 test('nonsense is refused', () => {
   expect(() => centreSquare(ramp(2, 2), 0)).toThrow(expect.objectContaining({code: 'image-size'}));
-  expect(() => centreSquare({...ramp(2, 2), data: new Uint8Array(3)}, 2)).toThrow(expect.objectContaining({code: 'image-size'}));
+  expect(() => centreSquare({...ramp(2, 2), data: new Uint8Array(3)}, 2)).toThrow(
+    expect.objectContaining({code: 'image-size'}),
+  );
 });
 
 test('what is cut off is not worked for: one row of a million pixels', () => {

@@ -36,7 +36,11 @@ test('one numeral a token, marks apart from letters, no ignored case beyond the 
   expect(tokenizer.encode("it'ſ")[1]).toBe(tokenizer.encode("'ſ")[0]);
   expect(tokenizer.encode("it'ſ")[1]).not.toBe(tokenizer.encode("'")[0]); // one piece, no end of word between
   // U+0345 folds to a letter, but is a mark.
-  expect(tokenizer.encode('a\u0345b')).toEqual([...tokenizer.encode('a'), ...tokenizer.encode('\u0345'), ...tokenizer.encode('b')]);
+  expect(tokenizer.encode('a\u0345b')).toEqual([
+    ...tokenizer.encode('a'),
+    ...tokenizer.encode('\u0345'),
+    ...tokenizer.encode('b'),
+  ]);
 });
 
 test('pieces for displays', () => {
@@ -71,7 +75,9 @@ test('a vocabulary cut short: fewer merges, start and end last', () => {
   expect([small.bos, small.eos]).toEqual([598, 599]);
   expect(small.decode(small.encode('a photo of the dog'))).toBe('a photo of the dog ');
   expect(new ClipTokenizer({merges, size: 512}).encode('ab')).toEqual([64, 321]);
-  expect(() => new ClipTokenizer({merges, size: 300}).encode('z')).toThrow(expect.objectContaining({code: 'token-unknown'}));
+  expect(() => new ClipTokenizer({merges, size: 300}).encode('z')).toThrow(
+    expect.objectContaining({code: 'token-unknown'}),
+  );
 });
 
 test('long inputs: 20,000 words, one word of 200,000 letters, 50,000 references', () => {
@@ -84,14 +90,23 @@ test('long inputs: 20,000 words, one word of 200,000 letters, 50,000 references'
 describe('malformed files', () => {
   test.each([
     ['too few merges', {merges: '#version: 0.2\na b\n'}, 'bad-vocabulary-size', 'needs 48894 merges, the file has 1'],
-    ['three symbols', {merges: '"x#version: 0.2\na b\na b c\n', size: 516}, 'bad-merges', 'bpe_simple_vocab_16e6.txt, line 3'],
+    [
+      'three symbols',
+      {merges: '"x#version: 0.2\na b\na b c\n', size: 516},
+      'bad-merges',
+      'bpe_simple_vocab_16e6.txt, line 3',
+    ],
     ['no file', {merges: ''}, 'bad-merges', 'line 1'],
     ['a size that is none', {merges, size: 1.5}, 'bad-vocabulary-size', 'got 1.5'],
     ['a size beyond reason', {merges, size: 1e12}, 'bad-vocabulary-size', 'ids'],
   ])('%s', (_, files, code, where) => {
-    expect(() => new ClipTokenizer(files)).toThrow(expect.objectContaining({code, exitCode: 3, message: expect.stringContaining(where)}));
+    expect(() => new ClipTokenizer(files)).toThrow(
+      expect.objectContaining({code, exitCode: 3, message: expect.stringContaining(where)}),
+    );
   });
   test('ids outside', () => {
-    expect(() => tokenizer.decode([49_408])).toThrow(expect.objectContaining({code: 'token-out-of-range', exitCode: 1}));
+    expect(() => tokenizer.decode([49_408])).toThrow(
+      expect.objectContaining({code: 'token-out-of-range', exitCode: 1}),
+    );
   });
 });

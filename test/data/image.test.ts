@@ -4,7 +4,9 @@ import fc from 'fast-check';
 import {type RgbImage, resizeBicubic, toPixels} from '../../src/data/image.js';
 import {golden} from '../support/golden/golden.js';
 
-const info = golden<{images: Record<string, {size: [number, number]; sizes: Record<string, {sha256_rgb: string}>}>}>('images.json').images;
+const info = golden<{images: Record<string, {size: [number, number]; sizes: Record<string, {sha256_rgb: string}>}>}>(
+  'images.json',
+).images;
 const arrays = golden('images.safetensors');
 const names = Object.keys(info);
 
@@ -27,14 +29,20 @@ test('normalised pixels', () => {
   const expected = arrays['normalised64.rgb_71x53.png']!;
   const pixels = toPixels(resizeBicubic(decoded('rgb_71x53.png'), 64, 64));
   // The golden is [3, h, w], float32.
-  const channelsLast = Float32Array.from(pixels, (_, i) => Number(expected.data[(i % 3) * 64 * 64 + Math.floor(i / 3)]));
+  const channelsLast = Float32Array.from(pixels, (_, i) =>
+    Number(expected.data[(i % 3) * 64 * 64 + Math.floor(i / 3)]),
+  );
   expect(pixels).toEqual(channelsLast);
 });
 
 test('a flat picture stays flat at any size, also at the extremes of the bytes', () => {
   fc.assert(
     fc.property(
-      fc.record({w: fc.integer({min: 1, max: 70}), h: fc.integer({min: 1, max: 70}), value: fc.constantFrom(0, 1, 127, 254, 255)}),
+      fc.record({
+        w: fc.integer({min: 1, max: 70}),
+        h: fc.integer({min: 1, max: 70}),
+        value: fc.constantFrom(0, 1, 127, 254, 255),
+      }),
       fc.integer({min: 1, max: 90}),
       fc.integer({min: 1, max: 90}),
       ({w, h, value}, width, height) => {
@@ -48,12 +56,17 @@ test('a flat picture stays flat at any size, also at the extremes of the bytes',
 
 test('black and white stripes cannot overflow the accumulators', () => {
   fc.assert(
-    fc.property(fc.integer({min: 2, max: 300}), fc.integer({min: 1, max: 300}), fc.integer({min: 1, max: 7}), (from, to, period) => {
-      const row = Uint8Array.from({length: from * 3}, (_, i) => (Math.floor(i / 3 / period) % 2 ? 255 : 0));
-      const {data} = resizeBicubic({width: from, height: 1, data: row}, to, 1);
-      const far = Array.from({length: to}, (_, i) => Math.abs(data[i * 3]! - reference(row, from, to, i)));
-      expect(Math.max(...far)).toBeLessThanOrEqual(1);
-    }),
+    fc.property(
+      fc.integer({min: 2, max: 300}),
+      fc.integer({min: 1, max: 300}),
+      fc.integer({min: 1, max: 7}),
+      (from, to, period) => {
+        const row = Uint8Array.from({length: from * 3}, (_, i) => (Math.floor(i / 3 / period) % 2 ? 255 : 0));
+        const {data} = resizeBicubic({width: from, height: 1, data: row}, to, 1);
+        const far = Array.from({length: to}, (_, i) => Math.abs(data[i * 3]! - reference(row, from, to, i)));
+        expect(Math.max(...far)).toBeLessThanOrEqual(1);
+      },
+    ),
   );
 });
 

@@ -27,7 +27,14 @@ describe('JSON lines', () => {
       {image: 'b.jpg', answers: ['red'], objects: ['car']},
     );
     expect(await collect(readJsonl(chunks(file), {task: 'caption', imagePath}))).toEqual([
-      {id: '1', imageId: 'a.jpg', image: {path: '/pictures/a.jpg'}, references: ['one', 'two'], extra: {difficulty: 3}, line: 1},
+      {
+        id: '1',
+        imageId: 'a.jpg',
+        image: {path: '/pictures/a.jpg'},
+        references: ['one', 'two'],
+        extra: {difficulty: 3},
+        line: 1,
+      },
       {
         id: '7',
         imageId: 'p',
@@ -52,7 +59,14 @@ describe('JSON lines', () => {
         ]),
         line: 3,
       },
-      {id: '4', imageId: 'b.jpg', image: {path: '/pictures/b.jpg'}, answers: new Map([['red', 1]]), objects: ['car'], line: 4},
+      {
+        id: '4',
+        imageId: 'b.jpg',
+        image: {path: '/pictures/b.jpg'},
+        answers: new Map([['red', 1]]),
+        objects: ['car'],
+        line: 4,
+      },
     ]);
   });
 
@@ -63,7 +77,12 @@ describe('JSON lines', () => {
       {...row, gold_label: '-', Flickr30K_ID: '4705552913'},
       {...row, gold_label: 'neutral', Flikr30kID: '4705552913.jpg', pairID: 'p3'},
     );
-    const item = {imageId: '4705552913', image: {path: '/pictures/4705552913.jpg'}, text: 'A person.', premise: 'A man.'};
+    const item = {
+      imageId: '4705552913',
+      image: {path: '/pictures/4705552913.jpg'},
+      text: 'A person.',
+      premise: 'A man.',
+    };
     expect(await collect(readJsonl(chunks(file), {task: 'snli-ve', imagePath}))).toEqual([
       {...item, id: 'p1', label: 'yes', line: 1},
       {...item, id: 'p3', label: 'maybe', line: 3},
@@ -107,7 +126,9 @@ describe('an array inside a large JSON file', () => {
         async (items, other, size, pretty) => {
           const decoys = {'x"images': [1], deep: {images: [2]}, text: '"images": [3', other};
           const file = JSON.stringify({...decoys, images: items, last: other}, null, pretty ? 2 : undefined);
-          expect(JSON.stringify(await collect(jsonArrayItems(chunks(file, size), 'images')))).toBe(JSON.stringify(items));
+          expect(JSON.stringify(await collect(jsonArrayItems(chunks(file, size), 'images')))).toBe(
+            JSON.stringify(items),
+          );
         },
       ),
     );
@@ -131,7 +152,13 @@ test("COCO captions in Karpathy's splits", async () => {
   const bad: BadRow[] = [];
   const file = JSON.stringify({
     images: [
-      {filepath: 'val2014', filename: 'a.jpg', split: 'test', cocoid: 5, sentences: [{raw: 'one', tokens: []}, {raw: 'two'}]},
+      {
+        filepath: 'val2014',
+        filename: 'a.jpg',
+        split: 'test',
+        cocoid: 5,
+        sentences: [{raw: 'one', tokens: []}, {raw: 'two'}],
+      },
       {filename: 'b.jpg', split: 'val', imgid: 1, sentences: [{raw: 'three'}]},
       {split: 'test', sentences: []},
       {filename: 'c.jpg', split: 'test', sentences: [{}]},

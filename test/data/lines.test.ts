@@ -6,12 +6,16 @@ import {chunks, collect} from '../support/data/chunks.js';
 
 test('any text in any chunks gives its lines with their numbers', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.string({unit: 'binary', maxLength: 12})), fc.integer({min: 1, max: 20}), async (parts, size) => {
-      const lines = parts.map((part) => part.replace(/[\r\n]/g, '').replace(/^\ufeff/, ''));
-      const expected = lines.map((text, i) => ({text, line: i + 1})).filter(({text}) => text !== '');
-      expect(await collect(readLines(chunks(lines.join('\n'), size)))).toEqual(expected);
-      expect(await collect(readLines(chunks(lines.map((line) => `${line}\r\n`).join(''), size)))).toEqual(expected);
-    }),
+    fc.asyncProperty(
+      fc.array(fc.string({unit: 'binary', maxLength: 12})),
+      fc.integer({min: 1, max: 20}),
+      async (parts, size) => {
+        const lines = parts.map((part) => part.replace(/[\r\n]/g, '').replace(/^\ufeff/, ''));
+        const expected = lines.map((text, i) => ({text, line: i + 1})).filter(({text}) => text !== '');
+        expect(await collect(readLines(chunks(lines.join('\n'), size)))).toEqual(expected);
+        expect(await collect(readLines(chunks(lines.map((line) => `${line}\r\n`).join(''), size)))).toEqual(expected);
+      },
+    ),
   );
 });
 
@@ -31,7 +35,9 @@ test('lines that are too long or no text are reported, and the next are read', a
     Buffer.from([0xff, 0xfe, 10]),
     Buffer.from('fine'),
   ]);
-  const lines = await collect(readLines(chunks(new Uint8Array(bytes), 64), {maxLineBytes: 100, onBadRow: (row) => bad.push(row)}));
+  const lines = await collect(
+    readLines(chunks(new Uint8Array(bytes), 64), {maxLineBytes: 100, onBadRow: (row) => bad.push(row)}),
+  );
   expect(lines).toEqual([
     {text: 'good', line: 1},
     {text: 'fine', line: 4},
@@ -40,5 +46,7 @@ test('lines that are too long or no text are reported, and the next are read', a
     [2, 'bad-row'],
     [3, 'bad-row'],
   ]);
-  await expect(collect(readLines(chunks(new Uint8Array(bytes)), {maxLineBytes: 100}))).rejects.toMatchObject({code: 'bad-row'});
+  await expect(collect(readLines(chunks(new Uint8Array(bytes)), {maxLineBytes: 100}))).rejects.toMatchObject({
+    code: 'bad-row',
+  });
 });

@@ -21,7 +21,8 @@ describe('the full OFA vocabulary equals the authors', () => {
     expect(tokenizer.size).toBe(g.vocabulary_size);
     expect([tokenizer.bos, tokenizer.pad, tokenizer.eos, tokenizer.unk]).toEqual([0, 1, 2, 3]);
     expect([tokenizer.mask, tokenizer.firstCode, tokenizer.firstBin]).toEqual([50264, 50265, 58457]);
-    for (const [symbol, id] of Object.entries(g.probes)) expect([symbol, tokenizer.symbolId(symbol)]).toEqual([symbol, id]);
+    for (const [symbol, id] of Object.entries(g.probes))
+      expect([symbol, tokenizer.symbolId(symbol)]).toEqual([symbol, id]);
   });
   test('encode and decode', () => {
     expect(g.strings.length).toBe(220);
@@ -53,7 +54,11 @@ test('any text comes back from its ids, and no text makes specials', () => {
 test('white space follows the reference, not JavaScript', () => {
   // U+FEFF is no white space there, U+0085 is, and the U+001C…1F of Python's re are none in its regex module.
   expect(tokenizer.encode(' \x1c\x1d a')).toEqual([...tokenizer.encode(' \x1c\x1d'), ...tokenizer.encode(' a')]);
-  expect(tokenizer.encode('a\x85 b')).toEqual([...tokenizer.encode('a'), ...tokenizer.encode('\x85'), ...tokenizer.encode(' b')]);
+  expect(tokenizer.encode('a\x85 b')).toEqual([
+    ...tokenizer.encode('a'),
+    ...tokenizer.encode('\x85'),
+    ...tokenizer.encode(' b'),
+  ]);
   expect(tokenizer.encode('\ufeff\ufeff a')).toEqual([...tokenizer.encode('\ufeff\ufeff'), ...tokenizer.encode(' a')]);
   expect(tokenizer.encode(' \ufeff')[0]).not.toBe(tokenizer.encode(' ')[0]); // the space belongs to what follows
 });
@@ -80,10 +85,13 @@ test('the heap merges as the plain algorithm does', () => {
     }
   };
   fc.assert(
-    fc.property(fc.array(fc.constantFrom('a', 'b', 'e', 'n', 's', 't', 'h', 'i'), {minLength: 1, maxLength: 80}), (letters) => {
-      const text = letters.join('');
-      expect(tokenizer.encode(text).length).toBe(plain(text));
-    }),
+    fc.property(
+      fc.array(fc.constantFrom('a', 'b', 'e', 'n', 's', 't', 'h', 'i'), {minLength: 1, maxLength: 80}),
+      (letters) => {
+        const text = letters.join('');
+        expect(tokenizer.encode(text).length).toBe(plain(text));
+      },
+    ),
   );
 });
 
@@ -141,6 +149,8 @@ describe('malformed files are refused with their line', () => {
     expect(make(part)).toThrow(expect.objectContaining({code, exitCode: 3, message: expect.stringContaining(where)}));
   });
   test('fairseq may overwrite a symbol', () => {
-    expect(new Tokenizer({...files, dict: '13 4\n13 2 #fairseq:overwrite\n', codeDictSize: 0, numBins: 0}).encode('.')).toEqual([5]);
+    expect(
+      new Tokenizer({...files, dict: '13 4\n13 2 #fairseq:overwrite\n', codeDictSize: 0, numBins: 0}).encode('.'),
+    ).toEqual([5]);
   });
 });

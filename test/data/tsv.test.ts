@@ -50,8 +50,12 @@ test('any cells come back, in any chunks', async () => {
       fc.integer({min: 1, max: 50}),
       async (rows, size) => {
         const kept = rows.filter(({text}) => text !== '');
-        const file = kept.map(({id, text, bytes}) => `${id}\tx\t${Buffer.from(bytes).toString('base64url')}\t${text}\n`).join('');
-        const items = await collect(readTsv(chunks(file, size), {task: 'snli-ve', columns: {id: 0, image: 2, text: 3}}));
+        const file = kept
+          .map(({id, text, bytes}) => `${id}\tx\t${Buffer.from(bytes).toString('base64url')}\t${text}\n`)
+          .join('');
+        const items = await collect(
+          readTsv(chunks(file, size), {task: 'snli-ve', columns: {id: 0, image: 2, text: 3}}),
+        );
         expect(items.map((item) => [item.id, item.text, Array.from(bytesOf(item)), item.line])).toEqual(
           kept.map(({id, text, bytes}, i) => [id, text, Array.from(bytes), i + 1]),
         );
@@ -63,9 +67,14 @@ test('any cells come back, in any chunks', async () => {
 test('columns by name, after a header line', async () => {
   const file = 'question\tpicture\tkey\nwhere?\tAAAA\tq1\n';
   const columns = parseColumns('key,picture,question', 'vqa');
-  expect(await collect(readTsv(chunks(file), {task: 'vqa', columns}))).toMatchObject([{id: 'q1', text: 'where?', line: 2}]);
+  expect(await collect(readTsv(chunks(file), {task: 'vqa', columns}))).toMatchObject([
+    {id: 'q1', text: 'where?', line: 2},
+  ]);
   const wrong = parseColumns('key,image,question', 'vqa');
-  await expect(collect(readTsv(chunks(file), {task: 'vqa', columns: wrong}))).rejects.toMatchObject({code: 'bad-columns', exitCode: 2});
+  await expect(collect(readTsv(chunks(file), {task: 'vqa', columns: wrong}))).rejects.toMatchObject({
+    code: 'bad-columns',
+    exitCode: 2,
+  });
 });
 
 test.each(['', '1', '1,,2', '0,1,2,3,4,5,6'])('columns %j make no sense', (selected) => {

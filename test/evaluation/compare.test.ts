@@ -38,7 +38,10 @@ const full: ComparedRun = {
 };
 
 test('entailment: retention and the three savings, resampled by picture', () => {
-  const {n, pictures, unpaired, metrics, saving, meanRetention} = pairedComparison(early, full, {seed: 1, resamples: 2000});
+  const {n, pictures, unpaired, metrics, saving, meanRetention} = pairedComparison(early, full, {
+    seed: 1,
+    resamples: 2000,
+  });
   expect([n, pictures, unpaired, meanRetention]).toEqual([300, 100, 0, undefined]);
   const {retention, ...values} = metrics.accuracy!;
   expect(values).toEqual({early: 0.98, full: 0.99});
@@ -46,7 +49,10 @@ test('entailment: retention and the three savings, resampled by picture', () => 
   expect(retention.low).toBeLessThan(294 / 297);
   expect(retention.lowerBound).toBeGreaterThanOrEqual(retention.low);
   // Costs that are the same in every row have no spread.
-  expect(saving.layers).toMatchObject({estimate: expect.closeTo(1 - 4.5 / 12, 12), low: expect.closeTo(1 - 4.5 / 12, 12)});
+  expect(saving.layers).toMatchObject({
+    estimate: expect.closeTo(1 - 4.5 / 12, 12),
+    low: expect.closeTo(1 - 4.5 / 12, 12),
+  });
   expect(saving.macs.lowerBound).toBeCloseTo(0.3, 12);
   expect(saving.ms.estimate).toBeCloseTo(0.3, 12);
   expect(saving.ms.low).toBeLessThan(0.3);
@@ -54,13 +60,19 @@ test('entailment: retention and the three savings, resampled by picture', () => 
 
 test('captions: retention of six metrics and their mean; a run keeps all of itself', () => {
   const rows = Array.from({length: 12}, (_, i) =>
-    row(i, {answer: i % 4 === 0 ? 'a cat' : `a dog number ${i} on the grass`, references: [`a dog number ${i} on the green grass`]}),
+    row(i, {
+      answer: i % 4 === 0 ? 'a cat' : `a dog number ${i} on the grass`,
+      references: [`a dog number ${i} on the green grass`],
+    }),
   );
   const run: ComparedRun = {task: 'caption', depths: DEPTHS, rows};
   const same = pairedComparison(run, run, {seed: 1, resamples: 200});
   expect(Object.keys(same.metrics)).toEqual(['BLEU-1', 'BLEU-2', 'BLEU-3', 'BLEU-4', 'ROUGE-L', 'CIDEr-D']);
   expect(same.meanRetention).toMatchObject({estimate: 1, low: 1, high: 1});
-  const better: ComparedRun = {...run, rows: rows.map((r, i) => ({...r, answer: `a dog number ${i} on the green grass`}))};
+  const better: ComparedRun = {
+    ...run,
+    rows: rows.map((r, i) => ({...r, answer: `a dog number ${i} on the green grass`})),
+  };
   expect(pairedComparison(run, better, {seed: 1, resamples: 200}).meanRetention!.estimate).toBeLessThan(0.9);
 });
 

@@ -94,13 +94,24 @@ test('questions: the confidence of the answer; rows without answers do not count
   const items = stubItems('vqa', 7).map(({answers, ...item}, i) => (i === 6 ? item : {...item, answers: answers!}));
   const {rows} = await run('vqa', items);
   expect(rows.map(({correct}) => correct)).toEqual([1, 0.5, 0, 1, 0.5, 0, undefined]);
-  expect(evaluationMetrics(rows, stubRun('vqa'), {unreadable: 0, failed: 0})).toMatchObject({n: 7, labelled: 6, metrics: {accuracy: 0.5}});
+  expect(evaluationMetrics(rows, stubRun('vqa'), {unreadable: 0, failed: 0})).toMatchObject({
+    n: 7,
+    labelled: 6,
+    metrics: {accuracy: 0.5},
+  });
 });
 
 test('no rows, one row, rows without any label: null and no metrics, never NaN', async () => {
   const none = evaluationMetrics([], stubRun('caption'), {unreadable: 0, failed: 3});
   expect(JSON.parse(JSON.stringify(none))).toEqual(none);
-  expect(none).toMatchObject({n: 0, metrics: {}, etr: null, macs: {run: null, full: null}, ms: {p50: null}, overhead: {total: null}});
+  expect(none).toMatchObject({
+    n: 0,
+    metrics: {},
+    etr: null,
+    macs: {run: null, full: null},
+    ms: {p50: null},
+    overhead: {total: null},
+  });
   for (const task of ['caption', 'snli-ve', 'vqa'] as const) {
     const {rows} = await run(task, stubItems(task, 1));
     const one = evaluationMetrics(rows, stubRun(task), {unreadable: 0, failed: 0});
@@ -109,7 +120,11 @@ test('no rows, one row, rows without any label: null and no metrics, never NaN',
   }
   const bare = stubItems('caption', 2).map(({references: _, ...item}) => item);
   const {rows} = await run('caption', bare);
-  expect(evaluationMetrics(rows, stubRun('caption'), {unreadable: 0, failed: 0})).toMatchObject({n: 2, labelled: 0, metrics: {}});
+  expect(evaluationMetrics(rows, stubRun('caption'), {unreadable: 0, failed: 0})).toMatchObject({
+    n: 2,
+    labelled: 0,
+    metrics: {},
+  });
 });
 
 test('a picture that rows in succession share is decoded once, and counted for each', async () => {
@@ -137,11 +152,16 @@ test('shards are a partition, whatever the limit; parts of a shard are one of it
   }
   expect(parseShard('3/12')).toEqual({index: 3, count: 12});
   expect(shardName(parseShard('3/12'))).toBe('shard-03-of-12');
-  for (const text of ['4/4', '-1/4', '1', '1/0', 'a/b', '0.5/2', '']) expect(() => parseShard(text)).toThrow(UsageError);
+  for (const text of ['4/4', '-1/4', '1', '1/0', 'a/b', '0.5/2', ''])
+    expect(() => parseShard(text)).toThrow(UsageError);
 });
 
 test('what cannot be answered is reported and left out: a picture, a text, a score of NaN', async () => {
-  const items: DatasetItem[] = stubItems('snli-ve', 12).map((item, i) => ({...item, imageId: String(i), image: {path: `${i}.jpg`}}));
+  const items: DatasetItem[] = stubItems('snli-ve', 12).map((item, i) => ({
+    ...item,
+    imageId: String(i),
+    image: {path: `${i}.jpg`},
+  }));
   const {text: _, ...mute} = items[4]!;
   items[4] = mute;
   const {rows, failed, total} = await run('snli-ve', items, {
@@ -178,7 +198,11 @@ test('warming up answers the first row more often, and adds no row', async () =>
 });
 
 test('batches: neighbours of the shard together; what cannot be answered spoils no other', async () => {
-  const items: DatasetItem[] = stubItems('snli-ve', 12).map((item, i) => ({...item, imageId: String(i), image: {path: `${i}.jpg`}}));
+  const items: DatasetItem[] = stubItems('snli-ve', 12).map((item, i) => ({
+    ...item,
+    imageId: String(i),
+    image: {path: `${i}.jpg`},
+  }));
   const {text: _, ...mute} = items[4]!;
   items[4] = mute;
   const sizes: number[] = [];
@@ -226,5 +250,7 @@ test('rows that are done are not asked again; another row in the place of one is
     ]),
   });
   expect(rows.map(({index}) => index)).toEqual([1, 3]);
-  await expect(run('caption', stubItems('caption', 4), {done: new Map([[1, 'row 9']])})).rejects.toThrow(/row 1 was 'row 9'/);
+  await expect(run('caption', stubItems('caption', 4), {done: new Map([[1, 'row 9']])})).rejects.toThrow(
+    /row 1 was 'row 9'/,
+  );
 });

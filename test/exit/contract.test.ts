@@ -41,7 +41,12 @@ const SETTINGS: Readonly<Record<string, Settings>> = {
   'softmax-margin': threshold('softmax-margin', 1.5, 0, false),
   'softmax-max': threshold('softmax-max', 1.5, 0, false),
   entropy: threshold('entropy', 0, 1e6, false),
-  patience: {encoder: false, full: {policy: 'patience', patience: 5}, early: {policy: 'patience', patience: 1}, layers: 1},
+  patience: {
+    encoder: false,
+    full: {policy: 'patience', patience: 5},
+    early: {policy: 'patience', patience: 1},
+    layers: 1,
+  },
   'patience-confidence': {
     encoder: false,
     full: {policy: 'patience-confidence', patience: 5, threshold: 0.1},
@@ -120,7 +125,11 @@ onBackends(
         logits.push((await scope.hold(step.logits).data()) as Float32Array);
         layers.push(step.traces[0]![0]!.exitLayer);
       }
-      const scored = await model.score(encoded, {targets: [TOKENS], at: [{row: 0, position: TOKENS.length - 1}]}, policy);
+      const scored = await model.score(
+        encoded,
+        {targets: [TOKENS], at: [{row: 0, position: TOKENS.length - 1}]},
+        policy,
+      );
       return {
         logits,
         layers,
@@ -131,7 +140,10 @@ onBackends(
     };
     const policyOf = ({encoder}: Settings, plan: StackPlan): ExitPolicy =>
       planPolicy(
-        {...NEVER_PLAN, stacks: encoder ? {'encoder.image': plan, 'encoder.text': plan, decoder: plan} : {decoder: plan}},
+        {
+          ...NEVER_PLAN,
+          stacks: encoder ? {'encoder.image': plan, 'encoder.text': plan, decoder: plan} : {decoder: plan},
+        },
         model.stacks,
       );
 
@@ -157,7 +169,9 @@ onBackends(
         }
       });
       test.each(SKIPPED_KV)('that may leaves early, skipped keys and values: %s', async (skippedKv) => {
-        const {value} = (await withoutLeaks(() => answer(policyOf(settings, settings.early), skippedKv))) as {value: Run};
+        const {value} = (await withoutLeaks(() => answer(policyOf(settings, settings.early), skippedKv))) as {
+          value: Run;
+        };
         expect(value.layers).toEqual(TOKENS.map(() => settings.layers));
         expect(value.encoder).toEqual(settings.encoder ? [1, 1].map(() => Math.min(settings.layers, 3)) : [3, 3]);
         expect(value.logits.at(-1)).not.toEqual(want.logits.at(-1));

@@ -12,7 +12,8 @@ beforeAll(async () => {
 
 /** Layer i turns the state [1, 0] by less and less. */
 const ANGLES = [0, 1, 1.5, 1.6, 1.61];
-const state = (layer: number): tf.Tensor3D => tf.tensor3d([Math.cos(ANGLES[layer]!), Math.sin(ANGLES[layer]!)], [1, 1, 2]);
+const state = (layer: number): tf.Tensor3D =>
+  tf.tensor3d([Math.cos(ANGLES[layer]!), Math.sin(ANGLES[layer]!)], [1, 1, 2]);
 const LOGITS = [
   [0, 0, 1],
   [3, 0, 1],
@@ -48,7 +49,8 @@ test('every layer is measured at full depth, and the exit of the policy only not
     expect(words).toBe(3);
     const expected = confidence(LOGITS[i]!);
     expect(confidences![0]!.argmax).toBe(expected.argmax);
-    for (const key of ['margin', 'max', 'entropy'] as const) expect(confidences![0]![key]).toBeCloseTo(expected[key], 6);
+    for (const key of ['margin', 'max', 'entropy'] as const)
+      expect(confidences![0]![key]).toBeCloseTo(expected[key], 6);
   });
   // Above its exit the policy was not asked.
   expect(layers.map(({threshold}) => threshold)).toEqual([0.8, 0.8, undefined, undefined]);

@@ -13,7 +13,14 @@ import {toyDecoding, toyScores} from '../support/models/toy-decoding.js';
 const START = 0;
 const END = 1;
 const VOCABULARY = 12;
-const base: WritingOptions = {rules: 'classic', prompt: [START], end: END, maxLength: 9, minLength: 0, repetitionPenalty: 1};
+const base: WritingOptions = {
+  rules: 'classic',
+  prompt: [START],
+  end: END,
+  maxLength: 9,
+  minLength: 0,
+  repetitionPenalty: 1,
+};
 
 beforeAll(async () => {
   await selectBackend('cpu');
@@ -153,6 +160,8 @@ test('scores that are no numbers end the text with an error, and nothing is left
 });
 
 test('an abort stops the search', async () => {
-  const result = await withoutLeaks(() => searchBeams(toyDecoding(1, 2, 12), 1, never, {...base, beams: 2, signal: AbortSignal.abort()}));
+  const result = await withoutLeaks(() =>
+    searchBeams(toyDecoding(1, 2, 12), 1, never, {...base, beams: 2, signal: AbortSignal.abort()}),
+  );
   expect(result).toEqual({error: expect.objectContaining({code: 'aborted'})});
 });

@@ -28,7 +28,15 @@ describeCoca('rules on scores equal the release', ['micro/goldens.safetensors'],
   ])('%s', (name, options) => {
     for (let r = 0; r < rows; r++) {
       const scores = row('filter.logits', r);
-      nextWordScores(scores, [], {rules: 'classic', prompt: [], end: 511, maxLength: 16, minLength: 0, repetitionPenalty: 1, ...options});
+      nextWordScores(scores, [], {
+        rules: 'classic',
+        prompt: [],
+        end: 511,
+        maxLength: 16,
+        minLength: 0,
+        repetitionPenalty: 1,
+        ...options,
+      });
       const expected = row(name, r);
       const found = softmax(scores);
       closeArrays(found, expected, 1e-5);

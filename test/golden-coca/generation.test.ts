@@ -34,12 +34,18 @@ describeCoca(
   "captions equal open_clip's, token for token",
   [
     'generation_current.json',
-    ...MODELS.flatMap((name) => [`${name}/goldens.json`, `${name}/goldens.safetensors`, `${name}/open_clip_model.safetensors`]),
+    ...MODELS.flatMap((name) => [
+      `${name}/goldens.json`,
+      `${name}/goldens.safetensors`,
+      `${name}/open_clip_model.safetensors`,
+    ]),
   ],
   () => {
     onBackends('captions', () => {
       describe.each(MODELS)('%s', (name) => {
-        const {generation} = cocaJson<{generation: {seq_len: number; cases: Record<string, Case>}}>(`${name}/goldens.json`);
+        const {generation} = cocaJson<{generation: {seq_len: number; cases: Record<string, Case>}}>(
+          `${name}/goldens.json`,
+        );
         const current = cocaJson<CurrentFile>('generation_current.json')[name];
         const length = generation.seq_len;
         let model: CocaModel;
@@ -56,9 +62,19 @@ describeCoca(
           for (const held of [first, encoded, model]) held[Symbol.dispose]();
         });
 
-        const write = async (of: CocaEncoded, rules: WritingRules, options: Options): Promise<(readonly number[])[]> => {
+        const write = async (
+          of: CocaEncoded,
+          rules: WritingRules,
+          options: Options,
+        ): Promise<(readonly number[])[]> => {
           const {start_id, end_id} = model.config;
-          const {generation_type = 'beam_search', num_beams = 6, num_beam_groups = 3, min_seq_len = 5, repetition_penalty = 1} = options;
+          const {
+            generation_type = 'beam_search',
+            num_beams = 6,
+            num_beam_groups = 3,
+            min_seq_len = 5,
+            repetition_penalty = 1,
+          } = options;
           const writing: WritingOptions = {
             rules,
             prompt: options.text ?? [start_id],
@@ -73,7 +89,9 @@ describeCoca(
             const greedy = {...writing, topK: 1, temperature: 1, random: () => seededRandom(0)};
             return (await sample(decoding, of.pictures, never, greedy)).texts.map(({tokens}) => tokens);
           }
-          return (await searchBeams(decoding, of.pictures, never, {...writing, beams})).texts.map(([best]) => best!.tokens);
+          return (await searchBeams(decoding, of.pictures, never, {...writing, beams})).texts.map(
+            ([best]) => best!.tokens,
+          );
         };
         const ids = (row: readonly number[]): readonly number[] => {
           const end = row.indexOf(model.config.end_id);
@@ -89,7 +107,8 @@ describeCoca(
           await check('classic', golden, ALONE.includes(title));
         });
         const cases = Object.entries(current).filter(
-          (entry): entry is [string, Case] => typeof entry[1] === 'object' && entry[1] !== null && 'options' in entry[1],
+          (entry): entry is [string, Case] =>
+            typeof entry[1] === 'object' && entry[1] !== null && 'options' in entry[1],
         );
         test.each(cases)('current %s', async (title, golden) => {
           await check('current', golden, ALONE.includes(title));

@@ -44,6 +44,8 @@ describeCoca("pictures become open_clip's pixels", ['preprocess.json', 'preproce
     const image = await square(key.replace('.float_chw', ''));
     const area = image.width * image.height;
     // Exact to the last bit: each value is one of 256 a channel.
-    expect(toPixels(image, MEAN, STD)).toEqual(Float32Array.from(data, (_, i) => data[(i % 3) * area + Math.floor(i / 3)]!));
+    expect(toPixels(image, MEAN, STD)).toEqual(
+      Float32Array.from(data, (_, i) => data[(i % 3) * area + Math.floor(i / 3)]!),
+    );
   });
 });

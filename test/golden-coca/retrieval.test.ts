@@ -14,7 +14,9 @@ describeCoca("recall equals open_clip's benchmark", ['micro/goldens.json', 'micr
     const {retrieval} = cocaJson<{retrieval: Record<string, number> & {caption_owner: number[]}}>('micro/goldens.json');
     const {data, shape} = cocaArrays('micro/goldens.safetensors')['retrieval.similarity']!;
     const [pictures, texts] = shape as [number, number];
-    const rows = Array.from({length: pictures}, (_, p) => Float32Array.from(data as Float32Array).slice(p * texts, (p + 1) * texts));
+    const rows = Array.from({length: pictures}, (_, p) =>
+      Float32Array.from(data as Float32Array).slice(p * texts, (p + 1) * texts),
+    );
     for (const {k, textToImage, imageToText} of recallAt(rows, retrieval.caption_owner, [1, 5, 10])) {
       expect(textToImage).toBeCloseTo(retrieval[`text_to_image_R@${k}`]!, 8);
       expect(imageToText).toBeCloseTo(retrieval[`image_to_text_R@${k}`]!, 8);

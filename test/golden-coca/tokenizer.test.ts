@@ -52,5 +52,6 @@ describeCoca("CLIP's tokenizer equals open_clip's", ['tokenizer_vectors.json'], 
   });
   const repaired = g.vectors.filter(({needs}) => needs === 'ftfy_encoding');
   const equal = repaired.filter(({text, cleaned}) => tokenizer.clean(text) === cleaned).length;
-  test.skip(`encoding repair is left out: ${equal} of ${repaired.length} vectors that need it come out equal`, () => undefined);
+  test.skip(`encoding repair is left out: ${equal} of ${repaired.length} vectors that need it come out equal`, () =>
+    undefined);
 });

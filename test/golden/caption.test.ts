@@ -23,18 +23,23 @@ function planOf({kwargs: {img_thres, txt_thres, decoder_thres}}: Case): ExitPlan
 onBackends('caption', () => {
   const {mues} = useMicroModels();
 
-  test.each(cases.map((c) => [`${c.model}, ${c.result[0]!.image_id}`, c] as const))('from the TSV row, %s', async (_name, c) => {
-    const items = await collect(readTsv(chunks(goldenBytes('caption.tsv'), 65536), {task: 'caption', columns: {imageId: 1, image: 4}}));
-    for (const {image_id, caption} of c.result) {
-      const {image} = items.find(({imageId}) => imageId === image_id)!;
-      const answer = await mues[c.model].caption('bytes' in image ? image.bytes : new Uint8Array(), {
-        exit: planOf(c),
-        num_beams: 5,
-        max_new_tokens: 16,
-        no_repeat_ngram_size: 3,
-      });
-      expect(answer.text).toBe(caption);
-      expect(answer.hypotheses.length).toBe(5);
-    }
-  });
+  test.each(cases.map((c) => [`${c.model}, ${c.result[0]!.image_id}`, c] as const))(
+    'from the TSV row, %s',
+    async (_name, c) => {
+      const items = await collect(
+        readTsv(chunks(goldenBytes('caption.tsv'), 65536), {task: 'caption', columns: {imageId: 1, image: 4}}),
+      );
+      for (const {image_id, caption} of c.result) {
+        const {image} = items.find(({imageId}) => imageId === image_id)!;
+        const answer = await mues[c.model].caption('bytes' in image ? image.bytes : new Uint8Array(), {
+          exit: planOf(c),
+          num_beams: 5,
+          max_new_tokens: 16,
+          no_repeat_ngram_size: 3,
+        });
+        expect(answer.text).toBe(caption);
+        expect(answer.hypotheses.length).toBe(5);
+      }
+    },
+  );
 });

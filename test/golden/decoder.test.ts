@@ -17,7 +17,9 @@ import {goldenPixels} from '../support/data/pixels.js';
 import {useMicroModels} from '../support/models/use-micro-models.js';
 
 const encoderArrays = golden('encoder_plain.safetensors');
-const encoderInfo = golden<{cases: Record<string, {src_tokens: number[][]; patch_masks: boolean[]}>}>('encoder_plain.json');
+const encoderInfo = golden<{cases: Record<string, {src_tokens: number[][]; patch_masks: boolean[]}>}>(
+  'encoder_plain.json',
+);
 
 async function encodeCase(model: OfaModel, letter: string): Promise<OfaEncoded> {
   using scope = new TensorScope();
@@ -123,7 +125,8 @@ onBackends('decoder', () => {
       const expected = arrays[`${name}.logits`];
       const rows = arrays[`${name}.logits.rows_130_139`];
       if (expected) await closeTo(logits, expected, LOGITS);
-      if (expected && arrays[`${name}.log_probs`]) await closeTo(scope.hold(tf.logSoftmax(logits)), arrays[`${name}.log_probs`]!, LOGITS);
+      if (expected && arrays[`${name}.log_probs`])
+        await closeTo(scope.hold(tf.logSoftmax(logits)), arrays[`${name}.log_probs`]!, LOGITS);
       if (rows) await closeTo(scope.hold(tf.slice(logits, [130, 0], [10, -1])), rows, LOGITS);
       expect(expected ?? rows).toBeDefined();
 
@@ -165,7 +168,9 @@ onBackends('decoder', () => {
       ] as const) {
         const expected = arrays[`code.${part}`];
         if (!expected) throw new Error(`no golden code.${part}`);
-        const logits = scope.hold(await model.scoring.codeLogits(model.targetPass(encoded, length, scope), tokens, masks));
+        const logits = scope.hold(
+          await model.scoring.codeLogits(model.targetPass(encoded, length, scope), tokens, masks),
+        );
         await closeTo(logits, expected, LOGITS);
       }
     });
@@ -192,12 +197,18 @@ onBackends('decoder', () => {
 
     test('schedule of the release', () => {
       for (const {decoder_thres, max_len, thresholds} of info.schedule) {
-        const ours = thresholds.map((_, t) => (decoder_thres === null ? 1 : thresholdAt({name: 'release'}, decoder_thres, t, max_len)));
+        const ours = thresholds.map((_, t) =>
+          decoder_thres === null ? 1 : thresholdAt({name: 'release'}, decoder_thres, t, max_len),
+        );
         closeArrays(ours, thresholds, 1e-6);
       }
     });
 
-    const replay = async (c: Incremental, expected: Record<string, GoldenArray>, mode: 'gap' | 'copy'): Promise<void> => {
+    const replay = async (
+      c: Incremental,
+      expected: Record<string, GoldenArray>,
+      mode: 'gap' | 'copy',
+    ): Promise<void> => {
       const encoded = encodings[c.case]!;
       using decoding = model.startDecoding(encoded, c.rows / encoded.pictures, c.steps.length, mode);
       const logits: Float32Array[] = [];
@@ -205,7 +216,8 @@ onBackends('decoder', () => {
         if (step.reorder) {
           // The branch's layers shared one cache object by reference, and each of them gathered it: m layers, m times.
           const times = step.layers_sharing_one_cache_object_before_reorder ?? [];
-          for (const [l, cache] of decoding.caches.entries()) for (let i = 1; i < (times[l] ?? 1); i++) cache.reorder(step.reorder);
+          for (const [l, cache] of decoding.caches.entries())
+            for (let i = 1; i < (times[l] ?? 1); i++) cache.reorder(step.reorder);
           decoding.reorder(step.reorder);
         }
         const result = await decoding.step(step.tokens, similarity({threshold: step.threshold, mode: 'reference'}));
@@ -228,7 +240,9 @@ onBackends('decoder', () => {
       await checkCaches(decoding, expected, name);
     };
 
-    test.each(info.incremental.map((c) => [`${c.case}.${c.name}`, c] as const))('step by step, %s', (_, c) => replay(c, arrays, 'gap'));
+    test.each(info.incremental.map((c) => [`${c.case}.${c.name}`, c] as const))('step by step, %s', (_, c) =>
+      replay(c, arrays, 'gap'),
+    );
     test.each(branch.incremental.map((c) => [`${c.case}.${c.name}`, c] as const))('research branch, %s', (_, c) =>
       replay(c, branchArrays, 'copy'),
     );

@@ -43,7 +43,8 @@ const plainInfo = golden<PlainGolden>('encoder_plain.json');
 const plain = golden('encoder_plain.safetensors');
 
 test('buckets and position ids', () => {
-  for (const [distance, bucket] of Object.entries(plainInfo.token_bucket)) expect(tokenBucket(Number(distance), 256)).toBe(bucket);
+  for (const [distance, bucket] of Object.entries(plainInfo.token_bucket))
+    expect(tokenBucket(Number(distance), 256)).toBe(bucket);
   for (const [query, key, bucket] of plainInfo.image_bucket) expect(imageBucket(query, key, 42)).toBe(bucket);
   const ids = codePositionIds(16, 42, 1026);
   expect([...ids.slice(0, plainInfo.image_position_idx_head.length)]).toEqual(plainInfo.image_position_idx_head);
@@ -111,9 +112,13 @@ onBackends('encoder', (device) => {
     const total = (layer: number): tf.Tensor4D =>
       tf.tidy(() => {
         const none: [number, number] = [0, 0];
-        const visual = encoder.imageRelativeBias(layer, patches_h, patches_w).pad([none, none, [0, text_length], [0, text_length]]);
+        const visual = encoder
+          .imageRelativeBias(layer, patches_h, patches_w)
+          .pad([none, none, [0, text_length], [0, text_length]]);
         const p = patches_h * patches_w;
-        return absolute.add(visual).add(encoder.textRelativeBias(layer, text_length).pad([none, none, [p, 0], [p, 0]])) as tf.Tensor4D;
+        return absolute
+          .add(visual)
+          .add(encoder.textRelativeBias(layer, text_length).pad([none, none, [p, 0], [p, 0]])) as tf.Tensor4D;
       });
     for (const [l, layer] of encoder.layers.entries()) {
       await check(encoder.textRelativeBias(l, text_length), `layer${l}.text_rel_bias`);
@@ -124,7 +129,9 @@ onBackends('encoder', (device) => {
       if (rows)
         await closeTo(
           scope.hold(
-            tf.tidy(() => tf.gather(sum.squeeze([0]).slice([1, 0, 0], [1, -1, -1]).squeeze([0]), tf.tensor1d([100, 203], 'int32'))),
+            tf.tidy(() =>
+              tf.gather(sum.squeeze([0]).slice([1, 0, 0], [1, -1, -1]).squeeze([0]), tf.tensor1d([100, 203], 'int32')),
+            ),
           ),
           rows,
           STATES,
@@ -204,7 +211,9 @@ onBackends('encoder', (device) => {
       const visual = expected[`${letter}.never.image.layer${l}.total_bias`];
       if (visual) await closeTo(scope.hold(bias.layer(l).clone()), visual, STATES);
       const textual = expected[`${letter}.never.text.layer${l}.total_bias`];
-      const own = scope.hold(tf.tidy(() => model.encoder.absoluteBias(text.positions).add(model.encoder.textRelativeBias(l, text_length))));
+      const own = scope.hold(
+        tf.tidy(() => model.encoder.absoluteBias(text.positions).add(model.encoder.textRelativeBias(l, text_length))),
+      );
       if (textual) await closeTo(own, textual, STATES);
     }
   });

@@ -81,72 +81,84 @@ onBackends('generation', () => {
   };
   const trie = new TokenTrie(Object.values(info.answer_tokens), 2);
 
-  test.each(info.cases.filter((c) => !UNDEFINED_ORDER.includes(c.name)).map((c) => [c.name, c] as const))('%s', async (_name, c) => {
-    using scope = new TensorScope();
-    const model = models[c.model];
-    const {src_tokens, prefix_tokens} = info.inputs[c.input]!;
-    const pixels = scope.hold(goldenPixels(pictures[`${c.input}.rgb_u8`]!));
-    const policy = policyOf(c);
-    const encoded = scope.hold(await model.encode({pixels, prompts: src_tokens}, policy));
-    if (c.result.encoder) {
-      expect(encoded.runs[0]!.traces.map(({exitLayer}) => exitLayer)).toEqual([
-        c.result.encoder.exit_layer_image,
-        c.result.encoder.exit_layer_text,
-      ]);
-    }
-    const {beam, min_len = 1, no_repeat_ngram_size, lenpen = 1, temperature = 1, unkpen = 0, unnormalized = false} = c.generation;
-    const maxLength = lengths(c);
-    const decoding = scope.hold(model.startDecoding(encoded, beam, maxLength, 'gap'));
-    const seen: SearchStep[] = [];
-    const cacheLengths: number[][] = [];
-    const {hypotheses} = await beamSearch(decoding, src_tokens.length, policy, {
-      beams: beam,
-      maxLength,
-      minLength: min_len,
-      noRepeatNgram: no_repeat_ngram_size,
-      lengthPenalty: lenpen,
-      normalize: !unnormalized,
-      temperature,
-      unkPenalty: unkpen,
-      deadBeamsDecide: true,
-      ...(c.prefix_tokens ? {prefixes: prefix_tokens!.map((row) => row.filter((id) => id !== 1))} : {}),
-      ...(c.constraint_trie ? {trie} : {}),
-      onStep: (step) => {
-        seen.push(step);
-        cacheLengths.push(decoding.caches.map((cache) => cache.length));
-      },
-    });
-    expect(seen.length).toBe(c.result.steps.length);
-    for (const [s, want] of c.result.steps.entries()) {
-      const got = seen[s]!;
-      const finite = (b: number): number[] => want.cand_scores[b]!.flatMap((score, i) => (number(score) > -Infinity ? [i] : []));
-      for (const b of want.cand_scores.keys()) {
-        const which = finite(b);
-        expect(which.map((i) => [got.candidates[b]![i]!.token, got.candidates[b]![i]!.beam])).toEqual(
-          which.map((i) => [want.cand_tokens[b]![i], want.cand_beams[b]![i]]),
-        );
+  test.each(info.cases.filter((c) => !UNDEFINED_ORDER.includes(c.name)).map((c) => [c.name, c] as const))(
+    '%s',
+    async (_name, c) => {
+      using scope = new TensorScope();
+      const model = models[c.model];
+      const {src_tokens, prefix_tokens} = info.inputs[c.input]!;
+      const pixels = scope.hold(goldenPixels(pictures[`${c.input}.rgb_u8`]!));
+      const policy = policyOf(c);
+      const encoded = scope.hold(await model.encode({pixels, prompts: src_tokens}, policy));
+      if (c.result.encoder) {
+        expect(encoded.runs[0]!.traces.map(({exitLayer}) => exitLayer)).toEqual([
+          c.result.encoder.exit_layer_image,
+          c.result.encoder.exit_layer_text,
+        ]);
+      }
+      const {
+        beam,
+        min_len = 1,
+        no_repeat_ngram_size,
+        lenpen = 1,
+        temperature = 1,
+        unkpen = 0,
+        unnormalized = false,
+      } = c.generation;
+      const maxLength = lengths(c);
+      const decoding = scope.hold(model.startDecoding(encoded, beam, maxLength, 'gap'));
+      const seen: SearchStep[] = [];
+      const cacheLengths: number[][] = [];
+      const {hypotheses} = await beamSearch(decoding, src_tokens.length, policy, {
+        beams: beam,
+        maxLength,
+        minLength: min_len,
+        noRepeatNgram: no_repeat_ngram_size,
+        lengthPenalty: lenpen,
+        normalize: !unnormalized,
+        temperature,
+        unkPenalty: unkpen,
+        deadBeamsDecide: true,
+        ...(c.prefix_tokens ? {prefixes: prefix_tokens!.map((row) => row.filter((id) => id !== 1))} : {}),
+        ...(c.constraint_trie ? {trie} : {}),
+        onStep: (step) => {
+          seen.push(step);
+          cacheLengths.push(decoding.caches.map((cache) => cache.length));
+        },
+      });
+      expect(seen.length).toBe(c.result.steps.length);
+      for (const [s, want] of c.result.steps.entries()) {
+        const got = seen[s]!;
+        const finite = (b: number): number[] =>
+          want.cand_scores[b]!.flatMap((score, i) => (number(score) > -Infinity ? [i] : []));
+        for (const b of want.cand_scores.keys()) {
+          const which = finite(b);
+          expect(which.map((i) => [got.candidates[b]![i]!.token, got.candidates[b]![i]!.beam])).toEqual(
+            which.map((i) => [want.cand_tokens[b]![i], want.cand_beams[b]![i]]),
+          );
+          closeArrays(
+            which.map((i) => got.candidates[b]![i]!.score),
+            which.map((i) => number(want.cand_scores[b]![i]!)),
+            LOGITS,
+          );
+        }
+        if (c.model === 'mue' && want.exit_layer !== null) {
+          expect([s, got.traces[0]!.exitLayer]).toEqual([s, want.exit_layer]);
+          closeArrays(got.traces[0]!.scores as number[], want.similarities, SIMILARITIES);
+          expect(got.traces[0]!.thresholds[0]).toBeCloseTo(want.threshold, 6);
+        }
+        expect(cacheLengths[s]).toEqual(want.self_cache_lengths);
+      }
+      for (const [b, want] of c.result.hypotheses.entries()) {
+        expect(hypotheses[b]!.map(({tokens}) => tokens)).toEqual(want.map(({tokens}) => tokens));
         closeArrays(
-          which.map((i) => got.candidates[b]![i]!.score),
-          which.map((i) => number(want.cand_scores[b]![i]!)),
+          hypotheses[b]!.map(({score}) => score),
+          want.map(({score}) => score),
           LOGITS,
         );
       }
-      if (c.model === 'mue' && want.exit_layer !== null) {
-        expect([s, got.traces[0]!.exitLayer]).toEqual([s, want.exit_layer]);
-        closeArrays(got.traces[0]!.scores as number[], want.similarities, SIMILARITIES);
-        expect(got.traces[0]!.thresholds[0]).toBeCloseTo(want.threshold, 6);
-      }
-      expect(cacheLengths[s]).toEqual(want.self_cache_lengths);
-    }
-    for (const [b, want] of c.result.hypotheses.entries()) {
-      expect(hypotheses[b]!.map(({tokens}) => tokens)).toEqual(want.map(({tokens}) => tokens));
-      closeArrays(
-        hypotheses[b]!.map(({score}) => score),
-        want.map(({score}) => score),
-        LOGITS,
-      );
-    }
-  });
+    },
+  );
 
   test.each(info.cases.filter((c) => UNDEFINED_ORDER.includes(c.name)).map((c) => [c.name, c] as const))(
     '%s, fed the recorded tokens',
@@ -167,7 +179,9 @@ onBackends('generation', () => {
             const sentence = Math.floor(want.input_tokens.indexOf(row) / beam);
             const before = c.result.steps[s - 1]!;
             const candidate = before.cand_tokens[sentence]!.findIndex(
-              (token, i) => token === row.at(-1) && same(previous![sentence * beam + before.cand_beams[sentence]![i]!]!, row.slice(0, -1)),
+              (token, i) =>
+                token === row.at(-1) &&
+                same(previous![sentence * beam + before.cand_beams[sentence]![i]!]!, row.slice(0, -1)),
             );
             return sentence * beam + before.cand_beams[sentence]![candidate]!;
           });
@@ -189,4 +203,5 @@ onBackends('generation', () => {
   );
 });
 
-const same = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((x, i) => x === b[i]);
+const same = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((x, i) => x === b[i]);

@@ -44,7 +44,9 @@ function batchOf(task: Case['task']): LossBatch {
   const targets = rows(`${task}.target`);
   const packed = arrays[`${task}.constraint_masks_packed`];
   if (!packed) return {inputs, targets};
-  const allowed = inputs.map((row, b) => row.map((_, t) => PACKED.filter((_id, i) => packed.data[(b * row.length + t) * 4 + i])));
+  const allowed = inputs.map((row, b) =>
+    row.map((_, t) => PACKED.filter((_id, i) => packed.data[(b * row.length + t) * 4 + i])),
+  );
   return {inputs, targets, allowed};
 }
 
@@ -80,15 +82,21 @@ onBackends('losses', (device) => {
     const encoded = scope.hold(await models.mue.encode({pixels, prompts: unpadded(rows('snli_ve.src_tokens'))}, never));
     const batch = batchOf('snli_ve');
     const losses = await Promise.all(
-      [undefined, [1, 0], [0, 1]].map((confidences) => taskLoss(models.mue, encoded, {...batch, ...(confidences ? {confidences} : {})})),
+      [undefined, [1, 0], [0, 1]].map((confidences) =>
+        taskLoss(models.mue, encoded, {...batch, ...(confidences ? {confidences} : {})}),
+      ),
     );
     const [whole, first, second] = losses.map(({loss}) => loss) as [number, number, number];
     expect(first + second).toBeCloseTo(whole, 4);
     expect(Math.min(first, second)).toBeGreaterThan(0);
     expect(losses.map(({sampleSize}) => sampleSize)).toEqual([4, 4, 4]);
-    await expect(taskLoss(models.mue, encoded, {...batch, confidences: [1]})).rejects.toMatchObject({code: 'loss-batch'});
+    await expect(taskLoss(models.mue, encoded, {...batch, confidences: [1]})).rejects.toMatchObject({
+      code: 'loss-batch',
+    });
     const padding = batch.targets.map((row) => row.map(() => 1));
-    await expect(taskLoss(models.mue, encoded, {...batch, targets: padding})).rejects.toMatchObject({code: 'loss-empty'});
+    await expect(taskLoss(models.mue, encoded, {...batch, targets: padding})).rejects.toMatchObject({
+      code: 'loss-empty',
+    });
   });
 
   for (const {name, mode} of cases) {

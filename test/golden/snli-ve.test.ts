@@ -85,7 +85,9 @@ test('rows of the TSV file give the pictures, the tokens and the labels', async 
     const answered = items.map(({label}, i) => [...c.decoder_prompts[i]!, ...info.answer_ids[label!]!]);
     expect(padded(answered)).toEqual(c.input.prev_output_tokens);
     expect(items.map(({label}) => [label])).toEqual(c.labels);
-    const resized = await Promise.all(items.map(async (item) => resizeBicubic(await decodeImage(bytesOf(item)), 64, 64).data));
+    const resized = await Promise.all(
+      items.map(async (item) => resizeBicubic(await decodeImage(bytesOf(item)), 64, 64).data),
+    );
     expect(Buffer.concat(resized).equals(pictures[`${batchOf(c)}.rgb_u8`]!.data as Uint8Array)).toBe(true);
   }
 });
@@ -125,7 +127,12 @@ onBackends('snli-ve', (device) => {
       closeArrays(text!.scores as number[], c.encoder.text_similarities, SIMILARITIES);
     }
     const {watched, targets} = watchTargets(model);
-    const {scores, runs} = await scoreAnswers(watched, encoded, policy, {prompts: c.decoder_prompts, answers, mode: 'reference', eos: 2});
+    const {scores, runs} = await scoreAnswers(watched, encoded, policy, {
+      prompts: c.decoder_prompts,
+      answers,
+      mode: 'reference',
+      eos: 2,
+    });
     const {traces} = runs[0]!;
     expect(targets.map(padded)).toEqual([c.decoder_input]);
     for (const [i, want] of c.scores.entries()) closeArrays(scores[i]!, want, LOGITS);
@@ -155,7 +162,10 @@ onBackends('snli-ve', (device) => {
   test.each(single)('%s, from the TSV row to the answer', async (_name, c) => {
     const item = (await tsvRows()).get(c.input.ids[0]!)!;
     const premise = c.name.startsWith('caption') ? item.premise : undefined;
-    const answer = await mues[c.model].entail(bytesOf(item), item.text!, {premise, exit: {policy: policyOf(c), mode: 'reference'}});
+    const answer = await mues[c.model].entail(bytesOf(item), item.text!, {
+      premise,
+      exit: {policy: policyOf(c), mode: 'reference'},
+    });
     expect(answer.text).toBe(c.predictions[0]);
     closeArrays(
       info.answers.map((word) => answer.scores[word as 'no' | 'yes' | 'maybe']),

@@ -65,7 +65,9 @@ test('rows of the TSV file give the pictures, the tokens and the accepted answer
       c.input.prev_output_tokens,
     );
     expect(items.map(({answers}) => Object.fromEntries(answers!))).toEqual(c.ref_dict);
-    const resized = await Promise.all(items.map(async (item) => resizeBicubic(await decodeImage(bytesOf(item)), 64, 64).data));
+    const resized = await Promise.all(
+      items.map(async (item) => resizeBicubic(await decodeImage(bytesOf(item)), 64, 64).data),
+    );
     expect(Buffer.concat(resized).equals(pictures[`batch${c.batch}.rgb_u8`]!.data as Uint8Array)).toBe(true);
   }
 });

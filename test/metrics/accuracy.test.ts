@@ -24,7 +24,10 @@ test('an empty set has no accuracy; lists of different lengths are refused', () 
 });
 
 test('VQA: confidence of the answer, own properties only', () => {
-  const {accuracy: mean, perItem} = vqaAccuracy([{red: 1, pink: 0.3}, {two: 0.6}, {no: 1}], ['pink', 'two', 'constructor']);
+  const {accuracy: mean, perItem} = vqaAccuracy(
+    [{red: 1, pink: 0.3}, {two: 0.6}, {no: 1}],
+    ['pink', 'two', 'constructor'],
+  );
   expect([...perItem]).toEqual([0.3, 0.6, 0]);
   expect(mean).toBeCloseTo(0.3, 12);
   expect(() => vqaAccuracy([{}], [])).toThrow(InputError);

@@ -21,13 +21,20 @@ test.each(g.edge_cases)('golden edge case: $hypothesis', (edge) => {
 });
 
 test('combines the sufficient statistics of the coco-caption demo', () => {
-  expectClose(bleuFromStatistics([9893, 9855, 9893, 8893, 7893, 6893, 5732, 2510, 1043, 423]), [0.5794, 0.4044, 0.2785, 0.1908], 5e-5);
+  expectClose(
+    bleuFromStatistics([9893, 9855, 9893, 8893, 7893, 6893, 5732, 2510, 1043, 423]),
+    [0.5794, 0.4044, 0.2785, 0.1908],
+    5e-5,
+  );
 });
 
 test('the corpus is its summed statistics, in any order of items and references', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.record({h: caption, r: fc.array(caption, {minLength: 1, maxLength: 3})}), {minLength: 1, maxLength: 5}),
+      fc.array(fc.record({h: caption, r: fc.array(caption, {minLength: 1, maxLength: 3})}), {
+        minLength: 1,
+        maxLength: 5,
+      }),
       (items) => {
         const {corpus, statistics} = new Bleu(items.map(({r}) => r)).score(items.map(({h}) => h));
         const sums = Array.from({length: BLEU_STATISTICS}, (_, k) =>
@@ -35,7 +42,11 @@ test('the corpus is its summed statistics, in any order of items and references'
         );
         expectClose(corpus, bleuFromStatistics(sums), 1e-12);
         const turned = [...items].reverse();
-        expectClose(corpus, new Bleu(turned.map(({r}) => [...r].reverse())).score(turned.map(({h}) => h)).corpus as number[], 1e-12);
+        expectClose(
+          corpus,
+          new Bleu(turned.map(({r}) => [...r].reverse())).score(turned.map(({h}) => h)).corpus as number[],
+          1e-12,
+        );
       },
     ),
   );
@@ -44,7 +55,8 @@ test('the corpus is its summed statistics, in any order of items and references'
 test('a hypothesis that is one of the references scores one, from four tokens on', () => {
   fc.assert(
     fc.property(fc.array(fc.constantFrom(...WORDS), {minLength: 4, maxLength: 9}), caption, (tokens, other) => {
-      for (const value of new Bleu([[other, tokens.join(' ')]]).score([tokens.join(' ')]).corpus) expect(value).toBeCloseTo(1, 6);
+      for (const value of new Bleu([[other, tokens.join(' ')]]).score([tokens.join(' ')]).corpus)
+        expect(value).toBeCloseTo(1, 6);
     }),
   );
 });

@@ -19,14 +19,19 @@ test('golden: corpus and per image, and the same again for a second set of hypot
 
 test('golden: document frequencies of another corpus', () => {
   const {ref_len, document_frequency, corpus, per_image} = g.cider_d_df_file;
-  const result = new CiderD(references, {images: ref_len, counts: Object.entries(document_frequency)}).score(hypotheses);
+  const result = new CiderD(references, {images: ref_len, counts: Object.entries(document_frequency)}).score(
+    hypotheses,
+  );
   expectClose([result.corpus], [corpus]);
   expectClose(result.perItem, per_image);
 });
 
 test.each(g.edge_cases)('golden edge case: $hypothesis', (edge) => {
   const [hypothesis, reference] = edge.second_image.split(' / ') as [string, string];
-  expectClose(new CiderD([edge.references, [reference]]).score([edge.hypothesis, hypothesis]).perItem, edge.cider_per_image);
+  expectClose(
+    new CiderD([edge.references, [reference]]).score([edge.hypothesis, hypothesis]).perItem,
+    edge.cider_per_image,
+  );
 });
 
 test('one image scores zero: every n-gram is in all of the corpus', () => {
@@ -36,7 +41,10 @@ test('one image scores zero: every n-gram is in all of the corpus', () => {
 test('lies in [0, 10], in any order of items, references and hypothesis sets', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.record({h: caption, other: caption, r: fc.array(caption, {minLength: 1, maxLength: 3})}), {minLength: 2, maxLength: 5}),
+      fc.array(fc.record({h: caption, other: caption, r: fc.array(caption, {minLength: 1, maxLength: 3})}), {
+        minLength: 2,
+        maxLength: 5,
+      }),
       (items) => {
         const scorer = new CiderD(items.map(({r}) => r));
         const first = scorer.score(items.map(({h}) => h));

@@ -13,7 +13,9 @@ test('the nearest are the first of all, sorted; ties go to the lower row', () =>
       (rows, query, most) => {
         const points = {size: 3, count: rows.length, values: Float32Array.from(rows.flat())};
         const all = rows.map((row, i) => ({row: i, similarity: row.reduce((sum, x, j) => sum + x * query[j]!, 0)}));
-        expect(similarities(Float32Array.from(query), points)).toEqual(Float32Array.from(all, ({similarity}) => similarity));
+        expect(similarities(Float32Array.from(query), points)).toEqual(
+          Float32Array.from(all, ({similarity}) => similarity),
+        );
         const sorted = all.toSorted((a, b) => b.similarity - a.similarity || a.row - b.row);
         // −0 and 0 are the same similarity.
         const plain = (list: typeof sorted) => list.map(({row, similarity}) => [row, similarity + 0]);

@@ -25,7 +25,9 @@ test('is one for a reference itself, zero without a common word, and grows with 
     fc.property(caption, caption, caption, (h, r, s) => {
       expect(new RougeL([[r, h]]).score([h]).corpus).toBeCloseTo(1, 12);
       expect(new RougeL([[r]]).score(['zebra']).corpus).toBe(0);
-      expect(new RougeL([[r, s]]).score([h]).corpus).toBeGreaterThanOrEqual(new RougeL([[r]]).score([h]).corpus - 1e-12);
+      expect(new RougeL([[r, s]]).score([h]).corpus).toBeGreaterThanOrEqual(
+        new RougeL([[r]]).score([h]).corpus - 1e-12,
+      );
     }),
   );
 });

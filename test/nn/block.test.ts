@@ -14,7 +14,15 @@ import {selectBackend} from '../../src/node/backends/select.js';
 // Blocks as ordinary tfjs layers: in a model, counted, frozen, saved, restored, trained.
 
 const D = 8;
-const layer = {size: D, heads: 2, hidden: 16, scaleFactor: 2, scaleAttention: true, scaleFeedForward: true, scaleHeads: true};
+const layer = {
+  size: D,
+  heads: 2,
+  hidden: 16,
+  scaleFactor: 2,
+  scaleAttention: true,
+  scaleFeedForward: true,
+  scaleHeads: true,
+};
 const attention = 4 * (D * D + D) + 2;
 const feedForward = 2 * D * 16 + 16 + D + 2 * 16;
 
@@ -36,7 +44,13 @@ const KINDS: Readonly<Record<string, Kind>> = {
     parameters: D * 3 + 3,
     names: ['weight', 'bias'],
   },
-  LayerNorm: {make: () => new LayerNorm({size: D}), inputs: [[5, D]], output: [5, D], parameters: 2 * D, names: ['weight', 'bias']},
+  LayerNorm: {
+    make: () => new LayerNorm({size: D}),
+    inputs: [[5, D]],
+    output: [5, D],
+    parameters: 2 * D,
+    names: ['weight', 'bias'],
+  },
   Embedding: {
     make: () => new Embedding({rows: 7, size: D}),
     inputs: [[5]],
@@ -106,7 +120,10 @@ describe.each(Object.entries(KINDS))('%s', (_name, {make, inputs, output, parame
 
   const modelOf = (block: Block): tf.LayersModel => {
     const symbols = inputs.map((shape) => tf.input({shape: [...shape]}));
-    return tf.model({inputs: symbols, outputs: block.apply(symbols.length > 1 ? symbols : symbols[0]!) as tf.SymbolicTensor});
+    return tf.model({
+      inputs: symbols,
+      outputs: block.apply(symbols.length > 1 ? symbols : symbols[0]!) as tf.SymbolicTensor,
+    });
   };
   /** Weights that no initializer gives. */
   const fill = (model: tf.LayersModel): void =>
@@ -200,7 +217,9 @@ describe.each(Object.entries(KINDS))('%s', (_name, {make, inputs, output, parame
         shape: (name) => shapes.get(name),
         read: (name) => {
           if (name === fail) return Promise.reject(new Error('unreadable'));
-          return Promise.resolve(Float32Array.from({length: shapes.get(name)!.reduce((a, b) => a * b, 1)}, (_, i) => 1 + Math.sin(i)));
+          return Promise.resolve(
+            Float32Array.from({length: shapes.get(name)!.reduce((a, b) => a * b, 1)}, (_, i) => 1 + Math.sin(i)),
+          );
         },
       };
     };

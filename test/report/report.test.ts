@@ -50,10 +50,18 @@ test('the page escapes texts, needs nothing from elsewhere, and holds the thresh
 
 test('files: csv of all points with fronts, JSON, an SVG a chart, the page last', () => {
   const files = report(inputs);
-  expect(files.map(({name}) => name)).toEqual(['snli-ve-layers.svg', 'snli-ve-macs.svg', 'points.csv', 'report.json', 'index.html']);
+  expect(files.map(({name}) => name)).toEqual([
+    'snli-ve-layers.svg',
+    'snli-ve-macs.svg',
+    'points.csv',
+    'report.json',
+    'index.html',
+  ]);
   const lines = file('points.csv').trimEnd().split('\r\n');
   expect(lines).toHaveLength(9);
-  expect(lines[0]).toMatch(/^task,source,kind,exact,policy,setting,n,accuracy,retention,agreement,layers encoder\.image,/);
+  expect(lines[0]).toMatch(
+    /^task,source,kind,exact,policy,setting,n,accuracy,retention,agreement,layers encoder\.image,/,
+  );
   expect(lines[2]).toContain('similarity,"image 0.9, text never, decoder 0.9",40,0.945,');
   expect(lines.map((line) => line.split(',').slice(-3).join())).toEqual([
     'on front of layers,on front of macs,on front of ms',

@@ -1,7 +1,8 @@
 import {expect, test} from '@jest/globals';
 import {sumOfExponentials} from '../../src/runtime/log-sum-exp.js';
 
-const exact = (scores: Float64Array, max: number): number => scores.reduce((sum, score) => sum + Math.exp(score - max), 0);
+const exact = (scores: Float64Array, max: number): number =>
+  scores.reduce((sum, score) => sum + Math.exp(score - max), 0);
 
 test.each([1, 2, 7, 1000])('sums %i exponentials as Math.exp does', (size) => {
   const scores = Float64Array.from({length: size}, (_, i) => 9 - 40 * ((i * 0.618) % 1));

@@ -50,15 +50,20 @@ test('drawing groups widens the interval of items that say the same', () => {
 
 test('same seed, same interval; another seed, another; bounds are ordered', () => {
   fc.assert(
-    fc.property(fc.array(fc.double({min: 0.1, max: 1, noNaN: true}), {minLength: 1, maxLength: 12}), fc.nat(), (values, seed) => {
-      const ones = values.map(() => 1);
-      const a = bootstrap([values, ones], ratio, {seed, resamples: 60}).ratio;
-      expect(bootstrap([values, ones], ratio, {seed, resamples: 60}).ratio).toEqual(a);
-      expect(a.low <= a.lowerBound && a.lowerBound <= a.upperBound && a.upperBound <= a.high).toBe(true);
-    }),
+    fc.property(
+      fc.array(fc.double({min: 0.1, max: 1, noNaN: true}), {minLength: 1, maxLength: 12}),
+      fc.nat(),
+      (values, seed) => {
+        const ones = values.map(() => 1);
+        const a = bootstrap([values, ones], ratio, {seed, resamples: 60}).ratio;
+        expect(bootstrap([values, ones], ratio, {seed, resamples: 60}).ratio).toEqual(a);
+        expect(a.low <= a.lowerBound && a.lowerBound <= a.upperBound && a.upperBound <= a.high).toBe(true);
+      },
+    ),
   );
   const values = Array.from({length: 20}, (_, i) => i);
-  const low = (seed: number): number => bootstrap([values, values.map(() => 1)], ratio, {seed, resamples: 60}).ratio.low;
+  const low = (seed: number): number =>
+    bootstrap([values, values.map(() => 1)], ratio, {seed, resamples: 60}).ratio.low;
   expect(low(1)).not.toBe(low(2));
 });
 
@@ -72,7 +77,9 @@ test('caption retentions: estimates are ratios of the corpus scores', () => {
   const {references, hypotheses} = metricsGolden();
   const scorer = new CaptionScorer(references);
   const full = scorer.score(hypotheses);
-  const early = scorer.score(hypotheses.map((text, i) => (i % 4 === 0 ? text.split(' ').slice(0, -2).join(' ') : text)));
+  const early = scorer.score(
+    hypotheses.map((text, i) => (i % 4 === 0 ? text.split(' ').slice(0, -2).join(' ') : text)),
+  );
   const result = captionRetention(early, full, {seed: 1, resamples: 300});
   const names = ['BLEU-1', 'BLEU-2', 'BLEU-3', 'BLEU-4', 'ROUGE-L', 'CIDEr-D'] as const;
   for (const name of names) {

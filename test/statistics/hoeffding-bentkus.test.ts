@@ -58,16 +58,23 @@ test.each(BINOMIAL)('binomial distribution of %d of %d at %d', (k, n, p, wanted)
 
 test('p-values lie in [0, 1], grow with the risk, fall with the bound; the binomial is the sharpest', () => {
   fc.assert(
-    fc.property(fc.integer({min: 1, max: 2000}), fc.nat(), fc.double({min: 0.001, max: 0.5, noNaN: true}), (n, pick, alpha) => {
-      const errors = pick % n;
-      for (const kind of ['hoeffding-bentkus', 'hoeffding', 'binomial'] as const) {
-        const p = riskPValue(errors / n, n, alpha, kind);
-        expect(p >= 0 && p <= 1).toBe(true);
-        expect(riskPValue((errors + 1) / n, n, alpha, kind)).toBeGreaterThanOrEqual(p - 1e-12);
-        expect(riskPValue(errors / n, n, Math.min(0.999, alpha * 1.1), kind)).toBeLessThanOrEqual(p + 1e-12);
-      }
-      expect(riskPValue(errors / n, n, alpha, 'binomial')).toBeLessThanOrEqual(riskPValue(errors / n, n, alpha) + 1e-12);
-    }),
+    fc.property(
+      fc.integer({min: 1, max: 2000}),
+      fc.nat(),
+      fc.double({min: 0.001, max: 0.5, noNaN: true}),
+      (n, pick, alpha) => {
+        const errors = pick % n;
+        for (const kind of ['hoeffding-bentkus', 'hoeffding', 'binomial'] as const) {
+          const p = riskPValue(errors / n, n, alpha, kind);
+          expect(p >= 0 && p <= 1).toBe(true);
+          expect(riskPValue((errors + 1) / n, n, alpha, kind)).toBeGreaterThanOrEqual(p - 1e-12);
+          expect(riskPValue(errors / n, n, Math.min(0.999, alpha * 1.1), kind)).toBeLessThanOrEqual(p + 1e-12);
+        }
+        expect(riskPValue(errors / n, n, alpha, 'binomial')).toBeLessThanOrEqual(
+          riskPValue(errors / n, n, alpha) + 1e-12,
+        );
+      },
+    ),
   );
 });
 

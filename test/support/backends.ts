@@ -6,7 +6,11 @@ import {selectBackend} from '../../src/node/backends/select.js';
 export const TEST_DEVICES: readonly string[] = (process.env['MUE_TEST_BACKEND'] ?? 'wasm,cpu').split(',');
 
 /** Runs a suite once a backend, by default on all, and asserts that it leaves no tensor behind. */
-export function onBackends(name: string, suite: (device: string) => void, devices: readonly string[] = TEST_DEVICES): void {
+export function onBackends(
+  name: string,
+  suite: (device: string) => void,
+  devices: readonly string[] = TEST_DEVICES,
+): void {
   describe.each(devices)(`${name} on %s`, (device) => {
     let before = 0;
     beforeAll(async () => {

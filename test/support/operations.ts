@@ -26,7 +26,8 @@ const layerNorm = (x: tf.Tensor, g: tf.Tensor, b: tf.Tensor): tf.Tensor => {
 };
 const gelu = (x: tf.Tensor): tf.Tensor => x.mul(Math.SQRT1_2).erf().add(1).mul(x).mul(0.5);
 const conv = (pad: number | 'same' | 'valid' | tf.backend_util.ExplicitPadding, stride = 1): Operation =>
-  ((x: tf.Tensor4D, w: tf.Tensor4D) => tf.conv2d(x, w, stride, pad, 'NHWC', 1, typeof pad === 'number' ? 'floor' : undefined)) as Operation;
+  ((x: tf.Tensor4D, w: tf.Tensor4D) =>
+    tf.conv2d(x, w, stride, pad, 'NHWC', 1, typeof pad === 'number' ? 'floor' : undefined)) as Operation;
 const fusedConv = (pad: number | 'same', stride = 1): Operation =>
   ((x: tf.Tensor4D, filter: tf.Tensor4D, bias: tf.Tensor) =>
     tf.fused.conv2d({
@@ -58,7 +59,8 @@ export const OPERATIONS: Readonly<Record<string, readonly [readonly Values[], Op
   'matMul, batch broadcast': [[normal([12, 50, 64], 3), normal([1, 64, 70], 4)], matMul()],
   'fused matMul': [
     [normal([90, 76], 1), normal([76, 130], 2), normal([130], 3)],
-    (a, b, bias) => tf.fused.matMul({a: a as tf.Tensor2D, b: b as tf.Tensor2D, bias: bias as tf.Tensor, activation: 'relu'}),
+    (a, b, bias) =>
+      tf.fused.matMul({a: a as tf.Tensor2D, b: b as tf.Tensor2D, bias: bias as tf.Tensor, activation: 'relu'}),
   ],
   'fused matMul, large': [
     [normal([200, 300], 1), normal([300, 200], 2), normal([200], 3)],
@@ -79,11 +81,20 @@ export const OPERATIONS: Readonly<Record<string, readonly [readonly Values[], Op
     ]),
   ],
   'fused conv, same': [[normal([1, 20, 20, 16], 5), normal([3, 3, 16, 32], 6), normal([32], 7)], fusedConv('same')],
-  'fused conv, pad 1, stride 2': [[normal([1, 20, 20, 16], 5), normal([3, 3, 16, 32], 6), normal([32], 7)], fusedConv(1, 2)],
+  'fused conv, pad 1, stride 2': [
+    [normal([1, 20, 20, 16], 5), normal([3, 3, 16, 32], 6), normal([32], 7)],
+    fusedConv(1, 2),
+  ],
   'max pool, valid': [[normal([2, 33, 33, 8], 7)], (x) => tf.maxPool(x as tf.Tensor4D, 3, 2, 'valid')],
-  'max pool, pad 1, all negative': [[normal([1, 24, 24, 8], 7)], (x) => tf.maxPool(x!.abs().neg().sub(1) as tf.Tensor4D, 3, 2, 1, 'floor')],
+  'max pool, pad 1, all negative': [
+    [normal([1, 24, 24, 8], 7)],
+    (x) => tf.maxPool(x!.abs().neg().sub(1) as tf.Tensor4D, 3, 2, 1, 'floor'),
+  ],
   softmax: [[normal([12, 90, 90], 8, 4)], (x) => tf.softmax(x!, -1)],
-  'softmax, masked': [[normal([4, 30, 30], 8, 4)], (x) => tf.softmax(x!.add(tf.tensor([0, Number.NEGATIVE_INFINITY, 0]).tile([10])), -1)],
+  'softmax, masked': [
+    [normal([4, 30, 30], 8, 4)],
+    (x) => tf.softmax(x!.add(tf.tensor([0, Number.NEGATIVE_INFINITY, 0]).tile([10])), -1),
+  ],
   'log softmax': [[normal([5, 5945], 8, 3)], (x) => tf.logSoftmax(x!)],
   gather: [[normal([1000, 64], 9), integers([7, 11], 3, 1000)], (w, i) => tf.gather(w!, i as tf.Tensor1D)],
   'layer norm': [[normal([2, 90, 768], 10), normal([768], 11), normal([768], 12)], (x, g, b) => layerNorm(x!, g!, b!)],
@@ -104,12 +115,21 @@ export const OPERATIONS: Readonly<Record<string, readonly [readonly Values[], Op
   resize: [[normal([1, 20, 30, 3], 17)], (x) => tf.image.resizeBilinear(x as tf.Tensor4D, [48, 48], true)],
   'cumulative sum of integers': [[integers([4, 50], 5, 7)], (x) => tf.cumsum(x!, 1)],
   'one hot': [[integers([40], 5, 19)], (x) => tf.oneHot(x as tf.Tensor1D, 19)],
-  'sum by segment': [[normal([40, 8], 1), integers([40], 2, 6)], (x, i) => tf.unsortedSegmentSum(x!, i as tf.Tensor1D, 6)],
+  'sum by segment': [
+    [normal([40, 8], 1), integers([40], 2, 6)],
+    (x, i) => tf.unsortedSegmentSum(x!, i as tf.Tensor1D, 6),
+  ],
   'gradient of matMul': [[normal([30, 20], 1), normal([20, 40], 2)], gradients(matMul())],
-  'gradient of batched matMul, b transposed': [[normal([3, 10, 8], 1), normal([3, 12, 8], 2)], gradients(matMul(false, true))],
+  'gradient of batched matMul, b transposed': [
+    [normal([3, 10, 8], 1), normal([3, 12, 8], 2)],
+    gradients(matMul(false, true)),
+  ],
   'gradient of conv, valid': [[normal([2, 17, 17, 4], 1), normal([3, 3, 4, 8], 2)], gradients(conv('valid', 2))],
   'gradient of conv, pad 1': [[normal([2, 17, 17, 4], 1), normal([3, 3, 4, 8], 2)], gradients(conv(1, 2))],
-  'gradient of fused conv': [[normal([2, 12, 12, 4], 1), normal([3, 3, 4, 8], 2), normal([8], 3)], gradients(fusedConv('same'))],
+  'gradient of fused conv': [
+    [normal([2, 12, 12, 4], 1), normal([3, 3, 4, 8], 2), normal([8], 3)],
+    gradients(fusedConv('same')),
+  ],
   'gradient of max pool': [[normal([2, 12, 12, 4], 1)], gradients((x) => tf.maxPool(x as tf.Tensor4D, 3, 2, 'valid'))],
   'gradient of gather': [
     [normal([50, 16], 1), integers([40], 2, 50)],
@@ -123,10 +143,14 @@ export const OPERATIONS: Readonly<Record<string, readonly [readonly Values[], Op
   ],
   'gradient of cross entropy': [
     [normal([7, 100], 1, 3)],
-    (x) => tf.grad((y) => tf.neg(tf.logSoftmax(y).mul(tf.oneHot(tf.range(0, 7, 1, 'int32') as tf.Tensor1D, 100))).sum())(x!),
+    (x) =>
+      tf.grad((y) => tf.neg(tf.logSoftmax(y).mul(tf.oneHot(tf.range(0, 7, 1, 'int32') as tf.Tensor1D, 100))).sum())(x!),
   ],
   'gradient of softmax': [[normal([4, 30, 30], 1, 3)], gradients((x) => tf.softmax(x!))],
-  'gradient of layer norm': [[normal([20, 76], 1), normal([76], 2), normal([76], 3)], gradients((x, g, b) => layerNorm(x!, g!, b!))],
+  'gradient of layer norm': [
+    [normal([20, 76], 1), normal([76], 2), normal([76], 3)],
+    gradients((x, g, b) => layerNorm(x!, g!, b!)),
+  ],
   'gradient of gelu': [[normal([20, 76], 1)], gradients((x) => gelu(x!))],
 };
 
@@ -137,10 +161,14 @@ async function run(name: string, device: string): Promise<Result[]> {
   await selectBackend(device);
   const before = tf.memory().numTensors;
   const outputs = tf.tidy(() => {
-    const tensors = inputs.map(({shape, values}) => tf.tensor(values, [...shape], values instanceof Int32Array ? 'int32' : 'float32'));
+    const tensors = inputs.map(({shape, values}) =>
+      tf.tensor(values, [...shape], values instanceof Int32Array ? 'int32' : 'float32'),
+    );
     return [operation(...tensors)].flat();
   });
-  const results = await Promise.all(outputs.map(async (t) => ({shape: t.shape, dtype: t.dtype, values: Array.from(await t.data())})));
+  const results = await Promise.all(
+    outputs.map(async (t) => ({shape: t.shape, dtype: t.dtype, values: Array.from(await t.data())})),
+  );
   tf.dispose(outputs);
   expect(tf.memory().numTensors).toBe(before);
   return results;

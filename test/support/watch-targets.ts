@@ -1,7 +1,10 @@
 import type {VisionLanguageModel} from '../../src/models/model.js';
 
 /** A model that notes the targets of every teacher-forced pass. */
-export function watchTargets(model: VisionLanguageModel): {watched: VisionLanguageModel; targets: (readonly (readonly number[])[])[]} {
+export function watchTargets(model: VisionLanguageModel): {
+  watched: VisionLanguageModel;
+  targets: (readonly (readonly number[])[])[];
+} {
   const targets: (readonly (readonly number[])[])[] = [];
   const score: VisionLanguageModel['score'] = (encoded, input, policy, options) => {
     targets.push(input.targets);

@@ -77,15 +77,19 @@ onBackends('batch', () => {
     }),
   )('decoders that leave by %s', async (_name, decoder) => {
     const exit: ExitPlan = {...NEVER_PLAN, stacks: {decoder}};
-    for (const name of ['captions', 'entailment', 'questions, allowed answers']) await compare(CALLS[name]!, mues.mue, exit);
+    for (const name of ['captions', 'entailment', 'questions, allowed answers'])
+      await compare(CALLS[name]!, mues.mue, exit);
   });
 
   test('what pictures cannot decide each for itself is refused', async () => {
-    const refused = async (exit: ExitChoice): Promise<unknown> => withoutLeaks(() => mues.mue.captionAll(pictures, {...search, exit}));
+    const refused = async (exit: ExitChoice): Promise<unknown> =>
+      withoutLeaks(() => mues.mue.captionAll(pictures, {...search, exit}));
     expect(await refused('release')).toMatchObject({error: {code: 'batch-reference', exitCode: 2}});
     const policy = {name: 'own', observe: () => Promise.resolve({exit: false})};
     expect(await refused({policy})).toMatchObject({error: {code: 'batch-policy', exitCode: 2}});
-    expect(await refused({...NEVER_PLAN, skippedKv: 'copy'})).toMatchObject({error: {code: 'batch-skipped-kv', exitCode: 2}});
+    expect(await refused({...NEVER_PLAN, skippedKv: 'copy'})).toMatchObject({
+      error: {code: 'batch-skipped-kv', exitCode: 2},
+    });
     expect(await mues.mue.captionAll([])).toEqual([]);
   });
 });

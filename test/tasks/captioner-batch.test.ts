@@ -11,7 +11,11 @@ import {withoutLeaks} from '../support/leaks.js';
 const FILES = ['fullvocab/open_clip_config.json', 'fullvocab/open_clip_model.safetensors'];
 const STACKS = ['vision', 'text', 'multimodal'] as const;
 const pictures = [251, 13, 101].map(
-  (n): RgbImage => ({width: 50, height: 40, data: Uint8Array.from({length: 6000}, (_, i) => ((i * i) % n) * Math.floor(255 / n))}),
+  (n): RgbImage => ({
+    width: 50,
+    height: 40,
+    data: Uint8Array.from({length: 6000}, (_, i) => ((i * i) % n) * Math.floor(255 / n)),
+  }),
 );
 const HYPOTHESES = ['a dog', 'two people on the grass with a dog', 'a man is there'];
 
@@ -44,19 +48,29 @@ describeCoca('a batch of a contrastive captioner', FILES, () => {
       });
       afterAll(() => model[Symbol.dispose]());
 
-      test.each(Object.entries(CALLS))('%s: every picture leaves by itself, and gets what it gets alone', async (_name, call) => {
-        await compareBatch(call, model, pictures.length, 'never');
-        const by = (thresholds: readonly number[]): ExitPlan => ({
-          ...NEVER_PLAN,
-          stacks: Object.fromEntries(STACKS.map((stack, i) => [stack, {policy: 'similarity', threshold: thresholds[i]!}])),
-        });
-        const measured = await compareBatch(call, model, pictures.length, by([0.999999, 0.999999, 0.999999]));
-        const answers = await compareBatch(call, model, pictures.length, by(STACKS.map((stack) => thresholdBetween(measured, stack))));
-        const layers = (stack: (typeof STACKS)[number]): number =>
-          new Set(answers.map((one) => JSON.stringify(one.layers[stack]!.run))).size;
-        expect(STACKS.some((stack) => layers(stack) > 1)).toBe(true);
-        expect(layers('vision')).toBeGreaterThan(1);
-      });
+      test.each(Object.entries(CALLS))(
+        '%s: every picture leaves by itself, and gets what it gets alone',
+        async (_name, call) => {
+          await compareBatch(call, model, pictures.length, 'never');
+          const by = (thresholds: readonly number[]): ExitPlan => ({
+            ...NEVER_PLAN,
+            stacks: Object.fromEntries(
+              STACKS.map((stack, i) => [stack, {policy: 'similarity', threshold: thresholds[i]!}]),
+            ),
+          });
+          const measured = await compareBatch(call, model, pictures.length, by([0.999999, 0.999999, 0.999999]));
+          const answers = await compareBatch(
+            call,
+            model,
+            pictures.length,
+            by(STACKS.map((stack) => thresholdBetween(measured, stack))),
+          );
+          const layers = (stack: (typeof STACKS)[number]): number =>
+            new Set(answers.map((one) => JSON.stringify(one.layers[stack]!.run))).size;
+          expect(STACKS.some((stack) => layers(stack) > 1)).toBe(true);
+          expect(layers('vision')).toBeGreaterThan(1);
+        },
+      );
 
       test('a policy that remembers is made anew for each picture', async () => {
         const exit: ExitPlan = {...NEVER_PLAN, stacks: {multimodal: {policy: 'random', histogram: [1, 1], seed: 5}}};
@@ -76,7 +90,11 @@ describeCoca('a batch of a contrastive captioner', FILES, () => {
           () => model.captionAll(pictures, {exit: {...NEVER_PLAN, skippedKv: 'copy'}}),
           'batch-skipped-kv',
         ],
-        ['one decision for all', () => model.captionAll(pictures, {exit: {...NEVER_PLAN, mode: 'reference'}}), 'batch-reference'],
+        [
+          'one decision for all',
+          () => model.captionAll(pictures, {exit: {...NEVER_PLAN, mode: 'reference'}}),
+          'batch-reference',
+        ],
       ] as const)('refused: %s', async (_, run, code) => {
         expect(await withoutLeaks<unknown>(run)).toEqual({error: expect.objectContaining({code})});
       });

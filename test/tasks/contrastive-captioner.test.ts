@@ -33,10 +33,14 @@ describeCoca('a contrastive captioner', FILES, () => {
         expect(greedy.hypotheses.length).toBe(1);
         expect(streamed.at(-1)).toBe(greedy.text);
         expect(greedy.tokens.length).toBe(streamed.length);
-        expect(await model.caption(picture, {top_k: 1, max_new_tokens: 6})).toMatchObject({text: greedy.text, score: greedy.score});
+        expect(await model.caption(picture, {top_k: 1, max_new_tokens: 6})).toMatchObject({
+          text: greedy.text,
+          score: greedy.score,
+        });
       });
       test('words drawn by chance depend on the seed alone', async () => {
-        const draw = async (seed: number) => (await model.caption(picture, {top_p: 0.99, temperature: 3, seed, max_new_tokens: 8})).text;
+        const draw = async (seed: number) =>
+          (await model.caption(picture, {top_p: 0.99, temperature: 3, seed, max_new_tokens: 8})).text;
         expect(await draw(1)).toBe(await draw(1));
         expect(await draw(2)).not.toBe(await draw(1));
       });
@@ -68,7 +72,9 @@ describeCoca('a contrastive captioner', FILES, () => {
         expect(layers.vision).toEqual({run: 1, of: 2});
         expect(macs.run).toBeLessThan(macs.full);
         const other: AnswerOptions = {exit: {...exit, stacks: {decoder: {policy: 'fixed', layers: 1}}}};
-        expect(() => model.exits('embed', other.exit)).toThrow(expect.objectContaining({code: 'plan-stack', exitCode: 2}));
+        expect(() => model.exits('embed', other.exit)).toThrow(
+          expect.objectContaining({code: 'plan-stack', exitCode: 2}),
+        );
       });
       test.each([
         ['a question', () => model.ask(), 'task-unsupported'],
@@ -86,7 +92,11 @@ describeCoca('a contrastive captioner', FILES, () => {
         ['bytes that are no picture', () => model.embedPicture(Uint8Array.of(1, 2, 3)), 'image-format'],
         ['no labels', () => zeroShotClassifier(model, []), 'labels-empty'],
         ['a label twice', () => zeroShotClassifier(model, ['a', 'b', 'a']), 'labels-duplicate'],
-        ['a template without a place', () => zeroShotClassifier(model, ['a'], [...TEMPLATES, 'a photo']), 'templates-invalid'],
+        [
+          'a template without a place',
+          () => zeroShotClassifier(model, ['a'], [...TEMPLATES, 'a photo']),
+          'templates-invalid',
+        ],
         ['an abort', () => model.caption(picture, {signal: AbortSignal.abort()}), 'aborted'],
       ] as const)('refused: %s', async (_, run, code) => {
         expect(await withoutLeaks<unknown>(run)).toEqual({error: expect.objectContaining({code})});

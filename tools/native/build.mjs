@@ -16,7 +16,9 @@ const ROOT = path.resolve(HERE, '../..');
 const require = createRequire(import.meta.url);
 /** Bytes on disk that a build holds at its peak: wheels and what they unpack to. */
 const PEAK = {cpu: 1.5e9, gpu: 10e9};
-const PLATFORMS = ['manylinux_2_27', 'manylinux_2_25', 'manylinux_2_18', 'manylinux2014'].map((name) => `${name}_x86_64`);
+const PLATFORMS = ['manylinux_2_27', 'manylinux_2_25', 'manylinux_2_18', 'manylinux2014'].map(
+  (name) => `${name}_x86_64`,
+);
 
 class BuildError extends Error {
   constructor(code, message, hint) {
@@ -36,7 +38,8 @@ let running;
 const say = (text) => console.error(`native ${kind}: ${text}`);
 
 try {
-  if (unknown.length > 0) throw new BuildError('usage', `unknown: ${unknown.join(' ')}`, 'npm run native [-- cpu|gpu] [--force]');
+  if (unknown.length > 0)
+    throw new BuildError('usage', `unknown: ${unknown.join(' ')}`, 'npm run native [-- cpu|gpu] [--force]');
   await main();
 } catch (error) {
   fs.rmSync(work, {recursive: true, force: true});
@@ -47,7 +50,11 @@ try {
 
 async function main() {
   if (process.platform !== 'linux' || process.arch !== 'x64')
-    throw new BuildError('native-platform', `wanted linux x64, got ${process.platform} ${process.arch}`, 'use --device wasm');
+    throw new BuildError(
+      'native-platform',
+      `wanted linux x64, got ${process.platform} ${process.arch}`,
+      'use --device wasm',
+    );
   const sources = findSources();
   const stamp = JSON.stringify({kind, inputs: fingerprint(sources)});
   if (!args.includes('--force') && read(path.join(out, 'stamp.json')) === stamp) {
@@ -78,7 +85,9 @@ async function main() {
   const checked = await check(path.join(work, 'tfjs_binding.node'));
   fs.writeFileSync(path.join(work, 'stamp.json'), stamp);
   publish();
-  say(`built in ${Math.round((Date.now() - began) / 1000)} s: ${checked}; .native/${kind} holds ${Math.round(bytesIn(out) / 1e6)} MB`);
+  say(
+    `built in ${Math.round((Date.now() - began) / 1000)} s: ${checked}; .native/${kind} holds ${Math.round(bytesIn(out) / 1e6)} MB`,
+  );
 }
 
 function findSources() {
@@ -86,7 +95,11 @@ function findSources() {
     try {
       return path.dirname(require.resolve(`${name}/package.json`));
     } catch {
-      throw new BuildError('native-sources', `the npm package ${name} is not installed`, 'npm ci (not with --omit=optional or --omit=dev)');
+      throw new BuildError(
+        'native-sources',
+        `the npm package ${name} is not installed`,
+        'npm ci (not with --omit=optional or --omit=dev)',
+      );
     }
   };
   return {binding: locate('@tensorflow/tfjs-node-gpu'), headers: path.join(locate('node-api-headers'), 'include')};
@@ -95,8 +108,8 @@ function findSources() {
 /** A hash over all that goes in: a change of any of it builds again. */
 function fingerprint({binding}) {
   const folder = path.join(binding, 'binding');
-  const files = [`requirements-${kind}.txt`, 'unpack.py', 'capture.cc', 'build.mjs', 'list-attributes.mjs'].map((name) =>
-    path.join(HERE, name),
+  const files = [`requirements-${kind}.txt`, 'unpack.py', 'capture.cc', 'build.mjs', 'list-attributes.mjs'].map(
+    (name) => path.join(HERE, name),
   );
   for (const name of fs.readdirSync(folder).sort()) files.push(path.join(folder, name));
   const hash = createHash('sha256');
@@ -123,7 +136,10 @@ function findSpace() {
   const {bavail, bsize} = fs.statfsSync(work);
   if (bavail * bsize < PEAK[kind]) {
     const gb = (bytes) => (bytes / 1e9).toFixed(1);
-    throw new BuildError('native-disk', `needs ${gb(PEAK[kind])} GB of disk in .native, ${gb(bavail * bsize)} GB are free`);
+    throw new BuildError(
+      'native-disk',
+      `needs ${gb(PEAK[kind])} GB of disk in .native, ${gb(bavail * bsize)} GB are free`,
+    );
   }
 }
 
@@ -134,10 +150,22 @@ async function download() {
   await run(
     'native-download',
     'python3',
-    ['-m', 'pip', 'download', ...loud, '--disable-pip-version-check', '--no-deps', '--require-hashes', '--only-binary=:all:']
+    [
+      '-m',
+      'pip',
+      'download',
+      ...loud,
+      '--disable-pip-version-check',
+      '--no-deps',
+      '--require-hashes',
+      '--only-binary=:all:',
+    ]
       .concat(['--implementation', 'cp', '--python-version', '3.12', '--abi', 'cp312', '--abi', 'none', ...target])
       .concat(['--dest', path.join(work, 'wheels'), '--requirement', requirements]),
-    {hint: 'is the package index reachable (pip config list)? The files are pinned by hash in tools/native', show: process.stderr.isTTY},
+    {
+      hint: 'is the package index reachable (pip config list)? The files are pinned by hash in tools/native',
+      show: process.stderr.isTTY,
+    },
   );
 }
 
@@ -155,7 +183,12 @@ async function compile({binding, headers}) {
   const common = ['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8'].concat(
     [headers, path.join(folder, 'include'), binding, from].map((include) => `-I${include}`),
   );
-  const libraries = [`-L${folder}`, '-l:libtensorflow_cc.so.2', '-l:libtensorflow_framework.so.2', '-Wl,-rpath,$ORIGIN/tensorflow'];
+  const libraries = [
+    `-L${folder}`,
+    '-l:libtensorflow_cc.so.2',
+    '-l:libtensorflow_framework.so.2',
+    '-Wl,-rpath,$ORIGIN/tensorflow',
+  ];
   const backend = path.join(work, 'tfjs_backend.cc');
   fs.writeFileSync(backend, withListAttributes(fs.readFileSync(path.join(from, 'tfjs_backend.cc'), 'utf8')));
   const sources = [backend, path.join(from, 'tfjs_binding.cc')];
@@ -207,5 +240,7 @@ function read(file) {
 }
 
 function bytesIn(folder) {
-  return fs.readdirSync(folder, {recursive: true}).reduce((sum, name) => sum + fs.lstatSync(path.join(folder, name)).size, 0);
+  return fs
+    .readdirSync(folder, {recursive: true})
+    .reduce((sum, name) => sum + fs.lstatSync(path.join(folder, name)).size, 0);
 }

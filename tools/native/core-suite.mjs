@@ -28,7 +28,9 @@ const node = path.dirname(require.resolve('@tensorflow/tfjs-node-gpu/package.jso
 const ours = path.join(ROOT, 'dist');
 const resolve = Module._resolveFilename;
 Module._resolveFilename = (request, ...rest) =>
-  ['@tensorflow/tfjs', '@tensorflow/tfjs-core'].includes(request) ? path.join(core, 'dist/index.js') : resolve(request, ...rest);
+  ['@tensorflow/tfjs', '@tensorflow/tfjs-core'].includes(request)
+    ? path.join(core, 'dist/index.js')
+    : resolve(request, ...rest);
 const load = Module._extensions['.js'];
 Module._extensions['.js'] = (module, file) => {
   if (file.startsWith(path.join(core, 'dist') + path.sep) || file.startsWith(ours + path.sep)) {
@@ -37,7 +39,9 @@ Module._extensions['.js'] = (module, file) => {
   }
   // Classes compiled to ES5 that extend one that is not.
   if (file.includes(`${path.sep}@tensorflow${path.sep}`)) {
-    const code = fs.readFileSync(file, 'utf8').replaceAll(/_super\.call\(this\) \|\| this/g, 'Reflect.construct(_super, [], new.target)');
+    const code = fs
+      .readFileSync(file, 'utf8')
+      .replaceAll(/_super\.call\(this\) \|\| this/g, 'Reflect.construct(_super, [], new.target)');
     return module._compile(code, file);
   }
   return load(module, file);
@@ -56,7 +60,11 @@ const capture = require(path.join(ROOT, '.native', kind, 'stderr_capture.node'))
 capture.begin();
 const binding = require(path.join(ROOT, '.native', kind, 'tfjs_binding.node'));
 capture.end();
-tf.registerBackend('tensorflow', () => new NodeJSKernelBackend(binding, `@tensorflow/tfjs-node${kind === 'gpu' ? '-gpu' : ''}`), 3);
+tf.registerBackend(
+  'tensorflow',
+  () => new NodeJSKernelBackend(binding, `@tensorflow/tfjs-node${kind === 'gpu' ? '-gpu' : ''}`),
+  3,
+);
 let operations = 0;
 for (const name of ['executeSingleOutput', 'executeMultipleOutputs']) {
   const original = NodeJSKernelBackend.prototype[name];
@@ -72,7 +80,9 @@ const {setTestEnvs} = require(path.join(core, 'dist/jasmine_util.js'));
 setTestEnvs([{name: 'test-tensorflow', backendName: 'tensorflow', flags: {}, isDataSync: true}]);
 require(path.join(core, 'dist/tests.js'));
 
-const upstream = fs.readFileSync(path.join(node, 'dist/run_tests.js'), 'utf8').match(/IGNORE_LIST = \[([\s\S]*?)\n\];/)[1];
+const upstream = fs
+  .readFileSync(path.join(node, 'dist/run_tests.js'), 'utf8')
+  .match(/IGNORE_LIST = \[([\s\S]*?)\n\];/)[1];
 const ignored = [...upstream.matchAll(/^ {4}'(.*)',$/gm)].map(([, name]) => name);
 const count = {passed: 0, failed: 0, known: 0, ignored: 0};
 const failures = [];
@@ -104,6 +114,8 @@ console.log = () => {}; // tests of the profiler print tables
 await env.execute();
 console.log = print;
 for (const failure of failures) console.log(failure);
-console.log(`${count.passed} passed, ${count.failed} failed, ${count.known} failed as known, ${count.ignored} on tfjs-node's ignore list`);
+console.log(
+  `${count.passed} passed, ${count.failed} failed, ${count.known} failed as known, ${count.ignored} on tfjs-node's ignore list`,
+);
 console.log(`${operations} operations of TensorFlow`);
 process.exit(count.failed > 0 || count.passed === 0 || operations < count.passed / 2 ? 1 : 0);

@@ -48,7 +48,9 @@ export function withListAttributes(source) {
   return LISTS.reduce((text, {before, code}) => {
     const [head, tail, ...more] = text.split(before);
     if (tail === undefined || more.length > 0)
-      throw new Error(`tfjs_backend.cc: wanted '${before}' once, found it ${tail === undefined ? 0 : more.length + 1} times`);
+      throw new Error(
+        `tfjs_backend.cc: wanted '${before}' once, found it ${tail === undefined ? 0 : more.length + 1} times`,
+      );
     return head + before + code + tail;
   }, source);
 }

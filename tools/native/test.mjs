@@ -14,7 +14,13 @@ const device = kind === 'gpu' ? 'cuda' : 'native';
 // A test's process.env is a copy of its own: what TensorFlow and CUDA read must stand outside. Several workers share the GPU's memory.
 const gpu = kind === 'gpu' ? {TF_FORCE_GPU_ALLOW_GROWTH: 'true', NVIDIA_TF32_OVERRIDE: '0'} : {};
 const env = {...gpu, ...process.env, MUE_TEST_BACKEND: device, MUE_TEST_NATIVE: device};
-const jest = ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js', 'test/node/native', 'test/golden'];
+const jest = [
+  '--experimental-vm-modules',
+  '--no-warnings',
+  'node_modules/jest/bin/jest.js',
+  'test/node/backends/native',
+  'test/golden',
+];
 for (const args of [jest, ['tools/native/core-suite.mjs', kind]]) {
   const {status, signal} = spawnSync(process.execPath, args, {cwd: root, env, stdio: 'inherit'});
   if (status !== 0) {

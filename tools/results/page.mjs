@@ -95,7 +95,10 @@ function claimRow(name, {metrics, meanRetention, saving, verdicts}) {
   const kept = `${main} ${bound(retention)}${meanRetention ? `; mean of the metrics ${bound(meanRetention)}` : ''}`;
   const judged = verdicts
     .filter(({what, holds}) => holds !== undefined && !/wall-clock|BLEU|ROUGE/.test(what))
-    .map(({what, holds}) => `${what.replace('retention of ', '').replace('saving in ', '')} ${holds ? 'holds' : '**fails**'}`);
+    .map(
+      ({what, holds}) =>
+        `${what.replace('retention of ', '').replace('saving in ', '')} ${holds ? 'holds' : '**fails**'}`,
+    );
   return `| ${name.replace('-baseline', '')} | ${against} | ${early.toFixed(4)} of ${full.toFixed(4)} | ${kept} | ${percent(saving.layers.estimate)} | ${percent(saving.macs.estimate)} | ${judged.join(', ')} |`;
 }
 

@@ -54,7 +54,9 @@ export function entailmentDeviations(recordingFile) {
 /** The caption settings that the reference holds, as a settings file for `mue sweep --thresholds`. */
 export function captionSettings() {
   const {captions} = JSON.parse(fs.readFileSync(REFERENCE, 'utf8'));
-  const lines = captions.static.filter(({image, text, decoder}) => [image, text, decoder].filter((depth) => depth === 6).length >= 2);
+  const lines = captions.static.filter(
+    ({image, text, decoder}) => [image, text, decoder].filter((depth) => depth === 6).length >= 2,
+  );
   return {
     points: [
       ...lines.map(({image, text, decoder}) => ({encoder: 'fixed', policy: 'fixed', image, text, decoder})),
@@ -73,7 +75,9 @@ export function captionDeviations(sweepFile) {
     const fixed = point.encoder === 'fixed';
     const setting = [point.image, point.text, point.decoder];
     const match = fixed
-      ? captions.static.find(({image, text, decoder}) => image === point.image && text === point.text && decoder === point.decoder)
+      ? captions.static.find(
+          ({image, text, decoder}) => image === point.image && text === point.text && decoder === point.decoder,
+        )
       : captions.sweep.find(
           ({theta_image, theta_text, theta_decoder}) =>
             theta_image === point.image && theta_text === point.text && theta_decoder === point.decoder,

@@ -5,7 +5,13 @@ import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {verdictText} from '../../dist/calibration/sweep/sweep-text.js';
-import {captionDeviations, captionSettings, deviationsCsv, deviationSummary, entailmentDeviations} from './reference.mjs';
+import {
+  captionDeviations,
+  captionSettings,
+  deviationsCsv,
+  deviationSummary,
+  entailmentDeviations,
+} from './reference.mjs';
 import {resultsPage} from './page.mjs';
 
 // `npm run results`: every figure in docs/results, from the shipped model and data. Steps go on where they were stopped, and what is
@@ -39,7 +45,10 @@ fs.mkdirSync(work, {recursive: true});
 function mue(args, {ok = [0]} = {}) {
   const shown = args.map((arg) => (path.isAbsolute(arg) ? path.relative(root, arg) : arg));
   console.error(`\n$ mue ${shown.join(' ')}`);
-  const {status, stdout} = spawnSync(process.execPath, [main, ...args], {stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8'});
+  const {status, stdout} = spawnSync(process.execPath, [main, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    encoding: 'utf8',
+  });
   process.stderr.write(stdout);
   if (!ok.includes(status)) throw new Error(`mue ${args[0]} ended with ${status}`);
   return stdout;
@@ -52,16 +61,45 @@ fs.mkdirSync(path.join(docs, 'data'), {recursive: true});
 
 // Entailment: one recording a set; thresholds are chosen on calibration, reported on test.
 for (const set of ['calibration', 'test'])
-  mue(['record', '--task', 'snli-ve', '--data', data(`snli-ve-${set}.jsonl`), '--out', at(`snli-ve-${set}.jsonl`), ...device]);
+  mue([
+    'record',
+    '--task',
+    'snli-ve',
+    '--data',
+    data(`snli-ve-${set}.jsonl`),
+    '--out',
+    at(`snli-ve-${set}.jsonl`),
+    ...device,
+  ]);
 const [calibration, test] = [at('snli-ve-calibration.jsonl'), at('snli-ve-test.jsonl')];
 mue(['sweep', calibration, '--out', at('sweep-calibration')]);
-mue(['sweep', test, '--thresholds', at('sweep-calibration', 'front.json'), '--train', calibration, '--out', at('sweep-test')]);
-mue(['sweep', test, '--thresholds', at('sweep-calibration', 'chosen.json'), '--train', calibration, '--out', at('sweep-chosen')]);
+mue([
+  'sweep',
+  test,
+  '--thresholds',
+  at('sweep-calibration', 'front.json'),
+  '--train',
+  calibration,
+  '--out',
+  at('sweep-test'),
+]);
+mue([
+  'sweep',
+  test,
+  '--thresholds',
+  at('sweep-calibration', 'chosen.json'),
+  '--train',
+  calibration,
+  '--out',
+  at('sweep-chosen'),
+]);
 const chosen = json(at('sweep-chosen', 'sweep.json'));
 const verdicts = Object.fromEntries(
   ['layers', 'macs'].map((cost) => [
     cost,
-    chosen.verdicts.filter((verdict) => verdict.cost === cost).map((verdict) => verdictText(verdict, chosen, chosen.level)),
+    chosen.verdicts
+      .filter((verdict) => verdict.cost === cost)
+      .map((verdict) => verdictText(verdict, chosen, chosen.level)),
   ]),
 );
 keep(at('sweep-test', 'sweep.csv'), 'data/entailment.csv');
@@ -71,20 +109,52 @@ const promise = mue([
   calibration,
   '--policy',
   'softmax-margin,similarity,entropy,patience-confidence',
-  ...['--max-drop', '1%', '--out', path.join(docs, 'plan-snli-ve.json'), '--check-samples', '200', '--check-data', test],
+  ...[
+    '--max-drop',
+    '1%',
+    '--out',
+    path.join(docs, 'plan-snli-ve.json'),
+    '--check-samples',
+    '200',
+    '--check-data',
+    test,
+  ],
 ]);
 
 // Captions: candidates proposed on val and run there, the fronts run on test; static lines and reference points on test.
 const captionSweep = (name, set, settings) => {
   const folder = at(name);
   const shards = fs.existsSync(folder) ? fs.readdirSync(folder).filter((entry) => entry.startsWith('shard-')) : [];
-  const runs = shards.length > 0 ? shards.map((shard) => path.join(folder, shard, 'runs.jsonl')) : [path.join(folder, 'runs.jsonl')];
+  const runs =
+    shards.length > 0
+      ? shards.map((shard) => path.join(folder, shard, 'runs.jsonl'))
+      : [path.join(folder, 'runs.jsonl')];
   if (!fs.existsSync(path.join(folder, 'sweep.json')))
-    mue(['sweep', '--task', 'caption', '--data', data(`caption-${set}.jsonl`), '--thresholds', settings, '--out', folder, ...device]);
+    mue([
+      'sweep',
+      '--task',
+      'caption',
+      '--data',
+      data(`caption-${set}.jsonl`),
+      '--thresholds',
+      settings,
+      '--out',
+      folder,
+      ...device,
+    ]);
   return mue(['sweep', ...runs, '--retention', '0.96', '--out', folder]);
 };
 if (!fs.existsSync(at('captions-proposed', 'front.json'))) {
-  mue(['record', '--task', 'caption', '--data', data('caption-val.jsonl'), '--out', at('caption-val.jsonl'), ...device]);
+  mue([
+    'record',
+    '--task',
+    'caption',
+    '--data',
+    data('caption-val.jsonl'),
+    '--out',
+    at('caption-val.jsonl'),
+    ...device,
+  ]);
   const policies = ['--policies', 'similarity,softmax-margin,patience-confidence,fixed', '--points', '8'];
   mue(['sweep', at('caption-val.jsonl'), ...policies, '--out', at('captions-proposed')]);
 }
@@ -114,15 +184,21 @@ for (const [task, file] of TASKS) {
   evaluate(`${task}-full`, [...of, '--exit', 'never']);
   evaluate(`${task}-exits`, [...of, '--exit', 'model']);
   if (task === 'snli-ve') evaluate(`${task}-certified`, [...of, '--exit', path.join(docs, 'plan-snli-ve.json')]);
-  if (options.baseline) evaluate(`${task}-baseline`, [...of, '--exit', 'never', '--model', path.resolve(options.baseline)]);
+  if (options.baseline)
+    evaluate(`${task}-baseline`, [...of, '--exit', 'never', '--model', path.resolve(options.baseline)]);
 }
-const compare = (early, full, claims) => JSON.parse(mue(['compare', at('runs', early), at('runs', full), '--json', ...claims]));
-const CLAIMS = {'snli-ve': ['--retention', '0.99', '--saving', '0.5'], caption: ['--retention', '0.96', '--saving', '0.4']};
+const compare = (early, full, claims) =>
+  JSON.parse(mue(['compare', at('runs', early), at('runs', full), '--json', ...claims]));
+const CLAIMS = {
+  'snli-ve': ['--retention', '0.99', '--saving', '0.5'],
+  caption: ['--retention', '0.96', '--saving', '0.4'],
+};
 const comparisons = {};
 for (const [task] of TASKS) {
   for (const early of ['exits', ...(task === 'snli-ve' ? ['certified'] : [])]) {
     comparisons[`${task}-${early}`] = compare(`${task}-${early}`, `${task}-full`, CLAIMS[task]);
-    if (options.baseline) comparisons[`${task}-${early}-baseline`] = compare(`${task}-${early}`, `${task}-baseline`, CLAIMS[task]);
+    if (options.baseline)
+      comparisons[`${task}-${early}-baseline`] = compare(`${task}-${early}`, `${task}-baseline`, CLAIMS[task]);
   }
 }
 
@@ -135,7 +211,20 @@ for (const place of options.timing.split(',')) {
   machines[on] ??= `${os.cpus().length} × ${os.cpus()[0].model.trim()}`;
   for (const [task, file] of TASKS) {
     const name = (exit) => `timed-${on}-b${batch}-${task}-${exit}`;
-    const of = ['--task', task, '--data', data(file), '--limit', options['timed-rows'], '--device', on, '--batch', batch, '--warmup', '4'];
+    const of = [
+      '--task',
+      task,
+      '--data',
+      data(file),
+      '--limit',
+      options['timed-rows'],
+      '--device',
+      on,
+      '--batch',
+      batch,
+      '--warmup',
+      '4',
+    ];
     const exits = ['never', 'model'].filter((exit) => !fs.existsSync(at('runs', name(exit), 'metrics.json')));
     for (let turn = 0; turn < TURNS; turn++)
       for (const exit of exits)
@@ -144,7 +233,13 @@ for (const place of options.timing.split(',')) {
     for (const exit of ['never', 'model']) runs[name(exit)] = json(at('runs', name(exit), 'metrics.json'));
     const [full, early] = ['never', 'model'].map((exit) => runs[name(exit)].ms.p50);
     const {n, saving} = compare(name('model'), name('never'), CLAIMS[task]);
-    timings[`${on}, ${batch === '1' ? 'one by one' : `batches of ${batch}`}: ${task}`] = {machine: machines[on], n, full, early, saving};
+    timings[`${on}, ${batch === '1' ? 'one by one' : `batches of ${batch}`}: ${task}`] = {
+      machine: machines[on],
+      n,
+      full,
+      early,
+      saving,
+    };
   }
 }
 
@@ -154,11 +249,27 @@ mue([
   ...Object.keys(runs)
     .filter((name) => !name.startsWith('timed-'))
     .map((name) => at('runs', name)),
-  ...[path.join(docs, 'plan-snli-ve.json'), '--out', docs, '--title', 'scenes-mue: quality against layers, MACs and milliseconds'],
+  ...[
+    path.join(docs, 'plan-snli-ve.json'),
+    '--out',
+    docs,
+    '--title',
+    'scenes-mue: quality against layers, MACs and milliseconds',
+  ],
 ]);
-const results = {runs, comparisons, timings, verdicts, promise, captionText, machines, deviations: deviationSummary(deviations)};
+const results = {
+  runs,
+  comparisons,
+  timings,
+  verdicts,
+  promise,
+  captionText,
+  machines,
+  deviations: deviationSummary(deviations),
+};
 write('data/results.json', `${JSON.stringify(results, null, 1)}\n`);
 write('README.md', resultsPage(results));
 const off = results.deviations.filter(({within}) => !within);
-for (const {name, quality, layers} of off) console.error(`outside the tolerances: ${name}: ${quality}, layers ${layers}`);
+for (const {name, quality, layers} of off)
+  console.error(`outside the tolerances: ${name}: ${quality}, layers ${layers}`);
 if (off.length > 0) process.exitCode = 1;

@@ -3,9 +3,9 @@ import {spawnSync} from 'node:child_process';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 
-const SUITES = ['test/node/webgpu', 'test/golden'];
+const SUITES = ['test/node/backends/webgpu', 'test/golden'];
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const {stdout} = spawnSync(process.execPath, ['dist/node/doctor-child.js', 'webgpu', '0'], {
+const {stdout} = spawnSync(process.execPath, ['dist/node/backends/doctor-child.js', 'webgpu', '0'], {
   cwd: root,
   stdio: ['ignore', 'pipe', 'inherit'],
 });
@@ -18,7 +18,12 @@ if (!report.ok) {
 console.log(report.note);
 const asked = process.argv.slice(2);
 // One worker: several would share one GPU. Software adapters compile a shader in seconds, many a test compiles some.
-const jest = ['node_modules/jest/bin/jest.js', '--runInBand', '--testTimeout=600000', ...(asked.length > 0 ? asked : SUITES)];
+const jest = [
+  'node_modules/jest/bin/jest.js',
+  '--runInBand',
+  '--testTimeout=600000',
+  ...(asked.length > 0 ? asked : SUITES),
+];
 const {status, signal} = spawnSync(process.execPath, ['--experimental-vm-modules', '--no-warnings', ...jest], {
   cwd: root,
   env: {...process.env, MUE_TEST_BACKEND: 'webgpu'},

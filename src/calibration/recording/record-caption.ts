@@ -83,7 +83,12 @@ export async function recordCaption(
     positions: tokens.length,
     encoder: [...prompt.stacks.map(({similarity}) => similarity), ...pass.passed],
     ...pass.seen,
-    macs: searchMacs(prompt, {full: macs.run, depths: [...depths, layers], positions: tokens.length, rowSteps: writer.rows * steps}),
+    macs: searchMacs(prompt, {
+      full: macs.run,
+      depths: [...depths, layers],
+      positions: tokens.length,
+      rowSteps: writer.rows * steps,
+    }),
   };
 }
 
@@ -129,7 +134,13 @@ async function watch(
     const all = await rowCosines(before, after, rows * target.length);
     return all.filter((_, i) => i % target.length >= skipped);
   };
-  const read = async (before: tf.Tensor3D, after: tf.Tensor3D, layer: number, logits: tf.Tensor2D, row: number): Promise<void> => {
+  const read = async (
+    before: tf.Tensor3D,
+    after: tf.Tensor3D,
+    layer: number,
+    logits: tf.Tensor2D,
+    row: number,
+  ): Promise<void> => {
     const similar = await cosines(before, after);
     const values = (await (logits as tf.Tensor).data()) as Float32Array;
     const words = logits.shape[1];
@@ -158,7 +169,8 @@ async function watch(
         await read(before, after, layer, logits(), row);
         return {exit: false};
       }
-      for (const [p, similarity] of (await cosines(before, after)).entries()) pass.passed[axis]![p * depth + layer - 1] = similarity;
+      for (const [p, similarity] of (await cosines(before, after)).entries())
+        pass.passed[axis]![p * depth + layer - 1] = similarity;
       return {exit: layer === some[row]![known + axis]!};
     },
   });

@@ -54,7 +54,8 @@ export async function recordEntailment(
     observe: async (before, after, {layer}, scores) => {
       const cosines = await rowCosines(before, after);
       const values = (await (scores() as tf.Tensor).data()) as Float32Array;
-      for (let c = 0; c < pairs.length; c++) put(c, layer, cosines[c]!, values.subarray(c * answers.length, (c + 1) * answers.length));
+      for (let c = 0; c < pairs.length; c++)
+        put(c, layer, cosines[c]!, values.subarray(c * answers.length, (c + 1) * answers.length));
       return {exit: false};
     },
   };
@@ -75,16 +76,22 @@ export async function recordEntailment(
   const watch: Deciders = between.length === 0 ? watchAll : pairs.map((_, c) => watchOne(c));
   const encoded = scope.hold(prompt.combine(pairs.map((pair) => pair.slice(0, known.length))));
   const at = pairs.map((_, row) => ({row, position: target.length - 1}));
-  const {logits: last} = await model.score(encoded, {targets: pairs.map(() => target), at, words: answers}, watch, {signal});
+  const {logits: last} = await model.score(encoded, {targets: pairs.map(() => target), at, words: answers}, watch, {
+    signal,
+  });
   last.dispose();
   const macs = new Float64Array(pairs.length * layers);
   for (const [c, pair] of pairs.entries())
-    for (let l = 0; l < layers; l++) macs[c * layers + l] = prompt.scoringMacs(pair, l + 1, target.length, answers.length);
+    for (let l = 0; l < layers; l++)
+      macs[c * layers + l] = prompt.scoringMacs(pair, l + 1, target.length, answers.length);
   return {encoder: [...prompt.stacks.map((stack) => stack.similarity), ...passed], similarity, logits, macs};
 }
 
 /** Stacks that run for every token before the one that writes: those whose depths the prompt does not hold. */
-export function stacksBetween({stacks}: Pick<VisionLanguageModel, 'stacks'>, prompt: PromptDepths): readonly StackName[] {
+export function stacksBetween(
+  {stacks}: Pick<VisionLanguageModel, 'stacks'>,
+  prompt: PromptDepths,
+): readonly StackName[] {
   const writing = writingStack(stacks);
   const known = prompt.stacks.map(({stack}) => stack);
   return (Object.keys(stacks) as StackName[]).filter((stack) => stack !== writing && !known.includes(stack));
@@ -92,5 +99,8 @@ export function stacksBetween({stacks}: Pick<VisionLanguageModel, 'stacks'>, pro
 
 /** All depth vectors, the last stack's depth running fastest. */
 export function combinations(depths: readonly number[]): number[][] {
-  return depths.reduce<number[][]>((found, depth) => found.flatMap((row) => Array.from({length: depth}, (_, d) => [...row, d + 1])), [[]]);
+  return depths.reduce<number[][]>(
+    (found, depth) => found.flatMap((row) => Array.from({length: depth}, (_, d) => [...row, d + 1])),
+    [[]],
+  );
 }

@@ -94,7 +94,10 @@ export function parseRecording(header: unknown, rows: readonly unknown[], source
   const head = checkedHeader(headerSchema, header, source, 'is no recording');
   const {stacks, answers} = head;
   if (stacks.length !== 3)
-    throw new InputError('recording-invalid', `${source}: recorded were ${stacks.length} stacks; replays know two and the one that writes`);
+    throw new InputError(
+      'recording-invalid',
+      `${source}: recorded were ${stacks.length} stacks; replays know two and the one that writes`,
+    );
   const [image, text, decoder] = stacks.map(({depth}) => depth) as [number, number, number];
   const n = rows.length;
   const grid = image * text * decoder;

@@ -29,7 +29,12 @@ export function corruptRow(source: string, index: number): (why: string) => neve
 }
 
 /** Values of a row, if they are as many as wanted and all numbers. @throws what `fail` throws */
-export function checkedNumbers<T extends ArrayLike<number>>(values: T, size: number, what: string, fail: (why: string) => never): T {
+export function checkedNumbers<T extends ArrayLike<number>>(
+  values: T,
+  size: number,
+  what: string,
+  fail: (why: string) => never,
+): T {
   if (values.length !== size) fail(`${what}: ${values.length} numbers, wanted ${size}`);
   for (let j = 0; j < size; j++) if (Number.isNaN(values[j])) fail(`${what}: not a number`);
   return values;

@@ -55,13 +55,17 @@ export interface RandomExpectation {
 }
 
 /** Depths drawn from the histogram of combinations that a policy used, for every item alike. */
-export function randomWithHistogram(replay: PolicyReplay, {imageLayers, textLayers, decoderLayers}: ItemOutcomes): RandomExpectation {
+export function randomWithHistogram(
+  replay: PolicyReplay,
+  {imageLayers, textLayers, decoderLayers}: ItemOutcomes,
+): RandomExpectation {
   const {recording, measures} = replay;
   const {n, depths, labels} = recording;
   const {grid, answer} = measures;
   const histogram = new Float64Array(grid);
   for (let i = 0; i < n; i++)
-    histogram[((imageLayers[i]! - 1) * depths.text + textLayers[i]! - 1) * depths.decoder + decoderLayers[i]! - 1]! += 1 / n;
+    histogram[((imageLayers[i]! - 1) * depths.text + textLayers[i]! - 1) * depths.decoder + decoderLayers[i]! - 1]! +=
+      1 / n;
   const sums = {accuracy: 0, agreement: 0, macs: 0};
   for (let cell = 0; cell < grid; cell++) {
     if (histogram[cell] === 0) continue;
@@ -71,7 +75,8 @@ export function randomWithHistogram(replay: PolicyReplay, {imageLayers, textLaye
       cellSums.agreement += Number(answer[i * grid + cell] === answer[(i + 1) * grid - 1]);
       cellSums.macs += replay.cellMacs(i, cell);
     }
-    for (const name of ['accuracy', 'agreement', 'macs'] as const) sums[name] += (histogram[cell]! * cellSums[name]) / n;
+    for (const name of ['accuracy', 'agreement', 'macs'] as const)
+      sums[name] += (histogram[cell]! * cellSums[name]) / n;
   }
   return sums;
 }

@@ -29,7 +29,11 @@ export function decoderHead(
 }
 
 /** Two heads, each trained on the items of one half of the groups (pictures), for the items of the other. */
-export function crossFittedHeads(measures: DecoderMeasures, groups: readonly number[], seed: number): (item: number) => LinearHead {
+export function crossFittedHeads(
+  measures: DecoderMeasures,
+  groups: readonly number[],
+  seed: number,
+): (item: number) => LinearHead {
   const names = new Set(groups);
   const half = (item: number): 0 | 1 => (groups[item]! % 2) as 0 | 1;
   const all = groups.map((_, i) => i);

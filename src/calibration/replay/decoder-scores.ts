@@ -65,7 +65,8 @@ export function decoderScores(
     case 'patience-confidence':
       return {scores: runConfidence(measures, patience), rule: 'at-least'};
     case 'linear-head':
-      if (heads === undefined) throw new UsageError('head-untrained', 'a linear head must be trained before it is replayed');
+      if (heads === undefined)
+        throw new UsageError('head-untrained', 'a linear head must be trained before it is replayed');
       return {scores: headScores(measures, heads), rule: 'at-least'};
     case 'fixed':
       return {scores: layerNumbers(measures.answer.length, layers), rule: 'at-least'};

@@ -24,10 +24,17 @@ export function rankThresholds(thresholds: ArrayLike<number>, offset: number, si
 }
 
 /** Higher thresholds never exit earlier: one walk up the layers serves all of them. */
-export function layersByRank(best: Float32Array, base: number, depth: number, {sorted, layers, sums}: Ranked, strict: boolean): void {
+export function layersByRank(
+  best: Float32Array,
+  base: number,
+  depth: number,
+  {sorted, layers, sums}: Ranked,
+  strict: boolean,
+): void {
   let layer = 0;
   for (let k = 0; k < sorted.length; k++) {
-    while (layer < depth - 1 && !(strict ? best[base + layer]! > sorted[k]! : best[base + layer]! >= sorted[k]!)) layer++;
+    while (layer < depth - 1 && !(strict ? best[base + layer]! > sorted[k]! : best[base + layer]! >= sorted[k]!))
+      layer++;
     layers[k] = layer + 1;
     sums[k]! += layer + 1;
   }
@@ -58,7 +65,13 @@ export function findCells(
 }
 
 /** The first layer, from 0, whose score passes, or the last. */
-export function firstExit(best: ArrayLike<number>, base: number, last: number, threshold: number, strict: boolean): number {
+export function firstExit(
+  best: ArrayLike<number>,
+  base: number,
+  last: number,
+  threshold: number,
+  strict: boolean,
+): number {
   let layer = 0;
   if (strict) while (layer < last && !(best[base + layer]! > threshold)) layer++;
   else while (layer < last && !(best[base + layer]! >= threshold)) layer++;
@@ -76,7 +89,10 @@ export function bestSoFar(stack: string, scores: Float32Array, depth: number, si
     for (let l = 0; l < depth - 1; l++) {
       const score = sign * scores[row + l]!;
       if (Number.isNaN(score))
-        throw new InputError('nan-score', `replay: a ${stack} score after layer ${l + 1} is NaN (number ${row + l}); record again.`);
+        throw new InputError(
+          'nan-score',
+          `replay: a ${stack} score after layer ${l + 1} is NaN (number ${row + l}); record again.`,
+        );
       if (score > most) most = score;
       best[row + l] = most;
     }

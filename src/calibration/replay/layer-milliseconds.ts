@@ -48,7 +48,11 @@ export function layerMilliseconds(
   const decoding = nonNegativeFit(decode, [decoders]);
   const fitted = rows.map(
     (_, i) =>
-      encoder.base + decoding.base + encoder.slopes[0]! * images[i]! + encoder.slopes[1]! * texts[i]! + decoding.slopes[0]! * decoders[i]!,
+      encoder.base +
+      decoding.base +
+      encoder.slopes[0]! * images[i]! +
+      encoder.slopes[1]! * texts[i]! +
+      decoding.slopes[0]! * decoders[i]!,
   );
   const total = encode.map((x, i) => x + decode[i]!);
   const centre = mean(total);

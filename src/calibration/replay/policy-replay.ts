@@ -83,7 +83,8 @@ export class PolicyReplay {
   /** Item by item, for one setting. */
   outcomes(setting: PolicySetting): ItemOutcomes {
     const [image, text, decoder] = triple(setting);
-    if (setting.policy !== 'quantile-budget') return this.replay(settingGroup(setting), setting).outcomes(image, text, decoder);
+    if (setting.policy !== 'quantile-budget')
+      return this.replay(settingGroup(setting), setting).outcomes(image, text, decoder);
     const encoders: PolicySetting = {...setting, policy: 'fixed', decoder: 1};
     const {imageLayers, textLayers} = this.replay(settingGroup(encoders), encoders).outcomes(image, text, 1);
     return this.at(imageLayers, textLayers, (first, layers) => this.budgetDepth(setting, first, layers));
@@ -113,7 +114,10 @@ export class PolicyReplay {
       return Float64Array.of(sum / values.length);
     };
     const [image, text, decoder] = [mean(imageLayers), mean(textLayers), mean(decoderLayers)];
-    const etr = 1 - weigh(this.weights, image[0]!, text[0]!, decoder[0]!) / weigh(this.weights, depths.image, depths.text, depths.decoder);
+    const etr =
+      1 -
+      weigh(this.weights, image[0]!, text[0]!, decoder[0]!) /
+        weigh(this.weights, depths.image, depths.text, depths.decoder);
     return {
       accuracy: mean(correct),
       agreement: mean(agrees),
@@ -181,7 +185,11 @@ export class PolicyReplay {
 /** Milliseconds of every combination, the same for all items. */
 function modelledMs({depths}: Recording, ms: LayerMilliseconds): Float64Array {
   return Float64Array.from({length: depths.image * depths.text * depths.decoder}, (_, c) => {
-    const [d, t, v] = [c % depths.decoder, Math.floor(c / depths.decoder) % depths.text, Math.floor(c / (depths.decoder * depths.text))];
+    const [d, t, v] = [
+      c % depths.decoder,
+      Math.floor(c / depths.decoder) % depths.text,
+      Math.floor(c / (depths.decoder * depths.text)),
+    ];
     return ms.base + (v + 1) * ms.image + (t + 1) * ms.text + (d + 1) * ms.decoder;
   });
 }

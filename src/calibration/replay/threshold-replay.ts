@@ -111,7 +111,10 @@ export class ThresholdReplay {
    */
   sweep(thresholds: ArrayLike<number>): SweepTable {
     if (thresholds.length % 3 !== 0)
-      throw new UsageError('thresholds', `replay: ${thresholds.length} thresholds; three a setting are needed (image, text, decoder).`);
+      throw new UsageError(
+        'thresholds',
+        `replay: ${thresholds.length} thresholds; three a setting are needed (image, text, decoder).`,
+      );
     const settings = thresholds.length / 3;
     const {n, depths, predictions, labels} = this.data;
     const {grid, full} = this;
@@ -119,13 +122,26 @@ export class ThresholdReplay {
     const table = meansTable(settings);
     const costColumns = costs.map(() => new Float64Array(settings));
     const ranked = byStack((stack, k) => rankThresholds(thresholds, k, this.sign[stack]));
-    const decoderThresholds = Float64Array.from({length: settings}, (_, s) => this.sign.decoder * thresholds[3 * s + 2]!);
+    const decoderThresholds = Float64Array.from(
+      {length: settings},
+      (_, s) => this.sign.decoder * thresholds[3 * s + 2]!,
+    );
     // Item by item: all that one item has fits the fastest cache, while the settings stream by.
     const cells = new Int32Array(settings);
     for (let i = 0; i < n; i++) {
       for (const stack of ['image', 'text'] as const)
         layersByRank(this.best[stack], i * depths[stack], depths[stack], ranked[stack], this.strict[stack]);
-      findCells(i, settings, ranked, depths, this.best.decoder, decoderThresholds, this.strict.decoder, cells, table.decoderLayers);
+      findCells(
+        i,
+        settings,
+        ranked,
+        depths,
+        this.best.decoder,
+        decoderThresholds,
+        this.strict.decoder,
+        cells,
+        table.decoderLayers,
+      );
       for (let s = 0; s < settings; s++) {
         const prediction = predictions[i * grid + cells[s]!]!;
         if (prediction === labels[i]!) table.accuracy[s]!++;
@@ -189,13 +205,29 @@ export class ThresholdReplay {
       for (let c = 0; c < costs.length; c++) columns[c]![i] = costs[c]!.values[i * costs[c]!.stride + cell]!;
     }
     const named = Object.fromEntries(costs.map(({name}, c) => [name, columns[c]!]));
-    return {imageLayers: image, textLayers: text, decoderLayers: decoder, predictions: answers, correct, agrees, costs: named};
+    return {
+      imageLayers: image,
+      textLayers: text,
+      decoderLayers: decoder,
+      predictions: answers,
+      correct,
+      agrees,
+      costs: named,
+    };
   }
 
-  private costTables(): {readonly name: string; readonly values: Float32Array | Float64Array; readonly stride: number}[] {
+  private costTables(): {
+    readonly name: string;
+    readonly values: Float32Array | Float64Array;
+    readonly stride: number;
+  }[] {
     const {n, costs = {}} = this.data;
     // One table for all items, or one each (the same for a single item).
-    return Object.entries(costs).map(([name, values]) => ({name, values, stride: values.length === n * this.grid ? this.grid : 0}));
+    return Object.entries(costs).map(([name, values]) => ({
+      name,
+      values,
+      stride: values.length === n * this.grid ? this.grid : 0,
+    }));
   }
 
   private etr(image: number, text: number, decoder: number): number {
@@ -210,5 +242,8 @@ function byStack<T>(value: (stack: Stack, index: number) => T): Record<Stack, T>
 
 function checkLength(what: string, array: ArrayLike<number>, wanted: number): void {
   if (array.length !== wanted)
-    throw new InputError('recording-shape', `replay: ${what} has ${array.length} numbers; the depths ask for ${wanted}.`);
+    throw new InputError(
+      'recording-shape',
+      `replay: ${what} has ${array.length} numbers; the depths ask for ${wanted}.`,
+    );
 }

@@ -27,16 +27,27 @@ export function replayProblem(
 ): Pick<ParetoProblem, 'candidates' | 'loss' | 'cost'> {
   const {n, depths, costs = {}} = replay.data;
   if (cost !== 'layers' && !Object.hasOwn(costs, cost))
-    throw new UsageError('cost', `replay: no cost '${cost}' was recorded; there are: ${['layers', ...Object.keys(costs)].join(', ')}.`);
+    throw new UsageError(
+      'cost',
+      `replay: no cost '${cost}' was recorded; there are: ${['layers', ...Object.keys(costs)].join(', ')}.`,
+    );
   const right = replay.fixed(depths.image, depths.text, depths.decoder).correct;
   const known: ({readonly losses: Uint8Array; readonly costs: Float32Array} | undefined)[] = [];
   const evaluate = (candidate: number): {readonly losses: Uint8Array; readonly costs: Float32Array} => {
     const kept = known[candidate];
     if (kept !== undefined) return kept;
-    const items = replay.outcomes(thresholds[3 * candidate]!, thresholds[3 * candidate + 1]!, thresholds[3 * candidate + 2]!);
+    const items = replay.outcomes(
+      thresholds[3 * candidate]!,
+      thresholds[3 * candidate + 1]!,
+      thresholds[3 * candidate + 2]!,
+    );
     const losses = new Uint8Array(n);
-    for (let i = 0; i < n; i++) losses[i] = loss === 'consistency' ? 1 - items.agrees[i]! : Math.max(0, right[i]! - items.correct[i]!);
-    const result = {losses, costs: cost === 'layers' ? layersRun(replay.data, items) : Float32Array.from(items.costs[cost]!)};
+    for (let i = 0; i < n; i++)
+      losses[i] = loss === 'consistency' ? 1 - items.agrees[i]! : Math.max(0, right[i]! - items.correct[i]!);
+    const result = {
+      losses,
+      costs: cost === 'layers' ? layersRun(replay.data, items) : Float32Array.from(items.costs[cost]!),
+    };
     known[candidate] = result;
     return result;
   };
@@ -47,9 +58,13 @@ export function replayProblem(
   };
 }
 
-function layersRun({weights = STREAM_WEIGHTS}: ReplayData, {imageLayers, textLayers, decoderLayers}: ItemOutcomes): Float32Array {
+function layersRun(
+  {weights = STREAM_WEIGHTS}: ReplayData,
+  {imageLayers, textLayers, decoderLayers}: ItemOutcomes,
+): Float32Array {
   const layers = new Float32Array(imageLayers.length);
-  for (let i = 0; i < layers.length; i++) layers[i] = weigh(weights, imageLayers[i]!, textLayers[i]!, decoderLayers[i]!);
+  for (let i = 0; i < layers.length; i++)
+    layers[i] = weigh(weights, imageLayers[i]!, textLayers[i]!, decoderLayers[i]!);
   return layers;
 }
 
@@ -75,11 +90,14 @@ export function settingLosses(
     if (kept !== undefined) return kept;
     const items = replay.outcomes(settings[candidate]!);
     const [losses, changes] = [new Uint8Array(n), Uint8Array.from(items.agrees, (agrees) => 1 - agrees)];
-    for (let i = 0; i < n; i++) losses[i] = risk === 'consistency' ? changes[i]! : Math.max(0, right[i]! - items.correct[i]!);
+    for (let i = 0; i < n; i++)
+      losses[i] = risk === 'consistency' ? changes[i]! : Math.max(0, right[i]! - items.correct[i]!);
     const costs = cost === 'layers' ? new Float64Array(n) : Float64Array.from(items.costs[cost]!);
     if (cost === 'layers')
-      for (let i = 0; i < n; i++) costs[i] = (items.imageLayers[i]! + items.textLayers[i]!) / 2 + items.decoderLayers[i]!;
-    const of = (values: ArrayLike<number>): ArrayLike<number> => (unit === 'item' ? values : byPicture(values, replay.pictures));
+      for (let i = 0; i < n; i++)
+        costs[i] = (items.imageLayers[i]! + items.textLayers[i]!) / 2 + items.decoderLayers[i]!;
+    const of = (values: ArrayLike<number>): ArrayLike<number> =>
+      unit === 'item' ? values : byPicture(values, replay.pictures);
     const result = {losses: of(losses), changes: of(changes), costs: of(costs)};
     known[candidate] = result;
     return result;
@@ -118,7 +136,9 @@ export interface CalibrationOptions {
   readonly grid: number;
   readonly seed: number;
   /** Largest risk; or the largest mean cost, of which the plan of least risk is chosen. */
-  readonly goal: {readonly maxDrop: number} | {readonly budget: {readonly cost: CalibrationCost; readonly most: number}};
+  readonly goal:
+    | {readonly maxDrop: number}
+    | {readonly budget: {readonly cost: CalibrationCost; readonly most: number}};
   readonly head?: LinearHead | undefined;
 }
 
@@ -191,7 +211,9 @@ export function calibrate(replay: PolicyReplay, options: CalibrationOptions, sha
   const settings = settingGrid(replay, {policies: options.policies, count: options.grid, items: first, seed});
   const problem = calibrationProblem(replay, settings, options);
   const found =
-    'maxDrop' in goal ? certified(problem, settings, goal.maxDrop, options) : withinBudget(replay, problem, settings, goal.budget, options);
+    'maxDrop' in goal
+      ? certified(problem, settings, goal.maxDrop, options)
+      : withinBudget(replay, problem, settings, goal.budget, options);
   const {chosen} = found;
   const {header, n} = recording;
   const certificate: PlanCertificate = {
@@ -217,7 +239,10 @@ export function calibrate(replay: PolicyReplay, options: CalibrationOptions, sha
     promise: promise(options),
     assumptions: ASSUMPTIONS[unit],
   };
-  return {plan: chosen ? {...settingPlan(chosen.setting, recording.header, options.head), certificate} : undefined, certificate};
+  return {
+    plan: chosen ? {...settingPlan(chosen.setting, recording.header, options.head), certificate} : undefined,
+    certificate,
+  };
 }
 
 /** Losses and costs of settings, by observation. Every setting's are kept once computed. */
@@ -246,7 +271,8 @@ const ASSUMPTIONS: Readonly<Record<RiskUnit, string>> = {
   item:
     'Holds for items drawn independently from where the calibration items come from. Items of one picture are kept in one part, but the binomial ' +
     "test takes them for independent; where a picture's items fail together the true error probability is larger. --unit picture does without.",
-  picture: 'Holds for pictures drawn independently from where the calibration pictures come from; their items may depend on each other.',
+  picture:
+    'Holds for pictures drawn independently from where the calibration pictures come from; their items may depend on each other.',
 };
 
 export function testOf(unit: RiskUnit): ParetoCertificate['test'] {
@@ -300,15 +326,18 @@ function withinBudget(
 ): Found {
   const {delta, seed, unit} = options;
   const [part1, part2] = splitItems(problem, SPLIT, seed);
-  const budgeted = budget.cost === options.cost ? problem : calibrationProblem(replay, settings, {...options, cost: budget.cost});
-  const mean = (values: ArrayLike<number>, items: Int32Array): number => items.reduce((sum, i) => sum + values[i]!, 0) / items.length;
+  const budgeted =
+    budget.cost === options.cost ? problem : calibrationProblem(replay, settings, {...options, cost: budget.cost});
+  const mean = (values: ArrayLike<number>, items: Int32Array): number =>
+    items.reduce((sum, i) => sum + values[i]!, 0) / items.length;
   let best: TestedSetting | null = null;
   let chosen = -1;
   for (const [c, setting] of settings.entries()) {
     const price = mean(budgeted.cost(c), part1);
     if (price > budget.most) continue;
     const [frontRisk, frontCost] = [mean(problem.loss(c), part1), mean(problem.cost(c), part1)];
-    if (best !== null && (frontRisk > best.frontRisk || (frontRisk === best.frontRisk && frontCost >= best.frontCost))) continue;
+    if (best !== null && (frontRisk > best.frontRisk || (frontRisk === best.frontRisk && frontCost >= best.frontCost)))
+      continue;
     best = {setting, frontRisk, frontCost, risk: Number.NaN, pValue: null, accepted: true};
     chosen = c;
   }
@@ -323,5 +352,10 @@ function withinBudget(
   if (best === null) return {...counts, tested: [], chosen: null, riskUpperBound: null};
   const risk = mean(problem.loss(chosen), part2);
   const tested = {...best, risk};
-  return {...counts, tested: [tested], chosen: tested, riskUpperBound: riskUpperBound(risk, part2.length, delta, testOf(unit))};
+  return {
+    ...counts,
+    tested: [tested],
+    chosen: tested,
+    riskUpperBound: riskUpperBound(risk, part2.length, delta, testOf(unit)),
+  };
 }

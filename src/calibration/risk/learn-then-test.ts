@@ -54,7 +54,11 @@ export interface LearnThenTestResult {
 export function learnThenTest(
   sequence: Iterable<number>,
   loss: (candidate: number) => ArrayLike<number>,
-  {alpha, delta, test = 'hoeffding-bentkus'}: {readonly alpha: number; readonly delta: number; readonly test?: RiskTest},
+  {
+    alpha,
+    delta,
+    test = 'hoeffding-bentkus',
+  }: {readonly alpha: number; readonly delta: number; readonly test?: RiskTest},
 ): LearnThenTestResult {
   checkDelta(delta);
   const tested: TestedPoint[] = [];
@@ -70,18 +74,27 @@ export function learnThenTest(
 
 /** @throws UsageError unless 0 < δ < 1. */
 export function checkDelta(delta: number): void {
-  if (!(delta > 0 && delta < 1)) throw new UsageError('delta', `risk control: δ is ${delta}; a number between 0 and 1 is needed.`);
+  if (!(delta > 0 && delta < 1))
+    throw new UsageError('delta', `risk control: δ is ${delta}; a number between 0 and 1 is needed.`);
 }
 
 /** Mean loss over the items given, or over all. @throws UsageError if a loss is not what the test is valid for. */
-export function meanLoss(losses: ArrayLike<number>, items: ArrayLike<number> | undefined, candidate: number, test: RiskTest): number {
+export function meanLoss(
+  losses: ArrayLike<number>,
+  items: ArrayLike<number> | undefined,
+  candidate: number,
+  test: RiskTest,
+): number {
   const n = items?.length ?? losses.length;
   let sum = 0;
   for (let i = 0; i < n; i++) {
     const loss = losses[items === undefined ? i : items[i]!]!;
     if (test === 'binomial' ? loss !== 0 && loss !== 1 : !(loss >= 0 && loss <= 1)) {
       const wanted = test === 'binomial' ? '0 or 1 for the binomial test' : 'in [0, 1]';
-      throw new UsageError('loss', `risk control: candidate ${candidate} has a loss of ${loss}; losses must be ${wanted}.`);
+      throw new UsageError(
+        'loss',
+        `risk control: candidate ${candidate} has a loss of ${loss}; losses must be ${wanted}.`,
+      );
     }
     sum += loss;
   }

@@ -72,8 +72,10 @@ export interface ParetoCertificate {
 export function paretoTesting(problem: ParetoProblem, options: ParetoOptions): ParetoCertificate {
   const {alpha, delta, seed, split = 0.5, test = 'hoeffding-bentkus'} = options;
   checkDelta(delta);
-  if (!(split > 0 && split < 1)) throw new UsageError('split', `Pareto testing: split is ${split}; a number between 0 and 1 is needed.`);
-  if (problem.candidates === 0) throw new InputError('no-candidates', 'Pareto testing: no candidates; at least one is needed.');
+  if (!(split > 0 && split < 1))
+    throw new UsageError('split', `Pareto testing: split is ${split}; a number between 0 and 1 is needed.`);
+  if (problem.candidates === 0)
+    throw new InputError('no-candidates', 'Pareto testing: no candidates; at least one is needed.');
   const [part1, part2] = splitItems(problem, split, seed);
   const risks = new Float64Array(problem.candidates);
   const costs = new Float64Array(problem.candidates);
@@ -99,7 +101,10 @@ export function paretoTesting(problem: ParetoProblem, options: ParetoOptions): P
     const total = mean(cost, part1) * part1.length + mean(cost, part2) * part2.length;
     chosen = {...last, cost: total / (part1.length + part2.length)};
   }
-  const needed = chosen === null && tested[0] !== undefined ? itemsNeeded(alpha, delta, tested[0].risk, test) : Number.POSITIVE_INFINITY;
+  const needed =
+    chosen === null && tested[0] !== undefined
+      ? itemsNeeded(alpha, delta, tested[0].risk, test)
+      : Number.POSITIVE_INFINITY;
   return {
     method: 'pareto-testing',
     test,
@@ -125,7 +130,13 @@ const RUNGS = 12;
  * Candidates that erred no more on part 1 than the first of the front, from the dearest down in equal steps of cost; of each step the
  * most cautious.
  */
-function approachTo(first: number, problem: ParetoProblem, part1: Int32Array, risks: Float64Array, costs: Float64Array): number[] {
+function approachTo(
+  first: number,
+  problem: ParetoProblem,
+  part1: Int32Array,
+  risks: Float64Array,
+  costs: Float64Array,
+): number[] {
   const [safe, to] = [risks[first]!, costs[first]!];
   const as = Array.from(costs, (_, c) => c).filter((c) => risks[c]! <= safe && costs[c]! > to);
   const from = as.reduce((most, c) => Math.max(most, costs[c]!), to);
@@ -133,8 +144,9 @@ function approachTo(first: number, problem: ParetoProblem, part1: Int32Array, ri
   return Array.from({length: RUNGS}, (_, rung) => {
     const [high, low] = [from - ((from - to) * rung) / RUNGS, from - ((from - to) * (rung + 1)) / RUNGS];
     const step = as.filter((c) => costs[c]! <= high && (costs[c]! > low || (rung === RUNGS - 1 && costs[c]! >= low)));
-    return step.map((c) => ({c, caution: caution(c)})).sort((a, b) => a.caution - b.caution || costs[a.c]! - costs[b.c]! || a.c - b.c)[0]
-      ?.c;
+    return step
+      .map((c) => ({c, caution: caution(c)}))
+      .sort((a, b) => a.caution - b.caution || costs[a.c]! - costs[b.c]! || a.c - b.c)[0]?.c;
   })
     .filter((c) => c !== undefined)
     .sort((a, b) => costs[b]! - costs[a]! || a - b);
@@ -164,7 +176,10 @@ export function splitItems(
       ? [all.slice(0, Math.round(split * all.length)), all.slice(Math.round(split * all.length))]
       : [all.filter((item) => part1.has(groupOf(item))), all.filter((item) => !part1.has(groupOf(item)))];
   if (parts[0].length === 0 || parts[1].length === 0)
-    throw new InputError('too-few-items', `Pareto testing: ${all.length} calibration items; both parts of the split need at least one.`);
+    throw new InputError(
+      'too-few-items',
+      `Pareto testing: ${all.length} calibration items; both parts of the split need at least one.`,
+    );
   return parts;
 }
 

@@ -57,5 +57,17 @@ export function promiseCheck(
   }
   const limit = delta + 2 * Math.sqrt((delta * (1 - delta)) / samples);
   const rate = violations / samples;
-  return {samples, n, pool: observations, alpha, delta, violations, rate, limit, kept: rate <= limit, certified, meanCost: cost / samples};
+  return {
+    samples,
+    n,
+    pool: observations,
+    alpha,
+    delta,
+    violations,
+    rate,
+    limit,
+    kept: rate <= limit,
+    certified,
+    meanCost: cost / samples,
+  };
 }

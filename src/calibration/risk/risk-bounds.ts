@@ -29,7 +29,8 @@ export function bettingUpperBound(losses: ArrayLike<number>, delta: number, most
   let variance = 0.25;
   for (let i = 0; i < n; i++) {
     const loss = losses[i]!;
-    if (!(Math.abs(loss) <= most)) throw new UsageError('loss', `risk bound: item ${i} has a loss of ${loss}; the bound is ${most}.`);
+    if (!(Math.abs(loss) <= most))
+      throw new UsageError('loss', `risk bound: item ${i} has a loss of ${loss}; the bound is ${most}.`);
     // Each bet is made before its loss is seen.
     bets[i] = Math.min(1 / most, Math.sqrt((2 * Math.log(1 / delta)) / (n * variance)));
     sum += loss;

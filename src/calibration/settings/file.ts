@@ -39,10 +39,14 @@ export function parseSettings(text: string, source: string): PolicySetting[] {
     return fail((error as Error).message);
   }
   const parsed = fileSchema.safeParse(json);
-  if (!parsed.success) return fail(parsed.error.issues.map(({path, message}) => `${path.join('.') || 'top level'}: ${message}`).join('; '));
+  if (!parsed.success)
+    return fail(
+      parsed.error.issues.map(({path, message}) => `${path.join('.') || 'top level'}: ${message}`).join('; '),
+    );
   return parsed.data.points.map((point): PolicySetting => {
     if (!Array.isArray(point)) {
-      if (point.policy === 'quantile-budget' && point.thresholds === undefined) fail("a 'quantile-budget' needs a threshold a layer");
+      if (point.policy === 'quantile-budget' && point.thresholds === undefined)
+        fail("a 'quantile-budget' needs a threshold a layer");
       return point;
     }
     const [image, text_, decoder] = point;

@@ -46,7 +46,9 @@ export function budgetSettings(
       ['similarity', similarity],
       ['softmax-margin', margin],
     ] as const) {
-      const layers = Array.from({length: decoder}, (_, l) => Array.from(items, (item) => values[item * grid + cut * decoder + l]!));
+      const layers = Array.from({length: decoder}, (_, l) =>
+        Array.from(items, (item) => values[item * grid + cut * decoder + l]!),
+      );
       for (const q of RATIOS) {
         const weights = layers.map((_, l) => q ** l);
         const total = weights.reduce((sum, w) => sum + w, 0);
@@ -85,7 +87,10 @@ export interface GridOptions {
  * Settings worth trying: encoders by similarity or at fixed depths, and the decoder's thresholds at quantiles of the scores
  * that were observed. Looks at scores, never at labels.
  */
-export function settingGrid(replay: PolicyReplay, {policies = DECODER_POLICIES, count, items, seed = 0}: GridOptions): PolicySetting[] {
+export function settingGrid(
+  replay: PolicyReplay,
+  {policies = DECODER_POLICIES, count, items, seed = 0}: GridOptions,
+): PolicySetting[] {
   const {recording, measures} = replay;
   const {depths} = recording;
   const chosen = items ?? Array.from({length: recording.n}, (_, i) => i);
@@ -151,7 +156,11 @@ function decoderGrid(
   return quantileGrid(scores, layers, rows, count);
 }
 
-function product(encoders: readonly Encoders[], policy: DecoderPolicy, thresholds: readonly (number | null)[]): PolicySetting[] {
+function product(
+  encoders: readonly Encoders[],
+  policy: DecoderPolicy,
+  thresholds: readonly (number | null)[],
+): PolicySetting[] {
   return encoders.flatMap((encoder) => thresholds.map((decoder) => ({...encoder, policy, decoder})));
 }
 

@@ -87,7 +87,9 @@ export class SettingRunner {
     const wanted: Wanted[] = [];
     const known = new Map<string, number>();
     const of = this.#settings.map(({setting, plans, key}) => {
-      const exits = prompt.stacks.map((stack, k) => encoderExit(setting, k === 0 ? setting.image : setting.text, stack));
+      const exits = prompt.stacks.map((stack, k) =>
+        encoderExit(setting, k === 0 ? setting.image : setting.text, stack),
+      );
       const depths = exits.map(({layers}) => layers);
       const name = [...depths, key].join(' ');
       const search = known.get(name) ?? wanted.push({depths, plans}) - 1;
@@ -169,7 +171,11 @@ interface EncoderExit {
 }
 
 /** Where a stack leaves, as the policies `similarity` (corrected) and `fixed` do it: strictly above, and the last layer is not asked. */
-function encoderExit({encoder}: PolicySetting, value: number | null, {similarity, testMacs}: PromptDepths['stacks'][number]): EncoderExit {
+function encoderExit(
+  {encoder}: PolicySetting,
+  value: number | null,
+  {similarity, testMacs}: PromptDepths['stacks'][number],
+): EncoderExit {
   const depth = similarity.length;
   if (value === null) return {layers: depth, testMacs: 0};
   if (encoder === 'fixed') return {layers: Math.min(value, depth), testMacs: 0};

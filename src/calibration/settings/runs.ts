@@ -79,7 +79,10 @@ const rowSchema = z.object({
 });
 
 /** One picture as a row. */
-export function runsRow(item: Pick<RunsRow, 'index' | 'id' | 'imageId' | 'references'>, {searches, of}: SettingRuns): RunsRow {
+export function runsRow(
+  item: Pick<RunsRow, 'index' | 'id' | 'imageId' | 'references'>,
+  {searches, of}: SettingRuns,
+): RunsRow {
   return {
     ...item,
     searches: searches.map(({text, score, encoder, decoder, macs}) => ({text, score, encoder, decoder, macs})),

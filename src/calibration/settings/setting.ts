@@ -61,7 +61,10 @@ export function settingPlan(setting: PolicySetting, target: SettingTarget, head?
   };
 }
 
-function decoderPlan({policy, decoder, patience, score, thresholds}: PolicySetting, head: LinearHead | undefined): StackPlan {
+function decoderPlan(
+  {policy, decoder, patience, score, thresholds}: PolicySetting,
+  head: LinearHead | undefined,
+): StackPlan {
   if (policy === 'quantile-budget') return {policy, score: score ?? 'similarity', thresholds: thresholds ?? []};
   if (decoder === null) return {policy: 'never'};
   switch (policy) {

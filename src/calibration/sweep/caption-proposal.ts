@@ -5,7 +5,11 @@ import type {CostName, Sweep, SweepMeans} from './sweep.js';
 // What a replay of captions proposes, for people and as CSV.
 
 /** The front of one cost as a table, thinned to at most `rows` lines. */
-export function* proposalText({recording, points, fronts, full}: Proposal, cost: CostName, rows = 16): Generator<string> {
+export function* proposalText(
+  {recording, points, fronts, full}: Proposal,
+  cost: CostName,
+  rows = 16,
+): Generator<string> {
   const all = fronts[cost].map((i) => points[i]!);
   const shown = thinned(all, rows);
   const name = cost === 'macs' ? 'MACs' : 'layers';

@@ -22,7 +22,11 @@ export type CaptionPoint = PolicySetting & CaptionMeans;
 export interface CaptionSweep {
   readonly format: 'mue-sweep';
   readonly version: 1;
-  readonly recording: Omit<RunsHeader, 'settings'> & {readonly sha256: string; readonly n: number; readonly pictures: number};
+  readonly recording: Omit<RunsHeader, 'settings'> & {
+    readonly sha256: string;
+    readonly n: number;
+    readonly pictures: number;
+  };
   readonly full: CaptionMeans;
   readonly points: readonly CaptionPoint[];
   /** Fixed depths of all stacks: the baseline, full depth first. */

@@ -1,6 +1,13 @@
 import {bootstrap, type BootstrapOptions, type Interval} from '../../statistics/bootstrap.js';
 import {captionRetention} from '../../evaluation/caption-retention.js';
-import {type CaptionOutcomes, type CaptionPoint, type CaptionRuns, type CaptionSweep, isStatic, layersCounted} from './caption-sweep.js';
+import {
+  type CaptionOutcomes,
+  type CaptionPoint,
+  type CaptionRuns,
+  type CaptionSweep,
+  isStatic,
+  layersCounted,
+} from './caption-sweep.js';
 import {staticMix} from '../replay/static-mix.js';
 import {type CostName, pointCost} from './sweep.js';
 import type {SweepVerdict, VerdictOptions} from './sweep-verdicts.js';

@@ -79,7 +79,11 @@ const sweepSchema = z.looseObject({
   n: z.number().optional(),
   depths: z.record(z.string(), z.number()).optional(),
   recording: z
-    .looseObject({task: z.string(), n: z.number(), stacks: z.array(z.looseObject({stack: z.string(), depth: z.number()}))})
+    .looseObject({
+      task: z.string(),
+      n: z.number(),
+      stacks: z.array(z.looseObject({stack: z.string(), depth: z.number()})),
+    })
     .optional(),
   points: z.array(pointSchema),
   full: pointSchema.optional(),
@@ -98,7 +102,9 @@ const sweepSchema = z.looseObject({
         point: z.number(),
         retention: bounds,
         saving: z.looseObject({layers: bounds, macs: bounds}),
-        against: z.looseObject({gain: z.looseObject({estimate: z.number(), low: z.number(), high: z.number()})}).nullish(),
+        against: z
+          .looseObject({gain: z.looseObject({estimate: z.number(), low: z.number(), high: z.number()})})
+          .nullish(),
       }),
     )
     .default([]),
@@ -112,18 +118,25 @@ export function parseSweep(json: unknown, where: string): SweepFile {
   const parsed = sweepSchema.safeParse(json);
   if (!parsed.success) {
     const {path, message} = parsed.error.issues[0]!;
-    throw new InputError('sweep-corrupt', `${where} is no result of a sweep: ${path.join('.') || 'top level'}: ${message}`, {
-      hint: '`mue sweep` writes one.',
-    });
+    throw new InputError(
+      'sweep-corrupt',
+      `${where} is no result of a sweep: ${path.join('.') || 'top level'}: ${message}`,
+      {
+        hint: '`mue sweep` writes one.',
+      },
+    );
   }
   const {recording, points, full, verdicts, settingsFrom, ...rest} = parsed.data;
   if (points.length === 0) throw new InputError('sweep-empty', `${where} has no points; at least one is needed`);
   const stacks = recording?.stacks.map(({stack}) => stack) ?? STREAMS;
-  const named = (point: RawPoint, policy: string, text = settingText(point, stacks)): SweptPoint => swept(point, policy, text, stacks);
+  const named = (point: RawPoint, policy: string, text = settingText(point, stacks)): SweptPoint =>
+    swept(point, policy, text, stacks);
   return {
     task: recording?.task ?? rest.task ?? 'snli-ve',
     n: recording?.n ?? rest.n ?? null,
-    depths: recording ? Object.fromEntries(recording.stacks.map(({stack, depth}) => [stack, depth])) : byStack(rest.depths ?? {}, stacks),
+    depths: recording
+      ? Object.fromEntries(recording.stacks.map(({stack, depth}) => [stack, depth]))
+      : byStack(rest.depths ?? {}, stacks),
     points: [
       ...(full ? [named(full, 'full depth', '')] : []),
       ...points.map((point) => named(point, policyName(point))),
@@ -186,14 +199,25 @@ function policyName({policy, encoder}: RawPoint): string {
   return encoder === undefined || encoder === 'fixed' ? 'static depth' : 'fixed decoder';
 }
 
-function settingText({image, text, decoder, patience, score, thresholds, encoder, policy}: RawPoint, stacks: readonly string[]): string {
+function settingText(
+  {image, text, decoder, patience, score, thresholds, encoder, policy}: RawPoint,
+  stacks: readonly string[],
+): string {
   const [first, second, last] = stacks.map(shortName) as [string, string, string];
   const all = {[first]: image, [second]: text, [last]: decoder, patience, score};
   const parts = Object.entries(all).filter(([, value]) => value !== undefined);
   if (Array.isArray(thresholds)) parts.push(['thresholds', `[${thresholds.map(valueText).join(', ')}]`]);
-  else parts.push(...(Object.entries(thresholds ?? {}).map(([stack, value]) => [shortName(stack), valueText(value)]) as typeof parts));
+  else
+    parts.push(
+      ...(Object.entries(thresholds ?? {}).map(([stack, value]) => [
+        shortName(stack),
+        valueText(value),
+      ]) as typeof parts),
+    );
   const depths = encoder === 'fixed' && policy !== 'fixed' ? 'fixed ' : '';
-  return parts.map(([name, value]) => `${name === first || name === second ? depths : ''}${name} ${valueText(value)}`).join(', ');
+  return parts
+    .map(([name, value]) => `${name === first || name === second ? depths : ''}${name} ${valueText(value)}`)
+    .join(', ');
 }
 
 function valueText(value: unknown): string {
@@ -204,6 +228,9 @@ function valueText(value: unknown): string {
 /** Sweeps say image, text and decoder for the model's three stacks. */
 function byStack(layers: Readonly<Record<string, number>>, stacks: readonly string[]): Record<string, number> {
   return Object.fromEntries(
-    Object.entries(layers).map(([place, value]) => [stacks[['image', 'text', 'decoder'].indexOf(place)] ?? place, value]),
+    Object.entries(layers).map(([place, value]) => [
+      stacks[['image', 'text', 'decoder'].indexOf(place)] ?? place,
+      value,
+    ]),
   );
 }

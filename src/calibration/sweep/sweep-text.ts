@@ -15,7 +15,9 @@ export function settingText({encoder, policy, image, text, decoder, patience, sc
 
 /** At most `most` of a list, evenly spread, both ends among them. */
 export function thinned<T>(all: readonly T[], most: number): readonly T[] {
-  return all.length <= most ? all : Array.from({length: most}, (_, k) => all[Math.round((k / Math.max(1, most - 1)) * (all.length - 1))]!);
+  return all.length <= most
+    ? all
+    : Array.from({length: most}, (_, k) => all[Math.round((k / Math.max(1, most - 1)) * (all.length - 1))]!);
 }
 
 /** A stack's name in tables: `image` of `encoder.image`. */
@@ -62,7 +64,8 @@ export function verdictText(
   level: number,
   {kept, gained}: {readonly kept: string; readonly gained: string} = {kept: 'retention', gained: 'accuracy'},
 ): string {
-  const bound = (what: string, {estimate, lowerBound}: Interval): string => `${what} ${percent(estimate)} (≥ ${percent(lowerBound)})`;
+  const bound = (what: string, {estimate, lowerBound}: Interval): string =>
+    `${what} ${percent(estimate)} (≥ ${percent(lowerBound)})`;
   const sure = `${Number((100 * level).toPrecision(6))} %`;
   const name = cost === 'macs' ? 'MACs' : 'layers';
   const rival =
@@ -81,9 +84,15 @@ export function verdictText(
 export function* sweepCsv(sweep: Sweep): Generator<string> {
   yield 'kind,encoder,policy,patience,score,image,text,decoder,accuracy,agreement,retention,image_layers,text_layers,decoder_layers,etr,macs_run,macs_full,macs_saved,exact\n';
   const meanCells = (means: SweepMeans): string[] => [
-    ...[means.accuracy, means.agreement, means.retention, means.layers.image, means.layers.text, means.layers.decoder, means.etr].map(
-      csvNumber,
-    ),
+    ...[
+      means.accuracy,
+      means.agreement,
+      means.retention,
+      means.layers.image,
+      means.layers.text,
+      means.layers.decoder,
+      means.etr,
+    ].map(csvNumber),
     ...[means.macs.run, means.macs.full, means.macs.saved].map(csvNumber),
     'true',
   ];
@@ -102,14 +111,26 @@ export function* sweepCsv(sweep: Sweep): Generator<string> {
     );
   for (const {of, accuracy, agreement, retention, macs} of sweep.random) {
     const point = sweep.points[of]!;
-    const same = {...point, accuracy, agreement, retention, macs: {...point.macs, run: macs, saved: 1 - macs / point.macs.full}};
+    const same = {
+      ...point,
+      accuracy,
+      agreement,
+      retention,
+      macs: {...point.macs, run: macs, saved: 1 - macs / point.macs.full},
+    };
     yield csvLine('random', ...settingCells(point), ...meanCells(same));
   }
 }
 
 /** encoder, policy, patience, score, image, text, decoder */
 export function settingCells({encoder, policy, patience, score, image, text, decoder}: PolicySetting): string[] {
-  return [encoder, policy, patience === undefined ? '' : String(patience), score ?? '', ...[image, text, decoder].map(orNever)];
+  return [
+    encoder,
+    policy,
+    patience === undefined ? '' : String(patience),
+    score ?? '',
+    ...[image, text, decoder].map(orNever),
+  ];
 }
 
 export function csvLine(...cells: readonly string[]): string {

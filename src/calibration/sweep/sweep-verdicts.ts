@@ -22,7 +22,12 @@ export interface SweepVerdict {
    * The most accurate static rival of the same cost: every item at the depths `from`, or, for a share of them drawn at random, at the
    * depths `to` (indices into `static`), and how much more accurate than that the policy is. null if every static point costs more.
    */
-  readonly against: {readonly from: number; readonly to: number; readonly share: number; readonly gain: Interval} | null;
+  readonly against: {
+    readonly from: number;
+    readonly to: number;
+    readonly share: number;
+    readonly gain: Interval;
+  } | null;
 }
 
 export interface VerdictOptions {

@@ -27,7 +27,11 @@ export interface SweepMeans {
 }
 
 export type SweepPoint = PolicySetting & SweepMeans;
-export type OraclePoint = SweepMeans & {readonly oracle: string; readonly image: number | null; readonly text: number | null};
+export type OraclePoint = SweepMeans & {
+  readonly oracle: string;
+  readonly image: number | null;
+  readonly text: number | null;
+};
 /** What the depths that a point uses are worth without its choosing. Cost and layers are the point's, MACs nearly. */
 export interface RandomPoint {
   /** Index into `points`. */
@@ -176,5 +180,7 @@ export function costFrontsByPolicy<P extends PolicySetting & Pick<SweepMeans, 'l
   weights: LayerWeights = STREAM_WEIGHTS,
 ): Readonly<Record<string, CostFronts>> {
   const policies = [...new Set(points.map(({policy}) => policy))];
-  return Object.fromEntries(policies.map((name) => [name, costFronts(points, quality, weights, ({policy}) => policy === name)]));
+  return Object.fromEntries(
+    policies.map((name) => [name, costFronts(points, quality, weights, ({policy}) => policy === name)]),
+  );
 }

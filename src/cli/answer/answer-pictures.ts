@@ -91,7 +91,12 @@ export async function answerPictures(
 
 /** Errors that every further picture would meet, too. */
 function fatal(error: unknown): boolean {
-  return error instanceof AbortError || error instanceof UsageError || error instanceof WeightsError || error instanceof BackendError;
+  return (
+    error instanceof AbortError ||
+    error instanceof UsageError ||
+    error instanceof WeightsError ||
+    error instanceof BackendError
+  );
 }
 
 /** A line for every pass through a stack. */
@@ -99,7 +104,9 @@ function traceText({trace}: Answer): string {
   const number = (x: number | null): string => (x === null ? '–' : x.toFixed(4));
   return trace
     .map(({stack, step, exitLayer, depth, scores, thresholds}) => {
-      const seen = scores.map((score, i) => (score === null ? '–' : `${number(score)}/${number(thresholds[i] ?? null)}`));
+      const seen = scores.map((score, i) =>
+        score === null ? '–' : `${number(score)}/${number(thresholds[i] ?? null)}`,
+      );
       return `  ${stack}${step === undefined ? '' : ` step ${step}`}: ${exitLayer}/${depth}  ${seen.join(' ')}`;
     })
     .join('\n');

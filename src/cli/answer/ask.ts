@@ -18,7 +18,10 @@ export function registerAsk(program: Command): void {
   addGenerationOptions(addAnswerOptions(command))
     .option('--answers <file>', 'a text file with the allowed answers, one a line')
     .addOption(
-      new Option('--method <name>', 'search among the allowed answers, or score each (default: trie)').choices(['trie', 'all-candidates']),
+      new Option('--method <name>', 'search among the allowed answers, or score each (default: trie)').choices([
+        'trie',
+        'all-candidates',
+      ]),
     )
     .option('--stream', 'show words and their depth as they are written (one beam)');
   runs<readonly [string, string], AskFlags>(command, async () => (await import('./run-ask.js')).runAsk);

@@ -12,6 +12,9 @@ export function registerCaption(program: Command): void {
     .command('caption')
     .description('Describe pictures')
     .argument('<images...>', 'picture files (JPEG, PNG, WebP, GIF, BMP); - reads one from stdin');
-  addGenerationOptions(addAnswerOptions(command)).option('--stream', 'show words and their depth as they are written (one beam)');
+  addGenerationOptions(addAnswerOptions(command)).option(
+    '--stream',
+    'show words and their depth as they are written (one beam)',
+  );
   runs<readonly [string[]], CaptionFlags>(command, async () => (await import('./run-caption.js')).runCaption);
 }

@@ -41,7 +41,9 @@ export function answerLine(image: string, answer: Answer | Entailment, width: nu
 }
 
 function scoresText({scores}: Entailment): string {
-  return (['yes', 'no', 'maybe'] as const).map((word) => `${word} ${(Math.exp(scores[word]) * 100).toFixed(1)} %`).join(', ');
+  return (['yes', 'no', 'maybe'] as const)
+    .map((word) => `${word} ${(Math.exp(scores[word]) * 100).toFixed(1)} %`)
+    .join(', ');
 }
 
 /** What a picture's answer cost beside the answer. */

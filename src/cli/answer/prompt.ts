@@ -10,6 +10,9 @@ export function registerPrompt(program: Command): void {
     .description('Give the model any text beside a picture, and print what it writes')
     .argument('<image>', 'a picture file; - reads it from stdin')
     .argument('<text>', 'what the encoder reads; a leading space is added');
-  addGenerationOptions(addAnswerOptions(command)).option('--stream', 'show words and their depth as they are written (one beam)');
+  addGenerationOptions(addAnswerOptions(command)).option(
+    '--stream',
+    'show words and their depth as they are written (one beam)',
+  );
   runs<readonly [string, string], CaptionFlags>(command, async () => (await import('./run-prompt.js')).runPrompt);
 }

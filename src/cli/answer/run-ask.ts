@@ -5,7 +5,11 @@ import type {CommandContext} from '../core/define-command.js';
 import {readAnswers} from '../core/read-answers.js';
 import {streamOptions} from '../options/generation.js';
 
-export async function runAsk([image, question]: readonly [string, string], flags: AskFlags, context: CommandContext): Promise<number> {
+export async function runAsk(
+  [image, question]: readonly [string, string],
+  flags: AskFlags,
+  context: CommandContext,
+): Promise<number> {
   const {method} = flags;
   const answers = flags.answers === undefined ? undefined : readAnswers(flags.answers);
   if (method && !answers) throw new UsageError('method-without-answers', `--method ${method} needs --answers <file>`);

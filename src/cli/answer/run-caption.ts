@@ -3,7 +3,11 @@ import type {CaptionFlags} from './caption.js';
 import type {CommandContext} from '../core/define-command.js';
 import {streamOptions} from '../options/generation.js';
 
-export async function runCaption([images]: readonly [string[]], flags: CaptionFlags, context: CommandContext): Promise<number> {
+export async function runCaption(
+  [images]: readonly [string[]],
+  flags: CaptionFlags,
+  context: CommandContext,
+): Promise<number> {
   const generation = streamOptions(flags, context.out);
   return await answerPictures(images, 'caption', flags, context, (mue, picture, options) =>
     mue.caption(picture, {...generation, ...options}),

@@ -9,10 +9,13 @@ export function readSettings(file: string, policies: readonly DecoderPolicy[] | 
   try {
     text = fs.readFileSync(file, 'utf8');
   } catch (cause) {
-    throw new UsageError('settings-missing', `--thresholds ${file} cannot be read: ${(cause as Error).message}`, {cause});
+    throw new UsageError('settings-missing', `--thresholds ${file} cannot be read: ${(cause as Error).message}`, {
+      cause,
+    });
   }
   const settings = parseSettings(text, file).filter(({policy}) => policies?.includes(policy) ?? true);
-  if (settings.length === 0) throw new UsageError('settings-invalid', `${file} has no setting of the policies ${policies?.join(', ')}`);
+  if (settings.length === 0)
+    throw new UsageError('settings-invalid', `${file} has no setting of the policies ${policies?.join(', ')}`);
   return settings;
 }
 

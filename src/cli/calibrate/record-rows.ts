@@ -24,7 +24,17 @@ export interface RecordRowsOptions {
 }
 
 /** Runs the rows of a data set, each on its picture's states at all depths. @returns how many rows the file has now */
-export async function recordRows({mue, dataset, log, shard, limit, row, onBadRow, out, signal}: RecordRowsOptions): Promise<number> {
+export async function recordRows({
+  mue,
+  dataset,
+  log,
+  shard,
+  limit,
+  row,
+  onBadRow,
+  out,
+  signal,
+}: RecordRowsOptions): Promise<number> {
   const done = new Set(log.rows.map(({index}) => index));
   if (done.size > 0) out.say(`${done.size} rows are recorded already`);
   let picture: {readonly id: string; readonly depths: PictureDepths} | undefined;

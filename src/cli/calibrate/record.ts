@@ -17,8 +17,12 @@ export function registerRecord(program: Command): void {
   const command = addModelOptions(
     program
       .command('record')
-      .description('Run a data set once and keep what every exit policy would have seen, for `mue sweep` and `mue calibrate`')
-      .addOption(new Option('--task <name>', 'what the rows are for').choices(['snli-ve', 'caption']).default('snli-ve'))
+      .description(
+        'Run a data set once and keep what every exit policy would have seen, for `mue sweep` and `mue calibrate`',
+      )
+      .addOption(
+        new Option('--task <name>', 'what the rows are for').choices(['snli-ve', 'caption']).default('snli-ve'),
+      )
       .requiredOption('--data <file>', 'the data set: JSON lines, OFA TSV, SNLI-VE or Karpathy JSON')
       .requiredOption('--out <file>', 'the recording; an unfinished one is gone on with')
       .option('--images <folder>', 'where the pictures are')

@@ -1,4 +1,9 @@
-import {type CalibrationCost, type CalibrationOptions, calibrate, type PlanCertificate} from '../../calibration/risk/calibrate.js';
+import {
+  type CalibrationCost,
+  type CalibrationOptions,
+  calibrate,
+  type PlanCertificate,
+} from '../../calibration/risk/calibrate.js';
 import {type LayerMilliseconds, layerMilliseconds} from '../../calibration/replay/layer-milliseconds.js';
 import {mergeRecordings} from '../../calibration/recording/merge-recordings.js';
 import {PolicyReplay} from '../../calibration/replay/policy-replay.js';
@@ -17,10 +22,17 @@ import {parsePolicies} from './read-settings.js';
 import {trainedHead} from './run-sweep.js';
 
 /** Exit code 1, and no plan, if nothing can be certified or a promise check fails. */
-export async function runCalibrate([files]: readonly [string[]], flags: CalibrateFlags, {out, signal}: CommandContext): Promise<number> {
+export async function runCalibrate(
+  [files]: readonly [string[]],
+  flags: CalibrateFlags,
+  {out, signal}: CommandContext,
+): Promise<number> {
   const {maxDrop, budget, delta, risk, unit, cost, grid, seed, train} = flags;
   if ((maxDrop === undefined) === (budget === undefined))
-    throw new UsageError('goal', 'calibrate: one goal is needed: --max-drop, such as 1%, or --budget, such as macs=60%');
+    throw new UsageError(
+      'goal',
+      'calibrate: one goal is needed: --max-drop, such as 1%, or --budget, such as macs=60%',
+    );
   const policies = parsePolicies(flags.policy, '--policy');
   if (policies.includes('linear-head') && train === undefined)
     throw new UsageError('head-untrained', "calibrate: 'linear-head' must learn from another recording", {
@@ -63,18 +75,27 @@ async function timedLayers(
   const runs = await Promise.all(timings.map(readEvaluation));
   for (const [i, {run}] of runs.entries()) {
     if (run.model.sha256 !== model || run.task !== task)
-      throw new UsageError('timings-differ', `--timings ${timings[i]} is an evaluation of another model or task than the recording`);
+      throw new UsageError(
+        'timings-differ',
+        `--timings ${timings[i]} is an evaluation of another model or task than the recording`,
+      );
   }
   const devices = new Set(runs.map(({run}) => `${run.device} ${run.threads}`));
   if (devices.size > 1)
-    throw new UsageError('timings-differ', `--timings: the evaluations ran on different devices: ${[...devices].join(', ')}`);
+    throw new UsageError(
+      'timings-differ',
+      `--timings: the evaluations ran on different devices: ${[...devices].join(', ')}`,
+    );
   return layerMilliseconds(
     runs.flatMap(({rows}) => rows),
     stacks.map(({stack}) => stack) as [StackName, StackName, StackName],
   );
 }
 
-function recordingsOf({checkData = []}: CalibrateFlags, recording: PolicyReplay['recording']): PolicyReplay['recording'] {
+function recordingsOf(
+  {checkData = []}: CalibrateFlags,
+  recording: PolicyReplay['recording'],
+): PolicyReplay['recording'] {
   return checkData.reduce((pool, file) => mergeRecordings(pool, readRecordings([file]).recording), recording);
 }
 

@@ -1,5 +1,9 @@
 import {recordEntailment} from '../../calibration/recording/record-entailment.js';
-import {CAPTION_RECORDING, type CaptionRecordingHeader, captionRow} from '../../calibration/recording/caption-recording.js';
+import {
+  CAPTION_RECORDING,
+  type CaptionRecordingHeader,
+  captionRow,
+} from '../../calibration/recording/caption-recording.js';
 import {recordCaption} from '../../calibration/recording/record-caption.js';
 import {type RecordingHeader, recordingRow} from '../../calibration/recording/recording.js';
 import {captionTarget} from '../../calibration/settings/runner.js';
@@ -19,7 +23,11 @@ import {recordRows} from './record-rows.js';
 import {SkippedRows} from '../core/skipped-rows.js';
 
 /** Records a task's rows. Those that are in the file already are not run again. */
-export async function runRecord(_args: readonly [], flags: RecordFlags, {out, signal}: CommandContext): Promise<number> {
+export async function runRecord(
+  _args: readonly [],
+  flags: RecordFlags,
+  {out, signal}: CommandContext,
+): Promise<number> {
   const skipped = new SkippedRows(out);
   const {onBadRow} = skipped;
   const dataset = openDataset(flags.data, {task: flags.task, images: flags.images, columns: flags.columns, onBadRow});
@@ -56,7 +64,15 @@ function captions(mue: Assistant, data: string): Recorder {
   const writer = mue.captionWriter();
   const {model, stacks} = captionTarget(mue);
   return {
-    header: {format: CAPTION_RECORDING, version: 1, task: 'caption', model, data, generation: {...writer.settings}, stacks},
+    header: {
+      format: CAPTION_RECORDING,
+      version: 1,
+      task: 'caption',
+      model,
+      data,
+      generation: {...writer.settings},
+      stacks,
+    },
     row: async (picture, {id, imageId, references = []}, index, signal) =>
       captionRow({index, id, imageId, references}, await recordCaption(mue.model, picture, writer, signal)),
   };
@@ -88,10 +104,14 @@ async function entailmentRow(
   signal: AbortSignal,
 ): Promise<object> {
   const {text, label, id, imageId, extra} = item;
-  if (text === undefined || label === undefined) throw new InputError('row-incomplete', 'a row to record needs a hypothesis and a label');
+  if (text === undefined || label === undefined)
+    throw new InputError('row-incomplete', 'a row to record needs a hypothesis and a label');
   const {source, target, answers} = mue.entailmentTokens(text, mue.readsPremise ? item.premise : undefined);
   if (answers.some((answer) => answer.length !== 1))
-    throw new InputError('answers-long', "this vocabulary splits the answers 'no', 'yes', 'maybe'; they cannot be recorded in one step");
+    throw new InputError(
+      'answers-long',
+      "this vocabulary splits the answers 'no', 'yes', 'maybe'; they cannot be recorded in one step",
+    );
   const record = await recordEntailment(
     mue.model,
     picture,

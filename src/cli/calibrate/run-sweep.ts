@@ -19,10 +19,17 @@ import {sweepCaptionRecording} from './sweep-proposal.js';
 import type {SweepFlags} from './sweep.js';
 import {secondsSince, writeSweep} from './write-sweep.js';
 
-export async function runSweep([files]: readonly [string[]], flags: SweepFlags, context: CommandContext): Promise<number> {
+export async function runSweep(
+  [files]: readonly [string[]],
+  flags: SweepFlags,
+  context: CommandContext,
+): Promise<number> {
   if (files.length === 0) {
     if (flags.data !== undefined) return await runSweepCaptions(flags, context);
-    throw new UsageError('nothing-to-sweep', 'a recording of `mue record` is needed, or --task caption --data <file> to run settings on');
+    throw new UsageError(
+      'nothing-to-sweep',
+      'a recording of `mue record` is needed, or --task caption --data <file> to run settings on',
+    );
   }
   const shards = readShards(files);
   if (hasFormat(shards.header, CAPTION_RECORDING)) return await sweepCaptionRecording(shards, flags, context);
@@ -67,7 +74,11 @@ function sweepEntailment(shards: Shards, flags: SweepFlags, {out, signal}: Comma
 }
 
 /** What `linear-head` learns from another recording. @throws UsageError `train-mismatch` if it is of another model */
-export function trainedHead(file: string | undefined, header: {readonly model: string}, seed: number): LinearHead | undefined {
+export function trainedHead(
+  file: string | undefined,
+  header: {readonly model: string},
+  seed: number,
+): LinearHead | undefined {
   if (file === undefined) return undefined;
   const {recording} = readRecordings([file]);
   if (recording.header.model !== header.model)

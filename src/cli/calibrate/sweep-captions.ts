@@ -25,9 +25,13 @@ import {secondsSince, writeSweep} from './write-sweep.js';
 export async function runSweepCaptions(flags: SweepFlags, context: CommandContext): Promise<number> {
   const {thresholds, policies} = flags;
   if (thresholds === undefined)
-    throw new UsageError('settings-missing', 'captions are searched for setting by setting: --thresholds <file> says which', {
-      hint: '{"points": [[image, text, decoder], …]}, or the front.json of another sweep.',
-    });
+    throw new UsageError(
+      'settings-missing',
+      'captions are searched for setting by setting: --thresholds <file> says which',
+      {
+        hint: '{"points": [[image, text, decoder], …]}, or the front.json of another sweep.',
+      },
+    );
   const settings = readSettings(thresholds, policies === undefined ? undefined : parsePolicies(policies, '--policies'));
   return await runSettings(settings, flags.data!, flags, context);
 }
@@ -83,7 +87,8 @@ export async function runSettings(
     out.say(`${file}: ${rows} rows${skipped.count ? `, ${skipped.count} skipped` : ''} after ${secondsSince(start)} s`);
   }
   if (rows === 0 && skipped.count === 0 && shard.count === 1) throw new InputError('data-empty', `${data} has no rows`);
-  if (shard.count > 1) out.say(`When all shards are there: mue sweep ${path.join(flags.out, 'shard-*', 'runs.jsonl')} --out ${flags.out}`);
+  if (shard.count > 1)
+    out.say(`When all shards are there: mue sweep ${path.join(flags.out, 'shard-*', 'runs.jsonl')} --out ${flags.out}`);
   else sweepRuns(readShards([file]), flags, context);
   return skipped.exitCode;
 }
@@ -96,7 +101,9 @@ export function sweepRuns(shards: Shards, flags: SweepFlags, {out, signal}: Comm
   const start = performance.now();
   const captions = new CaptionRuns(runs);
   const sweep = sweepCaptions(captions, shards.sha256);
-  out.say(`${sweep.recording.n} captions of ${sweep.recording.pictures} pictures at ${runs.header.settings.length} settings, all run`);
+  out.say(
+    `${sweep.recording.n} captions of ${sweep.recording.pictures} pictures at ${runs.header.settings.length} settings, all run`,
+  );
   throwIfAborted(signal);
   const verdicts = captionVerdicts(captions, sweep, {claim: flags.retention ?? 0.96, level, resamples, seed});
   throwIfAborted(signal);
@@ -111,6 +118,7 @@ export function sweepRuns(shards: Shards, flags: SweepFlags, {out, signal}: Comm
     chosen: [...verdicts.map(({point}) => adaptive[point]!), ...rivals],
   });
   for (const line of captionFrontText(sweep, cost)) out.data(line);
-  for (const verdict of verdicts) if (verdict.cost === cost) out.data(`verdict: ${captionVerdictText(verdict, sweep, level)}`);
+  for (const verdict of verdicts)
+    if (verdict.cost === cost) out.data(`verdict: ${captionVerdictText(verdict, sweep, level)}`);
   out.say(`${flags.out}: ${files} after ${secondsSince(start)} s`);
 }

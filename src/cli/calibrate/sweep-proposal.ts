@@ -2,7 +2,13 @@ import path from 'node:path';
 import {parseCaptionRecording} from '../../calibration/recording/caption-recording.js';
 import {PolicyReplay} from '../../calibration/replay/policy-replay.js';
 import {settingGrid} from '../../calibration/settings/grid.js';
-import {CAPTION_POLICIES, captionProposal, promising, proposalCsv, proposalText} from '../../calibration/sweep/caption-proposal.js';
+import {
+  CAPTION_POLICIES,
+  captionProposal,
+  promising,
+  proposalCsv,
+  proposalText,
+} from '../../calibration/sweep/caption-proposal.js';
 import {sweepRecording} from '../../calibration/sweep/sweep.js';
 import {requireRows, type Shards} from '../../node/runs/read-shards.js';
 import {throwIfAborted, UsageError} from '../../runtime/errors.js';
@@ -13,13 +19,20 @@ import type {SweepFlags} from './sweep.js';
 import {secondsSince, writeSweep} from './write-sweep.js';
 
 /** Replays a recording of captions, which proposes settings, and with --run runs the promising ones. */
-export async function sweepCaptionRecording(shards: Shards, flags: SweepFlags, context: CommandContext): Promise<number> {
+export async function sweepCaptionRecording(
+  shards: Shards,
+  flags: SweepFlags,
+  context: CommandContext,
+): Promise<number> {
   const {out, signal} = context;
   const {seed, cost, run, points: most} = flags;
   const policies = flags.policies === undefined ? CAPTION_POLICIES : parsePolicies(flags.policies, '--policies');
   const stranger = policies.find((policy) => !CAPTION_POLICIES.includes(policy));
   if (stranger !== undefined)
-    throw new UsageError('policy-unknown', `--policies: '${stranger}' cannot be run on captions; ${CAPTION_POLICIES.join(', ')} can`);
+    throw new UsageError(
+      'policy-unknown',
+      `--policies: '${stranger}' cannot be run on captions; ${CAPTION_POLICIES.join(', ')} can`,
+    );
   const {recording, measures} = parseCaptionRecording(shards.header, shards.rows, shards.source);
   requireRows(shards);
   const replay = new PolicyReplay(recording, {seed, measures});
@@ -37,10 +50,16 @@ export async function sweepCaptionRecording(shards: Shards, flags: SweepFlags, c
   // What is run goes to --out itself.
   const folder = run === undefined ? flags.out : path.join(flags.out, 'proposed');
   const settingsFrom = 'a replay of captions written at full depth: candidates';
-  const files = writeSweep(folder, {csv: proposalCsv(proposal), json: {...proposal, settingsFrom}, front: promising(proposal, most)});
+  const files = writeSweep(folder, {
+    csv: proposalCsv(proposal),
+    json: {...proposal, settingsFrom},
+    front: promising(proposal, most),
+  });
   for (const line of proposalText(proposal, cost)) out.data(line);
   out.say(`${folder}: ${files}: estimates, all of them (exact: false)`);
   if (run !== undefined) return await runSettings(promising(proposal, most), run, flags, context);
-  out.say('Run the front for real: --run <data> here, or later `mue sweep --task caption --data <data> --thresholds front.json`.');
+  out.say(
+    'Run the front for real: --run <data> here, or later `mue sweep --task caption --data <data> --thresholds front.json`.',
+  );
   return 0;
 }

@@ -46,7 +46,10 @@ export function registerSweep(program: Command): void {
       '--thresholds <file>',
       'settings to replay instead: the sweep.json, front.json or chosen.json of other data, or {"points": [[image, text, decoder], …]}',
     )
-    .option('--train <recording>', 'what linear-head learns from; without it, halves of the pictures learn for each other')
+    .option(
+      '--train <recording>',
+      'what linear-head learns from; without it, halves of the pictures learn for each other',
+    )
     .addOption(new Option('--cost <name>', 'of the front that is printed').choices(['layers', 'macs']).default('macs'))
     .option('--retention <x>', 'the claim that verdicts judge (default: 0.99, of captions 0.96)', share)
     .option('--level <x>', 'confidence of the verdicts', share, 0.95)
@@ -54,7 +57,10 @@ export function registerSweep(program: Command): void {
     .option('--seed <n>', 'of the bootstrap and of training', wholeNumber(0), 0);
   addModelOptions(command)
     .addOption(new Option('--task <name>', 'what --data is for').choices(['caption']))
-    .option('--data <file>', 'captions to run the settings of --thresholds on; the same command goes on where it was stopped')
+    .option(
+      '--data <file>',
+      'captions to run the settings of --thresholds on; the same command goes on where it was stopped',
+    )
     .option('--run <file>', 'a recording of captions: run the promising settings of its replay on these captions')
     .option('--points <n>', 'settings of each front that are promising', wholeNumber(1), 12)
     .option('--images <folder>', 'where the pictures are that the data names')

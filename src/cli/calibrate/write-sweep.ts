@@ -21,7 +21,8 @@ export interface SweepFiles {
 /** @returns the names of the files, for people. @throws InputError `cannot-write` */
 export function writeSweep(folder: string, {csv, json, front, chosen}: SweepFiles): string {
   makeFolder(folder);
-  const write = (name: string, content: string | Iterable<string>): void => writeAtomic(path.join(folder, name), content);
+  const write = (name: string, content: string | Iterable<string>): void =>
+    writeAtomic(path.join(folder, name), content);
   write('sweep.csv', csv);
   write('front.json', settingsText(front));
   if (chosen) write('chosen.json', settingsText(chosen));

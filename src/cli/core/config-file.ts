@@ -15,7 +15,9 @@ export function applyConfigFile(command: Command, file: string): void {
     const flag = `--${name.replaceAll('_', '-')}`;
     const option = command.options.find(({long}) => long?.replaceAll('_', '-') === flag);
     if (!option || flag === '--config') {
-      const known = command.options.map(({long}) => long?.slice(2)).filter((long) => long !== undefined && long !== 'config');
+      const known = command.options
+        .map(({long}) => long?.slice(2))
+        .filter((long) => long !== undefined && long !== 'config');
       throw new UsageError('config-option', `${file}: '${name}' is no option of mue ${command.name()}`, {
         hint: `Known: ${known.join(', ')}.`,
       });

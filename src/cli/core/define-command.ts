@@ -10,14 +10,20 @@ export interface CommandContext {
 }
 
 /** Returns the exit code, 0 if it returns nothing. */
-export type CommandRun<A extends readonly unknown[], O> = (args: A, options: O, context: CommandContext) => Promise<number | undefined>;
+export type CommandRun<A extends readonly unknown[], O> = (
+  args: A,
+  options: O,
+  context: CommandContext,
+) => Promise<number | undefined>;
 
 /**
  * Gives a command its common options (--quiet, --config) and its action. `load` imports the implementation when the command runs.
  * Type parameters: the arguments as declared, and the options by their attribute names.
  */
 export function runs<A extends readonly unknown[], O>(command: Command, load: () => Promise<CommandRun<A, O>>): void {
-  command.option('-q, --quiet', 'only data and errors').option('--config <file.json>', 'defaults for options, by their names');
+  command
+    .option('-q, --quiet', 'only data and errors')
+    .option('--config <file.json>', 'defaults for options, by their names');
   command.action(async (...passed: unknown[]) => {
     // Commander passes the arguments, the options and the command.
     const args = passed.slice(0, -2) as unknown as A;
@@ -34,6 +40,7 @@ export function runs<A extends readonly unknown[], O>(command: Command, load: ()
     };
     process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
     const run = await load();
-    process.exitCode = (await run(args, options, {out: createOutput({quiet: options.quiet ?? false}), signal: controller.signal})) ?? 0;
+    process.exitCode =
+      (await run(args, options, {out: createOutput({quiet: options.quiet ?? false}), signal: controller.signal})) ?? 0;
   });
 }

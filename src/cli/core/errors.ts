@@ -13,7 +13,10 @@ export function fail(error: unknown): number {
 /** The error for people, ending in a line break. */
 export function describeError(error: unknown): string {
   const {code, message} = errorRecord(error);
-  const hint = error instanceof MueError ? error.hint : 'This is unexpected: please report it. MUE_DEBUG=1 shows where it happened.';
+  const hint =
+    error instanceof MueError
+      ? error.hint
+      : 'This is unexpected: please report it. MUE_DEBUG=1 shows where it happened.';
   return `error [${code}]: ${message}\n${hint === undefined ? '' : `  → ${hint}\n`}`;
 }
 

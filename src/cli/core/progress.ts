@@ -8,7 +8,10 @@ export class PictureProgress implements Disposable {
   constructor(total: number, quiet: boolean) {
     if (quiet || total < 2 || !process.stderr.isTTY || process.stdout.isTTY) return;
     const format = '{bar} {value}/{total} pictures  {eta_formatted} left';
-    this.#bar = new SingleBar({format, stream: process.stderr, hideCursor: true, clearOnComplete: true}, Presets.shades_classic);
+    this.#bar = new SingleBar(
+      {format, stream: process.stderr, hideCursor: true, clearOnComplete: true},
+      Presets.shades_classic,
+    );
     this.#bar.start(total, 0);
   }
 

@@ -115,7 +115,9 @@ function probabilities({scores}: Entailment): string {
 }
 
 function numbers({full, early}: Pair<Answer>): string {
-  const run = Object.entries(early.layers).map(([stack, run]) => `${stack.replace(/^encoder\./, '')} ${layers(meanLayers(run))}/${run.of}`);
+  const run = Object.entries(early.layers).map(
+    ([stack, run]) => `${stack.replace(/^encoder\./, '')} ${layers(meanLayers(run))}/${run.of}`,
+  );
   const parts = [
     `layers: ${run.join(', ')}`,
     `MACs ${arrow(giga(full.macs.run), giga(early.macs.run))}`,
@@ -157,7 +159,9 @@ function cells({scores, thresholds, exitLayer, depth, exited, stack, step}: Stac
     const limit = thresholds[layer] ?? null;
     const exit = exited && layer === exitLayer - 1;
     const measured =
-      score === null ? 'not measured' : `similarity ${score.toFixed(4)}${limit === null ? '' : `, threshold ${limit.toFixed(4)}`}`;
+      score === null
+        ? 'not measured'
+        : `similarity ${score.toFixed(4)}${limit === null ? '' : `, threshold ${limit.toFixed(4)}`}`;
     return `<i class="cell run${exit ? ' exit' : ''}" style="--s:${shade(score)}" data-tip="${escapeHtml(`${name}: ${measured}${exit ? ': exit' : ''}`)}"></i>`;
   });
 }

@@ -36,5 +36,7 @@ export async function runDemo(_: readonly [], flags: DemoFlags, {out, signal}: C
   } finally {
     fs.rmSync(partial, {force: true});
   }
-  out.say(`\nwrote ${flags.out}: words and their depth, in a browser (${((performance.now() - start) / 1e3).toFixed(0)} s in all)`);
+  out.say(
+    `\nwrote ${flags.out}: words and their depth, in a browser (${((performance.now() - start) / 1e3).toFixed(0)} s in all)`,
+  );
 }

@@ -40,7 +40,11 @@ export interface DemoRow {
 }
 
 /** Answers about every example picture, full and early one after the other, so that both meet the same machine. */
-export async function* runExamples(mue: Mue, signal: AbortSignal, most: number = Number.POSITIVE_INFINITY): AsyncGenerator<DemoRow> {
+export async function* runExamples(
+  mue: Mue,
+  signal: AbortSignal,
+  most: number = Number.POSITIVE_INFINITY,
+): AsyncGenerator<DemoRow> {
   const examples = readExamples().slice(0, most);
   const read = (file: string): Uint8Array => fs.readFileSync(path.join(PICTURES, file));
   const full = {exit: 'never', signal} as const;
@@ -57,7 +61,8 @@ export async function* runExamples(mue: Mue, signal: AbortSignal, most: number =
     throwIfAborted(signal);
     const bytes = read(file);
     // Greedily, as the reference answers.
-    const ask = async (exit: typeof full | typeof early): Promise<Answer> => await mue.ask(bytes, question.text, {...exit, num_beams: 1});
+    const ask = async (exit: typeof full | typeof early): Promise<Answer> =>
+      await mue.ask(bytes, question.text, {...exit, num_beams: 1});
     const answered = await ask(full);
     const [{text: hypothesis, label}] = hypotheses as [{text: string; label: string}];
     yield {
@@ -80,9 +85,13 @@ function readExamples(): z.infer<typeof examplesSchema> {
   try {
     return examplesSchema.parse(JSON.parse(fs.readFileSync(file, 'utf8')));
   } catch (cause) {
-    throw new UsageError('examples-missing', `${file}: the example pictures cannot be read: ${(cause as Error).message.split('\n')[0]}`, {
-      cause,
-    });
+    throw new UsageError(
+      'examples-missing',
+      `${file}: the example pictures cannot be read: ${(cause as Error).message.split('\n')[0]}`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -95,7 +104,8 @@ export interface Saved {
 }
 
 export function savedBy(pairs: readonly Pair<Answer>[]): Saved {
-  const mean = (of: (pair: Pair<Answer>) => number): number => pairs.reduce((sum, pair) => sum + of(pair), 0) / pairs.length;
+  const mean = (of: (pair: Pair<Answer>) => number): number =>
+    pairs.reduce((sum, pair) => sum + of(pair), 0) / pairs.length;
   const compare = (full: number, early: number): Saved['ms'] => ({full, early, saved: 1 - early / full});
   const depth = pairs[0] ? depths(pairs[0].early.layers, ({of}) => of) : {encoder: 1, decoder: 1};
   return {
@@ -117,7 +127,10 @@ export function savedBy(pairs: readonly Pair<Answer>[]): Saved {
 /** Encoder and decoder layers as MuE counts them: the two streams of an encoder are one, their mean. */
 function depths(layers: Answer['layers'], of: (run: LayersRun) => number): {encoder: number; decoder: number} {
   const at = (stack: keyof Answer['layers']): number => (layers[stack] ? of(layers[stack]) : 0);
-  return {encoder: layers.encoder ? at('encoder') : encoderLayers(at('encoder.image'), at('encoder.text')), decoder: at('decoder')};
+  return {
+    encoder: layers.encoder ? at('encoder') : encoderLayers(at('encoder.image'), at('encoder.text')),
+    decoder: at('decoder'),
+  };
 }
 
 /** Multiply-accumulates of the picture's ResNet, which never exits. */

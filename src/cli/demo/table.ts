@@ -13,7 +13,8 @@ function line(...cells: readonly string[]): string {
 export const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;
 const giga = (macs: number): string => (macs / 1e9).toFixed(2);
 /** A saving as a change: −15 %. */
-export const signed = (saved: number): string => (Math.abs(saved) < 0.005 ? '0 %' : `${saved > 0 ? '−' : '+'}${percent(Math.abs(saved))}`);
+export const signed = (saved: number): string =>
+  Math.abs(saved) < 0.005 ? '0 %' : `${saved > 0 ? '−' : '+'}${percent(Math.abs(saved))}`;
 const change = (text: string, saved: number): string => `${text} (${signed(saved)})`;
 
 function cells({layers, macs, ms}: Saved): [string, string, string] {
@@ -32,7 +33,9 @@ export function layersShort({early}: Pair<DemoRow['caption']['early']>): string 
 }
 
 export function tableHead(row: DemoRow): string {
-  const stacks = Object.keys(row.caption.early.layers).map((stack) => stack.replace(/^encoder\.(.).*/, '$1').replace(/^(.).*/, '$1'));
+  const stacks = Object.keys(row.caption.early.layers).map((stack) =>
+    stack.replace(/^encoder\.(.).*/, '$1').replace(/^(.).*/, '$1'),
+  );
   const of = Object.values(row.caption.early.layers).map((run) => run.of);
   return [
     line('picture', 'layers run', 'layers', 'MACs', 'milliseconds', 'caption'),

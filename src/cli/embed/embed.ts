@@ -23,7 +23,10 @@ export function registerEmbed(program: Command): void {
     .option('--text <texts...>', 'texts')
     .option('--data <file>', 'the pictures of a data set or folder, into --out')
     .option('--out <folder>', 'embeddings.jsonl and embeddings.npy; the same command goes on where it was stopped')
-    .option('--shard <i/n>', 'every n-th picture from the i-th (from 0), into a folder of its own in --out (default: from the job array)')
+    .option(
+      '--shard <i/n>',
+      'every n-th picture from the i-th (from 0), into a folder of its own in --out (default: from the job array)',
+    )
     .option('--limit <n>', 'only the first pictures', wholeNumber(1))
     .option('--images <folder>', 'where the pictures are that the data names')
     .option('--columns <list>', "columns of a TSV file, as OFA's selected_cols: 1,4,2")

@@ -22,7 +22,11 @@ export function registerRetrieve(program: Command): void {
     .description('Find pictures by what a text says or a picture shows; or measure recall on a data set (CoCa)')
     .argument('[texts...]', 'what to look for');
   addExitOptions(addModelOptions(command))
-    .option('--embeddings <path>', 'what `mue embed --out` wrote, a folder or file; may be given again for each shard', collect)
+    .option(
+      '--embeddings <path>',
+      'what `mue embed --out` wrote, a folder or file; may be given again for each shard',
+      collect,
+    )
     .option('--image <file>', 'look for pictures like this one')
     .option('--top <n>', 'pictures that are shown', wholeNumber(1), 5)
     .option('--data <file>', 'measure recall in both directions on pictures with captions')

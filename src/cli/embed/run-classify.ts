@@ -8,7 +8,11 @@ import {loadEmbedder} from './load-embedder.js';
 import {readList} from '../core/read-list.js';
 import {readPicture} from '../core/read-picture.js';
 
-export async function runClassify([images]: readonly [string[]], flags: ClassifyFlags, {out, signal}: CommandContext): Promise<number> {
+export async function runClassify(
+  [images]: readonly [string[]],
+  flags: ClassifyFlags,
+  {out, signal}: CommandContext,
+): Promise<number> {
   const labels = readList(flags.labels, '--labels');
   const templates = flags.templates === undefined ? TEMPLATES : readList(flags.templates, '--templates');
   // Bad lists and plans are found before the model is loaded.
@@ -34,7 +38,9 @@ export async function runClassify([images]: readonly [string[]], flags: Classify
       if (flags.json || flags.jsonl) give({image, label: found[0]!.label, labels: found, layers, macs, ms});
       else {
         const list = found.map(({label, probability}) => `${label} ${(probability * 100).toFixed(1)} %`).join(', ');
-        out.data(`${image}  ${list}  [${layersText(layers)}; ${savedPercent(macs).toFixed(0)} % of MACs saved; ${ms.total.toFixed(0)} ms]`);
+        out.data(
+          `${image}  ${list}  [${layersText(layers)}; ${savedPercent(macs).toFixed(0)} % of MACs saved; ${ms.total.toFixed(0)} ms]`,
+        );
       }
     },
     (image, error) => {

@@ -13,12 +13,17 @@ import {loadEmbedder} from './load-embedder.js';
 import {readPicture} from '../core/read-picture.js';
 import {shardChoice} from '../options/shard.js';
 
-export async function runEmbed([images]: readonly [string[]], flags: EmbedFlags, context: CommandContext): Promise<number> {
+export async function runEmbed(
+  [images]: readonly [string[]],
+  flags: EmbedFlags,
+  context: CommandContext,
+): Promise<number> {
   const {out, signal} = context;
   const {text: texts = [], data} = flags;
   const asked = [images.length > 0, texts.length > 0, data !== undefined].filter(Boolean).length;
   if (asked !== 1) throw new UsageError('no-input', 'name pictures, --text or --data, one of the three');
-  if ((data === undefined) !== (flags.out === undefined)) throw new UsageError('out-missing', '--data and --out <folder> belong together');
+  if ((data === undefined) !== (flags.out === undefined))
+    throw new UsageError('out-missing', '--data and --out <folder> belong together');
   exitChoice(flags, 'embed');
   // What is wrong with the data is found before the model is loaded.
   const shard = data === undefined ? undefined : shardChoice(flags.shard, process.env);
@@ -86,6 +91,7 @@ async function embedData(
     },
   });
   out.say(`${folder}: ${done} pictures${failed + bad ? `, ${failed + bad} skipped` : ''}`);
-  if (done === 0 && failed + bad === 0) throw new InputError('dataset-empty', `${data}: there is no picture in it for this shard`);
+  if (done === 0 && failed + bad === 0)
+    throw new InputError('dataset-empty', `${data}: there is no picture in it for this shard`);
   return failed + bad === 0 ? 0 : done === 0 ? 1 : 5;
 }

@@ -10,14 +10,19 @@ import {loadEmbedder} from './load-embedder.js';
 import {readPicture} from '../core/read-picture.js';
 import type {RetrieveFlags} from './retrieve.js';
 
-export async function runRetrieve([texts]: readonly [string[]], flags: RetrieveFlags, context: CommandContext): Promise<number> {
+export async function runRetrieve(
+  [texts]: readonly [string[]],
+  flags: RetrieveFlags,
+  context: CommandContext,
+): Promise<number> {
   const {out, signal} = context;
   const queries = texts.length + (flags.image === undefined ? 0 : 1);
   if ((flags.data === undefined) === (flags.embeddings === undefined))
     throw new UsageError('no-input', 'name --embeddings to look for pictures in, or --data to measure recall on');
   if (flags.data !== undefined && queries > 0)
     throw new UsageError('text-unused', '--data measures recall by its own captions: leave queries out');
-  if (flags.embeddings !== undefined && queries === 0) throw new UsageError('no-input', 'say what to look for: texts, or --image');
+  if (flags.embeddings !== undefined && queries === 0)
+    throw new UsageError('no-input', 'say what to look for: texts, or --image');
   const ks = recalls(flags.recall);
   exitChoice(flags, 'embed');
   if (flags.data !== undefined) openDataset(flags.data, {...flags, task: 'caption'});
@@ -28,17 +33,29 @@ export async function runRetrieve([texts]: readonly [string[]], flags: RetrieveF
   const options = {exit, signal};
   if (index === undefined) return await measureRecall(model, flags, ks, options, context);
   for (const text of texts) show({text}, await model.embedText(text, options), index);
-  if (flags.image !== undefined) show({image: flags.image}, await model.embedPicture(await readPicture(flags.image), options), index);
+  if (flags.image !== undefined)
+    show({image: flags.image}, await model.embedPicture(await readPicture(flags.image), options), index);
   return 0;
 
-  function show(query: {readonly text: string} | {readonly image: string}, {vector, notes}: Embedding, points: EmbeddedPictures): void {
+  function show(
+    query: {readonly text: string} | {readonly image: string},
+    {vector, notes}: Embedding,
+    points: EmbeddedPictures,
+  ): void {
     for (const note of notes) out.warn(`warning: ${note}`);
     if (vector.length !== points.size)
-      throw new UsageError('embeddings-size', `the embeddings have ${points.size} numbers, this model's ${vector.length}`, {
-        hint: 'Embed the pictures with the same model.',
-      });
+      throw new UsageError(
+        'embeddings-size',
+        `the embeddings have ${points.size} numbers, this model's ${vector.length}`,
+        {
+          hint: 'Embed the pictures with the same model.',
+        },
+      );
     const start = performance.now();
-    const found = nearest(vector, points, flags.top).map(({row, similarity}) => ({image: points.images[row]!, similarity}));
+    const found = nearest(vector, points, flags.top).map(({row, similarity}) => ({
+      image: points.images[row]!,
+      similarity,
+    }));
     const ms = performance.now() - start;
     if (flags.json) out.data(JSON.stringify({...query, found, ms}));
     else for (const {image, similarity} of found) out.data(`${similarity.toFixed(4)}  ${image}`);
@@ -58,7 +75,11 @@ async function measureRecall(
     bad++;
     out.warn(`row skipped: ${what}: ${message}`);
   };
-  const dataset = openDataset(flags.data!, {...flags, task: 'caption', onBadRow: ({line, error}) => skip(`line ${line}`, error.message)});
+  const dataset = openDataset(flags.data!, {
+    ...flags,
+    task: 'caption',
+    onBadRow: ({line, error}) => skip(`line ${line}`, error.message),
+  });
   // Rows of one picture may follow each other, with a caption each.
   const places = new Map<string, number>();
   const pictures: Float32Array[] = [];
@@ -86,17 +107,21 @@ async function measureRecall(
       owner.push(places.get(imageId)!);
     }
   }
-  if (captions.length === 0) throw new InputError('dataset-empty', `${flags.data}: there is no picture with a caption in it`);
+  if (captions.length === 0)
+    throw new InputError('dataset-empty', `${flags.data}: there is no picture with a caption in it`);
   const size = captions[0]!.length;
   const values = new Float32Array(size * captions.length);
   for (const [i, vector] of captions.entries()) values.set(vector, i * size);
   const rows = pictures.map((picture) => similarities(picture, {size, count: captions.length, values}));
   const recall = recallAt(rows, owner, ks);
-  if (flags.json) out.data(JSON.stringify({pictures: pictures.length, captions: captions.length, skipped: bad, recall}, null, 2));
+  if (flags.json)
+    out.data(JSON.stringify({pictures: pictures.length, captions: captions.length, skipped: bad, recall}, null, 2));
   else {
     out.data(`${pictures.length} pictures, ${captions.length} captions`);
     for (const {k, textToImage, imageToText} of recall)
-      out.data(`R@${k}  text → image ${(textToImage * 100).toFixed(2)} %  image → text ${(imageToText * 100).toFixed(2)} %`);
+      out.data(
+        `R@${k}  text → image ${(textToImage * 100).toFixed(2)} %  image → text ${(imageToText * 100).toFixed(2)} %`,
+      );
   }
   return bad > 0 ? 5 : 0;
 }

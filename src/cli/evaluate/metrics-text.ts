@@ -1,10 +1,25 @@
 import type {EvaluationMetrics} from '../../evaluation/metrics.js';
 
 /** What a run came to, in a few lines. Layers saved never stand without MACs and time. */
-export function metricsText({task, n, metrics, layers, depths, etr, macs, ms, seconds, overhead, bad, device}: EvaluationMetrics): string {
+export function metricsText({
+  task,
+  n,
+  metrics,
+  layers,
+  depths,
+  etr,
+  macs,
+  ms,
+  seconds,
+  overhead,
+  bad,
+  device,
+}: EvaluationMetrics): string {
   const percent = (x: number | null): string => (x === null ? '–' : `${(100 * x).toFixed(1)} %`);
   const quality = Object.entries(metrics).map(([name, x]) => `${name} ${x.toFixed(4)}`);
-  const depth = Object.entries(layers).map(([stack, x]) => `${stack} ${x.toFixed(2)}/${depths[stack as keyof typeof depths] ?? '?'}`);
+  const depth = Object.entries(layers).map(
+    ([stack, x]) => `${stack} ${x.toFixed(2)}/${depths[stack as keyof typeof depths] ?? '?'}`,
+  );
   const saved = macs.run === null || macs.full === null ? null : 1 - macs.run / macs.full;
   const skipped = bad.failed + bad.unreadable;
   return [

@@ -14,7 +14,12 @@ export class EvaluationProgress implements Disposable {
   constructor(private readonly out: Output) {
     if (out.quiet || !process.stderr.isTTY) return;
     this.#bar = new SingleBar(
-      {format: '{bar} {value}/{total} rows  {rate}  {left}{failed}', stream: process.stderr, hideCursor: true, clearOnComplete: true},
+      {
+        format: '{bar} {value}/{total} rows  {rate}  {left}{failed}',
+        stream: process.stderr,
+        hideCursor: true,
+        clearOnComplete: true,
+      },
       Presets.shades_classic,
     );
   }
@@ -32,7 +37,9 @@ export class EvaluationProgress implements Disposable {
       this.#bar.update(progress.done, {rate, left, failed});
     } else if (now - this.#said >= EVERY_MS) {
       this.#said = now;
-      this.out.say(`${progress.done}${progress.total === undefined ? '' : `/${total}`} rows  ${rate}  ${left}${failed}`.trimEnd());
+      this.out.say(
+        `${progress.done}${progress.total === undefined ? '' : `/${total}`} rows  ${rate}  ${left}${failed}`.trimEnd(),
+      );
     }
   }
 
@@ -60,5 +67,7 @@ export class EvaluationProgress implements Disposable {
 function duration(seconds: number): string {
   const s = Math.round(seconds);
   if (s < 60) return `${s} s`;
-  return s < 3600 ? `${Math.floor(s / 60)} min ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+  return s < 3600
+    ? `${Math.floor(s / 60)} min ${s % 60} s`
+    : `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }

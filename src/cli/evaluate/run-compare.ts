@@ -14,19 +14,32 @@ interface Verdict {
   readonly holds?: boolean;
 }
 
-export async function runCompare([a, b]: readonly [string, string], flags: CompareFlags, {out}: CommandContext): Promise<undefined> {
+export async function runCompare(
+  [a, b]: readonly [string, string],
+  flags: CompareFlags,
+  {out}: CommandContext,
+): Promise<undefined> {
   const early = await readEvaluation(a);
   const full = await readEvaluation(b);
   for (const [folder, {metrics}] of [[a, early] as const, [b, full] as const])
     if (metrics === undefined) out.warn(`warning: ${folder} is not finished; its rows so far are compared`);
   if (early.run.data.sha256 !== full.run.data.sha256)
-    throw new UsageError('runs-differ', `${a} and ${b} are of different data: ${early.run.data.name} and ${full.run.data.name}`, {
-      hint: 'Retention is measured on the same rows.',
-    });
+    throw new UsageError(
+      'runs-differ',
+      `${a} and ${b} are of different data: ${early.run.data.name} and ${full.run.data.name}`,
+      {
+        hint: 'Retention is measured on the same rows.',
+      },
+    );
   const {level, resamples, seed} = flags;
-  const comparison = pairedComparison({...early.run, rows: early.rows}, {...full.run, rows: full.rows}, {level, resamples, seed});
+  const comparison = pairedComparison(
+    {...early.run, rows: early.rows},
+    {...full.run, rows: full.rows},
+    {level, resamples, seed},
+  );
   const found = verdicts(comparison, flags);
-  if (flags.json) out.data(JSON.stringify({early: a, full: b, level, resamples, seed, ...comparison, verdicts: found}, null, 2));
+  if (flags.json)
+    out.data(JSON.stringify({early: a, full: b, level, resamples, seed, ...comparison, verdicts: found}, null, 2));
   else for (const line of text(comparison, found, level)) out.data(line);
   return undefined;
 }
@@ -37,7 +50,9 @@ function verdicts({metrics, meanRetention, saving}: PairedComparison, flags: Com
     atLeast: lowerBound,
     ...(claimed === undefined ? {} : {claimed, holds: lowerBound >= claimed}),
   });
-  const kept = Object.entries(metrics).map(([name, metric]) => judge(`retention of ${name}`, metric.retention, flags.retention));
+  const kept = Object.entries(metrics).map(([name, metric]) =>
+    judge(`retention of ${name}`, metric.retention, flags.retention),
+  );
   return [
     ...kept,
     ...(meanRetention ? [judge('mean retention of all metrics', meanRetention, flags.retention)] : []),
@@ -53,7 +68,8 @@ function* text(
   level: number,
 ): Generator<string> {
   const percent = (x: number): string => `${(100 * x).toFixed(2)} %`;
-  const interval = ({estimate, low, high}: Interval): string => `${percent(estimate)} [${percent(low)}, ${percent(high)}]`;
+  const interval = ({estimate, low, high}: Interval): string =>
+    `${percent(estimate)} [${percent(low)}, ${percent(high)}]`;
   yield `${task}: ${n} rows of ${pictures} pictures${unpaired > 0 ? `; ${unpaired} rows are in one of the runs only` : ''}`;
   for (const [name, {early, full, retention}] of Object.entries(metrics))
     yield `${name.padEnd(10)} ${early.toFixed(4)} of ${full.toFixed(4)}   kept ${interval(retention)}`;

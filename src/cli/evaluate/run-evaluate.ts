@@ -11,10 +11,15 @@ import {EvaluationProgress} from './progress.js';
 import {metricsText} from './metrics-text.js';
 import {shardChoice} from '../options/shard.js';
 
-export async function runEvaluate(_: readonly [], flags: EvaluateFlags, {out, signal}: CommandContext): Promise<number> {
+export async function runEvaluate(
+  _: readonly [],
+  flags: EvaluateFlags,
+  {out, signal}: CommandContext,
+): Promise<number> {
   const shard = shardChoice(flags.shard, process.env);
   const folder = shard.count > 1 ? path.join(flags.out, shardName(shard)) : flags.out;
-  if (flags.answers !== undefined && flags.task !== 'vqa') throw new UsageError('answers-task', '--answers is for --task vqa only');
+  if (flags.answers !== undefined && flags.task !== 'vqa')
+    throw new UsageError('answers-task', '--answers is for --task vqa only');
   try {
     const metrics = await run();
     if (flags.json) out.data(JSON.stringify(metrics, null, 2));

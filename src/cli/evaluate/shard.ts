@@ -25,7 +25,12 @@ export interface ShardContext extends CommandContext {
 }
 
 /** Evaluates one shard into a folder of its own, going on with what is there. */
-export async function evaluateShard(flags: EvaluateFlags, folder: string, shard: Shard, context: ShardContext): Promise<EvaluationMetrics> {
+export async function evaluateShard(
+  flags: EvaluateFlags,
+  folder: string,
+  shard: Shard,
+  context: ShardContext,
+): Promise<EvaluationMetrics> {
   const {out, signal, onProgress} = context;
   const {task} = flags;
   // What can be found wrong without the model is found before it is loaded.
@@ -63,7 +68,8 @@ export async function evaluateShard(flags: EvaluateFlags, folder: string, shard:
     generation: generateOptions(flags),
     answers,
     premise: model.readsPremise,
-    readPicture: async (source) => await decodeImage('bytes' in source ? source.bytes : await readPicture(source.path), decoding(flags)),
+    readPicture: async (source) =>
+      await decodeImage('bytes' in source ? source.bytes : await readPicture(source.path), decoding(flags)),
     batch,
     warmup: flags.warmup,
     signal,
@@ -107,7 +113,9 @@ function rowOptions(flags: EvaluateFlags, batch: number): RunFile['options'] {
     answers: answers && path.basename(answers),
     batch: batch > 1 ? batch : undefined,
   };
-  return Object.fromEntries(Object.entries(all).filter((entry): entry is [string, string | number | boolean] => entry[1] !== undefined));
+  return Object.fromEntries(
+    Object.entries(all).filter((entry): entry is [string, string | number | boolean] => entry[1] !== undefined),
+  );
 }
 
 /** Rows of a batch where nothing is said: on a GPU a batch costs hardly more than one. */
@@ -117,9 +125,13 @@ const CUDA_BATCH = 16;
 function batchOf({batch}: EvaluateFlags, {runsOn}: Assistant, {mode}: ExitPlan): number {
   if (mode !== 'reference') return batch ?? (runsOn?.device === 'cuda' ? CUDA_BATCH : 1);
   if (batch === undefined || batch === 1) return 1;
-  throw new UsageError('batch-reference', `--batch ${batch}: in reference mode one picture at a time decides, as in the authors' scripts`, {
-    hint: 'Leave --batch out, or use --mode corrected.',
-  });
+  throw new UsageError(
+    'batch-reference',
+    `--batch ${batch}: in reference mode one picture at a time decides, as in the authors' scripts`,
+    {
+      hint: 'Leave --batch out, or use --mode corrected.',
+    },
+  );
 }
 
 function threadsOf({runsOn}: Assistant): number | null {

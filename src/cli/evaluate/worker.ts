@@ -26,7 +26,9 @@ async function run({flags, folder, shard}: WorkerTask): Promise<void> {
   } catch (error) {
     const {exitCode = 1, hint} = error instanceof MueError ? error : {};
     process.exitCode = exitCode;
-    tell({kind: 'failed', error: {...errorRecord(error), ...(hint === undefined ? {} : {hint}), exitCode}}, () => process.disconnect());
+    tell({kind: 'failed', error: {...errorRecord(error), ...(hint === undefined ? {} : {hint}), exitCode}}, () =>
+      process.disconnect(),
+    );
   }
 }
 

@@ -24,7 +24,12 @@ export type WorkerMessage =
   | {readonly kind: 'finished'}
   | {
       readonly kind: 'failed';
-      readonly error: {readonly code: string; readonly message: string; readonly hint?: string; readonly exitCode: number};
+      readonly error: {
+        readonly code: string;
+        readonly message: string;
+        readonly hint?: string;
+        readonly exitCode: number;
+      };
     };
 
 /** An error of a worker, with its exit code. */
@@ -43,7 +48,11 @@ class WorkerError extends MueError {
  * Evaluates every part in a process of its own. If one fails, the others stop after the row at hand.
  * @throws the first error; AbortError
  */
-export async function runWorkers(flags: EvaluateFlags, parts: readonly Part[], {out, signal, onProgress}: ShardContext): Promise<void> {
+export async function runWorkers(
+  flags: EvaluateFlags,
+  parts: readonly Part[],
+  {out, signal, onProgress}: ShardContext,
+): Promise<void> {
   const progress: Progress[] = parts.map(() => ({done: 0, before: 0, failed: 0}));
   const children: ChildProcess[] = [];
   // A worker without its parent stops, too: see evaluate-worker.
@@ -99,9 +108,13 @@ export async function runWorkers(flags: EvaluateFlags, parts: readonly Part[], {
     stop();
     if (error) throw error;
     if (code === 130 || stopped) throw new AbortError();
-    throw new InputError('worker-died', `worker ${j} of ${parts.length} ended unexpectedly (${killed ?? `exit code ${code}`})`, {
-      hint: 'The same command goes on where it stopped. SIGKILL often means that memory ran out: try fewer --workers.',
-    });
+    throw new InputError(
+      'worker-died',
+      `worker ${j} of ${parts.length} ended unexpectedly (${killed ?? `exit code ${code}`})`,
+      {
+        hint: 'The same command goes on where it stopped. SIGKILL often means that memory ran out: try fewer --workers.',
+      },
+    );
   }
 }
 

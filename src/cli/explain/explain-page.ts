@@ -54,7 +54,9 @@ the layer, shaded by angle. Made by <code>mue explain</code>.</footer>`;
 }
 
 function stream(pass: ExplainedPass): string {
-  const cells = pass.layers.map((layer) => cell('div', pass, layer, angle(layer.similarity), layer.similarity.toFixed(4), passLabel(pass)));
+  const cells = pass.layers.map((layer) =>
+    cell('div', pass, layer, angle(layer.similarity), layer.similarity.toFixed(4), passLabel(pass)),
+  );
   return `<div class="stream"><span>${escapeHtml(passLabel(pass))}</span><div>${cells.join('')}</div><b>${exitText(pass)}</b></div>`;
 }
 
@@ -62,19 +64,34 @@ function row(pass: ExplainedPass): string {
   const token = pass.token?.trim() || '␣';
   const cells = pass.layers.map((layer) => {
     const content = `<strong>${escapeHtml(layer.top?.trim() || '␣')}</strong>${(layer.margin ?? 0).toFixed(2)} · ${layer.similarity.toFixed(3)}`;
-    return cell('td', pass, layer, layer.margin ?? 0, content, `“${token}”${pass.step === undefined ? '' : `, step ${pass.step + 1}`}`);
+    return cell(
+      'td',
+      pass,
+      layer,
+      layer.margin ?? 0,
+      content,
+      `“${token}”${pass.step === undefined ? '' : `, step ${pass.step + 1}`}`,
+    );
   });
   return `<tr><th scope="row" class="token">${escapeHtml(token)}</th>${cells.join('')}<td class="depth">${exitText(pass)}</td></tr>`;
 }
 
-function cell(tag: 'td' | 'div', pass: ExplainedPass, layer: ExplainedLayer, share: number, content: string, where: string): string {
+function cell(
+  tag: 'td' | 'div',
+  pass: ExplainedPass,
+  layer: ExplainedLayer,
+  share: number,
+  content: string,
+  where: string,
+): string {
   const beyond = pass.exit !== null && layer.layer > pass.exit;
   const kind = [
     'c',
     layer.agrees === undefined ? '' : layer.agrees ? 'agrees' : 'differs',
     layer.layer === pass.exit ? 'exit' : beyond ? 'beyond' : '',
   ];
-  const number = (name: string, value: number | undefined): string[] => (value === undefined ? [] : [`${name} ${value.toFixed(4)}`]);
+  const number = (name: string, value: number | undefined): string[] =>
+    value === undefined ? [] : [`${name} ${value.toFixed(4)}`];
   const tip = [
     `${where}, layer ${layer.layer} of ${pass.depth}`,
     ...(layer.top === undefined ? [] : [`likeliest: ${layer.top.trim()}${layer.agrees ? ', as the last layer' : ''}`]),

@@ -35,7 +35,12 @@ function encoderLine(pass: ExplainedPass, width: number, colour: boolean): strin
   const {layers, exit, depth} = pass;
   const cells = layers.map((layer) => {
     const mark = layer.layer === exit ? '▸' : ' ';
-    return shade(`${mark}${layer.similarity.toFixed(4)} `, angle(layer.similarity), exit !== null && layer.layer > exit, colour);
+    return shade(
+      `${mark}${layer.similarity.toFixed(4)} `,
+      angle(layer.similarity),
+      exit !== null && layer.layer > exit,
+      colour,
+    );
   });
   return `  ${pad(passLabel(pass), width)}${cells.join(' ')}  ${exit ?? depth}/${depth}`;
 }
@@ -85,7 +90,12 @@ function faint(text: string, colour: boolean): string {
 function columns(text: string): number {
   let n = 0;
   for (const c of text.trim())
-    n += /[\u{1100}-\u{115F}\u{2E80}-\u{A4CF}\u{AC00}-\u{D7A3}\u{F900}-\u{FAFF}\u{FF00}-\u{FF60}\u{1F300}-\u{1FAFF}]/u.test(c) ? 2 : 1;
+    n +=
+      /[\u{1100}-\u{115F}\u{2E80}-\u{A4CF}\u{AC00}-\u{D7A3}\u{F900}-\u{FAFF}\u{FF00}-\u{FF60}\u{1F300}-\u{1FAFF}]/u.test(
+        c,
+      )
+        ? 2
+        : 1;
   return n;
 }
 

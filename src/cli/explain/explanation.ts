@@ -58,7 +58,16 @@ export interface ExplanationParts {
 }
 
 /** Puts words to what was recorded. Steps that only fed a prompt are left out. */
-export function explanation({image, task, question, policy, answer, passes, tokenizer, choices}: ExplanationParts): Explanation {
+export function explanation({
+  image,
+  task,
+  question,
+  policy,
+  answer,
+  passes,
+  tokenizer,
+  choices,
+}: ExplanationParts): Explanation {
   const word = (id: number, of: number): string =>
     choices && of === choices.length ? choices[id]! : id === tokenizer.eos ? 'end' : tokenizer.token(id);
   const decoder = passes.filter(hasHead);
@@ -74,7 +83,9 @@ export function explanation({image, task, question, policy, answer, passes, toke
     ...(question === undefined ? {} : {question}),
     answer: answer.text,
     policy,
-    encoder: before.map((pass) => explainedPass(pass, pass.step === undefined ? undefined : tokens.get(pass.step), word)),
+    encoder: before.map((pass) =>
+      explainedPass(pass, pass.step === undefined ? undefined : tokens.get(pass.step), word),
+    ),
     decoder: decoder.slice(first).map((pass, i) => explainedPass(pass, choices ? answer.text : written[i], word)),
   };
 }
@@ -89,7 +100,9 @@ function explainedPass(
   word: (id: number, of: number) => string,
 ): ExplainedPass {
   const last = layers.at(-1)?.confidences?.[0]?.argmax;
-  const agreesFrom = layers.find(({confidences}) => confidences !== undefined && confidences[0]!.argmax === last)?.layer;
+  const agreesFrom = layers.find(
+    ({confidences}) => confidences !== undefined && confidences[0]!.argmax === last,
+  )?.layer;
   return {
     stack,
     ...(step === undefined ? {} : {step}),
@@ -105,7 +118,13 @@ function explainedPass(
         similarity,
         ...(sure === undefined
           ? {}
-          : {top: word(sure.argmax, words!), margin: sure.margin, max: sure.max, entropy: sure.entropy, agrees: sure.argmax === last}),
+          : {
+              top: word(sure.argmax, words!),
+              margin: sure.margin,
+              max: sure.max,
+              entropy: sure.entropy,
+              agrees: sure.argmax === last,
+            }),
         ...(score === undefined ? {} : {score}),
         ...(threshold === undefined ? {} : {threshold}),
       };

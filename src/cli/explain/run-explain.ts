@@ -23,7 +23,9 @@ export async function runExplain(
   {out, signal}: CommandContext,
 ): Promise<undefined> {
   if (flags.task === 'caption' && text !== undefined)
-    throw new UsageError('text-unused', `a caption takes no text, but got '${text}'`, {hint: 'Say --task entail or --task ask.'});
+    throw new UsageError('text-unused', `a caption takes no text, but got '${text}'`, {
+      hint: 'Say --task entail or --task ask.',
+    });
   if (flags.task !== 'caption' && text === undefined)
     throw new UsageError(
       'text-missing',

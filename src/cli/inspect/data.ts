@@ -14,7 +14,9 @@ export interface DataFlags {
 export function registerData(program: Command): void {
   const command = program
     .command('data')
-    .description('Write a data set (OFA TSV, JSONL, Karpathy JSON, SNLI-VE, a folder) as JSON lines and a folder of pictures')
+    .description(
+      'Write a data set (OFA TSV, JSONL, Karpathy JSON, SNLI-VE, a folder) as JSON lines and a folder of pictures',
+    )
     .argument('<source>', 'the data set')
     .argument('<out-dir>', 'the folder to write')
     .addOption(new Option('--task <name>', 'what the rows are for').choices(['caption', 'snli-ve', 'vqa']))

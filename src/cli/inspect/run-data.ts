@@ -7,13 +7,19 @@ import type {CommandContext} from '../core/define-command.js';
 import type {DataFlags} from './data.js';
 import {SkippedRows} from '../core/skipped-rows.js';
 
-export async function runData([source, target]: readonly [string, string], flags: DataFlags, {out}: CommandContext): Promise<number> {
+export async function runData(
+  [source, target]: readonly [string, string],
+  flags: DataFlags,
+  {out}: CommandContext,
+): Promise<number> {
   const skipped = new SkippedRows(out);
   const reports = flags.scenes ? await exportScenes(source, target) : await exportOne();
   if (flags.json) out.data(JSON.stringify({sets: reports, skipped: skipped.count}, null, 2));
   else
     for (const [name, {rows, pictures, bytes}] of Object.entries(reports))
-      out.data(`${path.join(target, `${name}.jsonl`)}  ${rows} rows, ${pictures} pictures (${(bytes / 1e6).toFixed(1)} MB)`);
+      out.data(
+        `${path.join(target, `${name}.jsonl`)}  ${rows} rows, ${pictures} pictures (${(bytes / 1e6).toFixed(1)} MB)`,
+      );
   return skipped.exitCode;
 
   async function exportOne(): Promise<Record<string, ExportReport>> {

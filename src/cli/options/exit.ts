@@ -21,7 +21,16 @@ import type {ExitFlags} from './model.js';
  * @throws UsageError for a plan that is missing or invalid
  */
 export function exitChoice(flags: ExitFlags, task: TaskName, plans?: ExitPlans): ExitChoice {
-  const {exit = 'model', img_thres: image, txt_thres: text, decoder_thres: decoder, thres, schedule, mode, skippedKv} = flags;
+  const {
+    exit = 'model',
+    img_thres: image,
+    txt_thres: text,
+    decoder_thres: decoder,
+    thres,
+    schedule,
+    mode,
+    skippedKv,
+  } = flags;
   const three = image !== undefined || text !== undefined || decoder !== undefined;
   if (three || thres !== undefined) {
     if (flags.exit !== undefined)
@@ -29,9 +38,13 @@ export function exitChoice(flags: ExitFlags, task: TaskName, plans?: ExitPlans):
         hint: 'Thresholds are a plan of their own: leave --exit out.',
       });
     if (three && thres !== undefined)
-      throw new UsageError('thresholds-twice', '--thres and --img_thres, --txt_thres, --decoder_thres exclude each other', {
-        hint: 'Give all thresholds with --thres, by the names of the stacks.',
-      });
+      throw new UsageError(
+        'thresholds-twice',
+        '--thres and --img_thres, --txt_thres, --decoder_thres exclude each other',
+        {
+          hint: 'Give all thresholds with --thres, by the names of the stacks.',
+        },
+      );
     const surroundings = {schedule, mode, skippedKv};
     return thres ? similarityPlan(thres, surroundings) : thresholdPlan({image, text, decoder, ...surroundings});
   }

@@ -10,13 +10,17 @@ export function streamOptions(flags: GenerationFlags & {readonly stream?: boolea
   const options = generateOptions(flags);
   if (!flags.stream) return options;
   if ((options.num_beams ?? 1) > 1)
-    throw new UsageError('stream-beams', '--stream needs one beam: of several, the best is known at the end', {hint: 'Use --num-beams 1.'});
+    throw new UsageError('stream-beams', '--stream needs one beam: of several, the best is known at the end', {
+      hint: 'Use --num-beams 1.',
+    });
   return {...options, num_beams: 1, onToken: (token) => out.say(tokenLine(token))};
 }
 
 /** Such as `████░░ 4/6  two big cupcakes`. */
 function tokenLine({text, traces}: StreamedToken): string {
-  const depths = traces.map(({exitLayer, depth}) => `${'█'.repeat(exitLayer)}${'░'.repeat(depth - exitLayer)} ${exitLayer}/${depth}`);
+  const depths = traces.map(
+    ({exitLayer, depth}) => `${'█'.repeat(exitLayer)}${'░'.repeat(depth - exitLayer)} ${exitLayer}/${depth}`,
+  );
   return `  ${depths.join(' ')}  ${text}`;
 }
 
@@ -37,7 +41,9 @@ export interface GenerationFlags {
 
 /** Hugging Face's names; fairseq's are aliases (see option-aliases). */
 export function addGenerationOptions(command: Command): Command {
-  const noRepeat = new Option('--no-repeat-ngram-size <n>', 'no group of so many words twice; 0 allows it').argParser(wholeNumber(0));
+  const noRepeat = new Option('--no-repeat-ngram-size <n>', 'no group of so many words twice; 0 allows it').argParser(
+    wholeNumber(0),
+  );
   // Commander takes every --no-… for the opposite of something.
   noRepeat.negate = false;
   return command
@@ -50,8 +56,16 @@ export function addGenerationOptions(command: Command): Command {
     .option('--top-k <n>', 'CoCa: draw words among the likeliest n; 1 is greedy', wholeNumber(1))
     .option('--top-p <x>', 'CoCa: draw words among the likeliest that together are this probable', finiteNumber)
     .option('--repetition-penalty <x>', 'CoCa: above 1 avoids words that are there already', finiteNumber)
-    .addOption(new Option('--rules <name>', "CoCa: open_clip's rules of the releases or of the development line").choices(WRITING_RULES))
-    .option('--seed <n>', 'of words drawn with --top-k or --top-p (default: 0); nothing else depends on it', wholeNumber(0));
+    .addOption(
+      new Option('--rules <name>', "CoCa: open_clip's rules of the releases or of the development line").choices(
+        WRITING_RULES,
+      ),
+    )
+    .option(
+      '--seed <n>',
+      'of words drawn with --top-k or --top-p (default: 0); nothing else depends on it',
+      wholeNumber(0),
+    );
 }
 
 export function generateOptions(flags: GenerationFlags): GenerateOptions {

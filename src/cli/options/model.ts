@@ -36,7 +36,9 @@ export function addModelOptions(command: Command): Command {
     .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')
     .addOption(
-      new Option('--exif <what>', 'the EXIF orientation of pictures; the authors ignore it').choices(['ignore', 'apply']).default('ignore'),
+      new Option('--exif <what>', 'the EXIF orientation of pictures; the authors ignore it')
+        .choices(['ignore', 'apply'])
+        .default('ignore'),
     )
     .option('--max-pixels <n>', 'refuse larger pictures (default: 100000000)', wholeNumber(1));
 }
@@ -56,8 +58,15 @@ export interface ExitFlags {
 /** --exit, thresholds and what surrounds them. */
 export function addExitOptions(command: Command): Command {
   return command
-    .option('--exit <plan>', "model (its own plan), never, release (the authors' scripts) or a plan.json (default: model)")
-    .option('--img_thres <x>', 'exit the image stream above this similarity; any threshold replaces the plan', threshold('--img_thres'))
+    .option(
+      '--exit <plan>',
+      "model (its own plan), never, release (the authors' scripts) or a plan.json (default: model)",
+    )
+    .option(
+      '--img_thres <x>',
+      'exit the image stream above this similarity; any threshold replaces the plan',
+      threshold('--img_thres'),
+    )
     .option('--txt_thres <x>', 'the same of the text stream; a threshold not given is never', threshold('--txt_thres'))
     .option('--decoder_thres <x>', 'the same of the decoder', threshold('--decoder_thres'))
     .option(
@@ -66,9 +75,10 @@ export function addExitOptions(command: Command): Command {
       stackThresholds('--thres'),
     )
     .addOption(
-      new Option('--schedule <name>', 'how the threshold of the stack that writes moves with the step (default: constant)').choices(
-        SCHEDULE_NAMES,
-      ),
+      new Option(
+        '--schedule <name>',
+        'how the threshold of the stack that writes moves with the step (default: constant)',
+      ).choices(SCHEDULE_NAMES),
     )
     .addOption(
       new Option('--mode <name>', "reference is the authors' release, quirks and all (default: corrected)").choices([
@@ -76,5 +86,9 @@ export function addExitOptions(command: Command): Command {
         'reference',
       ]),
     )
-    .addOption(new Option('--skipped-kv <name>', 'keys and values of skipped decoder layers (default: project)').choices(SKIPPED_KV));
+    .addOption(
+      new Option('--skipped-kv <name>', 'keys and values of skipped decoder layers (default: project)').choices(
+        SKIPPED_KV,
+      ),
+    );
 }

@@ -10,12 +10,21 @@ type Environment = Readonly<Record<string, string | undefined>>;
  */
 export function shardChoice(flag: string | undefined, environment: Environment): Shard {
   if (flag !== undefined) return parseShard(flag);
-  const {JOB_COMPLETION_INDEX: pod, JOB_COMPLETIONS: pods, SLURM_ARRAY_TASK_ID: task, SLURM_ARRAY_TASK_COUNT: tasks} = environment;
+  const {
+    JOB_COMPLETION_INDEX: pod,
+    JOB_COMPLETIONS: pods,
+    SLURM_ARRAY_TASK_ID: task,
+    SLURM_ARRAY_TASK_COUNT: tasks,
+  } = environment;
   if (pod !== undefined) {
     if (pods === undefined)
-      throw new UsageError('shard-count', `JOB_COMPLETION_INDEX is ${pod}, but JOB_COMPLETIONS is not set: of how many is not known`, {
-        hint: "Set JOB_COMPLETIONS to the job's .spec.completions, or give --shard i/n (0/1 for all rows).",
-      });
+      throw new UsageError(
+        'shard-count',
+        `JOB_COMPLETION_INDEX is ${pod}, but JOB_COMPLETIONS is not set: of how many is not known`,
+        {
+          hint: "Set JOB_COMPLETIONS to the job's .spec.completions, or give --shard i/n (0/1 for all rows).",
+        },
+      );
     return parseShard(`${pod}/${pods}`, 'JOB_COMPLETION_INDEX/JOB_COMPLETIONS');
   }
   if (task === undefined) return WHOLE;

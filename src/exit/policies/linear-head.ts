@@ -35,7 +35,9 @@ export function linearHead({head, ...options}: ThresholdOptions & {readonly head
         const similarity = await rowCosines(before, after, at.length);
         const sure = await confidences(logits());
         const sample = (row: number): number => Math.floor((row * at.length) / sure.length);
-        return sure.map(({margin, max, entropy}, row) => headScore(head, at[0]!.layer, [similarity[sample(row)]!, margin, max, entropy]));
+        return sure.map(({margin, max, entropy}, row) =>
+          headScore(head, at[0]!.layer, [similarity[sample(row)]!, margin, max, entropy]),
+        );
       },
     },
     options,
@@ -60,7 +62,9 @@ export function trainHead(
   const n = HEAD_FEATURES.length;
   // Features are standardised, else the flat ones would hardly move.
   const mean = Array.from({length: n}, (_, i) => examples.reduce((s, e) => s + e.features[i]!, 0) / examples.length);
-  const deviation = mean.map((m, i) => Math.sqrt(examples.reduce((s, e) => s + (e.features[i]! - m) ** 2, 0) / examples.length) || 1);
+  const deviation = mean.map(
+    (m, i) => Math.sqrt(examples.reduce((s, e) => s + (e.features[i]! - m) ** 2, 0) / examples.length) || 1,
+  );
   const inputs = examples.map((e) => e.features.map((f, i) => (f - mean[i]!) / deviation[i]!));
   const w = new Float64Array(n);
   const b = new Float64Array(layers);

@@ -24,7 +24,8 @@ export function patience({patience: wanted, threshold}: PatienceOptions): ExitPo
       if (at.layer === at.depth) return {exit: false};
       if (at.layer === 1) [run, words] = [[], []];
       const rows = await confidences(logits());
-      const agrees = ({argmax, max}: Confidence, r: number): number => (max < least ? 0 : argmax === words[r] ? (run[r] ?? 0) + 1 : 1);
+      const agrees = ({argmax, max}: Confidence, r: number): number =>
+        max < least ? 0 : argmax === words[r] ? (run[r] ?? 0) + 1 : 1;
       run = rows.map(agrees);
       words = rows.map(({argmax}) => argmax);
       const score = Math.min(...run);

@@ -32,7 +32,10 @@ export function quantileBudget({thresholds, score: kind}: QuantileBudgetOptions)
  * @param scores a list a layer, one score an item, in the same order of items
  * @param shares of all items that should leave at each layer; the rest reaches the last
  */
-export function quantileThresholds(scores: readonly (readonly number[])[], shares: readonly number[]): (number | null)[] {
+export function quantileThresholds(
+  scores: readonly (readonly number[])[],
+  shares: readonly number[],
+): (number | null)[] {
   const items = scores[0]?.length ?? 0;
   let here = Array.from({length: items}, (_, i) => i);
   return scores.map((layer, l) => {

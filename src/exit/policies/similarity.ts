@@ -16,7 +16,12 @@ export interface SimilarityOptions extends ThresholdOptions {
  * with itself can exceed 1). Reference mode measures at every layer that runs, and takes an absent threshold for 1.
  * @throws UsageError for a threshold that is not a number
  */
-export function similarity({threshold, schedule = {name: 'constant'}, mode = 'corrected', rows = 'joint'}: SimilarityOptions): ExitPolicy {
+export function similarity({
+  threshold,
+  schedule = {name: 'constant'},
+  mode = 'corrected',
+  rows = 'joint',
+}: SimilarityOptions): ExitPolicy {
   if (threshold !== null) checkThreshold(threshold);
   const off = threshold === null || (mode === 'corrected' && threshold >= 1);
   return memoryless('similarity', async (before, after, at) => {

@@ -7,7 +7,10 @@ import {type ExitPolicy, memoryless, type Position} from '../policy.js';
  * pass. The depths come from a recording.
  */
 export function oracle({depth}: {readonly depth: (at: Position) => number}): ExitPolicy {
-  return {name: 'oracle', observe: (_before, _after, at) => Promise.resolve({exit: at.layer >= depth(at) && at.layer < at.depth})};
+  return {
+    name: 'oracle',
+    observe: (_before, _after, at) => Promise.resolve({exit: at.layer >= depth(at) && at.layer < at.depth}),
+  };
 }
 
 /** The first layer, from 1, whose word equals the last layer's and stays so to the end or not: the first agreement. */

@@ -18,10 +18,15 @@ export function checkTexts(texts: readonly (readonly number[])[], {text}: CocaCo
   for (const ids of texts) {
     if (ids.length === 0) throw new InputError('text-empty', 'a text has no tokens');
     if (ids.length > text.context_length)
-      throw new InputError('text-too-long', `a text has ${ids.length} tokens, but the model has positions for ${text.context_length}`, {
-        hint: 'Shorten it.',
-      });
+      throw new InputError(
+        'text-too-long',
+        `a text has ${ids.length} tokens, but the model has positions for ${text.context_length}`,
+        {
+          hint: 'Shorten it.',
+        },
+      );
     const bad = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= text.vocab_size);
-    if (bad !== undefined) throw new InputError('token-invalid', `a text has the token ${bad}, but the vocabulary has ${text.vocab_size}`);
+    if (bad !== undefined)
+      throw new InputError('token-invalid', `a text has the token ${bad}, but the vocabulary has ${text.vocab_size}`);
   }
 }

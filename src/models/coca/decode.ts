@@ -47,9 +47,13 @@ export class CocaDecoding implements Decoding {
     private readonly skipped: SkippedKv,
   ) {
     if (skipped === 'gap')
-      throw new UsageError('skipped-kv', "this model fills the caches of skipped layers: 'gap' is not one of its modes", {
-        hint: 'Use project, copy or just-in-time.',
-      });
+      throw new UsageError(
+        'skipped-kv',
+        "this model fills the caches of skipped layers: 'gap' is not one of its modes",
+        {
+          hint: 'Use project, copy or just-in-time.',
+        },
+      );
     const {text, multimodal} = module;
     this.#text = this.#scope.hold(new StackCache(text.layers.length, skipped, 'newest'));
     this.#multimodal = this.#scope.hold(new StackCache(multimodal.layers.length, skipped, 'newest'));
@@ -79,15 +83,26 @@ export class CocaDecoding implements Decoding {
     const policies = decodingPolicies(policy, this.skipped);
     this.#check(tokens);
     // Before each text, nothing: the first key is always seen. The published mask shuts out the key behind a pad.
-    const padded = tokens.map((token, r) => paddedKeys(this.#before ? [this.#before[r]!, token] : [token], config).slice(-1));
+    const padded = tokens.map((token, r) =>
+      paddedKeys(this.#before ? [this.#before[r]!, token] : [token], config).slice(-1),
+    );
     this.#text.begin(padded);
     this.#multimodal.begin(tokens.map(() => [false]));
-    const embedded = scope.hold(tf.tidy(() => text.embed(tf.tensor2d([...tokens], [tokens.length, 1], 'int32'), this.#step)));
+    const embedded = scope.hold(
+      tf.tidy(() => text.embed(tf.tensor2d([...tokens], [tokens.length, 1], 'int32'), this.#step)),
+    );
     const ranText = await this.#stack('text', embedded, (...of) => this.#textLayer(...of), policies, options);
     scope.hold(ranText.x);
     this.#text.fill(ranText.x, deepest(ranText.runs), (x, layer) => text.layers[layer]!.selfKeysValues(x));
     const logits = (x: tf.Tensor3D): tf.Tensor2D => tf.tidy(() => multimodal.logits(x.squeeze([1]) as tf.Tensor2D));
-    const ran = await this.#stack('multimodal', ranText.x, (...of) => this.#multimodalLayer(...of), policies, options, logits);
+    const ran = await this.#stack(
+      'multimodal',
+      ranText.x,
+      (...of) => this.#multimodalLayer(...of),
+      policies,
+      options,
+      logits,
+    );
     scope.hold(ran.x);
     this.#multimodal.fill(ran.x, deepest(ran.runs), (x, layer) => multimodal.layers[layer]!.self.selfKeysValues(x));
     const traces = this.#pictures.map((picture, i) => {
@@ -101,7 +116,11 @@ export class CocaDecoding implements Decoding {
   }
 
   /** Step by step: what a token is to the multimodal half depends on where it left the text half. */
-  prefill(tokens: readonly (readonly number[])[], policy: Deciders, options: RunOptions = {}): ReturnType<Decoding['prefill']> {
+  prefill(
+    tokens: readonly (readonly number[])[],
+    policy: Deciders,
+    options: RunOptions = {},
+  ): ReturnType<Decoding['prefill']> {
     return prefillByStep(this, tokens, policy, options);
   }
 
@@ -120,7 +139,12 @@ export class CocaDecoding implements Decoding {
     const ran = await runSamples(x, forward, at, samples, {signal, ...(logits ? {logits} : {})});
     const beams = this.#beams;
     for (const [i, picture] of this.#pictures.entries())
-      this.#costs.half(picture, ran.runs[i] ?? ran.runs[0]!, beams, decidingRows(rows, i * beams, (i + 1) * beams).length);
+      this.#costs.half(
+        picture,
+        ran.runs[i] ?? ran.runs[0]!,
+        beams,
+        decidingRows(rows, i * beams, (i + 1) * beams).length,
+      );
     return ran;
   }
 
@@ -130,7 +154,8 @@ export class CocaDecoding implements Decoding {
       const output = withCausal(tokens, cache.length + tokens, (bias) =>
         this.module.text.layers[layer]!.forwardCached(input, cache, bias, padded, this.#among(running)),
       );
-      for (const picture of this.#picturesOf(running)) this.#costs.textLayer(picture, this.#beams, tokens, cache.length);
+      for (const picture of this.#picturesOf(running))
+        this.#costs.textLayer(picture, this.#beams, tokens, cache.length);
       return output;
     });
   }
@@ -169,16 +194,21 @@ export class CocaDecoding implements Decoding {
         `the caption has ${this.#step} tokens already, but the model has positions for ${context_length}`,
       );
     const rows = this.#pictures.length * this.#beams;
-    if (tokens.length !== rows) throw new UsageError('decoding-rows', `a step takes ${rows} tokens, one a row, but got ${tokens.length}`);
+    if (tokens.length !== rows)
+      throw new UsageError('decoding-rows', `a step takes ${rows} tokens, one a row, but got ${tokens.length}`);
     const bad = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= vocab_size);
-    if (bad !== undefined) throw new InputError('token-invalid', `a row has the token ${bad}, but the vocabulary has ${vocab_size}`);
+    if (bad !== undefined)
+      throw new InputError('token-invalid', `a row has the token ${bad}, but the vocabulary has ${vocab_size}`);
   }
 
   reorder(rows: readonly number[], beams: number = this.#beams): void {
     this.#text.reorder(rows);
     this.#multimodal.reorder(rows);
     this.#before = this.#before && rows.map((r) => this.#before![r]!);
-    const pictures = Array.from({length: rows.length / beams}, (_, b) => this.#pictures[Math.floor(rows[b * beams]! / this.#beams)]!);
+    const pictures = Array.from(
+      {length: rows.length / beams},
+      (_, b) => this.#pictures[Math.floor(rows[b * beams]! / this.#beams)]!,
+    );
     if (pictures.length < this.#pictures.length) this.#memories.keep(pictures);
     this.#pictures = pictures;
     this.#beams = beams;

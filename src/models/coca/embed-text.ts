@@ -111,7 +111,10 @@ function sameLength(texts: readonly (readonly number[])[]): number[][] {
  * The positions that matter for CLS (coca section 2.3, exact): the text, the first pad where the published mask lets CLS see
  * it, and CLS; with the keys that may not be attended to.
  */
-export function visibleTokens(ids: readonly number[], config: CocaText['config']): {tokens: number[]; padded: boolean[]} {
+export function visibleTokens(
+  ids: readonly number[],
+  config: CocaText['config'],
+): {tokens: number[]; padded: boolean[]} {
   const full = ids.length === config.text.context_length;
   const tokens = full || config.cls_mask === 'correct' ? [...ids] : [...ids, config.pad_id];
   const last = full ? ids.at(-1)! : config.pad_id;

@@ -38,7 +38,10 @@ export function cocaLosses(module: CocaModule, {pixels, texts}: CocaBatch): Coca
   checkPixels(pixels, config);
   checkTexts(texts, config);
   if (texts.length !== pixels.shape[0])
-    throw new UsageError('loss-batch', `a loss needs one text a picture: ${pixels.shape[0]} pictures, ${texts.length} texts`);
+    throw new UsageError(
+      'loss-batch',
+      `a loss needs one text a picture: ${pixels.shape[0]} pictures, ${texts.length} texts`,
+    );
   return tf.tidy(() => {
     const {features: images, tokens} = image(module, pixels);
     const {features: words, states} = text(module, texts);
@@ -56,7 +59,10 @@ function image({vision}: CocaModule, pixels: tf.Tensor4D): {features: tf.Tensor2
 }
 
 /** CLS behind the whole padded text, as the reference trains it. */
-function text({text: tower, config}: CocaModule, texts: CocaBatch['texts']): {features: tf.Tensor2D; states: tf.Tensor3D} {
+function text(
+  {text: tower, config}: CocaModule,
+  texts: CocaBatch['texts'],
+): {features: tf.Tensor2D; states: tf.Tensor3D} {
   const length = texts[0]!.length;
   const keys = keyMask(texts.map((ids) => [...paddedKeys(ids, config), paddedCls(ids.at(-1)!, config)]));
   const bias = [causalMask(length + 1, length + 1), ...(keys ? [keys] : [])];
@@ -66,7 +72,12 @@ function text({text: tower, config}: CocaModule, texts: CocaBatch['texts']): {fe
 }
 
 /** Mean over all labels of the batch that are no padding; the end symbol is a label. One a layer. */
-function captionLosses({multimodal, config}: CocaModule, states: tf.Tensor3D, tokens: tf.Tensor3D, texts: CocaBatch['texts']): tf.Scalar[] {
+function captionLosses(
+  {multimodal, config}: CocaModule,
+  states: tf.Tensor3D,
+  tokens: tf.Tensor3D,
+  texts: CocaBatch['texts'],
+): tf.Scalar[] {
   const [, length, size] = states.shape;
   const labels = texts.flatMap((ids, row) =>
     ids.slice(1).flatMap((label, t) => (label === config.pad_id ? [] : [{at: row * length + t, label}])),

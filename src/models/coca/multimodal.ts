@@ -27,14 +27,19 @@ export class CocaMultimodal extends Block<CocaConfig> {
     const {layers, heads, mlp_width: hidden} = config.multimodal;
     const block = (name: string, cross: boolean): ResidualBlock =>
       this.child(name, new ResidualBlock({size, heads, hidden, activation: config.activation, cross}));
-    this.layers = Array.from({length: layers}, (_, i) => ({self: block(`resblocks.${i}`, false), cross: block(`cross_attn.${i}`, true)}));
+    this.layers = Array.from({length: layers}, (_, i) => ({
+      self: block(`resblocks.${i}`, false),
+      cross: block(`cross_attn.${i}`, true),
+    }));
     this.norm = this.child('ln_final', new LayerNorm({size}));
     this.head = this.child('', new Projection({inputSize: size, units: vocab_size, weight: 'text_projection'}), 'head');
   }
 
   /** What the cross blocks read, layer by layer. @param tokens of the pictures [B, S, d], borrowed as long as the result lives */
   memories(tokens: tf.Tensor3D): CrossMemories {
-    return new CrossMemories(this.layers.length, tokens, {make: (some, layer) => this.layers[layer]!.cross.remember(some)});
+    return new CrossMemories(this.layers.length, tokens, {
+      make: (some, layer) => this.layers[layer]!.cross.remember(some),
+    });
   }
 
   /** Scores of the next word. @param x [N, d], not yet normed. @param words only these. @returns [N, V or words], the caller's. */

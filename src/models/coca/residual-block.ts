@@ -34,7 +34,10 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
     this.memoryNorm = config.cross ? this.child('ln_1_kv', new LayerNorm({size})) : undefined;
     this.attention = this.child('attn', new Attention({size, heads, scaleFactor: 1, headScale: false}));
     this.feedNorm = this.child('ln_2', new LayerNorm({size}));
-    this.feedForward = this.child('mlp', new FeedForward({size, hidden, activation, innerNorm: false, names: ['c_fc', 'c_proj']}));
+    this.feedForward = this.child(
+      'mlp',
+      new FeedForward({size, hidden, activation, innerNorm: false, names: ['c_fc', 'c_proj']}),
+    );
   }
 
   #feed(x: tf.Tensor3D): tf.Tensor3D {
@@ -66,7 +69,9 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
     const every = scope.hold(this.norm.forward(among?.all ?? x));
     growCache(this.attention, every, cache, padded);
     return tf.tidy(() =>
-      this.#feed(x.add(attendCached(this.attention, among?.part(every) ?? every, cache, bias, among?.rows)) as tf.Tensor3D),
+      this.#feed(
+        x.add(attendCached(this.attention, among?.part(every) ?? every, cache, bias, among?.rows)) as tf.Tensor3D,
+      ),
     );
   }
 

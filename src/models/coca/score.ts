@@ -37,7 +37,11 @@ export class CocaScoring {
     const perPicture = targets.length / encoded.pictures;
     const logits = (x: tf.Tensor3D, samples: readonly number[]): tf.Tensor2D =>
       this.logits(x, scoredRows(policy, at, perPicture, samples), words);
-    const {x, runs, samples} = await this.run(encoded, targets, policy, {...options, logits, ...(decideOn ? {decideOn} : {})});
+    const {x, runs, samples} = await this.run(encoded, targets, policy, {
+      ...options,
+      logits,
+      ...(decideOn ? {decideOn} : {}),
+    });
     scope.hold(x);
     const whole = runs.map(({traces, macs}, b) => {
       const {asked, logits: known} = samples[b] ?? samples[0]!;
@@ -77,7 +81,9 @@ export class CocaScoring {
         const mask = keys && (running.length === of ? keys : takeRows(keys, rowsOf(running, perPicture)));
         return text.layers[layer]!.forward(x, mask ? [causal, mask] : [causal]);
       });
-    const ranText = await runSamples(embedded, textLayer, {stack: 'text', depth: text.layers.length}, samples, {signal});
+    const ranText = await runSamples(embedded, textLayer, {stack: 'text', depth: text.layers.length}, samples, {
+      signal,
+    });
     scope.hold(ranText.x);
     const memories = scope.hold(multimodal.memories(encoded.tokens));
     const all = lengths.map((_, b) => b);
@@ -87,7 +93,10 @@ export class CocaScoring {
       return tf.tidy(() => cross.forwardCross(self.forward(x, [causal]), memory));
     };
     const stack = {stack: 'multimodal', depth: multimodal.layers.length} as const;
-    const {x, runs} = await runSamples(ranText.x, multimodalLayer, stack, samples, {signal, ...(logits ? {logits} : {})});
+    const {x, runs} = await runSamples(ranText.x, multimodalLayer, stack, samples, {
+      signal,
+      ...(logits ? {logits} : {}),
+    });
     const each = lengths.map((own, b): PictureRun => {
       const traces = [(ranText.runs[b] ?? ranText.runs[0]!).trace, (runs[b] ?? runs[0]!).trace] as const;
       const tested = traces.reduce((sum, trace) => sum + looks(trace), 0);

@@ -12,7 +12,10 @@ import {ResidualBlock} from './residual-block.js';
  * Flags of a text's own tokens. In the published (`legacy`) mode the bits are shifted by one: a key is shut out by the pad
  * *before* it, so the first pad is seen. Id 0 is a byte of real text, too, and is then taken for padding, as in the reference.
  */
-export function paddedKeys(ids: readonly number[], {cls_mask, pad_id}: Pick<CocaConfig, 'cls_mask' | 'pad_id'>): boolean[] {
+export function paddedKeys(
+  ids: readonly number[],
+  {cls_mask, pad_id}: Pick<CocaConfig, 'cls_mask' | 'pad_id'>,
+): boolean[] {
   return ids.map((id, j) => (cls_mask === 'legacy' ? j > 0 && ids[j - 1] === pad_id : id === pad_id));
 }
 
@@ -47,9 +50,15 @@ export class CocaText extends Block<CocaConfig> {
     this.declare('positional_embedding', [context_length + 1, size], tf.initializers.randomNormal({stddev: 0.01}));
     this.declare('cls_emb', [size], tf.initializers.randomNormal({stddev: 0.01}));
     const block = {size, heads, hidden, activation: config.activation, cross: false};
-    this.layers = Array.from({length: layers}, (_, i) => this.child(`transformer.resblocks.${i}`, new ResidualBlock(block)));
+    this.layers = Array.from({length: layers}, (_, i) =>
+      this.child(`transformer.resblocks.${i}`, new ResidualBlock(block)),
+    );
     this.norm = this.child('ln_final', new LayerNorm({size}));
-    this.projection = this.child('', new Projection({inputSize: size, units: config.embed_dim, weight: 'text_projection'}), 'projection');
+    this.projection = this.child(
+      '',
+      new Projection({inputSize: size, units: config.embed_dim, weight: 'text_projection'}),
+      'projection',
+    );
   }
 
   /** State 0 of tokens that stand from position `first` on. @param ids [R, T]. @returns [R, T, d], the caller's. */

@@ -27,7 +27,9 @@ export class CocaVision extends Block<CocaConfig> {
     this.declare('positional_embedding', [patchGrid(config) ** 2 + 1, size], random);
     this.norm = this.child('ln_pre', new LayerNorm({size}));
     const block = {size, heads, hidden, activation: config.activation, cross: false};
-    this.layers = Array.from({length: vision.layers}, (_, i) => this.child(`transformer.resblocks.${i}`, new ResidualBlock(block)));
+    this.layers = Array.from({length: vision.layers}, (_, i) =>
+      this.child(`transformer.resblocks.${i}`, new ResidualBlock(block)),
+    );
     this.pooler = vision.pooler
       ? this.child('attn_pool', new AttentionalPooler({...vision.pooler, size: text.width, memorySize: size}))
       : undefined;

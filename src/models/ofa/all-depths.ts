@@ -37,9 +37,13 @@ export class OfaPictureDepths implements PictureDepths {
     using scope = new TensorScope();
     const {encoder, encoding, cost} = model;
     if (!model.config.train_mue) {
-      throw new UsageError('record-joint', 'this model encodes picture and text jointly: its depths cannot be recombined', {
-        hint: 'Record with a model trained for MuE.',
-      });
+      throw new UsageError(
+        'record-joint',
+        'this model encodes picture and text jointly: its depths cannot be recombined',
+        {
+          hint: 'Record with a model trained for MuE.',
+        },
+      );
     }
     const features = scope.hold(encoder.resnet.forward(pixels));
     const [, height, width] = features.shape;
@@ -97,15 +101,20 @@ export class OfaPromptDepths implements PromptDepths {
 
   combine(depths: readonly (readonly number[])[]): OfaEncoded {
     const [image, text] = [0, 1].map((stack) => depths.map((pair) => pair[stack]! - 1)) as [number[], number[]];
-    const rows = (of: tf.Tensor, which: readonly number[]): tf.Tensor => tf.gather(of, tf.tensor1d([...which], 'int32'));
-    const both = (axis: number, a: tf.Tensor, b: tf.Tensor): tf.Tensor => tf.concat([rows(a, image), rows(b, text)], axis);
+    const rows = (of: tf.Tensor, which: readonly number[]): tf.Tensor =>
+      tf.gather(of, tf.tensor1d([...which], 'int32'));
+    const both = (axis: number, a: tf.Tensor, b: tf.Tensor): tf.Tensor =>
+      tf.concat([rows(a, image), rows(b, text)], axis);
     const states = tf.tidy(() => both(1, this.image.states, this.text.states) as tf.Tensor3D);
     const positions = tf.tidy(() => tf.concat([this.image.positions, this.text.positions], 1));
     const full = this.#encoderMacs([this.image.similarity.length, this.text.similarity.length]);
     const remember = (layer: number): CrossMemory => {
       const [a, b] = [this.image.memory(layer), this.text.memory(layer)];
       return CrossMemory.from(
-        tf.tidy(() => ({keys: both(3, a.keys, b.keys) as tf.Tensor4D, values: both(2, a.values, b.values) as tf.Tensor4D})),
+        tf.tidy(() => ({
+          keys: both(3, a.keys, b.keys) as tf.Tensor4D,
+          values: both(2, a.values, b.values) as tf.Tensor4D,
+        })),
       );
     };
     const runs = depths.map((pair) => ({traces: [], macs: {run: this.#encoderMacs(pair), full}}));
@@ -124,7 +133,11 @@ export class OfaPromptDepths implements PromptDepths {
     const {cost} = this.model;
     const length = this.image.states.shape[1] + this.text.states.shape[1];
     const shared = cost.crossPositions(length) + cost.targetPositions(tokens, tokens, length) + cost.logits(words);
-    return this.#encoderMacs(depths) + shared + decoderLayers * (cost.decoderLayer(tokens, tokens, length) + cost.crossMemory(length));
+    return (
+      this.#encoderMacs(depths) +
+      shared +
+      decoderLayers * (cost.decoderLayer(tokens, tokens, length) + cost.crossMemory(length))
+    );
   }
 
   [Symbol.dispose](): void {

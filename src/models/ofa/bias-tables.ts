@@ -30,7 +30,10 @@ export class ImageBias implements Disposable {
     this.#absolute = train_mue ? this.#scope.hold(encoder.absoluteBias(this.positions)) : undefined;
     this.#buckets = encoder.imageBuckets(height, width);
     const bytes = encoder.layers.length * encoder_attention_heads * (height * width) ** 2 * 4;
-    this.#kept = this.#relative && bytes <= MOST_KEPT ? encoder.layers.map((_, layer) => this.#scope.hold(this.#compute(layer))) : [];
+    this.#kept =
+      this.#relative && bytes <= MOST_KEPT
+        ? encoder.layers.map((_, layer) => this.#scope.hold(this.#compute(layer)))
+        : [];
   }
 
   /** Q1: the authors' MuE code drops the relative bias of the image stream; checkpoints trained with it say so. */

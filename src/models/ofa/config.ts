@@ -38,7 +38,11 @@ export const GENERATION_DEFAULTS: OfaConfig['generation'] = (() => {
     length_penalty: 1,
     normalize_scores: true,
   };
-  return {caption, vqa: {...caption, max_new_tokens: 200, no_repeat_ngram_size: 0, normalize_scores: false}, prompt: caption};
+  return {
+    caption,
+    vqa: {...caption, max_new_tokens: 200, no_repeat_ngram_size: 0, normalize_scores: false},
+    prompt: caption,
+  };
 })();
 
 /** What every released model has (section 1.2), where a checkpoint does not say. */
@@ -165,7 +169,11 @@ export interface OfaConfig {
   /** Whether entailment prompts were trained with a text premise ("can image and text1 …"). */
   readonly add_caption: boolean;
   readonly max_src_length: number;
-  readonly generation: {readonly caption: GenerationDefaults; readonly vqa: GenerationDefaults; readonly prompt: GenerationDefaults};
+  readonly generation: {
+    readonly caption: GenerationDefaults;
+    readonly vqa: GenerationDefaults;
+    readonly prompt: GenerationDefaults;
+  };
 }
 export const ofaConfigSchema: z.ZodType<OfaConfig> = z.strictObject({
   format: z.literal('mue-tfjs'),

@@ -60,7 +60,11 @@ export class OfaDecoding implements Decoding {
     this.#beams = beams;
     this.#pictures = range(0, encoded.pictures);
     const {d_model: width, vocab_size: words} = decoder.config;
-    this.#costs = new DecodingCosts(cost, encoded.lengths, layers.length, {width, words, projects: skipped === 'project'});
+    this.#costs = new DecodingCosts(cost, encoded.lengths, layers.length, {
+      width,
+      words,
+      projects: skipped === 'project',
+    });
   }
 
   /** Self-attention caches, one a layer. */
@@ -95,7 +99,13 @@ export class OfaDecoding implements Decoding {
     this.#fillSkipped(x, Math.max(...runs.map(({trace}) => trace.exitLayer)));
     const beams = this.#beams;
     for (const [i, picture] of this.#pictures.entries())
-      this.#costs.token(picture, runs[i] ?? runs[0]!, this.#step, beams, decidingRows(rows, i * beams, (i + 1) * beams).length);
+      this.#costs.token(
+        picture,
+        runs[i] ?? runs[0]!,
+        this.#step,
+        beams,
+        decidingRows(rows, i * beams, (i + 1) * beams).length,
+      );
     this.#step++;
     return {logits: lastLogits(x, runs, logits), traces: this.#pictures.map((_, i) => [(runs[i] ?? runs[0]!).trace])};
   }
@@ -112,7 +122,9 @@ export class OfaDecoding implements Decoding {
       policies.length === this.#pictures.length &&
       policies.every((own) => own.observeEach) &&
       !tokens.some((row) => row.includes(PAD));
-    return together ? await this.#prefill(tokens, policies, options) : await prefillByStep(this, tokens, policy, options);
+    return together
+      ? await this.#prefill(tokens, policies, options)
+      : await prefillByStep(this, tokens, policy, options);
   }
 
   /** Every token of every picture as a sample of its own. */
@@ -127,7 +139,9 @@ export class OfaDecoding implements Decoding {
     this.#reserve(length);
     this.#cache.begin(tokens.map((row) => row.map(() => false)));
     const size = decoder.config.d_model;
-    const embedded = scope.hold(tf.tidy(() => decoder.embed(tf.tensor2d(tokens.flat(), [pictures * length, 1], 'int32'))));
+    const embedded = scope.hold(
+      tf.tidy(() => decoder.embed(tf.tensor2d(tokens.flat(), [pictures * length, 1], 'int32'))),
+    );
     const samples = policies.flatMap((own) => Array.from({length}, (_, step): Sample => ({policy: own, step})));
     const logits = (x: tf.Tensor3D): tf.Tensor2D => tf.tidy(() => decoder.logits(x.squeeze([1]) as tf.Tensor2D));
     const {x, runs} = await runSamples(
@@ -140,10 +154,14 @@ export class OfaDecoding implements Decoding {
     scope.hold(x);
     const states = scope.hold(x.reshape([pictures, length, size])) as tf.Tensor3D;
     this.#fillSkipped(states, Math.max(...runs.map(({trace}) => trace.exitLayer)));
-    for (const [s, run] of runs.entries()) this.#costs.token(this.#pictures[Math.floor(s / length)]!, run, s % length, 1, 1);
+    for (const [s, run] of runs.entries())
+      this.#costs.token(this.#pictures[Math.floor(s / length)]!, run, s % length, 1, 1);
     this.#step = length;
     const traces = runs.map(({trace}) => trace);
-    return {logits: lastLogits(x, runs, logits), traces: tokens.map((_, b) => traces.slice(b * length, (b + 1) * length))};
+    return {
+      logits: lastLogits(x, runs, logits),
+      traces: tokens.map((_, b) => traces.slice(b * length, (b + 1) * length)),
+    };
   }
 
   /** Biases for so many targets. */
@@ -152,7 +170,10 @@ export class OfaDecoding implements Decoding {
     const bias = new TargetBias(this.decoder, Math.min(2 * length, this.maxSteps + 1));
     this.#scope.drop(this.#bias); // unless it is another's
     this.#bias = this.#scope.hold(bias);
-    this.#crossBias = this.#scope.replace(this.#crossBias, this.decoder.crossBias(bias.positions, this.#encoderPositions));
+    this.#crossBias = this.#scope.replace(
+      this.#crossBias,
+      this.decoder.crossBias(bias.positions, this.#encoderPositions),
+    );
   }
 
   #run(x: tf.Tensor3D, layer: number, {samples, of, state}: Running): tf.Tensor3D {
@@ -185,12 +206,20 @@ export class OfaDecoding implements Decoding {
     const part = <T extends tf.Tensor>(x: T, axis = 1): T => (at.length === length ? x : takeRows(x, at, axis));
     const all = scope.hold(state.reshape([this.#pictures.length, length, size])) as tf.Tensor3D;
     const bias = (): DecoderBias => ({
-      self: [part(tf.slice(this.#bias.self[layer]!, [0, 0, 0, 0], [1, heads, length, length]), 2), part(causalMask(length, length), 2)],
-      cross: [part(tf.slice(this.#crossBias, [0, 0, 0, 0], [1, heads, length, -1]), 2), ...this.#maskOf(this.#pictures)],
+      self: [
+        part(tf.slice(this.#bias.self[layer]!, [0, 0, 0, 0], [1, heads, length, length]), 2),
+        part(causalMask(length, length), 2),
+      ],
+      cross: [
+        part(tf.slice(this.#crossBias, [0, 0, 0, 0], [1, heads, length, -1]), 2),
+        ...this.#maskOf(this.#pictures),
+      ],
     });
     const memory = this.#memories.of(layer, this.#pictures);
     const x = scope.hold(tf.tidy(() => part(all).clone()));
-    const output = scope.hold(this.decoder.layers[layer]!.forward(x, this.caches[layer]!, memory, bias, undefined, {all, part}));
+    const output = scope.hold(
+      this.decoder.layers[layer]!.forward(x, this.caches[layer]!, memory, bias, undefined, {all, part}),
+    );
     for (const s of samples) this.#costs.layer(layer, picture(s), 1, 1, (s % length) + 1);
     return tf.tidy(() => {
       const rows = output.reshape([-1, 1, size]) as tf.Tensor3D;
@@ -231,7 +260,9 @@ export class OfaDecoding implements Decoding {
 
   reorder(rows: readonly number[], beams: number = this.#beams): void {
     this.#cache.reorder(rows);
-    const pictures = range(0, rows.length / beams).map((b) => this.#pictures[Math.floor(rows[b * beams]! / this.#beams)]!);
+    const pictures = range(0, rows.length / beams).map(
+      (b) => this.#pictures[Math.floor(rows[b * beams]! / this.#beams)]!,
+    );
     if (pictures.length < this.#pictures.length) this.#memories.keep(pictures);
     this.#pictures = pictures;
     this.#beams = beams;

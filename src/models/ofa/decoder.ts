@@ -47,7 +47,11 @@ export class DecoderLayer extends Block<LayerConfig> {
     this.crossAttention = attention('encoder_attn');
     this.crossNorm = norm('encoder_attn_layer_norm');
     this.crossOutputNorm = config.scaleAttention ? norm('cross_attn_ln') : undefined;
-    this.feedForward = this.child('', new FeedForward({size, hidden: config.hidden, innerNorm: config.scaleFeedForward}), 'feed_forward');
+    this.feedForward = this.child(
+      '',
+      new FeedForward({size, hidden: config.hidden, innerNorm: config.scaleFeedForward}),
+      'feed_forward',
+    );
     this.feedForwardNorm = norm('final_layer_norm');
     if (config.scaleResiduals) this.declare('w_resid', [size], tf.initializers.ones());
   }
@@ -157,8 +161,14 @@ export class OfaDecoder extends Block<OfaConfig> {
       Array.from({length: config.decoder_layers}, (_, i) => this.child(`${name}.${i}`, make()));
     this.textNorm = norm('layernorm_embedding');
     this.codeNorm = norm('code_layernorm_embedding');
-    this.textPositionTable = this.child('embed_positions', new Embedding({rows: config.max_target_positions + 2, size}));
-    this.imagePositionTable = this.child('embed_image_positions', new Embedding({rows: config.image_bucket_size ** 2 + 1, size}));
+    this.textPositionTable = this.child(
+      'embed_positions',
+      new Embedding({rows: config.max_target_positions + 2, size}),
+    );
+    this.imagePositionTable = this.child(
+      'embed_image_positions',
+      new Embedding({rows: config.image_bucket_size ** 2 + 1, size}),
+    );
     this.textPositionNorm = norm('pos_ln');
     this.imagePositionNorm = norm('image_pos_ln');
     this.selfPositionQueries = square('self_pos_q_linear');
@@ -166,7 +176,10 @@ export class OfaDecoder extends Block<OfaConfig> {
     this.crossPositionQueries = square('cross_pos_q_linear');
     this.crossPositionKeys = square('cross_pos_k_linear');
     this.layers = each('layers', () => new DecoderLayer(layerConfig(config, 'decoder')));
-    this.textRelative = each('token_rel_pos_table_list', () => new Embedding({rows: 2 * config.token_bucket_size - 1, size: heads}));
+    this.textRelative = each(
+      'token_rel_pos_table_list',
+      () => new Embedding({rows: 2 * config.token_bucket_size - 1, size: heads}),
+    );
     this.imageRelative = each(
       'image_rel_pos_table_list',
       () => new Embedding({rows: (2 * config.image_bucket_size - 1) ** 2 + 3, size: heads}),
@@ -201,8 +214,18 @@ export class OfaDecoder extends Block<OfaConfig> {
       const length = absolute.shape[2];
       const relative =
         target === 'code'
-          ? relativeBias(this.imageRelative[layer]!, imageBuckets(this.#codeIds(length), image_bucket_size), length, length)
-          : relativeBias(this.textRelative[layer]!, tokenBuckets(length, token_bucket_size, max_target_positions), length, length);
+          ? relativeBias(
+              this.imageRelative[layer]!,
+              imageBuckets(this.#codeIds(length), image_bucket_size),
+              length,
+              length,
+            )
+          : relativeBias(
+              this.textRelative[layer]!,
+              tokenBuckets(length, token_bucket_size, max_target_positions),
+              length,
+              length,
+            );
       return absolute.add(relative) as tf.Tensor4D;
     });
   }
@@ -233,7 +256,10 @@ export class OfaDecoder extends Block<OfaConfig> {
 
   /** What cross-attention reads, layer by layer. @param states encoder output [B, M, D], borrowed as long as the result lives */
   memories(states: tf.Tensor3D, remember?: MemoryMaker['remember']): CrossMemories {
-    return new CrossMemories(this.layers.length, states, {make: (some, layer) => this.layers[layer]!.remember(some), remember});
+    return new CrossMemories(this.layers.length, states, {
+      make: (some, layer) => this.layers[layer]!.remember(some),
+      remember,
+    });
   }
 
   /** Scores of the next word. @param x [N, D], not yet normed. @param ids only these words. @returns [N, V or ids], the caller's. */

@@ -54,7 +54,8 @@ export class PromptStates implements Disposable {
 
   /** Remembers what this pass computed. */
   async keep(): Promise<void> {
-    for (const [layer, state] of this.#fresh) this.layers.set(layer, {shape: state.shape, values: (await state.data()) as Float32Array});
+    for (const [layer, state] of this.#fresh)
+      this.layers.set(layer, {shape: state.shape, values: (await state.data()) as Float32Array});
   }
 
   [Symbol.dispose](): void {
@@ -114,7 +115,11 @@ export class OfaEncoding {
     private readonly bias: ImageBias,
   ) {}
 
-  async encode({pixels, prompts, patchMasks}: EncodeInput, policy: Deciders, options: RunOptions = {}): Promise<OfaEncoded> {
+  async encode(
+    {pixels, prompts, patchMasks}: EncodeInput,
+    policy: Deciders,
+    options: RunOptions = {},
+  ): Promise<OfaEncoded> {
     using scope = new TensorScope();
     const features = scope.hold(this.encoder.resnet.forward(pixels));
     const front = this.cost.resnet(pixels.shape[1], pixels.shape[2]);
@@ -155,14 +160,23 @@ export class OfaEncoding {
 
   /** The kept biases, or new ones that `scope` owns. */
   biasFor(height: number, width: number, scope: TensorScope): ImageBias {
-    return height === this.bias.height && width === this.bias.width ? this.bias : scope.hold(new ImageBias(this.encoder, height, width));
+    return height === this.bias.height && width === this.bias.width
+      ? this.bias
+      : scope.hold(new ImageBias(this.encoder, height, width));
   }
 
   /** Embedded patches; those of absent pictures zeroed and masked. `scope` owns the tensors. */
-  image(features: tf.Tensor4D, bias: ImageBias, patchMasks: readonly boolean[] | undefined, scope: TensorScope): Stream {
+  image(
+    features: tf.Tensor4D,
+    bias: ImageBias,
+    patchMasks: readonly boolean[] | undefined,
+    scope: TensorScope,
+  ): Stream {
     const x = scope.hold(this.encoder.embedPatches(features));
     const [pictures, patches] = x.shape;
-    const absent = Array.from({length: pictures}, (_, b) => new Array<boolean>(patches).fill(patchMasks?.[b] === false));
+    const absent = Array.from({length: pictures}, (_, b) =>
+      new Array<boolean>(patches).fill(patchMasks?.[b] === false),
+    );
     const lengths = absent.map((row) => row.length);
     return masked(x, bias.positions, absent, lengths, scope);
   }
@@ -216,7 +230,13 @@ export class OfaEncoding {
   }
 
   /** Both as one sequence, as plain OFA does. @returns the last state [B, M, D], the caller's. */
-  async runJoint(image: Stream, text: Stream, bias: ImageBias, policy: Deciders, {signal}: RunOptions = {}): Promise<StreamRun> {
+  async runJoint(
+    image: Stream,
+    text: Stream,
+    bias: ImageBias,
+    policy: Deciders,
+    {signal}: RunOptions = {},
+  ): Promise<StreamRun> {
     using scope = new TensorScope();
     const joint = join(image, text, scope);
     const absolute = scope.hold(this.encoder.absoluteBias(joint.positions));
@@ -242,7 +262,10 @@ export class OfaEncoding {
     const [, longest, size] = before.shape;
     const unpadded = (length: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [1, length, size]);
     const samples = Array.isArray(policy)
-      ? (policy as readonly ExitPolicy[]).map((own, b) => ({policy: own, ...(lengths[b]! < longest ? {view: unpadded(lengths[b]!)} : {})}))
+      ? (policy as readonly ExitPolicy[]).map((own, b) => ({
+          policy: own,
+          ...(lengths[b]! < longest ? {view: unpadded(lengths[b]!)} : {}),
+        }))
       : [{policy: policy as ExitPolicy}];
     const {x, runs} = await runSamples(before, forward, {stack, depth}, samples, {signal});
     const pictures = lengths.map((length, b) => {
@@ -250,7 +273,10 @@ export class OfaEncoding {
       const positions = this.cost.encoderPositions(length);
       const layer = this.cost.encoderLayer(length);
       const tests = looks(trace) * this.cost.exitTest(length * size);
-      return {traces: [trace], macs: {run: positions + trace.exitLayer * layer + tests, full: positions + depth * layer}};
+      return {
+        traces: [trace],
+        macs: {run: positions + trace.exitLayer * layer + tests, full: positions + depth * layer},
+      };
     });
     return {x, runs: pictures};
   }

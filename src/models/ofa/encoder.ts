@@ -36,7 +36,11 @@ export class EncoderLayer extends Block<LayerConfig> {
     this.attention = this.child('self_attn', new Attention({size, heads, scaleFactor, headScale: config.scaleHeads}));
     this.attentionNorm = this.child('self_attn_layer_norm', new LayerNorm({size}));
     this.attentionOutputNorm = config.scaleAttention ? this.child('attn_ln', new LayerNorm({size})) : undefined;
-    this.feedForward = this.child('', new FeedForward({size, hidden: config.hidden, innerNorm: config.scaleFeedForward}), 'feed_forward');
+    this.feedForward = this.child(
+      '',
+      new FeedForward({size, hidden: config.hidden, innerNorm: config.scaleFeedForward}),
+      'feed_forward',
+    );
     this.feedForwardNorm = this.child('final_layer_norm', new LayerNorm({size}));
     if (config.scaleResiduals) this.declare('w_resid', [size], tf.initializers.ones());
   }
@@ -101,17 +105,29 @@ export class OfaEncoder extends Block<OfaConfig> {
     this.tokens = this.child('embed_tokens', new TiedEmbedding({rows: config.vocab_size, size}));
     this.tokenNorm = norm('layernorm_embedding');
     this.types = this.child('type_embedding', new Embedding({rows: 2, size}));
-    this.resnet = this.child('embed_images', new ResNet({blocks: config.resnet_layers, epsilon: config.batch_norm_epsilon}));
+    this.resnet = this.child(
+      'embed_images',
+      new ResNet({blocks: config.resnet_layers, epsilon: config.batch_norm_epsilon}),
+    );
     this.patchProjection = this.child('image_proj', new Linear({inputSize: RESNET_CHANNELS, units: size}));
     this.patchNorm = norm('patch_layernorm_embedding');
-    this.textPositionTable = this.child('embed_positions', new Embedding({rows: config.max_source_positions + 2, size}));
-    this.imagePositionTable = this.child('embed_image_positions', new Embedding({rows: config.image_bucket_size ** 2 + 1, size}));
+    this.textPositionTable = this.child(
+      'embed_positions',
+      new Embedding({rows: config.max_source_positions + 2, size}),
+    );
+    this.imagePositionTable = this.child(
+      'embed_image_positions',
+      new Embedding({rows: config.image_bucket_size ** 2 + 1, size}),
+    );
     this.textPositionNorm = norm('pos_ln');
     this.imagePositionNorm = norm('image_pos_ln');
     this.positionQueries = this.child('pos_q_linear', new Linear({inputSize: size, units: size}));
     this.positionKeys = this.child('pos_k_linear', new Linear({inputSize: size, units: size}));
     this.layers = each('layers', () => new EncoderLayer(layerConfig(config, 'encoder')));
-    this.textRelative = each('token_rel_pos_table_list', () => new Embedding({rows: 2 * config.token_bucket_size - 1, size: heads}));
+    this.textRelative = each(
+      'token_rel_pos_table_list',
+      () => new Embedding({rows: 2 * config.token_bucket_size - 1, size: heads}),
+    );
     this.imageRelative = each(
       'image_rel_pos_table_list',
       () => new Embedding({rows: (2 * config.image_bucket_size - 1) ** 2 + 3, size: heads}),
@@ -130,7 +146,9 @@ export class OfaEncoder extends Block<OfaConfig> {
 
   /** @param ids [B, S]. @returns [B, S, D], the caller's; padding not yet zeroed. */
   embedTokens(ids: tf.Tensor2D): tf.Tensor3D {
-    return tf.tidy(() => this.tokenNorm.forward(this.tokens.forward(ids).add(this.types.rows(TYPE_TEXT, 1)) as tf.Tensor3D));
+    return tf.tidy(() =>
+      this.tokenNorm.forward(this.tokens.forward(ids).add(this.types.rows(TYPE_TEXT, 1)) as tf.Tensor3D),
+    );
   }
 
   /** Position vectors of a feature map, on the 42-wide grid whatever its size. @returns [1, P, D], the caller's. */
@@ -143,7 +161,9 @@ export class OfaEncoder extends Block<OfaConfig> {
 
   /** Position vectors of a text; no offset for padding. @returns [1, S, D], the caller's. */
   textPositions(length: number): tf.Tensor3D {
-    return tf.tidy(() => this.textPositionNorm.forward(this.textPositionTable.rows(0, length).expandDims(0) as tf.Tensor3D));
+    return tf.tidy(() =>
+      this.textPositionNorm.forward(this.textPositionTable.rows(0, length).expandDims(0) as tf.Tensor3D),
+    );
   }
 
   /** @param positions [1, N, D]. @returns [1, H, N, N], the caller's; one for all layers. */
@@ -161,7 +181,12 @@ export class OfaEncoder extends Block<OfaConfig> {
   /** @returns [1, H, S, S], the caller's. */
   textRelativeBias(layer: number, length: number): tf.Tensor4D {
     const {token_bucket_size, max_source_positions} = this.config;
-    return relativeBias(this.textRelative[layer]!, tokenBuckets(length, token_bucket_size, max_source_positions), length, length);
+    return relativeBias(
+      this.textRelative[layer]!,
+      tokenBuckets(length, token_bucket_size, max_source_positions),
+      length,
+      length,
+    );
   }
 
   /** Rows of the image tables for all pairs of patches, [P · P]; the same for every layer. */
@@ -171,7 +196,12 @@ export class OfaEncoder extends Block<OfaConfig> {
   }
 
   /** @param buckets of the same size, where they are at hand. @returns [1, H, P, P], the caller's. */
-  imageRelativeBias(layer: number, height: number, width: number, buckets: Int32Array = this.imageBuckets(height, width)): tf.Tensor4D {
+  imageRelativeBias(
+    layer: number,
+    height: number,
+    width: number,
+    buckets: Int32Array = this.imageBuckets(height, width),
+  ): tf.Tensor4D {
     return relativeBias(this.imageRelative[layer]!, buckets, height * width, height * width);
   }
 
@@ -187,7 +217,10 @@ export class OfaEncoder extends Block<OfaConfig> {
 tf.serialization.registerClass(OfaEncoder);
 
 /** The layer sizes and flags of one side of the model. */
-export function layerConfig(config: OfaConfig, side: 'encoder' | 'decoder'): ConstructorParameters<typeof EncoderLayer>[0] {
+export function layerConfig(
+  config: OfaConfig,
+  side: 'encoder' | 'decoder',
+): ConstructorParameters<typeof EncoderLayer>[0] {
   return {
     size: config.d_model,
     heads: config[`${side}_attention_heads`],

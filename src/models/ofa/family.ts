@@ -18,7 +18,9 @@ export const ofaFamily: ModelFamily<OfaConfig> = {
   partOf,
   describe: (config) => {
     const {encoder_layers: encoder, decoder_layers: decoder, d_model: size, encoder_attention_heads: heads} = config;
-    const kind = config.train_mue ? `MuE, image relative bias ${config.mue_image_rel_bias ? 'on' : 'off'}` : 'plain OFA';
+    const kind = config.train_mue
+      ? `MuE, image relative bias ${config.mue_image_rel_bias ? 'on' : 'off'}`
+      : 'plain OFA';
     return `${kind}; width ${size}, ${heads} heads, ${encoder} + ${decoder} layers, ResNet ${config.resnet_layers.join(', ')}, ${config.vocab_size.toLocaleString('en-US')} ids, ${config.patch_image_size} px`;
   },
   vocabulary: ({vocab_size, code_dict_size, num_bins}) => ({kind: 'dictionary', vocab_size, code_dict_size, num_bins}),

@@ -66,7 +66,9 @@ export async function taskLoss(
   using scope = new TensorScope();
   const {inputs, targets, confidences} = checked(batch, encoded);
   // Padded targets may have no allowed word at all: they leave before the softmax.
-  const at = targets.flatMap((ids, row) => ids.flatMap((target, position) => (target === PAD ? [] : [{row, position, target}])));
+  const at = targets.flatMap((ids, row) =>
+    ids.flatMap((target, position) => (target === PAD ? [] : [{row, position, target}])),
+  );
   const allowed = batch.allowed && at.map(({row, position}) => batch.allowed![row]![position]!);
   const entropy = scope.hold(new CrossEntropy(at, model.vocabularySize, allowed, labelSmoothing));
   const weights = at.map(({row}) => confidences?.[row] ?? 1);
@@ -74,12 +76,15 @@ export async function taskLoss(
   const measure: ExitPolicy = {
     name: 'loss',
     observe: async (_before, _after, {layer, depth}, logits) => {
-      if (layers === 'every' || layer === depth) perLayer.push(summed(await entropy.tokens(logits()), weights, dropWorst));
+      if (layers === 'every' || layer === depth)
+        perLayer.push(summed(await entropy.tokens(logits()), weights, dropWorst));
       return {exit: false};
     },
   };
   const pass = model.targetPass(encoded, Math.max(...inputs.map((row) => row.length)), scope);
-  const {x, samples} = await model.scoring.run(pass, inputs, measure, {logits: (state) => model.scoring.logits(state, at)});
+  const {x, samples} = await model.scoring.run(pass, inputs, measure, {
+    logits: (state) => model.scoring.logits(state, at),
+  });
   for (const last of [x, samples[0]!.logits]) if (last) scope.hold(last);
   const total = (of: (layer: LayerLoss) => number): number => perLayer.reduce((sum, layer) => sum + of(layer), 0);
   return {loss: total((l) => l.loss), nllLoss: total((l) => l.nllLoss), sampleSize: perLayer.at(-1)!.tokens, perLayer};
@@ -90,13 +95,19 @@ function checked(batch: LossBatch, {pictures}: OfaEncoded): LossBatch {
   const lengths = inputs.map((row) => row.length);
   const fits = (other: readonly {readonly length: number}[] | undefined): boolean =>
     other === undefined || (other.length === inputs.length && other.every((row, i) => row.length === lengths[i]));
-  if (inputs.length !== pictures || !fits(targets) || !fits(allowed) || (confidences && confidences.length !== inputs.length)) {
+  if (
+    inputs.length !== pictures ||
+    !fits(targets) ||
+    !fits(allowed) ||
+    (confidences && confidences.length !== inputs.length)
+  ) {
     throw new UsageError(
       'loss-batch',
       `a loss needs as many rows of inputs, targets, allowed words and confidences as there are pictures (${pictures}), each of one length`,
     );
   }
-  if (!targets.some((row) => row.some((id) => id !== PAD))) throw new UsageError('loss-empty', 'every target is padding');
+  if (!targets.some((row) => row.some((id) => id !== PAD)))
+    throw new UsageError('loss-empty', 'every target is padding');
   return batch;
 }
 
@@ -116,7 +127,12 @@ class CrossEntropy implements Disposable {
   readonly #sharp: tf.Tensor1D;
   readonly #smooth: tf.Tensor1D;
 
-  constructor(at: readonly {target: number}[], words: number, allowed: readonly (readonly number[])[] | undefined, epsilon: number) {
+  constructor(
+    at: readonly {target: number}[],
+    words: number,
+    allowed: readonly (readonly number[])[] | undefined,
+    epsilon: number,
+  ) {
     this.#target = this.#scope.hold(
       tf.tensor1d(
         at.map(({target}, i) => i * words + target),
@@ -156,7 +172,10 @@ class CrossEntropy implements Disposable {
 /** Sums over the tokens that are kept: those with the smallest loss. */
 function summed({loss, nll}: TokenLosses, weights: readonly number[], dropWorst: number): LayerLoss {
   const weighted = Array.from(loss, (l, i) => ({loss: l * weights[i]!, nll: nll[i]! * weights[i]!}));
-  const kept = dropWorst > 0 ? weighted.sort((a, b) => a.loss - b.loss).slice(0, Math.trunc(weighted.length * (1 - dropWorst))) : weighted;
+  const kept =
+    dropWorst > 0
+      ? weighted.sort((a, b) => a.loss - b.loss).slice(0, Math.trunc(weighted.length * (1 - dropWorst)))
+      : weighted;
   return {
     loss: kept.reduce((sum, token) => sum + token.loss, 0),
     nllLoss: kept.reduce((sum, token) => sum + token.nll, 0),

@@ -50,7 +50,11 @@ export class DecodingCosts {
     const positions = cost.targetPositions(1, step + 1, length);
     macs.full += positions + rows * scores + trace.depth * rows * cost.decoderLayer(1, step + 1, length);
     // What the last decision computed is not computed again.
-    macs.run += positions + (logits ? 0 : rows * scores) + asked * deciding * scores + looks(trace) * cost.exitTest(deciding * width);
+    macs.run +=
+      positions +
+      (logits ? 0 : rows * scores) +
+      asked * deciding * scores +
+      looks(trace) * cost.exitTest(deciding * width);
     if (projects) macs.run += (trace.depth - trace.exitLayer) * rows * cost.projectedKeysValues();
   }
 }

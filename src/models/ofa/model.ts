@@ -55,8 +55,14 @@ export class OfaModel implements VisionLanguageModel {
     this.cost = new OfaCost(this.config);
     const side = Math.ceil(this.config.patch_image_size / 16);
     try {
-      this.encoding = new OfaEncoding(module.encoder, this.cost, this.#scope.hold(new ImageBias(module.encoder, side, side)));
-      this.#targetBias = this.#scope.hold(new TargetBias(module.decoder, Math.min(KEPT_TARGETS, this.config.max_target_positions)));
+      this.encoding = new OfaEncoding(
+        module.encoder,
+        this.cost,
+        this.#scope.hold(new ImageBias(module.encoder, side, side)),
+      );
+      this.#targetBias = this.#scope.hold(
+        new TargetBias(module.decoder, Math.min(KEPT_TARGETS, this.config.max_target_positions)),
+      );
     } catch (error) {
       this.#scope[Symbol.dispose]();
       throw error;

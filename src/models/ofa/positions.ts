@@ -16,8 +16,13 @@ export function tokenBucket(distance: number, bucketSize: number, maxPosition = 
 
 /** Table rows for all pairs of `length` positions, [length · length], queries first. */
 export function tokenBuckets(length: number, bucketSize: number, maxPosition?: number): Int32Array {
-  const byDistance = Int32Array.from({length: 2 * length - 1}, (_, i) => tokenBucket(i - length + 1, bucketSize, maxPosition));
-  return Int32Array.from({length: length * length}, (_, i) => byDistance[Math.floor(i / length) - (i % length) + length - 1]!);
+  const byDistance = Int32Array.from({length: 2 * length - 1}, (_, i) =>
+    tokenBucket(i - length + 1, bucketSize, maxPosition),
+  );
+  return Int32Array.from(
+    {length: length * length},
+    (_, i) => byDistance[Math.floor(i / length) - (i % length) + length - 1]!,
+  );
 }
 
 /** Position id of row y, column x on the grid of `gridSize` columns, whatever the picture's size; 0 is kept for "begin". */
@@ -53,7 +58,14 @@ export function codePositionIds(window: number, gridSize: number, length: number
 // table of relative positions, one a layer (ofa_mue sections 3.2, 3.3, 4.2).   N positions, H heads
 
 /** Product of position vectors a head. @param from [1, N, D]. @param to [1, M, D]. @returns [1, H, N, M], the caller's. */
-export function absoluteBias(from: tf.Tensor3D, to: tf.Tensor3D, q: Linear, k: Linear, heads: number, scaleFactor: number): tf.Tensor4D {
+export function absoluteBias(
+  from: tf.Tensor3D,
+  to: tf.Tensor3D,
+  q: Linear,
+  k: Linear,
+  heads: number,
+  scaleFactor: number,
+): tf.Tensor4D {
   return tf.tidy(() => {
     const scale = ((q.config.units / heads) * scaleFactor) ** -0.5;
     return multiplyHeads(splitHeads(q.forward(from).mul(scale) as tf.Tensor3D, heads), splitKeys(k.forward(to), heads));

@@ -27,7 +27,11 @@ export class Bottleneck extends Block<BottleneckConfig> {
         new ConvNorm({conv: `conv${i}`, norm: `bn${i}`, inputs: from, filters, kernel, stride: step, epsilon, relu}),
         `conv${i}`,
       );
-    this.convs = [conv(1, inputs, planes, 1, 1, true), conv(2, planes, planes, 3, stride, true), conv(3, planes, 4 * planes, 1, 1, false)];
+    this.convs = [
+      conv(1, inputs, planes, 1, 1, true),
+      conv(2, planes, planes, 3, stride, true),
+      conv(3, planes, 4 * planes, 1, 1, false),
+    ];
     this.shortcut =
       inputs !== 4 * planes || stride > 1
         ? this.child(
@@ -84,7 +88,9 @@ export class ResNet extends Block<ResNetConfig> {
       new ConvNorm({conv: 'conv1', norm: 'bn1', inputs: 3, filters: 64, kernel: 7, stride: 2, epsilon, relu: true}),
       'stem',
     );
-    this.stages = bottlenecks(config.blocks).map(({name, ...block}) => this.child(name, new Bottleneck({...block, epsilon})));
+    this.stages = bottlenecks(config.blocks).map(({name, ...block}) =>
+      this.child(name, new Bottleneck({...block, epsilon})),
+    );
   }
 
   /** @param pixels normalised, [B, h, w, 3]. @returns [B, ⌈h/16⌉, ⌈w/16⌉, 1024], the caller's. */

@@ -34,13 +34,22 @@ export class OfaScoring {
     private readonly cost: OfaCost,
   ) {}
 
-  async score(pass: TargetPass, {targets, at, words, decideOn}: ScoreInput, policy: Deciders, options: RunOptions = {}): Promise<Scored> {
+  async score(
+    pass: TargetPass,
+    {targets, at, words, decideOn}: ScoreInput,
+    policy: Deciders,
+    options: RunOptions = {},
+  ): Promise<Scored> {
     using scope = new TensorScope();
     const {pictures} = pass.encoded;
     const perPicture = targets.length / pictures;
     const logits = (x: tf.Tensor3D, samples: readonly number[]): tf.Tensor2D =>
       this.logits(x, scoredRows(policy, at, perPicture, samples), words);
-    const {x, runs, samples} = await this.run(pass, targets, policy, {...options, logits, ...(decideOn ? {decideOn} : {})});
+    const {x, runs, samples} = await this.run(pass, targets, policy, {
+      ...options,
+      logits,
+      ...(decideOn ? {decideOn} : {}),
+    });
     scope.hold(x);
     const word = this.cost.logits(words?.length ?? this.decoder.config.vocab_size);
     const whole = runs.map(({traces, macs}, b) => {
@@ -70,20 +79,31 @@ export class OfaScoring {
     using scope = new TensorScope();
     const {decoder} = this;
     const length = targets[0]!.length;
-    const biases = {text: scope.hold(new TargetBias(decoder, length, 'text')), code: scope.hold(new TargetBias(decoder, length, 'code'))};
+    const biases = {
+      text: scope.hold(new TargetBias(decoder, length, 'text')),
+      code: scope.hold(new TargetBias(decoder, length, 'code')),
+    };
     const byRow = (of: (target: Target) => tf.Tensor): tf.Tensor =>
       scope.hold(tf.tidy(() => tf.concat(code.map((isCode) => of(isCode ? 'code' : 'text')))));
     const embedded = scope.hold(
       tf.tidy(() =>
-        tf.concat(targets.map((row, r) => decoder.embed(tf.tensor2d([...row], [1, length], 'int32'), code[r] ? 'code' : 'text'))),
+        tf.concat(
+          targets.map((row, r) =>
+            decoder.embed(tf.tensor2d([...row], [1, length], 'int32'), code[r] ? 'code' : 'text'),
+          ),
+        ),
       ),
     ) as tf.Tensor3D;
     const cross = byRow((target) => decoder.crossBias(biases[target].positions, encoded.positions));
     const self = decoder.layers.map((_, layer) => byRow((target) => biases[target].self[layer]!));
     const causal = scope.hold(causalMask(length, length));
-    const bias = (layer: number): DecoderBias => ({self: [self[layer]!, causal], cross: encoded.mask ? [cross, encoded.mask] : [cross]});
+    const bias = (layer: number): DecoderBias => ({
+      self: [self[layer]!, causal],
+      cross: encoded.mask ? [cross, encoded.mask] : [cross],
+    });
     const all = range(encoded.pictures);
-    const forward = (state: tf.Tensor3D, layer: number): tf.Tensor3D => this.#layer(state, layer, memories.of(layer, all), bias);
+    const forward = (state: tf.Tensor3D, layer: number): tf.Tensor3D =>
+      this.#layer(state, layer, memories.of(layer, all), bias);
     const {x: last} = await runStack(embedded, forward, {stack: 'decoder', depth: decoder.layers.length}, never);
     scope.hold(last);
     return tf.tidy(() => decoder.logits(last.reshape([-1, decoder.config.d_model]) as tf.Tensor2D));
@@ -135,7 +155,10 @@ export class OfaScoring {
     const depth = decoder.layers.length;
     const lengths = targetLengths(targets, encoded.pictures);
     const samples = scoringSamples(policy, lengths, perPicture, decideOn);
-    const {x, runs} = await runSamples(embedded, forward, {stack: 'decoder', depth}, samples, {signal, ...(logits ? {logits} : {})});
+    const {x, runs} = await runSamples(embedded, forward, {stack: 'decoder', depth}, samples, {
+      signal,
+      ...(logits ? {logits} : {}),
+    });
     const pictures = all.map((b) => {
       const {trace} = runs[b] ?? runs[0]!;
       const [tokens, memory] = [lengths[b]!, encoded.lengths[b]!];

@@ -9,7 +9,12 @@ const [device = '', seconds = '0', nativeFolder] = process.argv.slice(2);
 
 async function report(): Promise<DeviceReport> {
   try {
-    const {backend, device: real, threads, note} = await selectBackend(device, nativeFolder === undefined ? {} : {nativeFolder});
+    const {
+      backend,
+      device: real,
+      threads,
+      note,
+    } = await selectBackend(device, nativeFolder === undefined ? {} : {nativeFolder});
     const bench = Number(seconds) > 0 ? {bench: await microBench(Number(seconds))} : {};
     return {device: real, ok: true, backend, note, ...(threads === undefined ? {} : {threads}), ...bench};
   } catch (error) {

@@ -74,16 +74,24 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
 function remarks(): string[] {
   const major = Number(process.versions.node.split('.')[0]);
   return [
-    ...(major >= 23 ? ['Node 23 and later: two functions that tfjs-node calls are put back (util.isNullOrUndefined, util.isArray)'] : []),
+    ...(major >= 23
+      ? ['Node 23 and later: two functions that tfjs-node calls are put back (util.isNullOrUndefined, util.isArray)']
+      : []),
     ...(process.env.npm_config_ignore_scripts === 'true'
       ? ['npm runs no install scripts here: official tfjs-node packages come without their binary']
       : []),
-    ...(process.env.CUDA_VISIBLE_DEVICES === undefined ? [] : [`CUDA_VISIBLE_DEVICES=${process.env.CUDA_VISIBLE_DEVICES}`]),
+    ...(process.env.CUDA_VISIBLE_DEVICES === undefined
+      ? []
+      : [`CUDA_VISIBLE_DEVICES=${process.env.CUDA_VISIBLE_DEVICES}`]),
   ];
 }
 
 function examine(device: RealDevice, options: DoctorOptions): Promise<DeviceReport> {
-  const {benchSeconds = 1.5, child = fileURLToPath(new URL('./doctor-child.js', import.meta.url)), timeoutSeconds = 30} = options;
+  const {
+    benchSeconds = 1.5,
+    child = fileURLToPath(new URL('./doctor-child.js', import.meta.url)),
+    timeoutSeconds = 30,
+  } = options;
   const folder = options.nativeFolder === undefined ? [] : [options.nativeFolder];
   return new Promise((resolve) => {
     const started = spawn(process.execPath, [child, device, String(benchSeconds), ...folder], {
@@ -109,7 +117,9 @@ function examine(device: RealDevice, options: DoctorOptions): Promise<DeviceRepo
 /** Dawn tells nobody but stderr why it passes an adapter by: no Vulkan loader, no driver, a driver that lacks a feature. */
 function explained(report: DeviceReport | undefined, words: string): DeviceReport | undefined {
   const said = words.match(/^Warning: (.*)$/m)?.[1];
-  return report?.device === 'webgpu' && !report.ok && said !== undefined ? {...report, reason: `${report.reason}: ${said}`} : report;
+  return report?.device === 'webgpu' && !report.ok && said !== undefined
+    ? {...report, reason: `${report.reason}: ${said}`}
+    : report;
 }
 
 function parse(out: string): DeviceReport | undefined {
@@ -117,10 +127,22 @@ function parse(out: string): DeviceReport | undefined {
   return line.startsWith('{"device"') ? (JSON.parse(line) as DeviceReport) : undefined;
 }
 
-function crashed(device: RealDevice, status: number | null, signal: string | null, words: string, limit: number): DeviceReport {
+function crashed(
+  device: RealDevice,
+  status: number | null,
+  signal: string | null,
+  words: string,
+  limit: number,
+): DeviceReport {
   const last = words.trim().split('\n').at(-1)?.slice(0, 200) ?? '';
-  const how = signal === 'SIGTERM' ? `gave no answer in ${limit} s` : `took its process down (${signal ?? `exit code ${status}`})`;
-  const hint = device === 'native' || device === 'cuda' ? {hint: `npm run native -- ${device === 'cuda' ? 'gpu' : 'cpu'} --force`} : {};
+  const how =
+    signal === 'SIGTERM'
+      ? `gave no answer in ${limit} s`
+      : `took its process down (${signal ?? `exit code ${status}`})`;
+  const hint =
+    device === 'native' || device === 'cuda'
+      ? {hint: `npm run native -- ${device === 'cuda' ? 'gpu' : 'cpu'} --force`}
+      : {};
   return {device, ok: false, reason: `${how}${last ? `: ${last}` : ''}`, ...hint};
 }
 
@@ -136,7 +158,9 @@ export function formatDoctor(report: DoctorReport): string {
       if (!d.ok) return [`${name}  ✗ ${d.reason}`, ...(d.hint === undefined ? [] : [`${' '.repeat(10)}→ ${d.hint}`])];
       if (!d.bench) return [`${name}  ✓ ${d.note}`];
       const cell = (x: number, width: number): string => (x < 10 ? x.toFixed(1) : x.toFixed(0)).padStart(width);
-      return [`${name}${cell(d.bench.matMulGflops, 14)}${cell(d.bench.convGflops, 14)}${cell(d.bench.opMicros, 10)}   ✓ ${d.note}`];
+      return [
+        `${name}${cell(d.bench.matMulGflops, 14)}${cell(d.bench.convGflops, 14)}${cell(d.bench.opMicros, 10)}   ✓ ${d.note}`,
+      ];
     }),
     '',
     report.auto === undefined ? 'Nothing works here.' : `--device auto takes ${report.auto}.`,

@@ -4,7 +4,8 @@ import {BackendError} from '../../runtime/errors.js';
 /** What each backend says when its memory is full. */
 const SIGNS: Readonly<Record<string, RegExp>> = {
   // RESOURCE_EXHAUSTED is 8; "No algorithm worked" (5) is a convolution that finds no room to work in.
-  tensorflow: /Invalid TF_Status: 8\b|No algorithm worked|OOM when allocating|failed to allocate memory|ResourceExhausted/i,
+  tensorflow:
+    /Invalid TF_Status: 8\b|No algorithm worked|OOM when allocating|failed to allocate memory|ResourceExhausted/i,
   // An allocation inside XNNPACK ends in abort().
   wasm: /^Aborted\(|memory access out of bounds|Array buffer allocation failed/,
   webgpu: /out of memory|exceeds the max buffer size/i,

@@ -2,7 +2,13 @@
 // cost more than the numbers.
 
 /** The biased layer norm of rows as wide as `gain`. */
-export function layerNormRows(to: Float32Array, x: Float32Array, gain: Float32Array, bias: Float32Array, epsilon: number): void {
+export function layerNormRows(
+  to: Float32Array,
+  x: Float32Array,
+  gain: Float32Array,
+  bias: Float32Array,
+  epsilon: number,
+): void {
   const size = gain.length;
   for (let start = 0; start < x.length; start += size) {
     let sum = 0;

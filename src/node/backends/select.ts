@@ -92,7 +92,8 @@ export async function selectBackend(device: string, options: BackendOptions = {}
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       const hint = error instanceof Unavailable && error.hint !== undefined ? {hint: error.hint} : {};
-      if (device !== 'auto') throw new BackendError('backend-unavailable', `--device ${device}: ${reason}`, {cause: error, ...hint});
+      if (device !== 'auto')
+        throw new BackendError('backend-unavailable', `--device ${device}: ${reason}`, {cause: error, ...hint});
       tried.push({device: candidate, ok: false, reason, ...hint});
     }
   }
@@ -118,7 +119,11 @@ async function startNative({threads, tf32 = false, nativeFolder = NATIVE_FOLDER}
   const native = loadNativeBinding('cpu', {folder: nativeFolder, tf32, ...(threads === undefined ? {} : {threads})});
   await startTensorflow(native);
   const count = threads ?? os.availableParallelism();
-  return {backend: 'tensorflow', threads: count, what: `native CPU (TensorFlow ${native.tensorflow}, ${count} threads)`};
+  return {
+    backend: 'tensorflow',
+    threads: count,
+    what: `native CPU (TensorFlow ${native.tensorflow}, ${count} threads)`,
+  };
 }
 
 /** TensorFlow on an NVIDIA GPU. */
@@ -139,8 +144,10 @@ async function startTensorflow(native: NativeBackend): Promise<void> {
 }
 
 function whyNoGpu(log: string): [reason: string, hint: string] {
-  if (process.env.CUDA_VISIBLE_DEVICES === '-1') return ['CUDA_VISIBLE_DEVICES=-1 hides the GPU', 'unset CUDA_VISIBLE_DEVICES'];
-  if (!fs.existsSync('/proc/driver/nvidia/version')) return ['no NVIDIA driver is loaded', 'install the NVIDIA driver, or --device native'];
+  if (process.env.CUDA_VISIBLE_DEVICES === '-1')
+    return ['CUDA_VISIBLE_DEVICES=-1 hides the GPU', 'unset CUDA_VISIBLE_DEVICES'];
+  if (!fs.existsSync('/proc/driver/nvidia/version'))
+    return ['no NVIDIA driver is loaded', 'install the NVIDIA driver, or --device native'];
   const complaint = log.match(/^[EW]\d{4} .*?\] (.*)$/m)?.[1];
   return [
     `TensorFlow sees no usable GPU${complaint === undefined ? '' : `: ${complaint}`}`,

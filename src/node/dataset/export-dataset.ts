@@ -72,7 +72,9 @@ function toRow(item: DatasetItem, image: string): object {
 
 /** An image id as a file name: reversible, so that two ids never meet, and never a path. */
 function fileName(imageId: string): string {
-  const name = encodeURIComponent(imageId).replace(/[.*!'()~]/g, (char) => (char === '.' ? '%2E' : `%${char.charCodeAt(0).toString(16)}`));
+  const name = encodeURIComponent(imageId).replace(/[.*!'()~]/g, (char) =>
+    char === '.' ? '%2E' : `%${char.charCodeAt(0).toString(16)}`,
+  );
   if (name === '' || name.length > 200)
     throw new InputError('image-id', `the image id ${JSON.stringify(imageId.slice(0, 40))} is no name for a file`);
   return name;

@@ -47,7 +47,10 @@ export function openDataset(file: string, options: OpenDatasetOptions): Dataset 
     case '.json':
       return dataset(() => readKarpathy(readChunks(file), {imagePath, split, onBadRow}));
     default:
-      throw new UsageError('dataset-format', `${file}: a data set is .tsv, .jsonl or .json (also with .gz) or a folder of pictures`);
+      throw new UsageError(
+        'dataset-format',
+        `${file}: a data set is .tsv, .jsonl or .json (also with .gz) or a folder of pictures`,
+      );
   }
 }
 
@@ -77,9 +80,13 @@ function insideFolder(folder: string): (name: string) => string {
     const file = path.resolve(root, name);
     const within = path.relative(root, file);
     if (within === '' || within === '..' || within.startsWith(`..${path.sep}`) || path.isAbsolute(within)) {
-      throw new InputError('image-outside', `the picture ${JSON.stringify(name.slice(0, 80))} lies outside the folder of the pictures`, {
-        hint: 'Name a folder that holds all pictures (--images).',
-      });
+      throw new InputError(
+        'image-outside',
+        `the picture ${JSON.stringify(name.slice(0, 80))} lies outside the folder of the pictures`,
+        {
+          hint: 'Name a folder that holds all pictures (--images).',
+        },
+      );
     }
     return file;
   };

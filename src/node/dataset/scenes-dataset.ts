@@ -12,7 +12,12 @@ interface Scene {
   readonly curtain: boolean;
   readonly objects: readonly {readonly name: string}[];
   readonly ve: readonly {readonly id: string; readonly difficulty: number; readonly form: string}[];
-  readonly vqa: readonly {readonly id: string; readonly question: string; readonly answer: string; readonly kind: string}[];
+  readonly vqa: readonly {
+    readonly id: string;
+    readonly question: string;
+    readonly answer: string;
+    readonly kind: string;
+  }[];
 }
 
 type Extra = Readonly<Record<string, unknown>>;
@@ -85,7 +90,16 @@ async function* questions(pictures: Dataset, scenes: ReadonlyMap<string, Scene>)
     const scene = scenes.get(imageId);
     for (const {id, question, answer, kind} of scene?.vqa ?? []) {
       const extra = {imageDifficulty: scene?.difficulty, kind};
-      yield {id, imageId, image, text: question, answers: new Map([[answer, 1]]), ...(objects ? {objects} : {}), extra, line};
+      yield {
+        id,
+        imageId,
+        image,
+        text: question,
+        answers: new Map([[answer, 1]]),
+        ...(objects ? {objects} : {}),
+        extra,
+        line,
+      };
     }
   }
 }

@@ -14,17 +14,28 @@ export interface ConvertReport {
   readonly config: ModelConfig;
   readonly dtype: 'float16' | 'float32';
   readonly parameters: number;
-  readonly used: readonly {readonly name: string; readonly source: string; readonly dtype: string; readonly shape: readonly number[]}[];
+  readonly used: readonly {
+    readonly name: string;
+    readonly source: string;
+    readonly dtype: string;
+    readonly shape: readonly number[];
+  }[];
   readonly ignored: readonly {readonly name: string; readonly reason: string}[];
   /** Weights that the source lacks and whose neutral value stands in. */
   readonly filled: readonly {readonly name: string; readonly value: 0 | 1}[];
   readonly notes: readonly string[];
-  readonly vocabulary: {readonly origin: string; readonly bpeOrigin: string; readonly lines: number; readonly ids: number};
+  readonly vocabulary: {
+    readonly origin: string;
+    readonly bpeOrigin: string;
+    readonly lines: number;
+    readonly ids: number;
+  };
   readonly files: readonly FileRecord[];
 }
 
 const thousands = (n: number): string => n.toLocaleString('en-US');
-export const megabytes = (bytes: number): string => (bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
+export const megabytes = (bytes: number): string =>
+  bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 
 /** The report for people. */
 export function formatReport(report: ConvertReport): string {

@@ -65,7 +65,12 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
     throw new WeightsError('already-converted', `${input}: a converted model already; there is nothing to convert.`);
   const family = chooseFamily(checkpoint, options.architecture);
   const plan = family.plan(checkpoint, cfg, options.architecture);
-  const {files: vocabulary, ...words} = vocabularyFor(family.vocabulary(plan.config), options.vocab, folder, plan.vocabularyFolder);
+  const {files: vocabulary, ...words} = vocabularyFor(
+    family.vocabulary(plan.config),
+    options.vocab,
+    folder,
+    plan.vocabularyFolder,
+  );
   const dtype = await chooseDtype(checkpoint, plan, options.dtype ?? 'auto', signal);
   const records: FileRecord[] = [];
   for (const file of source.files) records.push(await hashFile(file, signal));
@@ -96,7 +101,9 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
     config: plan.config,
     dtype,
     parameters,
-    used: plan.weights.flatMap(({name, source, dtype, shape}) => (source === null ? [] : [{name, source, dtype, shape}])),
+    used: plan.weights.flatMap(({name, source, dtype, shape}) =>
+      source === null ? [] : [{name, source, dtype, shape}],
+    ),
     ignored: plan.ignored,
     filled: plan.weights.flatMap(({name, source, neutral}) => (source === null ? [{name, value: neutral ?? 0}] : [])),
     notes: plan.notes,
@@ -110,7 +117,10 @@ function chooseFamily(checkpoint: Checkpoint, architecture: string | undefined):
   const family = familyOfCheckpoint(checkpoint.names(), architecture);
   if (architecture === undefined || family.architectures.includes(architecture)) return family;
   const known = FAMILIES.flatMap(({architectures}) => architectures);
-  throw new UsageError('unknown-architecture', `'${architecture}' is no known architecture; known are ${known.join(', ')}.`);
+  throw new UsageError(
+    'unknown-architecture',
+    `'${architecture}' is no known architecture; known are ${known.join(', ')}.`,
+  );
 }
 
 function isConverted(cfg: PlainValue): boolean {
@@ -148,7 +158,8 @@ async function writeWeights(
   let loaded = 0;
   for (const [i, shard] of shards.entries()) {
     const file = shardName(i, shards.length);
-    const tell = (status: ConvertProgress['status']): void => options.onProgress?.({status, file, loaded, total: weights.length});
+    const tell = (status: ConvertProgress['status']): void =>
+      options.onProgress?.({status, file, loaded, total: weights.length});
     tell('initiate');
     const produce = async ({name}: TensorPlan): Promise<Uint8Array> => {
       throwIfAborted(options.signal);
@@ -164,7 +175,12 @@ async function writeWeights(
   if (shards.length > 1) writer.add('model.safetensors.index.json', json(shardIndex(shards)));
 }
 
-async function storedBytes(checkpoint: Checkpoint, family: ModelFamily, weight: ImportedWeight, type: 'F16' | 'F32'): Promise<Uint8Array> {
+async function storedBytes(
+  checkpoint: Checkpoint,
+  family: ModelFamily,
+  weight: ImportedWeight,
+  type: 'F16' | 'F32',
+): Promise<Uint8Array> {
   const values = await readImported(checkpoint, weight);
   await family.check?.(checkpoint, weight, values);
   const stored = toStored(values, weight, type);

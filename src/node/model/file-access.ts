@@ -21,9 +21,13 @@ export class FileAccess implements RandomAccess, Disposable {
     } catch (cause) {
       if (fd !== null) fs.closeSync(fd);
       const code = (cause as NodeJS.ErrnoException).code;
-      throw new WeightsError('unreadable-file', `${file}: ${code === 'ENOENT' ? 'there is no such file' : `cannot be read (${code})`}.`, {
-        cause,
-      });
+      throw new WeightsError(
+        'unreadable-file',
+        `${file}: ${code === 'ENOENT' ? 'there is no such file' : `cannot be read (${code})`}.`,
+        {
+          cause,
+        },
+      );
     }
     fs.closeSync(fd);
     throw new WeightsError('unreadable-file', `${file}: not a file.`);
@@ -35,7 +39,8 @@ export class FileAccess implements RandomAccess, Disposable {
     // A single read call is limited to 2 GiB.
     for (let done = 0; done < length; ) {
       const count = await this.readPart(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
-      if (count === 0) throw new WeightsError('truncated-file', `${this.name}: the file became shorter while it was read.`);
+      if (count === 0)
+        throw new WeightsError('truncated-file', `${this.name}: the file became shorter while it was read.`);
       done += count;
     }
     return bytes;
@@ -51,7 +56,9 @@ export class FileAccess implements RandomAccess, Disposable {
     if (fd === null) throw new WeightsError('file-closed', `${this.name}: the file was closed already.`);
     return new Promise((resolve, reject) => {
       fs.read(fd, into, at, length, position, (error, count) =>
-        error ? reject(new WeightsError('unreadable-file', `${this.name}: ${error.message}.`, {cause: error})) : resolve(count),
+        error
+          ? reject(new WeightsError('unreadable-file', `${this.name}: ${error.message}.`, {cause: error}))
+          : resolve(count),
       );
     });
   }

@@ -42,12 +42,28 @@ export async function inspect(target: string, options: {readonly which?: StateNa
     const {family, config} = known;
     const wanted = family.weights(config);
     const model = family.describe(config);
-    return {...about, kind: 'model', config, model, problem: mismatch(wanted, tensors), notes: [], ...counts(family, wanted)};
+    return {
+      ...about,
+      kind: 'model',
+      config,
+      model,
+      problem: mismatch(wanted, tensors),
+      notes: [],
+      ...counts(family, wanted),
+    };
   }
   const family = familyOfCheckpoint(checkpoint.names());
   try {
     const {config, weights, notes} = family.plan(checkpoint, cfg);
-    return {...about, kind: 'checkpoint', config, model: family.describe(config), problem: null, notes, ...counts(family, weights)};
+    return {
+      ...about,
+      kind: 'checkpoint',
+      config,
+      model: family.describe(config),
+      problem: null,
+      notes,
+      ...counts(family, weights),
+    };
   } catch (error) {
     if (!(error instanceof WeightsError)) throw error;
     const parts = sumBy(
@@ -56,7 +72,16 @@ export async function inspect(target: string, options: {readonly which?: StateNa
       (tensor) => elementCount(tensor.shape),
     );
     const parameters = parts.reduce((sum, part) => sum + part.parameters, 0);
-    return {...about, kind: 'checkpoint', config: null, model: null, problem: error.message, notes: [], parameters, parts};
+    return {
+      ...about,
+      kind: 'checkpoint',
+      config: null,
+      model: null,
+      problem: error.message,
+      notes: [],
+      parameters,
+      parts,
+    };
   }
 }
 
@@ -87,7 +112,8 @@ function mismatch(wanted: readonly StoredWeight[], tensors: Inspection['tensors'
 
 /** Settings, plain ones first, then those of parts as `part.name`. */
 function flattened(config: ModelConfig): [string, unknown][] {
-  const isPart = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
+  const isPart = (value: unknown): value is object =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
   const entries = Object.entries(config) as [string, unknown][];
   return [
     ...entries.filter(([, value]) => !isPart(value)),
@@ -102,7 +128,8 @@ export function formatInspection(inspection: Inspection, listTensors = true): st
   const {config, problem, parts, tensors, parameters} = inspection;
   const width = Math.max(...parts.map(({part}) => part.length), 'parameters'.length);
   const digits = parameters.toLocaleString('en-US').length;
-  const count = (label: string, n: number): string => `  ${label.padEnd(width)}  ${n.toLocaleString('en-US').padStart(digits)}`;
+  const count = (label: string, n: number): string =>
+    `  ${label.padEnd(width)}  ${n.toLocaleString('en-US').padStart(digits)}`;
   const settings = config ? flattened(config) : [];
   return [
     `${inspection.path}: ${inspection.kind === 'model' ? 'converted model' : 'checkpoint'}, ${inspection.format}, ${tensors.length} tensors`,
@@ -113,6 +140,8 @@ export function formatInspection(inspection: Inspection, listTensors = true): st
     count('parameters', parameters),
     ...parts.map(({part, parameters}) => count(part, parameters)),
     ...(config ? ['', 'configuration', ...settings.map(([key, value]) => `  ${key} = ${JSON.stringify(value)}`)] : []),
-    ...(listTensors ? ['', 'tensors', ...tensors.map(({name, dtype, shape}) => `  ${name}  ${dtype} [${shape.join(', ')}]`)] : []),
+    ...(listTensors
+      ? ['', 'tensors', ...tensors.map(({name, dtype, shape}) => `  ${name}  ${dtype} [${shape.join(', ')}]`)]
+      : []),
   ].join('\n');
 }

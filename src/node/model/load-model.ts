@@ -51,7 +51,10 @@ interface Surroundings {
 type Loader = (weights: WeightSource, surroundings: Surroundings) => Promise<Assistant>;
 
 /** What answers with a model, by its family. A new one is one line here. */
-const ASSISTANTS: Readonly<Record<string, (folder: string, config: ModelConfig) => Loader>> = {ofa: openOfa, coca: openCoca};
+const ASSISTANTS: Readonly<Record<string, (folder: string, config: ModelConfig) => Loader>> = {
+  ofa: openOfa,
+  coca: openCoca,
+};
 
 /**
  * Loads a converted model folder of any family, by default the shipped one.
@@ -69,7 +72,10 @@ export async function loadModel(folder: string = SHIPPED_MODEL, options: LoadOpt
   const load = ASSISTANTS[family.name]!(folder, config);
   const plans = readPlans(folder);
   const runsOn = await selectBackend(device, {...(threads ? {threads} : {}), ...(tf32 ? {tf32} : {})});
-  using weights = await openModelWeights((file) => Promise.resolve(FileAccess.open(path.join(folder, file))), fs.readdirSync(folder));
+  using weights = await openModelWeights(
+    (file) => Promise.resolve(FileAccess.open(path.join(folder, file))),
+    fs.readdirSync(folder),
+  );
   const names = new Set(weights.names());
   const source: WeightSource = {
     names: () => [...names],
@@ -83,7 +89,8 @@ export async function loadModel(folder: string = SHIPPED_MODEL, options: LoadOpt
 
 function openOfa(folder: string, config: ModelConfig): Loader {
   const tokenizer = readTokenizer(folder, config as OfaConfig);
-  return async (weights, surroundings) => new Mue({model: await OfaModel.load(config as OfaConfig, weights), tokenizer, ...surroundings});
+  return async (weights, surroundings) =>
+    new Mue({model: await OfaModel.load(config as OfaConfig, weights), tokenizer, ...surroundings});
 }
 
 function openCoca(folder: string, parsed: ModelConfig): Loader {
@@ -93,7 +100,13 @@ function openCoca(folder: string, parsed: ModelConfig): Loader {
   const square = {size: config.vision.image_size, mean: config.image_mean, std: config.image_std};
   const {generation} = config;
   return async (weights, surroundings) =>
-    new ContrastiveCaptioner({model: await CocaModel.load(config, weights), tokenizer, square, generation, ...surroundings});
+    new ContrastiveCaptioner({
+      model: await CocaModel.load(config, weights),
+      tokenizer,
+      square,
+      generation,
+      ...surroundings,
+    });
 }
 
 function readTokenizer(folder: string, config: OfaConfig): Tokenizer {
@@ -136,7 +149,9 @@ function readJson(folder: string, name: string): unknown {
 
 /** One hash for all files of weights: that of the only one, or of the list of them. */
 function weightsHash(folder: string): string | undefined {
-  const manifest = readJson(folder, 'manifest.json') as {files?: readonly {name?: string; sha256?: string}[]} | undefined;
+  const manifest = readJson(folder, 'manifest.json') as
+    | {files?: readonly {name?: string; sha256?: string}[]}
+    | undefined;
   const hashes = manifest?.files?.filter(({name}) => name?.endsWith('.safetensors')).map(({sha256}) => sha256 ?? '');
   return hashes?.length ? hashes.join('+') : undefined;
 }

@@ -49,7 +49,10 @@ export function checkTarget(output: string, force: boolean): void {
       hint: 'Name another folder, or add --force to replace the model in it.',
     });
   if (!names.includes('manifest.json'))
-    throw new UsageError('output-exists', `${output}: only a folder with a model in it is replaced; this one has no manifest.json.`);
+    throw new UsageError(
+      'output-exists',
+      `${output}: only a folder with a model in it is replaced; this one has no manifest.json.`,
+    );
 }
 
 function replace(output: string, part: string): void {

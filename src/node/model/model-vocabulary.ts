@@ -3,7 +3,14 @@ import path from 'node:path';
 import {gzipSync} from 'node:zlib';
 import type {VocabularyKind} from '../../models/family.js';
 import {WeightsError} from '../../runtime/errors.js';
-import {builtInClipFile, CLIP_MERGES, checkVocabulary, findClipMerges, findVocabulary, storedVocabulary} from './vocabulary-files.js';
+import {
+  builtInClipFile,
+  CLIP_MERGES,
+  checkVocabulary,
+  findClipMerges,
+  findVocabulary,
+  storedVocabulary,
+} from './vocabulary-files.js';
 
 /** The vocabulary that a model folder gets. */
 export interface ModelVocabulary {
@@ -24,11 +31,22 @@ export interface ModelVocabulary {
  * @param bpeDir folder beside the weights that the checkpoint's settings name
  * @throws WeightsError if what the caller named is not there, or does not fit the model
  */
-export function vocabularyFor(kind: VocabularyKind, vocab: string | undefined, folder: string, bpeDir?: string): ModelVocabulary {
+export function vocabularyFor(
+  kind: VocabularyKind,
+  vocab: string | undefined,
+  folder: string,
+  bpeDir?: string,
+): ModelVocabulary {
   if (kind.kind === 'merges') return merges(kind.vocab_size, vocab, folder);
   const found = findVocabulary(vocab, folder, bpeDir);
   const lines = checkVocabulary(found, kind);
-  return {origin: found.origin, bpeOrigin: found.bpeOrigin, lines, ids: kind.vocab_size, files: storedVocabulary(found)};
+  return {
+    origin: found.origin,
+    bpeOrigin: found.bpeOrigin,
+    lines,
+    ids: kind.vocab_size,
+    files: storedVocabulary(found),
+  };
 }
 
 function merges(ids: number, vocab: string | undefined, folder: string): ModelVocabulary {
@@ -36,7 +54,10 @@ function merges(ids: number, vocab: string | undefined, folder: string): ModelVo
   const home = isFile ? path.dirname(vocab) : (vocab ?? folder);
   const own = fs.existsSync(path.join(home, `${CLIP_MERGES}.gz`)) || fs.existsSync(path.join(home, CLIP_MERGES));
   if (vocab !== undefined && !own)
-    throw new WeightsError('no-vocabulary', `${vocab}: no list of merges: ${CLIP_MERGES}, or a folder with it, is wanted.`);
+    throw new WeightsError(
+      'no-vocabulary',
+      `${vocab}: no list of merges: ${CLIP_MERGES}, or a folder with it, is wanted.`,
+    );
   const text = findClipMerges(home);
   const origin = own ? home : 'built-in';
   // Packing is deterministic; the built-in file is stored as it came.

@@ -87,7 +87,8 @@ async function openFile(file: string, which: StateName): Promise<Checkpoint> {
     const head = await access.read(0, Math.min(16, access.size));
     // Byte 8 of a safetensors file is the brace of its header.
     if (head[8] === 0x7b || file.endsWith('.safetensors')) {
-      if (which === 'ema') throw new WeightsError('no-ema', `${access.name}: a safetensors file holds no moving average.`);
+      if (which === 'ema')
+        throw new WeightsError('no-ema', `${access.name}: a safetensors file holds no moving average.`);
       return await SafetensorsFile.open(access);
     }
     return (await TorchFile.open(access)).checkpoint(which);

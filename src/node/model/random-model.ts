@@ -48,7 +48,9 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<rea
         const halves = randomWeight(weight, seed * 65537 + i);
         return bytesOf(type === 'F16' ? halves : float16ToFloat32(halves));
       };
-      await writer.stream(shardName(n, shards.length), (sink) => writeSafetensors(shard, {format: 'mue-tfjs'}, produce, sink));
+      await writer.stream(shardName(n, shards.length), (sink) =>
+        writeSafetensors(shard, {format: 'mue-tfjs'}, produce, sink),
+      );
     }
     if (shards.length > 1) writer.add('model.safetensors.index.json', JSON.stringify(shardIndex(shards)));
     if (kind === 'checkpoint') return writer.files;

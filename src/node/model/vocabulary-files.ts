@@ -25,7 +25,8 @@ function readMaybe(folder: string, name: string): Buffer | null {
   for (const file of [path.join(folder, name), path.join(folder, `${name}.gz`)]) {
     const stat = fs.statSync(file, {throwIfNoEntry: false});
     if (!stat?.isFile()) continue;
-    if (stat.size > MAX_BYTES) throw new WeightsError('bad-vocabulary', `${file}: ${stat.size} bytes are too many for a vocabulary.`);
+    if (stat.size > MAX_BYTES)
+      throw new WeightsError('bad-vocabulary', `${file}: ${stat.size} bytes are too many for a vocabulary.`);
     const bytes = fs.readFileSync(file);
     if (!file.endsWith('.gz')) return bytes;
     try {
@@ -44,7 +45,10 @@ function readMaybe(folder: string, name: string): Buffer | null {
  * @throws WeightsError if what the caller named is not there.
  */
 export function findVocabulary(vocab: string | undefined, folder: string, bpeDir: string | undefined): VocabularyFiles {
-  const candidates = vocab === undefined ? [...(bpeDir === undefined ? [] : [path.join(folder, path.basename(bpeDir))]), folder] : [vocab];
+  const candidates =
+    vocab === undefined
+      ? [...(bpeDir === undefined ? [] : [path.join(folder, path.basename(bpeDir))]), folder]
+      : [vocab];
   for (const candidate of candidates) {
     const isFile = fs.statSync(candidate, {throwIfNoEntry: false})?.isFile() ?? false;
     const home = isFile ? path.dirname(candidate) : candidate;
@@ -56,13 +60,19 @@ export function findVocabulary(vocab: string | undefined, folder: string, bpeDir
       : {dict, ...builtInBpe(), origin: candidate, bpeOrigin: 'built-in'};
   }
   if (vocab !== undefined)
-    throw new WeightsError('no-vocabulary', `${vocab}: no dictionary: a dict.txt, or a folder with one in it, is wanted.`);
+    throw new WeightsError(
+      'no-vocabulary',
+      `${vocab}: no dictionary: a dict.txt, or a folder with one in it, is wanted.`,
+    );
   return {dict: readMaybe(BUILT_IN, 'dict.txt')!, ...builtInBpe(), origin: 'built-in', bpeOrigin: 'built-in'};
 }
 
 /** CLIP's merges, unpacked: those that lie in a folder, else the built-in ones. */
 export function findClipMerges(folder?: string): Buffer {
-  return (folder === undefined ? null : readMaybe(folder, CLIP_MERGES)) ?? readMaybe(path.join(BUILT_IN, 'clip'), CLIP_MERGES)!;
+  return (
+    (folder === undefined ? null : readMaybe(folder, CLIP_MERGES)) ??
+    readMaybe(path.join(BUILT_IN, 'clip'), CLIP_MERGES)!
+  );
 }
 
 /** The built-in list of merges, packed as it came. */
@@ -80,15 +90,25 @@ export function vocabularyTokenizer(
   {code_dict_size, num_bins}: {readonly code_dict_size: number; readonly num_bins: number},
 ): Tokenizer {
   const text = (bytes: Buffer): string => bytes.toString('utf8');
-  return new Tokenizer({dict: text(dict), encoder: text(encoder), merges: text(merges), codeDictSize: code_dict_size, numBins: num_bins});
+  return new Tokenizer({
+    dict: text(dict),
+    encoder: text(encoder),
+    merges: text(merges),
+    codeDictSize: code_dict_size,
+    numBins: num_bins,
+  });
 }
 
 /** @throws WeightsError unless the vocabulary has exactly as many ids as the embedding has rows; both numbers are named. */
-export function checkVocabulary(files: VocabularyFiles, config: {vocab_size: number; code_dict_size: number; num_bins: number}): number {
+export function checkVocabulary(
+  files: VocabularyFiles,
+  config: {vocab_size: number; code_dict_size: number; num_bins: number},
+): number {
   const text = (bytes: Buffer): string => bytes.toString('utf8');
   const {code_dict_size: codes, num_bins: bins} = config;
   // Counts from a file: a million symbols are more than any model has, and few enough to make.
-  if (codes + bins > 1_000_000) throw new WeightsError('bad-config', `The configuration asks for ${codes} code symbols and ${bins} bins.`);
+  if (codes + bins > 1_000_000)
+    throw new WeightsError('bad-config', `The configuration asks for ${codes} code symbols and ${bins} bins.`);
   const tokenizer = vocabularyTokenizer(files, config);
   const lines = text(files.dict).trimEnd().split('\n').length;
   if (tokenizer.size === config.vocab_size) return lines;

@@ -43,7 +43,8 @@ function inspect(bytes: Uint8Array): BmpHeader {
       ? readMasks(view, bits)
       : ([bits === 16 ? 0x7c00 : 0xff0000, bits === 16 ? 0x3e0 : 0xff00, bits === 16 ? 0x1f : 0xff] as const);
   const stated = old ? 0 : view.getUint32(46, true);
-  const palette = bits <= 8 ? readPalette(bytes, 14 + size, stated === 0 ? 1 << bits : stated, old ? 3 : 4) : new Uint8Array();
+  const palette =
+    bits <= 8 ? readPalette(bytes, 14 + size, stated === 0 ? 1 << bits : stated, old ? 3 : 4) : new Uint8Array();
   return {
     width,
     height: Math.abs(rows),
@@ -112,7 +113,8 @@ function trueColor({bits, masks}: BmpHeader): (from: Uint8Array, at: number, to:
     });
     return (from, at, to, out) => {
       const pixel = from[at]! | (from[at + 1]! << 8);
-      for (const [i, {mask, shift, levels}] of channels.entries()) to[out + i] = Math.floor((((pixel & mask) >> shift) * 255) / levels);
+      for (const [i, {mask, shift, levels}] of channels.entries())
+        to[out + i] = Math.floor((((pixel & mask) >> shift) * 255) / levels);
     };
   }
   const [red, green, blue] = masks.map((mask) => (Math.clz32(mask & -mask) ^ 31) >> 3) as [number, number, number];

@@ -12,8 +12,9 @@ interface Plane {
 const {imul, max, min} = Math;
 /** Position in the block of the k-th coefficient. */
 const ZIGZAG = [
-  0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57,
-  50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+  0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
+  35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47,
+  55, 62, 63,
 ];
 
 /**
@@ -33,7 +34,11 @@ export function decodeCmykJpeg(bytes: Uint8Array): RgbImage {
   const ycck = jpeg.adobe === 2;
   for (let row = 0, to = 0; row < height; row++) {
     for (let column = 0; column < width; column++, to += 3) {
-      let inks = [c.data[row * c.stride + column]!, m.data[row * m.stride + column]!, y.data[row * y.stride + column]!] as const;
+      let inks = [
+        c.data[row * c.stride + column]!,
+        m.data[row * m.stride + column]!,
+        y.data[row * y.stride + column]!,
+      ] as const;
       if (ycck) inks = ycckInks(...inks);
       // The stored values are inverted inks, so the stored k is 255 − k already.
       const light = k.data[row * k.stride + column]!;
@@ -114,14 +119,20 @@ function upsample(plane: Plane, {h, v}: JpegComponent, {maxH, maxV}: JpegCoeffic
   const [across, down] = [maxH / h, maxV / v];
   if (across === 1 && down === 1) return plane;
   const {width, height, stride, data} = plane;
-  const to = {width: width * across, height: height * down, stride: width * across, data: new Uint8Array(width * across * height * down)};
+  const to = {
+    width: width * across,
+    height: height * down,
+    stride: width * across,
+    data: new Uint8Array(width * across * height * down),
+  };
   const smooth = (across === 2 && down <= 2 && width > 2) || (across === 1 && down === 2);
   const line = new Int32Array(width);
   for (let row = 0; row < to.height; row++) {
     const near = Math.floor(row / down);
     const far = max(0, min(height - 1, row % 2 === 0 ? near - 1 : near + 1));
     const mixed = smooth && down === 2;
-    for (let x = 0; x < width; x++) line[x] = mixed ? 3 * data[near * stride + x]! + data[far * stride + x]! : data[near * stride + x]!;
+    for (let x = 0; x < width; x++)
+      line[x] = mixed ? 3 * data[near * stride + x]! + data[far * stride + x]! : data[near * stride + x]!;
     const out = to.data.subarray(row * to.stride, (row + 1) * to.stride);
     if (smooth && across === 2) widen(line, out, mixed);
     else if (mixed) for (let x = 0; x < width; x++) out[x] = (line[x]! + (row % 2 === 0 ? 1 : 2)) >> 2;

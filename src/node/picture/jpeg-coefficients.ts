@@ -1,4 +1,11 @@
-import {type Band, BitReader, baselineDecoder, type EntropyPart, type Huffman, progressiveDecoder} from './jpeg-entropy.js';
+import {
+  type Band,
+  BitReader,
+  baselineDecoder,
+  type EntropyPart,
+  type Huffman,
+  progressiveDecoder,
+} from './jpeg-entropy.js';
 import {corrupt, unsupported} from './picture-format.js';
 
 /** One component of a JPEG frame with its dequantised coefficients to be. */
@@ -82,12 +89,17 @@ function readQuantTables(segment: Uint8Array, tables: (Uint16Array | undefined)[
     const size = wide ? 128 : 64;
     const values = segment.subarray(at + 1, at + 1 + size);
     if (values.length < size) throw corrupt('JPEG', 'a quantisation table is cut off');
-    tables[segment[at]! & 15] = Uint16Array.from({length: 64}, (_, k) => (wide ? (values[2 * k]! << 8) | values[2 * k + 1]! : values[k]!));
+    tables[segment[at]! & 15] = Uint16Array.from({length: 64}, (_, k) =>
+      wide ? (values[2 * k]! << 8) | values[2 * k + 1]! : values[k]!,
+    );
     at += 1 + size;
   }
 }
 
-function readHuffmanTables(segment: Uint8Array, tables: {dc: (Huffman | undefined)[]; ac: (Huffman | undefined)[]}): void {
+function readHuffmanTables(
+  segment: Uint8Array,
+  tables: {dc: (Huffman | undefined)[]; ac: (Huffman | undefined)[]},
+): void {
   for (let at = 0; at < segment.length; ) {
     const counts = segment.subarray(at + 1, at + 17);
     const total = counts.reduce((sum, count) => sum + count, 0);
@@ -116,7 +128,8 @@ function readFrame(segment: Uint8Array): Omit<JpegCoefficients, 'quantTables' | 
     const [id, factors, quantTable] = segment.subarray(6 + i * 3) as unknown as [number, number, number];
     return {id, h: factors >> 4, v: factors & 15, quantTable};
   });
-  if (raw.some(({h, v}) => h < 1 || h > 4 || v < 1 || v > 4)) throw corrupt('JPEG', 'its sampling factors do not exist');
+  if (raw.some(({h, v}) => h < 1 || h > 4 || v < 1 || v > 4))
+    throw corrupt('JPEG', 'its sampling factors do not exist');
   const maxH = Math.max(...raw.map(({h}) => h));
   const maxV = Math.max(...raw.map(({v}) => v));
   if (raw.some(({h, v}) => maxH % h !== 0 || maxV % v !== 0)) throw unsupported('JPEG', 'is subsampled by a fraction');
@@ -144,7 +157,8 @@ function readScanHeader(
     return {component, dc: huffman.dc[tables >> 4], ac: huffman.ac[tables & 15], predicted: 0};
   });
   const [start, end, bits] = segment.subarray(1 + count * 2) as unknown as [number, number, number];
-  if (start > end || end > 63 || (bits & 15) > 13) throw corrupt('JPEG', `there are no coefficients ${start} to ${end}`);
+  if (start > end || end > 63 || (bits & 15) > 13)
+    throw corrupt('JPEG', `there are no coefficients ${start} to ${end}`);
   return {parts, band: {start, end, high: bits >> 4, low: bits & 15}};
 }
 
@@ -176,7 +190,8 @@ function readScan(
     }
     for (const part of parts) {
       const {h, v, stride} = part.component;
-      for (let y = 0; y < v; y++) for (let x = 0; x < h; x++) decoder.block(part, ((row * v + y) * stride + column * h + x) * 64);
+      for (let y = 0; y < v; y++)
+        for (let x = 0; x < h; x++) decoder.block(part, ((row * v + y) * stride + column * h + x) * 64);
     }
   }
   return bits.position;

@@ -172,7 +172,8 @@ export class BitReader {
   restart(): void {
     this.left = 0;
     const mark = this.data[this.position + 1] ?? 0;
-    if (this.data[this.position] !== 0xff || mark < 0xd0 || mark > 0xd7) throw corrupt('JPEG', 'a restart mark is missing');
+    if (this.data[this.position] !== 0xff || mark < 0xd0 || mark > 0xd7)
+      throw corrupt('JPEG', 'a restart mark is missing');
     this.position += 2;
   }
 }

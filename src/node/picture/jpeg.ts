@@ -57,7 +57,8 @@ function readFrame(marker: number, segment: Uint8Array): {width: number; height:
   const width = (w1 << 8) | w0;
   const height = (h1 << 8) | h0;
   if (bits !== 8) throw unsupported('JPEG', `has ${bits} bits a sample, only 8 are read`);
-  if (marker !== 0xc0 && marker !== 0xc1 && marker !== 0xc2) throw unsupported('JPEG', 'is lossless, hierarchical or arithmetic');
+  if (marker !== 0xc0 && marker !== 0xc1 && marker !== 0xc2)
+    throw unsupported('JPEG', 'is lossless, hierarchical or arithmetic');
   if (width === 0 || height === 0) throw corrupt('JPEG', `its size is ${width} × ${height}`);
   return {width, height, components};
 }

@@ -12,7 +12,9 @@ export function corrupt(format: string, what: string, cause?: unknown): InputErr
 
 /** The file is sound but uses something that is not read here. */
 export function unsupported(format: string, what: string): InputError {
-  return new InputError('image-format', `the ${format} picture ${what}`, {hint: 'Convert it to an ordinary PNG or JPEG.'});
+  return new InputError('image-format', `the ${format} picture ${what}`, {
+    hint: 'Convert it to an ordinary PNG or JPEG.',
+  });
 }
 
 /** What a picture's header says, read without decoding and without allocating for its pixels. */

@@ -74,9 +74,16 @@ function readHeader(data: Uint8Array): Omit<PngHeader, 'palette' | 'pixels' | 'o
   if (data.length !== 13) throw corrupt('PNG', `the header has ${data.length} bytes, wanted 13`);
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const [width, height] = [view.getUint32(0), view.getUint32(4)];
-  const [depth, colorType, compression, filter, interlace] = data.subarray(8) as unknown as [number, number, number, number, number];
+  const [depth, colorType, compression, filter, interlace] = data.subarray(8) as unknown as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   if (width === 0 || height === 0) throw corrupt('PNG', `its size is ${width} × ${height}`);
-  if (!COLOR_TYPES[colorType]?.depths.includes(depth)) throw corrupt('PNG', `there is no colour type ${colorType} with ${depth} bits`);
+  if (!COLOR_TYPES[colorType]?.depths.includes(depth))
+    throw corrupt('PNG', `there is no colour type ${colorType} with ${depth} bits`);
   if (compression !== 0 || filter !== 0 || interlace > 1) throw corrupt('PNG', 'the header names an unknown method');
   return {width, height, depth, colorType, interlaced: interlace === 1};
 }
@@ -105,7 +112,14 @@ async function read(header: PngHeader, convert: RowConverter, channels: number):
   const {width, height, depth, colorType} = header;
   const bits = depth * COLOR_TYPES[colorType]!.samples;
   const passes = (header.interlaced ? PASSES : WHOLE)
-    .map(([x0, y0, dx, dy]) => ({x0, y0, dx, dy, columns: Math.ceil((width - x0) / dx), rows: Math.ceil((height - y0) / dy)}))
+    .map(([x0, y0, dx, dy]) => ({
+      x0,
+      y0,
+      dx,
+      dy,
+      columns: Math.ceil((width - x0) / dx),
+      rows: Math.ceil((height - y0) / dy),
+    }))
     .filter(({columns, rows}) => columns > 0 && rows > 0)
     .map((pass) => ({...pass, rowBytes: Math.ceil((pass.columns * bits) / 8)}));
   const wanted = passes.reduce((sum, {rows, rowBytes}) => sum + rows * (rowBytes + 1), 0);

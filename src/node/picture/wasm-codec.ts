@@ -45,7 +45,9 @@ export class WasmCodec {
   }
 
   private async start(): Promise<CodecModule> {
-    this.compiled ??= readFile(createRequire(import.meta.url).resolve(this.wasmFile)).then((file) => WebAssembly.compile(file));
+    this.compiled ??= readFile(createRequire(import.meta.url).resolve(this.wasmFile)).then((file) =>
+      WebAssembly.compile(file),
+    );
     const [codec, compiled] = await Promise.all([this.load(), this.compiled]);
     await codec.init({
       print: () => {},

@@ -11,7 +11,13 @@ interface Chunk {
 interface WebpHeader extends PictureHeader {
   /** The first frame of an animation: where it stands and its own chunks. */
   readonly frame:
-    | {readonly x: number; readonly y: number; readonly width: number; readonly height: number; readonly chunks: readonly Chunk[]}
+    | {
+        readonly x: number;
+        readonly y: number;
+        readonly width: number;
+        readonly height: number;
+        readonly chunks: readonly Chunk[];
+      }
     | undefined;
 }
 
@@ -50,7 +56,10 @@ function readChunks(bytes: Uint8Array): Chunk[] {
   for (let at = 0; at + 8 <= bytes.length; ) {
     const length = view.getUint32(at + 4, true);
     if (at + 8 + length > bytes.length) throw corrupt('WebP', 'a chunk is longer than the file');
-    chunks.push({type: String.fromCharCode(...bytes.subarray(at, at + 4)), data: bytes.subarray(at + 8, at + 8 + length)});
+    chunks.push({
+      type: String.fromCharCode(...bytes.subarray(at, at + 4)),
+      data: bytes.subarray(at + 8, at + 8 + length),
+    });
     at += 8 + length + (length & 1);
   }
   return chunks;
@@ -62,7 +71,8 @@ function bitstreamSize(chunks: readonly Chunk[]): {width: number; height: number
   if (found === undefined || found.data.length < 10) throw corrupt('WebP', 'it holds no picture');
   const {type, data} = found;
   if (type === 'VP8 ') {
-    if (data[3] !== 0x9d || data[4] !== 0x01 || data[5] !== 0x2a) throw corrupt('WebP', 'its first frame is no key frame');
+    if (data[3] !== 0x9d || data[4] !== 0x01 || data[5] !== 0x2a)
+      throw corrupt('WebP', 'its first frame is no key frame');
     return nonZero((data[6]! | (data[7]! << 8)) & 0x3fff, (data[8]! | (data[9]! << 8)) & 0x3fff);
   }
   if (data[0] !== 0x2f) throw corrupt('WebP', 'the lossless signature is missing');

@@ -71,7 +71,10 @@ export async function embedInto(folder: string, options: EmbedIntoOptions): Prom
     return new Float32Array(bytes.buffer, 0, Math.floor(bytes.length / 4));
   };
   const size = sorted[0] ? vector(sorted[0]).length : 0;
-  writeAtomic(path.join(folder, EMBEDDINGS), lines(sorted.map((row) => ({image: String(row['image']), vector: () => vector(row)}))));
+  writeAtomic(
+    path.join(folder, EMBEDDINGS),
+    lines(sorted.map((row) => ({image: String(row['image']), vector: () => vector(row)}))),
+  );
   writeNpy(
     path.join(folder, 'embeddings.npy'),
     (function* () {
@@ -101,7 +104,9 @@ export async function readEmbeddings(files: readonly string[]): Promise<Embedded
   for (const name of files) {
     const file = fs.statSync(name, {throwIfNoEntry: false})?.isDirectory() ? path.join(name, EMBEDDINGS) : name;
     if (!fs.existsSync(file))
-      throw new InputError('embeddings-unreadable', `${file}: there is no such file`, {hint: '`mue embed --out` writes one.'});
+      throw new InputError('embeddings-unreadable', `${file}: there is no such file`, {
+        hint: '`mue embed --out` writes one.',
+      });
     for await (const {text, line} of readLines(readChunks(file))) {
       const {image, embedding} = parseRow(text, `${file}: line ${line}`);
       if (vectors[0] && embedding.length !== vectors[0].length)
@@ -125,7 +130,12 @@ function parseRow(text: string, where: string): {image: string; embedding: Float
     throw corrupt(where, `is no JSON: ${(cause as Error).message}`);
   }
   const numbers = row?.embedding;
-  if (typeof row?.image !== 'string' || !Array.isArray(numbers) || numbers.length === 0 || !numbers.every(Number.isFinite))
+  if (
+    typeof row?.image !== 'string' ||
+    !Array.isArray(numbers) ||
+    numbers.length === 0 ||
+    !numbers.every(Number.isFinite)
+  )
     throw corrupt(where, 'wanted {"image", "embedding": [numbers]}');
   return {image: row.image, embedding: Float32Array.from(numbers as number[])};
 }

@@ -92,7 +92,11 @@ export async function evaluateInto(folder: string, options: EvaluateIntoOptions)
 function checkRows(folder: string, all: readonly EvaluationRow[], rows: number, {shard}: RunFile): void {
   const stray = all.find(({index}) => index >= rows || index % shard.count !== shard.index);
   if (stray === undefined) return;
-  throw new InputError('predictions-corrupt', `${folder}: row ${stray.index} ('${stray.id}') does not belong to this run`, {
-    hint: 'Delete its line in predictions.jsonl, or evaluate into another folder.',
-  });
+  throw new InputError(
+    'predictions-corrupt',
+    `${folder}: row ${stray.index} ('${stray.id}') does not belong to this run`,
+    {
+      hint: 'Delete its line in predictions.jsonl, or evaluate into another folder.',
+    },
+  );
 }

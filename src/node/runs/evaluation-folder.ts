@@ -89,13 +89,20 @@ export function finishEvaluation(
 }
 
 /** What the evaluation servers of COCO captions and VQA take. One caption a picture: of several rows the first. */
-function cocoResults({task, data}: RunFile, rows: readonly EvaluationRow[]): {name: string; list: readonly object[]} | undefined {
+function cocoResults(
+  {task, data}: RunFile,
+  rows: readonly EvaluationRow[],
+): {name: string; list: readonly object[]} | undefined {
   const of = data.name.replace(/\.gz$/i, '').replace(/\.(tsv|jsonl|ndjson|json)$/i, '');
-  if (task === 'vqa') return {name: `vqa_${of}_results.json`, list: rows.map(({id, answer}) => ({question_id: number(id), answer}))};
+  if (task === 'vqa')
+    return {name: `vqa_${of}_results.json`, list: rows.map(({id, answer}) => ({question_id: number(id), answer}))};
   if (task !== 'caption') return undefined;
   const captions = new Map<string, string>();
   for (const {image_id, answer} of rows) if (!captions.has(image_id)) captions.set(image_id, answer);
-  return {name: `captions_${of}_results.json`, list: [...captions].map(([id, caption]) => ({image_id: number(id), caption}))};
+  return {
+    name: `captions_${of}_results.json`,
+    list: [...captions].map(([id, caption]) => ({image_id: number(id), caption})),
+  };
 }
 
 /** COCO's ids are numbers; others stay texts. */

@@ -12,7 +12,11 @@ import {claimFolder, type RunFile, readRun, runDifferences} from './run-file.js'
  * @param whole what the shards are the parts of; all rows by default
  * @throws UsageError `shards-missing`, `shards-differ`, `shard-unfinished`
  */
-export async function mergeEvaluations(folders: readonly string[], output: string, whole: Shard = WHOLE): Promise<EvaluationMetrics> {
+export async function mergeEvaluations(
+  folders: readonly string[],
+  output: string,
+  whole: Shard = WHOLE,
+): Promise<EvaluationMetrics> {
   const shards: {readonly folder: string; readonly evaluation: Evaluation}[] = [];
   for (const folder of folders.flatMap(shardFolders)) shards.push({folder, evaluation: await readEvaluation(folder)});
   const first = shards[0];
@@ -21,9 +25,13 @@ export async function mergeEvaluations(folders: readonly string[], output: strin
   for (const {folder, evaluation} of shards) {
     const differences = runDifferences(run, evaluation.run, ['shard']);
     if (differences.length > 0)
-      throw new UsageError('shards-differ', `${folder} is no shard of the same run as ${first.folder}: ${differences.join('; ')}`, {
-        hint: 'If it is the device that differs, name one with --device for all shards.',
-      });
+      throw new UsageError(
+        'shards-differ',
+        `${folder} is no shard of the same run as ${first.folder}: ${differences.join('; ')}`,
+        {
+          hint: 'If it is the device that differs, name one with --device for all shards.',
+        },
+      );
     if (evaluation.metrics === undefined)
       throw new UsageError('shard-unfinished', `${folder} is not finished: it has no metrics.json`, {
         hint: 'Run its `mue evaluate` again: it goes on where it stopped.',
@@ -58,9 +66,13 @@ function checkComplete(shards: readonly {readonly folder: string; readonly shard
   const found = new Map<number, string>();
   for (const {folder, shard} of shards) {
     if (shard.count !== count)
-      throw new UsageError('shards-differ', `${folder} is one of ${shard.count} shards, but ${shards[0]!.folder} one of ${count}`);
+      throw new UsageError(
+        'shards-differ',
+        `${folder} is one of ${shard.count} shards, but ${shards[0]!.folder} one of ${count}`,
+      );
     const twin = found.get(shard.index);
-    if (twin !== undefined) throw new UsageError('shards-differ', `${folder} and ${twin} are the same shard, ${shard.index}/${count}`);
+    if (twin !== undefined)
+      throw new UsageError('shards-differ', `${folder} and ${twin} are the same shard, ${shard.index}/${count}`);
     found.set(shard.index, folder);
   }
   // The first missing ones are enough; a count of a billion is somebody's joke.
@@ -71,7 +83,10 @@ function checkComplete(shards: readonly {readonly folder: string; readonly shard
   }
   if (missing.length > 0 || found.size !== parts) {
     const list = missing.map((index) => `${index}/${count}`).join(', ');
-    throw new UsageError('shards-missing', `${found.size} of ${parts} shards are there${list && `; missing are ${list}`}`);
+    throw new UsageError(
+      'shards-missing',
+      `${found.size} of ${parts} shards are there${list && `; missing are ${list}`}`,
+    );
   }
 }
 

@@ -34,7 +34,9 @@ export class PredictionsFile implements Disposable {
   append(row: EvaluationRow): void {
     const bytes = Buffer.from(`${JSON.stringify(row)}\n`);
     if (fs.fstatSync(this.fd).size !== this.size)
-      throw new InputError('folder-in-use', `${this.file}: another process writes to it`, {hint: 'Give each run a folder of its own.'});
+      throw new InputError('folder-in-use', `${this.file}: another process writes to it`, {
+        hint: 'Give each run a folder of its own.',
+      });
     try {
       writeWhole(this.fd, bytes);
       this.size += bytes.length;
@@ -60,7 +62,9 @@ export async function readPredictions(file: string): Promise<EvaluationRow[]> {
       hint: 'Delete that line, and run the same `mue evaluate` again: it answers what is missing.',
     });
   };
-  for await (const {text, line} of readLines(readChunks(file), {onBadRow: ({line, error}) => corrupt(line, error.message)})) {
+  for await (const {text, line} of readLines(readChunks(file), {
+    onBadRow: ({line, error}) => corrupt(line, error.message),
+  })) {
     let json: unknown;
     try {
       json = JSON.parse(text);

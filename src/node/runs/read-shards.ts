@@ -27,9 +27,13 @@ export function readShards(files: readonly string[]): Shards {
       (name) => JSON.stringify(log.header[name]) !== JSON.stringify(header?.[name]),
     );
     if (differs !== undefined)
-      throw new InputError('recording-mismatch', `${file} and ${files[0]} were not recorded alike: their '${differs}' differs`, {
-        hint: 'Only shards of one recording can be put together.',
-      });
+      throw new InputError(
+        'recording-mismatch',
+        `${file} and ${files[0]} were not recorded alike: their '${differs}' differs`,
+        {
+          hint: 'Only shards of one recording can be put together.',
+        },
+      );
     for (const [i, row] of log.rows.entries()) {
       const index = row['index'];
       if (typeof index !== 'number') throw new InputError('recording-corrupt', `${file}: row ${i + 1} has no index`);
@@ -48,5 +52,7 @@ export function readShards(files: readonly string[]): Shards {
 /** @throws InputError `recording-empty`. Checked after the header: a file that is no recording has no rows either. */
 export function requireRows({rows, source}: Shards): void {
   if (rows.length === 0)
-    throw new InputError('recording-empty', `${source}: the recording has no rows`, {hint: '`mue record` goes on with an unfinished one.'});
+    throw new InputError('recording-empty', `${source}: the recording has no rows`, {
+      hint: '`mue record` goes on with an unfinished one.',
+    });
 }

@@ -13,7 +13,8 @@ interface Found {
   plans: ReportInputs['plans'][number][];
 }
 
-const KINDS = 'a folder of `mue evaluate` (run.json), of `mue sweep` (sweep.json), a plan.json, or a folder that holds such folders';
+const KINDS =
+  'a folder of `mue evaluate` (run.json), of `mue sweep` (sweep.json), a plan.json, or a folder that holds such folders';
 
 /**
  * Reads evaluations, sweeps and plans, told apart by their files.
@@ -34,7 +35,8 @@ export async function readReportInputs(inputs: readonly string[]): Promise<Repor
         .sort();
       let any = false;
       for (const folder of inner) any = (await readFolder(folder, found, names)) || any;
-      if (!any) throw new InputError('report-input-unknown', `${input} has nothing to report`, {hint: `Wanted is ${KINDS}.`});
+      if (!any)
+        throw new InputError('report-input-unknown', `${input} has nothing to report`, {hint: `Wanted is ${KINDS}.`});
     }
   }
   return found;
@@ -46,16 +48,24 @@ async function readFolder(folder: string, found: Found, names: Set<string>): Pro
   if (has('run.json')) {
     const {run, metrics, rows} = await readEvaluation(folder);
     if (metrics === undefined)
-      throw new InputError('evaluation-unfinished', `${folder}: the evaluation is not finished: it has no metrics.json`, {
-        hint: 'Run the same `mue evaluate` again, or merge its shards with `mue merge`.',
-      });
+      throw new InputError(
+        'evaluation-unfinished',
+        `${folder}: the evaluation is not finished: it has no metrics.json`,
+        {
+          hint: 'Run the same `mue evaluate` again, or merge its shards with `mue merge`.',
+        },
+      );
     if (metrics.n !== rows.length)
       throw new InputError(
         'evaluation-damaged',
         `${folder}: metrics.json is of ${metrics.n} rows, but predictions.jsonl has ${rows.length}`,
       );
     // Computed again: of metrics.json only its presence and its count are trusted.
-    found.evaluations.push({name: unique(folder, names), metrics: evaluationMetrics(rows, run, {unreadable: 0, failed: 0}), rows});
+    found.evaluations.push({
+      name: unique(folder, names),
+      metrics: evaluationMetrics(rows, run, {unreadable: 0, failed: 0}),
+      rows,
+    });
   }
   for (const name of ['sweep.json', 'plan.json']) if (has(name)) readFile(path.join(folder, name), found, names);
   return has('run.json') || has('sweep.json') || has('plan.json');
@@ -70,11 +80,14 @@ function readFile(file: string, found: Found, names: Set<string>): void {
     throw new InputError('report-input-corrupt', `${file} is no JSON: ${(cause as Error).message}`, {cause});
   }
   const record = typeof json === 'object' && json !== null ? json : {};
-  const folder = path.basename(file) === 'sweep.json' || path.basename(file) === 'plan.json' ? path.dirname(file) : file;
+  const folder =
+    path.basename(file) === 'sweep.json' || path.basename(file) === 'plan.json' ? path.dirname(file) : file;
   if ('points' in record) found.sweeps.push({name: unique(folder, names), sweep: parseSweep(json, file)});
   else if ('stacks' in record) found.plans.push({name: unique(folder, names), plan: parsePlan(text, file, '')});
   else
-    throw new InputError('report-input-unknown', `${file} is neither a sweep (points) nor a plan (stacks)`, {hint: `Wanted is ${KINDS}.`});
+    throw new InputError('report-input-unknown', `${file} is neither a sweep (points) nor a plan (stacks)`, {
+      hint: `Wanted is ${KINDS}.`,
+    });
 }
 
 /** The folder's own name; with its parent's where that is taken. */

@@ -60,7 +60,10 @@ export class RowLog implements Disposable {
 }
 
 /** Reads a finished or interrupted file. @throws InputError if there is none or it is damaged before its end */
-export function readRowLog(file: string): {header: Readonly<Record<string, unknown>>; rows: readonly Readonly<Record<string, unknown>>[]} {
+export function readRowLog(file: string): {
+  header: Readonly<Record<string, unknown>>;
+  rows: readonly Readonly<Record<string, unknown>>[];
+} {
   let parsed: ReturnType<typeof parse>;
   try {
     parsed = parse(file);
@@ -73,7 +76,12 @@ export function readRowLog(file: string): {header: Readonly<Record<string, unkno
 }
 
 /** Whole lines only; `bytes` is where they end, `torn` what follows. */
-function parse(file: string): {header: string | undefined; rows: Record<string, unknown>[]; bytes: number; torn: string} {
+function parse(file: string): {
+  header: string | undefined;
+  rows: Record<string, unknown>[];
+  bytes: number;
+  torn: string;
+} {
   const content = fs.readFileSync(file);
   const rows: Record<string, unknown>[] = [];
   let header: string | undefined;

@@ -22,7 +22,10 @@ const runSchema = z.strictObject({
   version: z.literal(1),
   task: z.enum(['caption', 'snli-ve', 'vqa']),
   model: z.strictObject({name: z.string(), sha256: z.string().nullable()}),
-  depths: z.partialRecord(z.enum(STACK_NAMES as [StackName, ...StackName[]]), z.number()) as unknown as z.ZodType<Depths>,
+  depths: z.partialRecord(
+    z.enum(STACK_NAMES as [StackName, ...StackName[]]),
+    z.number(),
+  ) as unknown as z.ZodType<Depths>,
   data: z.strictObject({name: z.string(), bytes: z.number(), sha256: z.string(), sampled: z.boolean().optional()}),
   exit: exitPlanSchema,
   device: z.string(),
@@ -47,8 +50,14 @@ export function readRun(folder: string): RunFile | undefined {
   try {
     return runSchema.parse(JSON.parse(text)) as RunFile;
   } catch (cause) {
-    const why = cause instanceof z.ZodError ? `${cause.issues[0]!.path.join('.')}: ${cause.issues[0]!.message}` : (cause as Error).message;
-    throw new InputError('run-corrupt', `${file} does not describe a run: ${why}`, {cause, hint: 'Evaluate into an empty folder.'});
+    const why =
+      cause instanceof z.ZodError
+        ? `${cause.issues[0]!.path.join('.')}: ${cause.issues[0]!.message}`
+        : (cause as Error).message;
+    throw new InputError('run-corrupt', `${file} does not describe a run: ${why}`, {
+      cause,
+      hint: 'Evaluate into an empty folder.',
+    });
   }
 }
 
@@ -60,7 +69,9 @@ export function claimFolder(folder: string, run: RunFile): void {
   const before = readRun(folder);
   if (before === undefined) {
     if (fs.existsSync(path.join(folder, 'predictions.jsonl')))
-      throw new UsageError('output-exists', `${folder}: there are predictions, but no run.json says whose`, {hint: 'Name another folder.'});
+      throw new UsageError('output-exists', `${folder}: there are predictions, but no run.json says whose`, {
+        hint: 'Name another folder.',
+      });
     writeAtomic(path.join(folder, NAME), `${JSON.stringify(run, null, 2)}\n`);
     return;
   }
@@ -81,6 +92,7 @@ export function runDifferences(before: RunFile, now: RunFile, ignore: readonly s
 }
 
 function flatten(value: unknown, at: string): [string, string][] {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [[at, JSON.stringify(value).slice(0, 80)]];
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return [[at, JSON.stringify(value).slice(0, 80)]];
   return Object.entries(value).flatMap(([key, inner]) => flatten(inner, at === '' ? key : `${at}.${key}`));
 }

@@ -39,8 +39,12 @@ export function cannotWrite(file: string, error: unknown): unknown {
     ENOTDIR: 'a part of the path is no folder',
     EEXIST: 'a file is there',
   };
-  return new InputError('cannot-write', `${file}: cannot be written: ${why[code] ?? (error as Error).message} (${code})`, {
-    cause: error,
-    hint: 'What was written before is kept: make room, or name another folder, and run the same command again.',
-  });
+  return new InputError(
+    'cannot-write',
+    `${file}: cannot be written: ${why[code] ?? (error as Error).message} (${code})`,
+    {
+      cause: error,
+      hint: 'What was written before is kept: make room, or name another folder, and run the same command again.',
+    },
+  );
 }

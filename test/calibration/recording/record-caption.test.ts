@@ -59,7 +59,8 @@ onBackends(
             [words!.margin, words!.max, words!.entropy].map((x) => Number(x.toFixed(3))),
           );
           // At the greatest length only the end symbol may follow.
-          if (p < GREEDY.max_new_tokens) expect(answer[cell] === 0).toBe(words!.argmax === layers.at(-1)!.confidences![0]!.argmax);
+          if (p < GREEDY.max_new_tokens)
+            expect(answer[cell] === 0).toBe(words!.argmax === layers.at(-1)!.confidences![0]!.argmax);
         }
       }
       expect(macs.base + macs.layer[0]! * (I - 1) + macs.layer[1]! * (T - 1) + macs.layer[2]! * (L - 1)).toBeCloseTo(
@@ -72,18 +73,33 @@ onBackends(
       const {mue} = mues;
       const row = captionRow({index: 0, id: 'a', imageId: 'a', references: ['x']}, await record(mue, LONG));
       const {stacks, model} = captionTarget(mue);
-      const header = {format: 'mue-caption-recording', version: 1, task: 'caption', model, data: '', generation: {}, stacks};
-      const {recording, measures} = parseCaptionRecording(JSON.parse(JSON.stringify(header)), [JSON.parse(JSON.stringify(row))], 'here');
+      const header = {
+        format: 'mue-caption-recording',
+        version: 1,
+        task: 'caption',
+        model,
+        data: '',
+        generation: {},
+        stacks,
+      };
+      const {recording, measures} = parseCaptionRecording(
+        JSON.parse(JSON.stringify(header)),
+        [JSON.parse(JSON.stringify(row))],
+        'here',
+      );
       const replay = new PolicyReplay(recording, {measures});
       const settings = settingGrid(replay, {count: 4, policies: ['similarity', 'patience', 'entropy']});
       const proposal = captionProposal(sweepRecording(replay, settings, ''));
       expect(proposal.full).toMatchObject({layers: {image: I, text: T, decoder: L}, etr: 0, exact: false});
-      for (const point of [...proposal.points, ...proposal.static]) expect(Object.keys(point)).not.toContain('accuracy');
+      for (const point of [...proposal.points, ...proposal.static])
+        expect(Object.keys(point)).not.toContain('accuracy');
       const chosen = promising(proposal, 5);
       expect(chosen.length).toBeGreaterThan(2);
       // Depths that hang on no word: what is estimated is what a run of as many words comes to.
       using depths = await depthsOf(mue);
-      const fixed = proposal.static.filter(({image, text, decoder}) => [image, text, decoder].join() === '1,2,2' || decoder === L);
+      const fixed = proposal.static.filter(
+        ({image, text, decoder}) => [image, text, decoder].join() === '1,2,2' || decoder === L,
+      );
       const runner = new SettingRunner(mue, fixed, LONG);
       const {searches, of} = await runner.run(depths);
       for (const [s, setting] of runner.settings.entries()) {

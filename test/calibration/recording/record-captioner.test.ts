@@ -63,7 +63,9 @@ describeCoca('a recording of three towers', FILES, () => {
           expect(record.macs[cell]).toBe(macs.run);
         }
         // What a policy would have seen: the threshold is never met, so every layer but the last is measured.
-        const looking = Object.fromEntries(STACKS.map((stack) => [stack, {policy: 'similarity', threshold: 0.9999999}]));
+        const looking = Object.fromEntries(
+          STACKS.map((stack) => [stack, {policy: 'similarity', threshold: 0.9999999}]),
+        );
         const {trace} = await model.entail(picture, 'a dog', {exit: plan(looking)});
         for (const [i, stack] of (['vision', 'text'] as const).entries())
           expect(record.encoder[i]![0]).toBeCloseTo(trace.find((one) => one.stack === stack)!.scores[0]!, 4);
@@ -111,10 +113,13 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
             const cell = (p * V * T + V * T - 1) * M + l;
             const [words] = seen.confidences!;
             expect(similarity[cell]).toBeCloseTo(seen.similarity, 4);
-            expect(rounded([margin[cell]!, max[cell]!, entropy[cell]!])).toEqual(rounded([words!.margin, words!.max, words!.entropy]));
+            expect(rounded([margin[cell]!, max[cell]!, entropy[cell]!])).toEqual(
+              rounded([words!.margin, words!.max, words!.entropy]),
+            );
           }
           // Before the least length the end symbol was ruled out, and at the greatest nothing else was left.
-          if (p >= greedy.min_length && p < greedy.max_new_tokens) expect(answer[(p * V * T + V * T - 1) * M + M - 1]).toBe(0);
+          if (p >= greedy.min_length && p < greedy.max_new_tokens)
+            expect(answer[(p * V * T + V * T - 1) * M + M - 1]).toBe(0);
         }
         const {macs: full} = await model.caption(picture, {...greedy, exit: 'never'});
         expect(macs.base + macs.layer.reduce((sum, x) => sum + 3 * x, 0)).toBeCloseTo(full.run, 3);
@@ -133,8 +138,20 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
         const long = {num_beams: 1, max_new_tokens: 6, min_length: 6};
         const row = captionRow({index: 0, id: 'a', imageId: 'a', references: ['x']}, await record(long));
         const {stacks, model: sha256} = captionTarget(model);
-        const header = {format: 'mue-caption-recording', version: 1, task: 'caption', model: sha256, data: '', generation: {}, stacks};
-        const {recording, measures} = parseCaptionRecording(JSON.parse(JSON.stringify(header)), [JSON.parse(JSON.stringify(row))], 'here');
+        const header = {
+          format: 'mue-caption-recording',
+          version: 1,
+          task: 'caption',
+          model: sha256,
+          data: '',
+          generation: {},
+          stacks,
+        };
+        const {recording, measures} = parseCaptionRecording(
+          JSON.parse(JSON.stringify(header)),
+          [JSON.parse(JSON.stringify(row))],
+          'here',
+        );
         expect([...recording.text]).toEqual([...Float32Array.from(row.encoder[1]!)]);
         const replay = new PolicyReplay(recording, {measures});
         const proposal = captionProposal(sweepRecording(replay, [], ''));
@@ -142,7 +159,9 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
         const {searches, of} = await onDepths((depths) => runner.run(depths));
         expect(runner.settings).toHaveLength(V * T * M);
         for (const [s, {image, text, decoder}] of runner.settings.entries()) {
-          const point = proposal.static.find((other) => [other.image, other.text, other.decoder].join() === [image, text, decoder].join())!;
+          const point = proposal.static.find(
+            (other) => [other.image, other.text, other.decoder].join() === [image, text, decoder].join(),
+          )!;
           const found = searches[of[s]!.search]!;
           const steps = (depth: number): number[] => new Array<number>(row.positions).fill(depth);
           expect([found.encoder, found.decoder]).toEqual([[image!, steps(text!)], steps(decoder!)]);
@@ -198,12 +217,16 @@ test('layers of three towers are counted one by one, those of two streams by the
     threads: null,
   });
   const row = (layers: object) =>
-    ({layers, macs: {run: 1, full: 2}, ms: {total: 1, wall: 1, encode: 0, decode: 0, preprocess: 0, image: 0}, answer: ''}) as never;
+    ({
+      layers,
+      macs: {run: 1, full: 2},
+      ms: {total: 1, wall: 1, encode: 0, decode: 0, preprocess: 0, image: 0},
+      answer: '',
+    }) as never;
   const towers = row({vision: 2, text: [1, 3], multimodal: [4, 4]});
-  expect(evaluationMetrics([towers], setup({vision: 4, text: 4, multimodal: 4}), {unreadable: 0, failed: 0}).etr).toBeCloseTo(
-    1 - 8 / 12,
-    12,
-  );
+  expect(
+    evaluationMetrics([towers], setup({vision: 4, text: 4, multimodal: 4}), {unreadable: 0, failed: 0}).etr,
+  ).toBeCloseTo(1 - 8 / 12, 12);
   const streams = row({'encoder.image': 2, 'encoder.text': 4, decoder: [1, 3]});
   const depths = {'encoder.image': 4, 'encoder.text': 4, decoder: 4};
   expect(evaluationMetrics([streams], setup(depths), {unreadable: 0, failed: 0}).etr).toBeCloseTo(1 - 5 / 8, 12);

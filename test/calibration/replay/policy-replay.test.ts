@@ -3,7 +3,12 @@ import {crossFittedHeads, decoderHead} from '../../../src/calibration/replay/dec
 import {decoderMeasures} from '../../../src/calibration/replay/decoder-scores.js';
 import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
 import {DECODER_POLICIES, type PolicySetting, settingPlan} from '../../../src/calibration/settings/setting.js';
-import {cellDepths, cheapestOracle, decoderOracle, randomWithHistogram} from '../../../src/calibration/replay/baselines.js';
+import {
+  cellDepths,
+  cheapestOracle,
+  decoderOracle,
+  randomWithHistogram,
+} from '../../../src/calibration/replay/baselines.js';
 import {settingGrid, staticSettings} from '../../../src/calibration/settings/grid.js';
 import {confidence} from '../../../src/exit/policies/confidence.js';
 import {headScore} from '../../../src/exit/policies/linear-head.js';
@@ -96,9 +101,14 @@ test('a grid goes from leaving at once to never, and thresholds lie between scor
     expect(Math.min(...decoderLayers)).toBe(1);
     expect(Math.max(...decoderLayers)).toBe(L);
     const seen = new Set(
-      policy === 'entropy' ? replay.measures.entropy : policy === 'similarity' ? recording.similarity : replay.measures.margin,
+      policy === 'entropy'
+        ? replay.measures.entropy
+        : policy === 'similarity'
+          ? recording.similarity
+          : replay.measures.margin,
     );
-    for (const {decoder} of settings) expect(decoder === null || !seen.has(Math.fround(decoder)) || !seen.has(decoder)).toBe(true);
+    for (const {decoder} of settings)
+      expect(decoder === null || !seen.has(Math.fround(decoder)) || !seen.has(decoder)).toBe(true);
   }
 });
 
@@ -121,7 +131,9 @@ test('static settings are all combinations, in the order of the recording', () =
   const {accuracy} = replay.sweep(settings);
   const answer = decoderMeasures(recording).answer;
   accuracy.forEach((value, cell) => {
-    const right = Array.from({length: 30}, (_, i) => Number(answer[i * G + cell] === recording.labels[i])).reduce((a, b) => a + b);
+    const right = Array.from({length: 30}, (_, i) => Number(answer[i * G + cell] === recording.labels[i])).reduce(
+      (a, b) => a + b,
+    );
     expect(value).toBeCloseTo(right / 30, 12);
   });
 });
@@ -134,7 +146,9 @@ test('oracles know the answer: the first layer that agrees, or is right; the che
   for (let i = 0; i < 30; i++) {
     const words = Array.from(answer.subarray(i * G + L, i * G + 2 * L));
     expect(agreement.decoderLayers[i]).toBe(words.indexOf(words[L - 1]!) + 1);
-    expect(correct.decoderLayers[i]).toBe(words.includes(recording.labels[i]!) ? words.indexOf(recording.labels[i]!) + 1 : L);
+    expect(correct.decoderLayers[i]).toBe(
+      words.includes(recording.labels[i]!) ? words.indexOf(recording.labels[i]!) + 1 : L,
+    );
     const least = Math.min(
       ...Array.from({length: G}, (_, c) => c)
         .filter((c) => answer[i * G + c] === answer[i * G + G - 1])
@@ -151,7 +165,8 @@ test('random depths: of one depth for all it is that static point; of mixed dept
   expect(same.accuracy).toBeCloseTo(replay.means(fixed).accuracy[0]!, 12);
   const setting: PolicySetting = {encoder: 'fixed', policy: 'softmax-margin', image: 1, text: 1, decoder: 0.6};
   const {decoderLayers} = replay.outcomes(setting);
-  const expected = Array.from(decoderLayers, (d) => replay.means(replay.fixed(1, 1, d)).accuracy[0]!).reduce((a, b) => a + b) / 30;
+  const expected =
+    Array.from(decoderLayers, (d) => replay.means(replay.fixed(1, 1, d)).accuracy[0]!).reduce((a, b) => a + b) / 30;
   expect(randomWithHistogram(replay, replay.outcomes(setting)).accuracy).toBeCloseTo(expected, 12);
 });
 

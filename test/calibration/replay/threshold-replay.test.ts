@@ -10,7 +10,8 @@ const grid = depths.image * depths.text * depths.decoder;
 
 function recording(n: number, seed: number): ReplayData {
   const random = seededRandom(seed);
-  const scores = (length: number): Float32Array => Float32Array.from({length}, () => Math.floor(random.next() * 10) / 10);
+  const scores = (length: number): Float32Array =>
+    Float32Array.from({length}, () => Math.floor(random.next() * 10) / 10);
   const classes = (length: number): Uint8Array => Uint8Array.from({length}, () => random.below(3));
   return {
     n,
@@ -20,7 +21,10 @@ function recording(n: number, seed: number): ReplayData {
     decoder: scores(n * grid),
     predictions: classes(n * grid),
     labels: classes(n),
-    costs: {macs: Float64Array.from({length: n * grid}, () => random.next()), layers: Float64Array.from({length: grid}, (_, i) => i)},
+    costs: {
+      macs: Float64Array.from({length: n * grid}, () => random.next()),
+      layers: Float64Array.from({length: grid}, (_, i) => i),
+    },
   };
 }
 
@@ -73,7 +77,8 @@ test('sweep and outcomes are the definition, for every rule', () => {
         const table = replay.sweep(settings.flat());
         settings.forEach((setting, s) => {
           const wanted = slow(data, setting, rules);
-          const mean = (of: (item: (typeof wanted)[number]) => number): number => wanted.reduce((sum, x) => sum + of(x), 0) / wanted.length;
+          const mean = (of: (item: (typeof wanted)[number]) => number): number =>
+            wanted.reduce((sum, x) => sum + of(x), 0) / wanted.length;
           expect(table.accuracy[s]).toBeCloseTo(
             mean((x) => x.correct),
             12,
@@ -140,10 +145,15 @@ test('fixed depths, and thresholds that never exit, agree with the recording', (
 
 test('refuses NaN scores but not behind the last layer, wrong lengths, and nothing', () => {
   const data = recording(2, 3);
-  const spoilt = (at: number): ReplayData => ({...data, decoder: data.decoder.map((score, i) => (i === at ? Number.NaN : score))});
+  const spoilt = (at: number): ReplayData => ({
+    ...data,
+    decoder: data.decoder.map((score, i) => (i === at ? Number.NaN : score)),
+  });
   expect(() => new ThresholdReplay(spoilt(4))).toThrow('decoder score after layer 1 is NaN');
   expect(() => new ThresholdReplay(spoilt(7))).not.toThrow();
-  expect(() => new ThresholdReplay({...data, labels: new Uint8Array(1)})).toThrow('labels has 1 numbers; the depths ask for 2');
+  expect(() => new ThresholdReplay({...data, labels: new Uint8Array(1)})).toThrow(
+    'labels has 1 numbers; the depths ask for 2',
+  );
   expect(() => new ThresholdReplay({...data, n: 0})).toThrow(InputError);
   expect(() => new ThresholdReplay(data).sweep([0.5, 0.5])).toThrow(UsageError);
 });
@@ -165,7 +175,10 @@ test('thresholds as a problem for Pareto Testing: both losses, any recorded cost
     const same = replayProblem(replay, thresholds, {loss: 'consistency', cost: 'layers'});
     expect(Array.from(same.loss(candidate))).toEqual(Array.from(items.agrees, (agrees) => 1 - agrees));
     const layers = same.cost(candidate);
-    for (let i = 0; i < 40; i++) expect(layers[i]).toBe((items.imageLayers[i]! + items.textLayers[i]!) / 2 + items.decoderLayers[i]!);
+    for (let i = 0; i < 40; i++)
+      expect(layers[i]).toBe((items.imageLayers[i]! + items.textLayers[i]!) / 2 + items.decoderLayers[i]!);
   }
-  expect(() => replayProblem(replay, thresholds, {loss: 'consistency', cost: 'ms'})).toThrow("no cost 'ms' was recorded");
+  expect(() => replayProblem(replay, thresholds, {loss: 'consistency', cost: 'ms'})).toThrow(
+    "no cost 'ms' was recorded",
+  );
 });

@@ -20,24 +20,33 @@ const options: CalibrationOptions & {goal: {maxDrop: number}} = {
   goal: {maxDrop: 0.05},
 };
 
-test.each(['quality-gap', 'consistency'] as const)('the chosen plan of %s is certified, and its numbers can be checked', (risk) => {
-  const {plan, certificate} = calibrate(replay, {...options, risk}, 'ef');
-  const {tested, chosen, n1, n2, expected} = certificate;
-  expect(exitPlanSchema.safeParse(JSON.parse(JSON.stringify(plan))).success).toBe(true);
-  expect(plan).toMatchObject({model: recording.header.model, task: 'snli-ve', certificate: {data: recording.header.data, recording: 'ef'}});
-  expect([n1 + n2, certificate.n, certificate.pictures]).toEqual([300, 300, 100]);
-  for (const {risk: seen, pValue, accepted} of tested) {
-    expect(pValue).toBeCloseTo(riskPValue(seen, n2, 0.05, 'binomial'), 12);
-    expect(accepted).toBe(pValue! <= 0.1);
-  }
-  // Up to the first failure, in the order of the risk on the first part.
-  expect(tested.slice(0, -1).every(({accepted}) => accepted)).toBe(true);
-  expect(tested.map(({frontRisk}) => frontRisk)).toEqual(tested.map(({frontRisk}) => frontRisk).sort((a, b) => a - b));
-  expect(chosen).toEqual(tested.filter(({accepted}) => accepted).at(-1));
-  if (risk === 'quality-gap') expect(expected!.macs.saved).toBeGreaterThan(0.05);
-  const outcomes = replay.outcomes(chosen!.setting);
-  expect(expected!.accuracy).toBeCloseTo(outcomes.correct.reduce((a, b) => a + b) / 300, 12);
-});
+test.each(['quality-gap', 'consistency'] as const)(
+  'the chosen plan of %s is certified, and its numbers can be checked',
+  (risk) => {
+    const {plan, certificate} = calibrate(replay, {...options, risk}, 'ef');
+    const {tested, chosen, n1, n2, expected} = certificate;
+    expect(exitPlanSchema.safeParse(JSON.parse(JSON.stringify(plan))).success).toBe(true);
+    expect(plan).toMatchObject({
+      model: recording.header.model,
+      task: 'snli-ve',
+      certificate: {data: recording.header.data, recording: 'ef'},
+    });
+    expect([n1 + n2, certificate.n, certificate.pictures]).toEqual([300, 300, 100]);
+    for (const {risk: seen, pValue, accepted} of tested) {
+      expect(pValue).toBeCloseTo(riskPValue(seen, n2, 0.05, 'binomial'), 12);
+      expect(accepted).toBe(pValue! <= 0.1);
+    }
+    // Up to the first failure, in the order of the risk on the first part.
+    expect(tested.slice(0, -1).every(({accepted}) => accepted)).toBe(true);
+    expect(tested.map(({frontRisk}) => frontRisk)).toEqual(
+      tested.map(({frontRisk}) => frontRisk).sort((a, b) => a - b),
+    );
+    expect(chosen).toEqual(tested.filter(({accepted}) => accepted).at(-1));
+    if (risk === 'quality-gap') expect(expected!.macs.saved).toBeGreaterThan(0.05);
+    const outcomes = replay.outcomes(chosen!.setting);
+    expect(expected!.accuracy).toBeCloseTo(outcomes.correct.reduce((a, b) => a + b) / 300, 12);
+  },
+);
 
 test('the same seed gives the same certificate, another split another', () => {
   const json = (seed: number): string => JSON.stringify(calibrate(replay, {...options, seed}, 'ef'));
@@ -52,7 +61,11 @@ test('pictures as the unit are tested by Hoeffding-Bentkus', () => {
 });
 
 test('too few items: no plan, and how many it takes', () => {
-  const {plan, certificate} = calibrate(new PolicyReplay(syntheticRecording(30)), {...options, goal: {maxDrop: 0.01}}, 'ef');
+  const {plan, certificate} = calibrate(
+    new PolicyReplay(syntheticRecording(30)),
+    {...options, goal: {maxDrop: 0.01}},
+    'ef',
+  );
   expect(plan).toBeUndefined();
   expect(certificate.chosen).toBeNull();
   expect(certificate.itemsNeeded).toBe(230); // 0.99 ** 230 < 0.1

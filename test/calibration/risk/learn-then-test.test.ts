@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import {riskPValue} from '../../../src/statistics/hoeffding-bentkus.js';
 import {bonferroni, fixedSequence, holm, learnThenTest} from '../../../src/calibration/risk/learn-then-test.js';
-import {bettingUpperBound, conformalRiskControl, lastBelow, riskUpperBound} from '../../../src/calibration/risk/risk-bounds.js';
+import {
+  bettingUpperBound,
+  conformalRiskControl,
+  lastBelow,
+  riskUpperBound,
+} from '../../../src/calibration/risk/risk-bounds.js';
 import {UsageError} from '../../../src/runtime/errors.js';
 import {seededRandom} from '../../../src/runtime/random.js';
 
@@ -41,7 +46,12 @@ test('Learn-then-Test returns the last point it can certify, and stops there', (
   const {tested, chosen} = learnThenTest([0, 1, 2, 3], loss, {alpha: 0.01, delta: 0.05, test: 'binomial'});
   expect(seen).toEqual([0, 1, 2]);
   expect(tested.map(({accepted}) => accepted)).toEqual([true, true, false]);
-  expect(chosen).toEqual({candidate: 1, risk: 0.002, pValue: riskPValue(0.002, 1000, 0.01, 'binomial'), accepted: true});
+  expect(chosen).toEqual({
+    candidate: 1,
+    risk: 0.002,
+    pValue: riskPValue(0.002, 1000, 0.01, 'binomial'),
+    accepted: true,
+  });
 });
 
 test('nothing is certified from one item, or from none', () => {
@@ -50,7 +60,9 @@ test('nothing is certified from one item, or from none', () => {
 });
 
 test('refuses losses that the test is not valid for', () => {
-  expect(() => learnThenTest([0], () => [0.5], {alpha: 0.1, delta: 0.05, test: 'binomial'})).toThrow('0 or 1 for the binomial test');
+  expect(() => learnThenTest([0], () => [0.5], {alpha: 0.1, delta: 0.05, test: 'binomial'})).toThrow(
+    '0 or 1 for the binomial test',
+  );
   expect(() => learnThenTest([0], () => [Number.NaN], {alpha: 0.1, delta: 0.05})).toThrow(UsageError);
   expect(() => learnThenTest([0], () => [0], {alpha: 0.1, delta: 0})).toThrow(UsageError);
 });

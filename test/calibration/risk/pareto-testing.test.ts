@@ -24,14 +24,20 @@ test('the front is exactly the points that nothing beats', () => {
 });
 
 /** A pool in which candidate c errs with a probability that grows with c while its cost falls; some candidates are dominated. */
-function pool(items: number, candidates: number, seed: number): {losses: Uint8Array[]; costs: Float64Array[]; risks: number[]} {
+function pool(
+  items: number,
+  candidates: number,
+  seed: number,
+): {losses: Uint8Array[]; costs: Float64Array[]; risks: number[]} {
   const random = seededRandom(seed);
   const difficulty = Float64Array.from({length: items}, () => random.next());
   const losses = Array.from({length: candidates}, (_, c) => {
     const rate = 0.06 * (c / candidates) ** 2;
     return Uint8Array.from(difficulty, (d) => (random.next() < 2 * rate * d ? 1 : 0));
   });
-  const costs = Array.from({length: candidates}, (_, c) => Float64Array.from(difficulty, (d) => 12 - (10 * c) / candidates + (c % 3) * d));
+  const costs = Array.from({length: candidates}, (_, c) =>
+    Float64Array.from(difficulty, (d) => 12 - (10 * c) / candidates + (c % 3) * d),
+  );
   return {losses, costs, risks: losses.map((list) => list.reduce((sum, x) => sum + x, 0) / items)};
 }
 
@@ -42,22 +48,25 @@ const problem = ({losses, costs}: ReturnType<typeof pool>, items?: Int32Array) =
   ...(items === undefined ? {} : {items}),
 });
 
-test.each(['binomial', 'hoeffding-bentkus'] as const)('the guarantee holds over 200 calibration samples (%s)', (kind) => {
-  const [alpha, delta, n] = [0.02, 0.1, 897];
-  const all = pool(2394, 60, 3);
-  const random = seededRandom(99);
-  let violated = 0;
-  let chosen = 0;
-  for (let sample = 0; sample < 200; sample++) {
-    const items = Int32Array.from({length: n}, () => random.below(2394));
-    const certificate = paretoTesting(problem(all, items), {alpha, delta, seed: sample, test: kind});
-    if (certificate.chosen === null) continue;
-    chosen++;
-    if (all.risks[certificate.chosen.candidate]! > alpha) violated++;
-  }
-  expect(chosen).toBeGreaterThan(150);
-  expect(violated / 200).toBeLessThanOrEqual(delta + 2 * Math.sqrt((delta * (1 - delta)) / 200));
-});
+test.each(['binomial', 'hoeffding-bentkus'] as const)(
+  'the guarantee holds over 200 calibration samples (%s)',
+  (kind) => {
+    const [alpha, delta, n] = [0.02, 0.1, 897];
+    const all = pool(2394, 60, 3);
+    const random = seededRandom(99);
+    let violated = 0;
+    let chosen = 0;
+    for (let sample = 0; sample < 200; sample++) {
+      const items = Int32Array.from({length: n}, () => random.below(2394));
+      const certificate = paretoTesting(problem(all, items), {alpha, delta, seed: sample, test: kind});
+      if (certificate.chosen === null) continue;
+      chosen++;
+      if (all.risks[certificate.chosen.candidate]! > alpha) violated++;
+    }
+    expect(chosen).toBeGreaterThan(150);
+    expect(violated / 200).toBeLessThanOrEqual(delta + 2 * Math.sqrt((delta * (1 - delta)) / 200));
+  },
+);
 
 test('the certificate can be checked: order, p-values, first failure, cheapest accepted', () => {
   const all = pool(1000, 40, 7);
@@ -75,7 +84,10 @@ test('the certificate can be checked: order, p-values, first failure, cheapest a
     // On the way to the front no candidate erred more on part 1 than its first point, along it each does.
     const before = tested[i - 1]?.frontRisk;
     if (before !== undefined && i > certificate.approachSize) expect(point.frontRisk).toBeGreaterThan(before);
-    else expect(point.frontRisk).toBeLessThanOrEqual(tested[Math.min(certificate.approachSize, tested.length - 1)]!.frontRisk);
+    else
+      expect(point.frontRisk).toBeLessThanOrEqual(
+        tested[Math.min(certificate.approachSize, tested.length - 1)]!.frontRisk,
+      );
   });
   expect(certificate.approachSize).toBeGreaterThan(0);
   const accepted = tested.filter((point) => point.accepted);
@@ -123,7 +135,9 @@ test('says when nothing can be certified, and how many items would do', () => {
   expect(few.chosen).toBeNull();
   expect(few.itemsNeeded).toBe(299);
   const hopeless = new Uint8Array(100).fill(1);
-  expect(paretoTesting({candidates: 1, loss: () => hopeless, cost: () => hopeless}, {alpha: 0.01, delta: 0.05, seed: 0})).toMatchObject({
+  expect(
+    paretoTesting({candidates: 1, loss: () => hopeless, cost: () => hopeless}, {alpha: 0.01, delta: 0.05, seed: 0}),
+  ).toMatchObject({
     chosen: null,
     itemsNeeded: null,
   });

@@ -12,7 +12,13 @@ import {useMicroModels} from '../../support/models/use-micro-models.js';
 const pictures = [37, 91].map(
   (factor): RgbImage => ({width: 20, height: 30, data: Uint8Array.from({length: 1800}, (_, i) => (i * factor) % 256)}),
 );
-const fixed = (image: number, text: number, decoder: number): PolicySetting => ({encoder: 'fixed', policy: 'fixed', image, text, decoder});
+const fixed = (image: number, text: number, decoder: number): PolicySetting => ({
+  encoder: 'fixed',
+  policy: 'fixed',
+  image,
+  text,
+  decoder,
+});
 const SETTINGS: readonly PolicySetting[] = [
   fixed(1, 2, 3),
   fixed(3, 3, 4),
@@ -79,7 +85,10 @@ onBackends(
       // Cross memories of a layer are made when first asked for, and stay the picture's.
       await runner.run(depths);
       expect(await withoutLeaks(() => runner.run(depths))).toHaveProperty('value');
-      expect(await withoutLeaks(() => runner.run(depths, AbortSignal.abort()))).toHaveProperty('error.name', 'AbortError');
+      expect(await withoutLeaks(() => runner.run(depths, AbortSignal.abort()))).toHaveProperty(
+        'error.name',
+        'AbortError',
+      );
       tf.dispose(pixels);
       depths[Symbol.dispose]();
     });
@@ -87,7 +96,9 @@ onBackends(
     test('what cannot be run is refused before anything runs', () => {
       const code = (name: string) => expect.objectContaining({code: name}) as unknown as Error;
       expect(() => new SettingRunner(mues.plain, SETTINGS)).toThrow(code('settings-joint'));
-      expect(() => new SettingRunner(mues.mue, [similar(0.5, 0.5, {policy: 'linear-head', decoder: 0})])).toThrow(code('head-untrained'));
+      expect(() => new SettingRunner(mues.mue, [similar(0.5, 0.5, {policy: 'linear-head', decoder: 0})])).toThrow(
+        code('head-untrained'),
+      );
       expect(() => new SettingRunner(mues.mue, [fixed(1, 1, 0)])).toThrow(code('depth-invalid'));
       expect(() => new SettingRunner(mues.mue, [fixed(1.5, 1, 1)])).toThrow(code('depth-invalid'));
       expect(() => new SettingRunner(mues.mue, [similar(Number.NaN, 1)])).toThrow(code('threshold-invalid'));

@@ -16,7 +16,9 @@ test('no point beats one of the front, and every other point is beaten or matche
     const front = sweep.fronts[cost].map((i) => sweep.points[i]!);
     expect(front.length).toBeGreaterThan(1);
     for (const point of sweep.points)
-      expect(front.some((best) => best.accuracy >= point.accuracy && pointCost(best, cost) <= pointCost(point, cost))).toBe(true);
+      expect(
+        front.some((best) => best.accuracy >= point.accuracy && pointCost(best, cost) <= pointCost(point, cost)),
+      ).toBe(true);
     for (const [k, point] of front.entries()) if (k > 0) expect(point.accuracy).toBeGreaterThan(front[k - 1]!.accuracy);
   }
 });
@@ -39,7 +41,9 @@ test('a verdict is about the cheapest point that keeps the claim, against static
     expect(saving.layers.estimate).toBeCloseTo(chosen.etr, 12);
     expect(saving.macs.estimate).toBeCloseTo(chosen.macs.saved, 12);
     expect(holds).toBe(retention.lowerBound >= 0.9);
-    const cheaper = sweep.points.filter((p) => p.policy === policy && p.retention >= 0.9 && pointCost(p, cost) < pointCost(chosen, cost));
+    const cheaper = sweep.points.filter(
+      (p) => p.policy === policy && p.retention >= 0.9 && pointCost(p, cost) < pointCost(chosen, cost),
+    );
     expect(cheaper).toEqual([]);
     if (against === null) continue;
     const [a, b] = [sweep.static[against.from]!, sweep.static[against.to]!];
@@ -59,7 +63,9 @@ test('CSV has a line a point, each with as many cells as the head', () => {
 });
 
 test('settings are read back as they were written, and triples are similarity thresholds', () => {
-  expect(parseSettings(JSON.stringify({points: sweep.points}), 'sweep.json')).toEqual(JSON.parse(JSON.stringify(settings)));
+  expect(parseSettings(JSON.stringify({points: sweep.points}), 'sweep.json')).toEqual(
+    JSON.parse(JSON.stringify(settings)),
+  );
   expect(parseSettings('{"points": [[0.5, null, 0.9]]}', 'x')).toEqual([
     {encoder: 'similarity', policy: 'similarity', image: 0.5, text: null, decoder: 0.9},
   ]);

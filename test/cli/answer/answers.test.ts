@@ -48,7 +48,15 @@ const bad: Readonly<Record<string, string>> = {
 };
 
 test('in a list, bad pictures are reported and the rest is done: every kind of picture that must work', async () => {
-  const good = ['jpeg-1x1.jpg', 'gif-animated.gif', 'webp-animated.webp', 'png-2-16.png', 'png-3-4.png', 'png-0-8.png', 'jpeg-cmyk.jpg'];
+  const good = [
+    'jpeg-1x1.jpg',
+    'gif-animated.gif',
+    'webp-animated.webp',
+    'png-2-16.png',
+    'png-3-4.png',
+    'png-0-8.png',
+    'jpeg-cmyk.jpg',
+  ];
   const images = [...good.slice(0, 3).map(fixture), ...Object.values(bad), ...good.slice(3).map(fixture)];
   const result = await mueCommand(['caption', ...images, ...micro, '--jsonl', '--beam=2', '--max-len-b', '3']);
   expect(result.code).toBe(5);
@@ -92,7 +100,17 @@ test('one object for one picture, an array for several; the first line of stderr
     expect(threshold.filter((x) => x !== null && x !== 0.2)).toEqual([]);
   }
   const images = [fixture('png-0-8.png'), bad['image-empty']!];
-  const several = await mueCommand(['caption', ...images, ...micro, '--json', '--beam', '1', '--max-len-b', '2', '--quiet']);
+  const several = await mueCommand([
+    'caption',
+    ...images,
+    ...micro,
+    '--json',
+    '--beam',
+    '1',
+    '--max-len-b',
+    '2',
+    '--quiet',
+  ]);
   expect(several.code).toBe(5);
   json(z.tuple([captionSchema, failureSchema]), several);
 });
@@ -113,7 +131,17 @@ test('texts that cannot be used: 1, with their code; unknown characters work', a
   expect([tooLong.code, tooLong.stdout]).toEqual([1, '']);
   expect(tooLong.stderr).toContain('error [text-too-long]');
   noStack(tooLong);
-  const unknown = await mueCommand(['prompt', picture, 'καλημέρα 你好 🐈 \u0001', ...micro, '--json', '--beam', '1', '--max-len-b', '2']);
+  const unknown = await mueCommand([
+    'prompt',
+    picture,
+    'καλημέρα 你好 🐈 \u0001',
+    ...micro,
+    '--json',
+    '--beam',
+    '1',
+    '--max-len-b',
+    '2',
+  ]);
   expect(unknown.code).toBe(0);
   json(captionSchema, unknown);
 });
@@ -133,7 +161,10 @@ test('entailment adds scores that are probabilities; a premise is another questi
 });
 
 test('stdin, --quiet and --config: the text alone on stdout', async () => {
-  const config = file('config.json', JSON.stringify({model: micro[1], device: 'wasm', num_beams: 1, 'max-new-tokens': 7, quiet: true}));
+  const config = file(
+    'config.json',
+    JSON.stringify({model: micro[1], device: 'wasm', num_beams: 1, 'max-new-tokens': 7, quiet: true}),
+  );
   const input = fs.readFileSync(fixture('png-0-8.png'));
   const piped = await mueCommand(['caption', '-', '--config', config, '--max-new-tokens', '2', '--json'], {input});
   expect([piped.code, piped.stderr]).toEqual([0, '']);

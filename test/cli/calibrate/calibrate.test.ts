@@ -20,7 +20,11 @@ test('a plan with its certificate, the same every time', async () => {
   expect(stdout).toMatch(/saves [\d.]+ % of layers, [\d.]+ % of MACs; measure wall-clock/);
   const text = fs.readFileSync(at('plan.json'), 'utf8');
   const plan = parsePlan(text, 'plan.json', 'snli-ve');
-  expect(plan).toMatchObject({model: SYNTHETIC_HEADER.model, task: 'snli-ve', stacks: {decoder: {policy: 'softmax-margin'}}});
+  expect(plan).toMatchObject({
+    model: SYNTHETIC_HEADER.model,
+    task: 'snli-ve',
+    stacks: {decoder: {policy: 'softmax-margin'}},
+  });
   expect(plan.certificate).toMatchObject({
     data: SYNTHETIC_HEADER.data,
     alpha: 0.15,
@@ -59,7 +63,9 @@ test('what cannot be certified is said, with the items it would take, and no pla
 test('a budget, in shares of full depth', async () => {
   const {code, stdout} = await calibrate('budget.json', '--budget', 'macs=80%', '--policy', 'entropy,similarity');
   expect([code, stdout]).toEqual([0, expect.stringMatching(/^chosen of \d+/)]);
-  const {certificate} = JSON.parse(fs.readFileSync(at('budget.json'), 'utf8')) as {certificate: {expected: {macs: {saved: number}}}};
+  const {certificate} = JSON.parse(fs.readFileSync(at('budget.json'), 'utf8')) as {
+    certificate: {expected: {macs: {saved: number}}};
+  };
   expect(certificate.expected.macs.saved).toBeGreaterThan(0.19);
   expect(await calibrate('b.json', '--budget', 'macs=1')).toMatchObject({
     code: 1,
@@ -69,8 +75,18 @@ test('a budget, in shares of full depth', async () => {
 
 test('the promise is checked on samples of a pool', async () => {
   const test = writeRecording(at('test.jsonl'), syntheticRows(90, {seed: 7}), {...SYNTHETIC_HEADER, data: 'ff'});
-  const {code, stdout} = await calibrate('checked.json', '--max-drop', '5%', '--check-samples', '50', '--check-data', test);
-  expect(stdout).toMatch(/promise: of 50 calibrations on 240 drawn of 330 items, \d+ chose .* at most 11\.16 % allowed: kept/);
+  const {code, stdout} = await calibrate(
+    'checked.json',
+    '--max-drop',
+    '5%',
+    '--check-samples',
+    '50',
+    '--check-data',
+    test,
+  );
+  expect(stdout).toMatch(
+    /promise: of 50 calibrations on 240 drawn of 330 items, \d+ chose .* at most 11\.16 % allowed: kept/,
+  );
   expect(code).toBe(0);
 });
 
@@ -90,7 +106,10 @@ test.each(cases)('%s is wrong usage', async (_, options, code) => {
 
 describe('milliseconds as a cost', () => {
   const timed = (name: string, layers: readonly [number, number, number]): string => {
-    const run = sampleEvaluation(at(name), {layers: (i) => [layers[0], layers[1], Math.min(layers[2] + (i % 2), 6)], correct: () => true});
+    const run = sampleEvaluation(at(name), {
+      layers: (i) => [layers[0], layers[1], Math.min(layers[2] + (i % 2), 6)],
+      correct: () => true,
+    });
     const file = path.join(run, 'run.json');
     const json = JSON.parse(fs.readFileSync(file, 'utf8')) as {model: object};
     fs.writeFileSync(file, JSON.stringify({...json, model: {name: 'synthetic', sha256: SYNTHETIC_HEADER.model}}));
@@ -106,7 +125,12 @@ describe('milliseconds as a cost', () => {
     };
     // 2 + 10 an image layer + 5 a decoder layer, as the sample says; the recording has 3 and 4 layers.
     expect(certificate.budget).toEqual({cost: 'ms', most: expect.closeTo(0.7 * (2 + 30 + 20), 6) as number});
-    expect(certificate.ms.layers).toMatchObject({image: expect.closeTo(10, 6), text: 0, decoder: expect.closeTo(5, 6), rows: 80});
+    expect(certificate.ms.layers).toMatchObject({
+      image: expect.closeTo(10, 6),
+      text: 0,
+      decoder: expect.closeTo(5, 6),
+      rows: 80,
+    });
     expect(certificate.ms.expected).toBeLessThanOrEqual(1.1 * certificate.budget.most);
   });
 
@@ -117,7 +141,12 @@ describe('milliseconds as a cost', () => {
   ])('%s is an error', async (_, options, code) => {
     timed('full', [6, 6, 6]);
     sampleEvaluation(at('other'), {layers: () => [6, 6, 6], correct: () => true});
-    const found = await calibrate('no.json', '--budget', 'ms=50', ...options.map((x) => (x.startsWith('--') ? x : at(x))));
+    const found = await calibrate(
+      'no.json',
+      '--budget',
+      'ms=50',
+      ...options.map((x) => (x.startsWith('--') ? x : at(x))),
+    );
     expect([found.code, found.stderr]).toEqual([2, expect.stringContaining(`error [${code}]`)]);
     expect(fs.existsSync(at('no.json'))).toBe(false);
   });

@@ -40,12 +40,29 @@ describeCoca(
     });
 
     test('evaluate: in batches what one at a time gives, layers of every tower counted', async () => {
-      const plan = {version: 1, mode: 'corrected', skippedKv: 'project', stacks: {vision: {policy: 'fixed', layers: 1}}};
+      const plan = {
+        version: 1,
+        mode: 'corrected',
+        skippedKv: 'project',
+        stacks: {vision: {policy: 'fixed', layers: 1}},
+      };
       fs.writeFileSync(at('plan.json'), JSON.stringify(plan));
       const data = rows('caption');
       const evaluate = async (batch: string): Promise<EvaluationMetrics> => {
         const out = ['--out', at(`evaluated-${batch}`), '--quiet', '--num-beams', '2', '--max-new-tokens', '5'];
-        await succeed(['evaluate', ...common, '--task', 'caption', '--data', data, '--exit', at('plan.json'), '--batch', batch, ...out]);
+        await succeed([
+          'evaluate',
+          ...common,
+          '--task',
+          'caption',
+          '--data',
+          data,
+          '--exit',
+          at('plan.json'),
+          '--batch',
+          batch,
+          ...out,
+        ]);
         return JSON.parse(fs.readFileSync(at(`evaluated-${batch}`, 'metrics.json'), 'utf8')) as EvaluationMetrics;
       };
       const [one, four] = [await evaluate('1'), await evaluate('4')];
@@ -60,12 +77,35 @@ describeCoca(
 
     test('record, sweep, calibrate and report: plans name the towers', async () => {
       const data = rows('snli-ve');
-      await succeed(['record', ...common, '--task', 'snli-ve', '--data', data, '--out', at('recording.jsonl'), '--quiet']);
+      await succeed([
+        'record',
+        ...common,
+        '--task',
+        'snli-ve',
+        '--data',
+        data,
+        '--out',
+        at('recording.jsonl'),
+        '--quiet',
+      ]);
       await succeed(['sweep', at('recording.jsonl'), '--grid', '3', '--resamples', '50', '--out', at('swept')]);
-      const chosen = JSON.parse(fs.readFileSync(at('swept', 'sweep.json'), 'utf8')) as {static: {layers: object; etr: number}[]};
-      const shallow = chosen.static.find(({layers}) => JSON.stringify(layers) === JSON.stringify({image: 1, text: 1, decoder: 1}));
+      const chosen = JSON.parse(fs.readFileSync(at('swept', 'sweep.json'), 'utf8')) as {
+        static: {layers: object; etr: number}[];
+      };
+      const shallow = chosen.static.find(
+        ({layers}) => JSON.stringify(layers) === JSON.stringify({image: 1, text: 1, decoder: 1}),
+      );
       expect(shallow?.etr).toBeCloseTo(0.5, 9);
-      await succeed(['calibrate', at('recording.jsonl'), '--grid', '3', '--max-drop', '90%', '--out', at('calibrated.json')]);
+      await succeed([
+        'calibrate',
+        at('recording.jsonl'),
+        '--grid',
+        '3',
+        '--max-drop',
+        '90%',
+        '--out',
+        at('calibrated.json'),
+      ]);
       const {stacks} = JSON.parse(fs.readFileSync(at('calibrated.json'), 'utf8')) as {stacks: object};
       expect(Object.keys(stacks)).toEqual(['vision', 'text', 'multimodal']);
       await succeed([
@@ -131,7 +171,8 @@ describeCoca(
       expect(said).toMatch(/^CIDEr-D .* layers v\/t\/m .* vision\/text, multimodal$/m);
       tear(at('swept', 'runs.jsonl'), at('again', 'runs.jsonl'));
       await run(...sweep, at('again'));
-      for (const file of ['runs.jsonl', 'sweep.json', 'front.json']) expect(read('again', file)).toBe(read('swept', file));
+      for (const file of ['runs.jsonl', 'sweep.json', 'front.json'])
+        expect(read('again', file)).toBe(read('swept', file));
       for (const name of ['swept', 'swept/proposed']) {
         const {points, depths, task} = parseSweep(JSON.parse(read(name, 'sweep.json')), name);
         expect([task, depths]).toEqual(['caption', {vision: 4, text: 4, multimodal: 4}]);
@@ -151,7 +192,16 @@ describeCoca(
     test('settings that are given are run on data', async () => {
       const settings = {points: [[0.5, 0.5, 0.9], {encoder: 'fixed', policy: 'fixed', image: 1, text: 2, decoder: 3}]};
       fs.writeFileSync(at('settings.json'), JSON.stringify(settings));
-      const data = ['--task', 'caption', '--data', at('captions.jsonl'), '--thresholds', at('settings.json'), '--resamples', '50'];
+      const data = [
+        '--task',
+        'caption',
+        '--data',
+        at('captions.jsonl'),
+        '--thresholds',
+        at('settings.json'),
+        '--resamples',
+        '50',
+      ];
       await run('sweep', ...data, '--out', at('given'));
       const {static: statics, full} = JSON.parse(read('given', 'sweep.json')) as CaptionSweep;
       expect(full.layers).toEqual({image: 4, text: 4, decoder: 4});

@@ -37,7 +37,13 @@ test('evaluations and sweeps, also in one folder, become a page with files besid
   const json = JSON.parse(fs.readFileSync(at('out', 'report.json'), 'utf8'));
   expect(json.difficulty[1].correlations[2]).toMatchObject({stack: 'decoder', correlation: {rho: 1, n: 40}});
   const mue = json.points.find((point: {source: string}) => point.source === 'mue');
-  expect(mue).toMatchObject({policy: 'similarity', setting: 'decoder 0.94', quality: 38 / 40, layers: 3.5, p50: 2 + 10 + 12.5});
+  expect(mue).toMatchObject({
+    policy: 'similarity',
+    setting: 'decoder 0.94',
+    quality: 38 / 40,
+    layers: 3.5,
+    p50: 2 + 10 + 12.5,
+  });
   expect(mue.retention).toBeCloseTo(38 / 39, 12);
   // One row of 40 that is wrong: no, though the label is yes.
   expect(fs.readFileSync(at('out', 'confusion-full.svg'), 'utf8')).toContain('39 (97.5 %)');

@@ -36,11 +36,24 @@ beforeAll(async () => {
   const model = await microFolder(root);
   const data = written('data.jsonl', `${lines.join('\n')}\n`);
   const thresholds = written('settings.json', JSON.stringify(SETTINGS));
-  const what = ['--task', 'caption', '--data', data, '--images', 'data/scenes', '--thresholds', thresholds, '--resamples', '100'];
+  const what = [
+    '--task',
+    'caption',
+    '--data',
+    data,
+    '--images',
+    'data/scenes',
+    '--thresholds',
+    thresholds,
+    '--resamples',
+    '100',
+  ];
   args = ['sweep', '--model', model, '--device', 'wasm', ...what];
   const {code, stdout, stderr} = await sweep('--out', at('one'));
   expect([code, stderr]).toEqual([0, expect.stringContaining('6 captions of 6 pictures at 4 settings, all run')]);
-  expect(stdout).toMatch(/^front of MACs[\s\S]*^static front of MACs[\s\S]*^verdict: similarity, MACs .*retention of CIDEr-D ≥/m);
+  expect(stdout).toMatch(
+    /^front of MACs[\s\S]*^static front of MACs[\s\S]*^verdict: similarity, MACs .*retention of CIDEr-D ≥/m,
+  );
 });
 
 test('what was run, was run: full depth is the baseline, and every figure is exact', () => {
@@ -82,7 +95,10 @@ test('shards are one run, in any order', async () => {
 });
 
 test('one item is enough; a row that cannot be used is skipped and told', async () => {
-  const broken = written('broken.jsonl', `${lines[0]}\n{"id":"x","imageId":"x","image":"images/none.jpg","references":["a"]}\n`);
+  const broken = written(
+    'broken.jsonl',
+    `${lines[0]}\n{"id":"x","imageId":"x","image":"images/none.jpg","references":["a"]}\n`,
+  );
   const {code, stderr} = await sweep('--data', broken, '--out', at('broken'));
   expect([code, stderr]).toEqual([5, expect.stringContaining('line 2 is skipped')]);
   expect((JSON.parse(files('broken')[1]!) as CaptionSweep).recording.n).toBe(1);
@@ -122,8 +138,11 @@ describe('a recording', () => {
     expect(alone.stdout).toMatch(/^proposed front of MACs/);
     const run = ['--run', at('data.jsonl'), '--images', 'data/scenes', '--model', at('model'), '--device', 'wasm'];
     expect((await mueCommand(['sweep', recording, ...grid, ...run, '--out', at('run')])).code).toBe(0);
-    const read = (...names: string[]) => parseSweep(JSON.parse(fs.readFileSync(at(...names, 'sweep.json'), 'utf8')), names.join());
-    expect(fs.readFileSync(at('run', 'proposed', 'sweep.json'), 'utf8')).toBe(fs.readFileSync(at('proposed', 'sweep.json'), 'utf8'));
+    const read = (...names: string[]) =>
+      parseSweep(JSON.parse(fs.readFileSync(at(...names, 'sweep.json'), 'utf8')), names.join());
+    expect(fs.readFileSync(at('run', 'proposed', 'sweep.json'), 'utf8')).toBe(
+      fs.readFileSync(at('proposed', 'sweep.json'), 'utf8'),
+    );
     const [proposed, ran] = [read('proposed'), read('run')];
     expect([proposed.task, proposed.n, ran.n]).toEqual(['caption', ROWS, ROWS]);
     expect(new Set(proposed.points.map(({exact}) => exact))).toEqual(new Set([false]));
@@ -135,7 +154,10 @@ describe('a recording', () => {
 
   const row = (change: (row: Record<string, unknown>) => object): string => {
     const [header, first] = fs.readFileSync(recording, 'utf8').split('\n') as [string, string];
-    return written('changed.jsonl', `${header}\n${JSON.stringify(change(JSON.parse(first) as Record<string, unknown>))}\n`);
+    return written(
+      'changed.jsonl',
+      `${header}\n${JSON.stringify(change(JSON.parse(first) as Record<string, unknown>))}\n`,
+    );
   };
   const bad: readonly (readonly [string, () => readonly string[], number, string, RegExp])[] = [
     [
@@ -156,7 +178,10 @@ describe('a recording', () => {
       'of NaN',
       () => [
         'sweep',
-        row(({margin, ...rest}) => ({...rest, margin: Buffer.from(Buffer.from(margin as string, 'base64').fill(255)).toString('base64')})),
+        row(({margin, ...rest}) => ({
+          ...rest,
+          margin: Buffer.from(Buffer.from(margin as string, 'base64').fill(255)).toString('base64'),
+        })),
         '--out',
         at('x'),
       ],
@@ -164,9 +189,27 @@ describe('a recording', () => {
       'recording-corrupt',
       /row 1: margin: not a number/,
     ],
-    ['cut short', () => ['sweep', row((all) => ({...all, answer: 'AAAA'})), '--out', at('x')], 1, 'recording-corrupt', /answer: 3 numbers/],
-    ['for a head', () => ['sweep', recording, '--policies', 'linear-head', '--out', at('x')], 2, 'policy-unknown', /linear-head/],
-    ['of no data', () => [...record, '--data', written('no.jsonl', ''), '--out', at('y.jsonl')], 1, 'data-empty', /no\.jsonl/],
+    [
+      'cut short',
+      () => ['sweep', row((all) => ({...all, answer: 'AAAA'})), '--out', at('x')],
+      1,
+      'recording-corrupt',
+      /answer: 3 numbers/,
+    ],
+    [
+      'for a head',
+      () => ['sweep', recording, '--policies', 'linear-head', '--out', at('x')],
+      2,
+      'policy-unknown',
+      /linear-head/,
+    ],
+    [
+      'of no data',
+      () => [...record, '--data', written('no.jsonl', ''), '--out', at('y.jsonl')],
+      1,
+      'data-empty',
+      /no\.jsonl/,
+    ],
   ];
   test.each(bad)('%s is a clear error', fails);
 
@@ -179,8 +222,20 @@ describe('a recording', () => {
 const runs = (name: string, change: (text: string) => string): string => written(name, change(files('one')[0]!));
 const cases: readonly (readonly [string, () => readonly string[], number, string, RegExp])[] = [
   ['nothing to sweep', () => ['sweep', '--out', at('x')], 2, 'nothing-to-sweep', /recording/],
-  ['captions without settings', () => ['sweep', '--data', at('data.jsonl'), '--out', at('x')], 2, 'settings-missing', /--thresholds/],
-  ['an empty data set', () => [...args, '--data', written('empty.jsonl', ''), '--out', at('x')], 1, 'data-empty', /empty\.jsonl/],
+  [
+    'captions without settings',
+    () => ['sweep', '--data', at('data.jsonl'), '--out', at('x')],
+    2,
+    'settings-missing',
+    /--thresholds/,
+  ],
+  [
+    'an empty data set',
+    () => [...args, '--data', written('empty.jsonl', ''), '--out', at('x')],
+    1,
+    'data-empty',
+    /empty\.jsonl/,
+  ],
   ['a missing data set', () => [...args, '--data', at('nope.jsonl'), '--out', at('x')], 1, 'dataset-not-found', /nope/],
   [
     'a head that has learnt nothing',
@@ -237,7 +292,13 @@ const cases: readonly (readonly [string, () => readonly string[], number, string
 ];
 test.each(cases)('%s is a clear error', fails);
 
-async function fails(_: string, all: () => readonly string[], code: number, name: string, message: RegExp): Promise<void> {
+async function fails(
+  _: string,
+  all: () => readonly string[],
+  code: number,
+  name: string,
+  message: RegExp,
+): Promise<void> {
   const result = await mueCommand(all());
   expect([result.code, result.stdout]).toEqual([code, '']);
   expect(result.stderr).toContain(`error [${name}]`);

@@ -12,7 +12,9 @@ const whole = writeRecording(at('whole.jsonl'), rows);
 const sweep = (recordings: readonly string[], ...options: string[]) =>
   mueCommand(['sweep', '--grid', '4', '--resamples', '200', '--out', at('out'), ...recordings, ...options]);
 const files = (name: string): string[] =>
-  ['sweep.csv', 'sweep.json', 'front.json', 'chosen.json'].map((file) => fs.readFileSync(path.join(at(name), file), 'utf8'));
+  ['sweep.csv', 'sweep.json', 'front.json', 'chosen.json'].map((file) =>
+    fs.readFileSync(path.join(at(name), file), 'utf8'),
+  );
 
 test('shards in any order give what the whole recording gives, byte for byte, and again', async () => {
   const even = writeRecording(
@@ -60,7 +62,9 @@ const cases: readonly (readonly [string, () => readonly string[], number, string
   ['a missing file', () => [at('missing.jsonl')], 1, 'file-unreadable', /missing\.jsonl/],
   [
     'NaN',
-    () => [broken((row) => ({...row, similarity: Buffer.from(new Float32Array(24).fill(NaN).buffer).toString('base64')}))],
+    () => [
+      broken((row) => ({...row, similarity: Buffer.from(new Float32Array(24).fill(NaN).buffer).toString('base64')})),
+    ],
     1,
     'recording-corrupt',
     /row 1: decoder similarity: not a number/,

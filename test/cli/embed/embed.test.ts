@@ -27,7 +27,8 @@ describeCoca(
       await convertCheckpoint({input: path.join(folder, 'open_clip_model.safetensors'), output});
       fs.mkdirSync(path.join(folder, 'pictures'));
       pictures = PICTURES.map((name) => path.join(folder, 'pictures', name));
-      for (const [i, name] of PICTURES.entries()) fs.copyFileSync(path.join(cocaGoldenDir, 'images', name), pictures[i]!);
+      for (const [i, name] of PICTURES.entries())
+        fs.copyFileSync(path.join(cocaGoldenDir, 'images', name), pictures[i]!);
       model = ['--model', output, '--device', 'wasm'];
     });
     afterAll(() => {
@@ -36,12 +37,33 @@ describeCoca(
 
     test('embed, then retrieve: a picture is most like itself', async () => {
       const out = path.join(folder, 'embedded');
-      const embedded = await mueCommand(['embed', ...model, '--data', path.dirname(pictures[0]!), '--out', out, '--quiet']);
+      const embedded = await mueCommand([
+        'embed',
+        ...model,
+        '--data',
+        path.dirname(pictures[0]!),
+        '--out',
+        out,
+        '--quiet',
+      ]);
       expect(embedded).toMatchObject({code: 0, stdout: '', stderr: ''});
       const lines = fs.readFileSync(path.join(out, 'embeddings.jsonl'), 'utf8').trimEnd().split('\n');
       expect(lines.map((line) => (JSON.parse(line) as {image: string}).image)).toEqual(PICTURES);
-      const found = await mueCommand(['retrieve', ...model, '--embeddings', out, '--image', pictures[1]!, '--top', '1', '--json']);
-      const {image, found: best} = JSON.parse(found.stdout) as {image: string; found: {image: string; similarity: number}[]};
+      const found = await mueCommand([
+        'retrieve',
+        ...model,
+        '--embeddings',
+        out,
+        '--image',
+        pictures[1]!,
+        '--top',
+        '1',
+        '--json',
+      ]);
+      const {image, found: best} = JSON.parse(found.stdout) as {
+        image: string;
+        found: {image: string; similarity: number}[];
+      };
       expect(image).toBe(pictures[1]);
       expect(best).toEqual([{image: PICTURES[1], similarity: expect.closeTo(1, 5)}]);
     });
@@ -57,7 +79,15 @@ describeCoca(
     });
     test('classify: a missing picture is told, the rest is done', async () => {
       const labels = file('labels.txt', 'dog\ncat\n');
-      const {code, stdout} = await mueCommand(['classify', ...model, pictures[0]!, 'missing.png', '--labels', labels, '--jsonl']);
+      const {code, stdout} = await mueCommand([
+        'classify',
+        ...model,
+        pictures[0]!,
+        'missing.png',
+        '--labels',
+        labels,
+        '--jsonl',
+      ]);
       expect(code).toBe(5);
       const [first, second] = stdout
         .trimEnd()
@@ -69,7 +99,9 @@ describeCoca(
       expect(second).toEqual({image: 'missing.png', error: expect.objectContaining({code: 'image-unreadable'})});
     });
     test('recall over a data set', async () => {
-      const rows = PICTURES.map((image, i) => JSON.stringify({id: `${i}`, image: `pictures/${image}`, references: [`a ${i}`, `the ${i}`]}));
+      const rows = PICTURES.map((image, i) =>
+        JSON.stringify({id: `${i}`, image: `pictures/${image}`, references: [`a ${i}`, `the ${i}`]}),
+      );
       const data = file('captions.jsonl', `${rows.join('\n')}\n`);
       const {code, stdout} = await mueCommand(['retrieve', ...model, '--data', data, '--recall', '1,6', '--json']);
       expect(code).toBe(0);
@@ -78,7 +110,16 @@ describeCoca(
       expect(result.recall[1]).toEqual({k: 6, textToImage: 1, imageToText: 1});
     });
     test('caption and entail take the same model', async () => {
-      const caption = await mueCommand(['caption', ...model, pictures[0]!, '--json', '--num-beams', '1', '--max-new-tokens', '4']);
+      const caption = await mueCommand([
+        'caption',
+        ...model,
+        pictures[0]!,
+        '--json',
+        '--num-beams',
+        '1',
+        '--max-new-tokens',
+        '4',
+      ]);
       expect(JSON.parse(caption.stdout)).toMatchObject({layers: {vision: {run: 2, of: 2}}, backend: 'wasm'});
       const entail = await mueCommand(['entail', ...model, pictures[0]!, 'a dog', '--json']);
       expect(['yes', 'no', 'maybe']).toContain((JSON.parse(entail.stdout) as {text: string}).text);

@@ -22,13 +22,42 @@ beforeAll(async () => {
   const lines = fs.readFileSync('data/scenes/caption-test.jsonl', 'utf8').split('\n').slice(0, ROWS);
   const data = path.join(root, 'data.jsonl');
   fs.writeFileSync(data, `${lines.join('\n')}\n`);
-  const search = ['--num-beams', '2', '--max-new-tokens', '16', '--warmup', '0', '--img_thres', '0.5', '--decoder_thres', '0.9'];
-  args = ['evaluate', '--model', model, '--device', 'wasm', '--task', 'caption', '--data', data, '--images', 'data/scenes', ...search];
+  const search = [
+    '--num-beams',
+    '2',
+    '--max-new-tokens',
+    '16',
+    '--warmup',
+    '0',
+    '--img_thres',
+    '0.5',
+    '--decoder_thres',
+    '0.9',
+  ];
+  args = [
+    'evaluate',
+    '--model',
+    model,
+    '--device',
+    'wasm',
+    '--task',
+    'caption',
+    '--data',
+    data,
+    '--images',
+    'data/scenes',
+    ...search,
+  ];
   const {code, stdout} = await mueCommand([...args, '--out', out('one'), '--json']);
   expect(code).toBe(0);
   expect((JSON.parse(stdout) as EvaluationMetrics).n).toBe(ROWS);
   one = withoutTimes(out('one'));
-  expect(Object.keys(one).sort()).toEqual(['captions_data_results.json', 'metrics.json', 'predictions.jsonl', 'run.json']);
+  expect(Object.keys(one).sort()).toEqual([
+    'captions_data_results.json',
+    'metrics.json',
+    'predictions.jsonl',
+    'run.json',
+  ]);
 });
 
 const out = (name: string): string => path.join(root, name);
@@ -82,7 +111,15 @@ test('batches: the same words, exits and costs, scores to the fourth digit; refe
 test('workers are one run, row by row; compared with it, it keeps everything', async () => {
   expect((await mueCommand([...args, '--workers', '2', '--out', out('workers')])).code).toBe(0);
   expect(withoutTimes(out('workers'))).toEqual(one);
-  const {stdout, code} = await mueCommand(['compare', out('workers'), out('one'), '--saving', '0.1', '--resamples', '50']);
+  const {stdout, code} = await mueCommand([
+    'compare',
+    out('workers'),
+    out('one'),
+    '--saving',
+    '0.1',
+    '--resamples',
+    '50',
+  ]);
   expect(code).toBe(0);
   expect(stdout).toContain('verdict: saving in MACs ≥ 0.00 % with 95 % confidence: the claim of 10.00 % FAILS');
 });
@@ -91,8 +128,18 @@ test('tasks of a Slurm array, by the script in deploy/, merged are one run, row 
   // The script names what it must; the rest of the command line goes through EXTRA.
   const [, ...options] = args;
   for (const task of [1, 2]) {
-    const array = {SLURM_ARRAY_TASK_ID: String(task), SLURM_ARRAY_TASK_COUNT: '2', SLURM_ARRAY_TASK_MIN: '1', SLURM_ARRAY_TASK_STEP: '1'};
-    const ours = {MUE: `${process.execPath} ${MAIN}`, TASK: 'caption', DATA: path.join(root, 'data.jsonl'), OUT: out('array')};
+    const array = {
+      SLURM_ARRAY_TASK_ID: String(task),
+      SLURM_ARRAY_TASK_COUNT: '2',
+      SLURM_ARRAY_TASK_MIN: '1',
+      SLURM_ARRAY_TASK_STEP: '1',
+    };
+    const ours = {
+      MUE: `${process.execPath} ${MAIN}`,
+      TASK: 'caption',
+      DATA: path.join(root, 'data.jsonl'),
+      OUT: out('array'),
+    };
     const child = spawn('bash', ['deploy/slurm-array.sh'], {
       env: {...process.env, ...array, ...ours, EXTRA: options.join(' ')},
       stdio: 'ignore',

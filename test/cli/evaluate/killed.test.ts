@@ -30,7 +30,9 @@ async function killed(args: readonly string[], ready: (stderr: string) => boolea
 }
 
 function files(folder: string): Record<string, string> {
-  return Object.fromEntries(fs.readdirSync(folder).map((name) => [name, fs.readFileSync(path.join(folder, name), 'utf8')]));
+  return Object.fromEntries(
+    fs.readdirSync(folder).map((name) => [name, fs.readFileSync(path.join(folder, name), 'utf8')]),
+  );
 }
 
 test('record goes on where it was, even behind a torn line', async () => {

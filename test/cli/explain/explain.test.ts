@@ -34,7 +34,15 @@ test('a caption: words × layers at full depth, with the exits of the plan, and 
 
 test('entailment: one row of the three answers; texts are escaped, and no colours outside of a terminal', async () => {
   const page = path.join(folder, 'entail.html');
-  const args = ['explain', 'examples/pictures/09.png', 'there is a <b>coconut</b> in the sky', '--task', 'entail', '--device', 'wasm'];
+  const args = [
+    'explain',
+    'examples/pictures/09.png',
+    'there is a <b>coconut</b> in the sky',
+    '--task',
+    'entail',
+    '--device',
+    'wasm',
+  ];
   const {code, stdout} = await mueCommand([...args, '--html', page, '--exit', 'never']);
   expect(code).toBe(0);
   expect(stdout).not.toContain('\x1b');

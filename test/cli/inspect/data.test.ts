@@ -1,7 +1,12 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {type CaptionJson, captionSchema, type EntailmentJson, entailmentSchema} from '../../support/cli/answer-schema.js';
+import {
+  type CaptionJson,
+  captionSchema,
+  type EntailmentJson,
+  entailmentSchema,
+} from '../../support/cli/answer-schema.js';
 import {mueCommand} from '../../support/cli/mue-command.js';
 
 // The shipped model, through the command line: what the README shows.
@@ -16,10 +21,22 @@ test('captions for people: one picture on some lines, several on one each', asyn
   expect(stdout).toMatch(
     /^examples\/pictures\/01\.png\n {2}two big cupcakes in a room\n\n {2}layers {2}image [\d.]+\/6, text [\d.]+\/6, decoder [\d.]+\/6\n/,
   );
-  expect(stdout).toMatch(/\n {2}MACs +\d\.\d\d of \d\.\d\d G \([\d.]+ % saved\)\n {2}time +\d+ ms \(.*; model loaded in \d+ ms\n$/);
-  const both = await mueCommand(['caption', picture, 'examples/pictures/12.png', ...wasm, '--exit', 'never', '--stream']);
+  expect(stdout).toMatch(
+    /\n {2}MACs +\d\.\d\d of \d\.\d\d G \([\d.]+ % saved\)\n {2}time +\d+ ms \(.*; model loaded in \d+ ms\n$/,
+  );
+  const both = await mueCommand([
+    'caption',
+    picture,
+    'examples/pictures/12.png',
+    ...wasm,
+    '--exit',
+    'never',
+    '--stream',
+  ]);
   expect(both.stdout.trimEnd().split('\n')).toEqual([
-    expect.stringMatching(/01\.png {2}two big cupcakes in a room {2}\[image 6\/6, text 6\/6, decoder 6\/6; 0 % of MACs saved; \d+ ms\]$/),
+    expect.stringMatching(
+      /01\.png {2}two big cupcakes in a room {2}\[image 6\/6, text 6\/6, decoder 6\/6; 0 % of MACs saved; \d+ ms\]$/,
+    ),
     expect.stringMatching(/12\.png {2}three footballs and a curtain in the sea {2}\[/),
   ]);
   expect(both.stderr).toContain('  ██████ 6/6  two big cup\n');
@@ -77,5 +94,10 @@ test('inspect shows the configuration and the parameters by part', async () => {
   expect(stdout).toMatch(/parameters +17,069,464/);
   expect(stdout).not.toContain('encoder.layers.0.fc1.weight');
   const {stdout: json} = await mueCommand(['inspect', '--json']);
-  expect(JSON.parse(json)).toMatchObject({kind: 'model', problem: null, parameters: 17_069_464, config: {train_mue: true}});
+  expect(JSON.parse(json)).toMatchObject({
+    kind: 'model',
+    problem: null,
+    parameters: 17_069_464,
+    config: {train_mue: true},
+  });
 });

@@ -5,10 +5,22 @@ test.each([
   [undefined, {}, '0/1'],
   ['2/5', {JOB_COMPLETION_INDEX: '0', JOB_COMPLETIONS: '3'}, '2/5'],
   [undefined, {JOB_COMPLETION_INDEX: '1', JOB_COMPLETIONS: '3'}, '1/3'],
-  [undefined, {SLURM_ARRAY_TASK_ID: '0', SLURM_ARRAY_TASK_COUNT: '4', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_STEP: '1'}, '0/4'],
+  [
+    undefined,
+    {SLURM_ARRAY_TASK_ID: '0', SLURM_ARRAY_TASK_COUNT: '4', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_STEP: '1'},
+    '0/4',
+  ],
   // --array=1-4 and --array=0-30:10
-  [undefined, {SLURM_ARRAY_TASK_ID: '4', SLURM_ARRAY_TASK_COUNT: '4', SLURM_ARRAY_TASK_MIN: '1', SLURM_ARRAY_TASK_STEP: '1'}, '3/4'],
-  [undefined, {SLURM_ARRAY_TASK_ID: '20', SLURM_ARRAY_TASK_COUNT: '4', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_STEP: '10'}, '2/4'],
+  [
+    undefined,
+    {SLURM_ARRAY_TASK_ID: '4', SLURM_ARRAY_TASK_COUNT: '4', SLURM_ARRAY_TASK_MIN: '1', SLURM_ARRAY_TASK_STEP: '1'},
+    '3/4',
+  ],
+  [
+    undefined,
+    {SLURM_ARRAY_TASK_ID: '20', SLURM_ARRAY_TASK_COUNT: '4', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_STEP: '10'},
+    '2/4',
+  ],
 ])('--shard %s in %j is %s', (flag, environment, wanted) => {
   const {index, count} = shardChoice(flag, environment);
   expect(`${index}/${count}`).toBe(wanted);

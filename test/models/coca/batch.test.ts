@@ -32,7 +32,9 @@ interface Seen {
 /** Depths of the two pictures in each stack. */
 const exits = (depths: readonly [number, number, number]): ExitPolicy =>
   stackPolicies(
-    Object.fromEntries((['vision', 'text', 'multimodal'] as const).map((stack: StackName, i) => [stack, fixed({layers: depths[i]!})])),
+    Object.fromEntries(
+      (['vision', 'text', 'multimodal'] as const).map((stack: StackName, i) => [stack, fixed({layers: depths[i]!})]),
+    ),
   );
 
 const CHOICES: readonly (readonly [string, readonly [ExitPolicy, ExitPolicy]])[] = [
@@ -68,7 +70,9 @@ describeCoca('two pictures', FILES, () => {
         const traces: StackTrace[][] = [[], []];
         for (const [b, run] of encoded.runs.entries()) traces[which[b]!]!.push(...run.traces);
         for (const [step, tokens] of TOKENS.entries()) {
-          const own = Array.isArray(policies) ? open.map((b) => (policies as readonly ExitPolicy[])[which.indexOf(b)]!) : policies;
+          const own = Array.isArray(policies)
+            ? open.map((b) => (policies as readonly ExitPolicy[])[which.indexOf(b)]!)
+            : policies;
           const fed = open.flatMap((b) => tokens.slice(b * BEAMS, (b + 1) * BEAMS));
           const result = await decoding.step(fed, own);
           const values = [...((await scope.hold(result.logits).data()) as Float32Array)];
@@ -95,7 +99,9 @@ describeCoca('two pictures', FILES, () => {
           expect(alone.logits[b]!.length).toBe((b === 0 ? 3 : 4) * BEAMS * model.vocabularySize);
           closeArrays(together.logits[b]!, alone.logits[b]!, 1e-4);
         }
-        expect(together.traces[0]!.map(({exitLayer}) => exitLayer)).not.toEqual(together.traces[1]!.map(({exitLayer}) => exitLayer));
+        expect(together.traces[0]!.map(({exitLayer}) => exitLayer)).not.toEqual(
+          together.traces[1]!.map(({exitLayer}) => exitLayer),
+        );
       });
 
       test.each(CHOICES)('scores of targets of several lengths: %s', async (_name, policies) => {
@@ -107,7 +113,9 @@ describeCoca('two pictures', FILES, () => {
           const own = which.map((b) => policies[b]!);
           const encoded = scope.hold(await model.encode({pixels: some}, own));
           const rows = which.flatMap((b) => targets.slice(b * 2, b * 2 + 2));
-          const places = which.flatMap((b, i) => at.slice(b * 2, b * 2 + 2).map(({position}, k) => ({row: i * 2 + k, position})));
+          const places = which.flatMap((b, i) =>
+            at.slice(b * 2, b * 2 + 2).map(({position}, k) => ({row: i * 2 + k, position})),
+          );
           const {logits, runs} = await model.score(encoded, {targets: rows, at: places}, own);
           return {values: [...((await scope.hold(logits).data()) as Float32Array)], runs};
         };
@@ -137,7 +145,11 @@ describeCoca('two pictures', FILES, () => {
           const {logits, traces} = await byStep!.step(fed, policies);
           const wanted = [...((await scope.hold(logits).data()) as Float32Array)];
           for (const b of [0, 1]) {
-            closeArrays(values.slice((b * 3 + step) * size, (b * 3 + step + 1) * size), wanted.slice(b * size, (b + 1) * size), 1e-6);
+            closeArrays(
+              values.slice((b * 3 + step) * size, (b * 3 + step + 1) * size),
+              wanted.slice(b * size, (b + 1) * size),
+              1e-6,
+            );
             expect(whole.traces[b]!.slice(2 * step, 2 * step + 2)).toEqual(traces[b]);
           }
         }
@@ -151,7 +163,8 @@ describeCoca('two pictures', FILES, () => {
           multimodal: similarity({threshold: 0.9}),
         });
         const {traces} = await write([0, 1], policy);
-        const steps = (b: number): readonly StackTrace[] => traces[b]!.filter(({step}) => step !== undefined && step < 3);
+        const steps = (b: number): readonly StackTrace[] =>
+          traces[b]!.filter(({step}) => step !== undefined && step < 3);
         expect(steps(0)).toEqual(steps(1));
         const vision = traces.map((own) => own.find(({stack}) => stack === 'vision')!.scores);
         expect(vision[0]).not.toEqual(vision[1]);
@@ -161,7 +174,10 @@ describeCoca('two pictures', FILES, () => {
         using scope = new TensorScope();
         const encoded = scope.hold(await model.encode({pixels}, CHOICES[0]![1]));
         const decoding = scope.hold(model.startDecoding(encoded, 1, 8, 'copy'));
-        await expect(decoding.step([510, 510], CHOICES[0]![1])).rejects.toMatchObject({code: 'batch-skipped-kv', exitCode: 2});
+        await expect(decoding.step([510, 510], CHOICES[0]![1])).rejects.toMatchObject({
+          code: 'batch-skipped-kv',
+          exitCode: 2,
+        });
       });
     },
     FIRST_DEVICE,

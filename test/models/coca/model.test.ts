@@ -39,7 +39,10 @@ describeCoca('the model', ['micro/goldens.safetensors', 'micro/open_clip_model.s
       const drawn = (seed: number) =>
         stackPolicies(
           Object.fromEntries(
-            (['vision', 'text', 'multimodal'] as const).map((stack, i) => [stack, random({histogram: [1, 1, 1, 1], seed: seed + i})]),
+            (['vision', 'text', 'multimodal'] as const).map((stack, i) => [
+              stack,
+              random({histogram: [1, 1, 1, 1], seed: seed + i}),
+            ]),
           ),
         );
 
@@ -99,7 +102,9 @@ describeCoca('the model', ['micro/goldens.safetensors', 'micro/open_clip_model.s
 
       test('just-in-time is exact: a token that left early is brought up to date when a later one goes deeper', async () => {
         using inner = new TensorScope();
-        const encoded = inner.hold(await model.encode({pixels: inner.hold(tf.slice(pixels, [0, 0, 0, 0], [1, -1, -1, -1]))}, never));
+        const encoded = inner.hold(
+          await model.encode({pixels: inner.hold(tf.slice(pixels, [0, 0, 0, 0], [1, -1, -1, -1]))}, never),
+        );
         const late = inner.hold(model.startDecoding(encoded, 1, 8, 'just-in-time'));
         const shallow = stackPolicies({multimodal: fixed({layers: 2})});
         for (const id of [510, 4, 5]) (await late.step([id], shallow)).logits.dispose();
@@ -120,7 +125,11 @@ describeCoca('the model', ['micro/goldens.safetensors', 'micro/open_clip_model.s
           const combined = inner.hold(prompt.combine([[2]]) as CocaEncoded);
           const direct = inner.hold(await model.encode({pixels: one}, stackPolicies({vision: fixed({layers: 2})})));
           const tokens = [...(await direct.tokens.data())];
-          const {logits, runs} = await model.score(combined, {targets: [[510, 4, 5]], at: [{row: 0, position: 2}]}, never);
+          const {logits, runs} = await model.score(
+            combined,
+            {targets: [[510, 4, 5]], at: [{row: 0, position: 2}]},
+            never,
+          );
           logits.dispose();
           closeArrays(await combined.tokens.data(), tokens, 1e-5);
           expect(combined.runs[0]!.macs).toEqual(direct.runs[0]!.macs);

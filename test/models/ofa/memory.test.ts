@@ -21,10 +21,13 @@ const text = (words: string): Uint8Array => new TextEncoder().encode(words);
 type Call = (mue: Mue, options: AnswerOptions) => Promise<unknown>;
 const CALLS: Readonly<Record<string, Call>> = {
   caption: (mue, options) => mue.caption(picture, {...options, num_beams: 3, max_new_tokens: 6}),
-  'caption, one beam': (mue, options) => mue.caption(picture, {...options, num_beams: 1, max_new_tokens: 6, onToken: () => undefined}),
+  'caption, one beam': (mue, options) =>
+    mue.caption(picture, {...options, num_beams: 1, max_new_tokens: 6, onToken: () => undefined}),
   entail: (mue, options) => mue.entail(picture, 'a dog', {...options, premise: 'two people'}),
-  ask: (mue, options) => mue.ask(picture, 'what is it', {...options, num_beams: 2, max_new_tokens: 4, objects: ['dog']}),
-  'ask, trie': (mue, options) => mue.ask(picture, 'what is it', {...options, num_beams: 3, answers: ['a man', 'two people', 'dog']}),
+  ask: (mue, options) =>
+    mue.ask(picture, 'what is it', {...options, num_beams: 2, max_new_tokens: 4, objects: ['dog']}),
+  'ask, trie': (mue, options) =>
+    mue.ask(picture, 'what is it', {...options, num_beams: 3, answers: ['a man', 'two people', 'dog']}),
   'ask, all candidates': (mue, options) =>
     mue.ask(picture, 'what is it', {...options, answers: ['a man', 'two people', 'dog'], method: 'all-candidates'}),
   prompt: (mue, options) => mue.prompt(picture, 'is it red?', {...options, num_beams: 2, max_new_tokens: 5}),
@@ -76,7 +79,9 @@ onBackends(
       reference: thresholdPlan({image: 0.89, text: 0.92, decoder: 0.9, mode: 'reference'}),
     };
     describe.each(Object.entries(plans))('%s', (_plan, exit) => {
-      test.each(calls)('%s', async (_name, call) => expect(await withoutLeaks(() => call(mue, {exit}))).toHaveProperty('value.text'));
+      test.each(calls)('%s', async (_name, call) =>
+        expect(await withoutLeaks(() => call(mue, {exit}))).toHaveProperty('value.text'),
+      );
     });
     test.each(calls)('plain model, %s', async (_name, call) => {
       expect(await withoutLeaks(() => call(plain, {exit: 'model'}))).toHaveProperty('value.text');
@@ -84,7 +89,9 @@ onBackends(
 
     describe.each(SKIPPED_KV)('skipped keys and values: %s', (skippedKv: SkippedKv) => {
       test.each(calls)('%s', async (_name, call) => {
-        expect(await withoutLeaks(() => call(mue, {exit: {policy: restless(), skippedKv}}))).toHaveProperty('value.text');
+        expect(await withoutLeaks(() => call(mue, {exit: {policy: restless(), skippedKv}}))).toHaveProperty(
+          'value.text',
+        );
       });
       test('several pictures, of which some are done before others', async () => {
         const {model} = mue;
@@ -140,9 +147,12 @@ onBackends(
         const policy = atDecision(n, () => {
           throw new Error('broken policy');
         });
-        expect(await withoutLeaks(() => call(mue, {exit: {policy}}))).toMatchObject({error: {message: 'broken policy'}});
+        expect(await withoutLeaks(() => call(mue, {exit: {policy}}))).toMatchObject({
+          error: {message: 'broken policy'},
+        });
       });
-      const one = (stack: string, plan: object): ExitPlan => ({...NEVER_PLAN, stacks: {[stack as StackName]: plan}}) as ExitPlan;
+      const one = (stack: string, plan: object): ExitPlan =>
+        ({...NEVER_PLAN, stacks: {[stack as StackName]: plan}}) as ExitPlan;
       test.each([
         ['an unknown policy', one('decoder', {policy: 'guess'}), 'plan-policy'],
         ['a stack of other models', one('encoder', {policy: 'fixed', layers: 1}), 'plan-stack'],
@@ -174,19 +184,35 @@ onBackends(
     });
     test('a question that leaves no room for an answer', async () => {
       const question = Array.from({length: 80}, (_, i) => `${i}${i}${i}`).join(' ');
-      expect(await withoutLeaks(() => mue.ask(picture, question))).toMatchObject({error: {code: 'text-too-long', exitCode: 1}});
+      expect(await withoutLeaks(() => mue.ask(picture, question))).toMatchObject({
+        error: {code: 'text-too-long', exitCode: 1},
+      });
     });
     test('options that make no sense', async () => {
-      for (const options of [{num_beams: 0}, {max_new_tokens: 1.5}, {temperature: 0}, {length_penalty: Number.NaN}, {min_length: -1}])
-        expect(await withoutLeaks(() => mue.caption(picture, options))).toMatchObject({error: {code: 'option-invalid'}});
-      expect(await withoutLeaks(() => mue.caption(picture, {onToken: () => undefined}))).toMatchObject({error: {code: 'stream-beams'}});
-      expect(await withoutLeaks(() => mue.ask(picture, 'what', {answers: [' ']}))).toMatchObject({error: {code: 'answers-empty'}});
+      for (const options of [
+        {num_beams: 0},
+        {max_new_tokens: 1.5},
+        {temperature: 0},
+        {length_penalty: Number.NaN},
+        {min_length: -1},
+      ])
+        expect(await withoutLeaks(() => mue.caption(picture, options))).toMatchObject({
+          error: {code: 'option-invalid'},
+        });
+      expect(await withoutLeaks(() => mue.caption(picture, {onToken: () => undefined}))).toMatchObject({
+        error: {code: 'stream-beams'},
+      });
+      expect(await withoutLeaks(() => mue.ask(picture, 'what', {answers: [' ']}))).toMatchObject({
+        error: {code: 'answers-empty'},
+      });
     });
     test('a listener that throws', async () => {
       const onToken = (): void => {
         throw new Error('enough');
       };
-      expect(await withoutLeaks(() => mue.caption(picture, {num_beams: 1, onToken}))).toMatchObject({error: {message: 'enough'}});
+      expect(await withoutLeaks(() => mue.caption(picture, {num_beams: 1, onToken}))).toMatchObject({
+        error: {message: 'enough'},
+      });
     });
 
     test('every depth of a picture, and a loss', async () => {

@@ -51,7 +51,10 @@ onBackends('model', () => {
     const prompt = [0, 7, 8, 9, 2];
     const forwards = mue.encoder.layers.map((layer) => jest.spyOn(layer, 'forward'));
     /** @returns states and text layers run, and for how many of those a layer was asked */
-    const encode = async (count: number, policy: ExitPolicy): Promise<{states: Float32Array; run: number; asked: number}> => {
+    const encode = async (
+      count: number,
+      policy: ExitPolicy,
+    ): Promise<{states: Float32Array; run: number; asked: number}> => {
       using scope = new TensorScope();
       for (const forward of forwards) forward.mockClear();
       const pixels = scope.hold(count === 3 ? three.clone() : one(0));
@@ -79,25 +82,32 @@ onBackends('model', () => {
     }
   });
 
-  test.each(['plain', 'mue'] as const)('%s: pictures in a batch, padding or not, are what they are alone', async (kind) => {
-    using scope = new TensorScope();
-    const {model} = mues[kind];
-    const prompts = [PROMPT, LONG, PROMPT];
-    const targets = [
-      [0, 99],
-      [0, 32, 51],
-      [0, 5, 5, 5],
-    ];
-    const at = targets.map((target, row) => ({row, position: target.length - 1}));
-    const together = scope.hold(await model.encode({pixels: three, prompts}, never));
-    const all = await data(scope.hold((await model.score(together, {targets, at}, never)).logits));
-    for (const [b, prompt] of prompts.entries()) {
-      const encoded = scope.hold(await model.encode({pixels: scope.hold(one(b)), prompts: [prompt]}, never));
-      const alone = await model.score(encoded, {targets: [targets[b]!], at: [{row: 0, position: at[b]!.position}]}, never);
-      const words = model.vocabularySize;
-      closeArrays(await data(scope.hold(alone.logits)), all.subarray(b * words, (b + 1) * words), LOGITS);
-    }
-  });
+  test.each(['plain', 'mue'] as const)(
+    '%s: pictures in a batch, padding or not, are what they are alone',
+    async (kind) => {
+      using scope = new TensorScope();
+      const {model} = mues[kind];
+      const prompts = [PROMPT, LONG, PROMPT];
+      const targets = [
+        [0, 99],
+        [0, 32, 51],
+        [0, 5, 5, 5],
+      ];
+      const at = targets.map((target, row) => ({row, position: target.length - 1}));
+      const together = scope.hold(await model.encode({pixels: three, prompts}, never));
+      const all = await data(scope.hold((await model.score(together, {targets, at}, never)).logits));
+      for (const [b, prompt] of prompts.entries()) {
+        const encoded = scope.hold(await model.encode({pixels: scope.hold(one(b)), prompts: [prompt]}, never));
+        const alone = await model.score(
+          encoded,
+          {targets: [targets[b]!], at: [{row: 0, position: at[b]!.position}]},
+          never,
+        );
+        const words = model.vocabularySize;
+        closeArrays(await data(scope.hold(alone.logits)), all.subarray(b * words, (b + 1) * words), LOGITS);
+      }
+    },
+  );
 
   test('scores of a few words are those of all', async () => {
     using scope = new TensorScope();
@@ -145,11 +155,14 @@ onBackends('model', () => {
   });
 
   const picture = {width: 64, height: 64, data: (pictures['caption_batch1_0.rgb_u8']!.data as Uint8Array).slice()};
-  const CALLS: Readonly<Record<string, (of: Mue, options: AnswerOptions) => Promise<{macs: {run: number; full: number}}>>> = {
+  const CALLS: Readonly<
+    Record<string, (of: Mue, options: AnswerOptions) => Promise<{macs: {run: number; full: number}}>>
+  > = {
     caption: (of, options) => of.caption(picture, {...options, num_beams: 2, max_new_tokens: 5}),
     entail: (of, options) => of.entail(picture, 'a dog', options),
     ask: (of, options) => of.ask(picture, 'what is it', {...options, num_beams: 2, max_new_tokens: 3}),
-    candidates: (of, options) => of.ask(picture, 'what is it', {...options, answers: ['a man', 'dog'], method: 'all-candidates'}),
+    candidates: (of, options) =>
+      of.ask(picture, 'what is it', {...options, answers: ['a man', 'dog'], method: 'all-candidates'}),
     prompt: (of, options) => of.prompt(picture, 'red?', {...options, num_beams: 1, max_new_tokens: 4}),
   };
   test.each(Object.entries(CALLS))('full depth costs what full depth costs: %s', async (_name, call) => {
@@ -162,14 +175,21 @@ onBackends('model', () => {
   test('exit tests cost their cosines, looks at words their scores, on top of full depth', async () => {
     const steps = 4;
     const caption = async (policy: ExitPolicy): Promise<number> => {
-      const {macs, layers} = await mues.mue.caption(picture, {exit: {policy}, num_beams: 2, max_new_tokens: steps - 1, min_length: 3});
+      const {macs, layers} = await mues.mue.caption(picture, {
+        exit: {policy},
+        num_beams: 2,
+        max_new_tokens: steps - 1,
+        min_length: 3,
+      });
       expect(layers.decoder!.run).toEqual(new Array(steps).fill(4));
       return macs.run - macs.full;
     };
     const rows = 1 + 2 * (steps - 1); // at the first step both beams are one
     const looks = 3 * rows; // at three layers of four
     expect(await caption(stackPolicies({decoder: similarity({threshold: 0.99999})}))).toBe(looks * 3 * 32); // D = 32
-    expect(await caption(stackPolicies({decoder: softmaxMargin({threshold: 1.5})}))).toBe(looks * (3 * 32 + 32 * mue.vocabularySize));
+    expect(await caption(stackPolicies({decoder: softmaxMargin({threshold: 1.5})}))).toBe(
+      looks * (3 * 32 + 32 * mue.vocabularySize),
+    );
     const image = await caption(stackPolicies({'encoder.image': similarity({threshold: 0.99999})}));
     expect(image).toBe(2 * 3 * (16 * 32)); // two layers of three, 16 patches
   });
@@ -177,7 +197,11 @@ onBackends('model', () => {
   test('a layer that leaves saves what its MACs say', async () => {
     const policy = stackPolicies({'encoder.image': fixed({layers: 1}), decoder: fixed({layers: 2})});
     const {macs, layers} = await mues.mue.entail(picture, 'a dog', {exit: {policy}});
-    expect(layers).toMatchObject({'encoder.image': {run: 1, of: 3}, 'encoder.text': {run: 3, of: 3}, decoder: {run: 2, of: 4}});
+    expect(layers).toMatchObject({
+      'encoder.image': {run: 1, of: 3},
+      'encoder.text': {run: 3, of: 3},
+      decoder: {run: 2, of: 4},
+    });
     const {source, target} = mues.mue.entailmentTokens('a dog');
     const memory = 16 + source.length;
     const {cost} = mue;
@@ -187,7 +211,13 @@ onBackends('model', () => {
 
   test('a decoder layer as a tfjs layer is the one that decodes', async () => {
     using scope = new TensorScope();
-    const flags = {scaleFactor: 2, scaleAttention: true, scaleFeedForward: true, scaleHeads: true, scaleResiduals: true};
+    const flags = {
+      scaleFactor: 2,
+      scaleAttention: true,
+      scaleFeedForward: true,
+      scaleHeads: true,
+      scaleResiduals: true,
+    };
     const layer = scope.hold(new DecoderLayer({size: 8, heads: 2, hidden: 16, ...flags}));
     layer.build();
     layer.setWeights(

@@ -86,7 +86,13 @@ onBackends('prefill', () => {
       prefixes.flatMap(() => [7, 9]),
       policy,
     );
-    return {logits: logits[0]!, traces, macs: decoding.macs, caches, after: (await scope.hold(last.logits).data()) as Float32Array};
+    return {
+      logits: logits[0]!,
+      traces,
+      macs: decoding.macs,
+      caches,
+      after: (await scope.hold(last.logits).data()) as Float32Array,
+    };
   };
 
   const cases = Object.entries(policies).flatMap(([name, make]) => [
@@ -108,6 +114,7 @@ onBackends('prefill', () => {
     for (const [l, values] of got.caches.entries()) closeArrays(values, want.caches[l]!, STATES);
     closeArrays(got.after, want.after, LOGITS);
     // Else nothing is shown: tokens leave at several depths.
-    if (name === 'similarity') expect(new Set(got.traces.flat().map(({exitLayer}) => exitLayer)).size).toBeGreaterThan(1);
+    if (name === 'similarity')
+      expect(new Set(got.traces.flat().map(({exitLayer}) => exitLayer)).size).toBeGreaterThan(1);
   });
 });

@@ -35,7 +35,10 @@ test('what Dawn says of the adapters that it passed by stands in the reason', as
     console.log(JSON.stringify({device: process.argv[2], ok: false, reason: 'Dawn finds no GPU', hint: 'install'}));`,
   );
   const report = await doctor({child: dawn, devices: ['webgpu', 'native']});
-  expect(report.devices.map(({reason}) => reason)).toEqual(['Dawn finds no GPU: vkCreateInstance: Found no drivers!', 'Dawn finds no GPU']);
+  expect(report.devices.map(({reason}) => reason)).toEqual([
+    'Dawn finds no GPU: vkCreateInstance: Found no drivers!',
+    'Dawn finds no GPU',
+  ]);
 });
 
 test.each([

@@ -13,11 +13,18 @@ const native = process.env['MUE_TEST_NATIVE'];
 const DEVICES: readonly (readonly [string, readonly FusedKernel[]])[] = [
   ['wasm', ['MueLayerNorm', 'MueGelu']],
   ...(native
-    ? [[native, ['MueLayerNorm', 'MueGelu', 'MueLinear', ...(native === 'native' ? ['MueConvAddRelu' as const] : [])]] as const]
+    ? [
+        [
+          native,
+          ['MueLayerNorm', 'MueGelu', 'MueLinear', ...(native === 'native' ? ['MueConvAddRelu' as const] : [])],
+        ] as const,
+      ]
     : []),
 ];
-const numbers = (size: number, seed: number): number[] => Array.from({length: size}, (_, i) => Math.sin(i * i + seed) * 3 + 1);
-const tensor = (shape: number[], seed: number): tf.Tensor => tf.tensor(numbers(tf.util.sizeFromShape(shape), seed), shape);
+const numbers = (size: number, seed: number): number[] =>
+  Array.from({length: size}, (_, i) => Math.sin(i * i + seed) * 3 + 1);
+const tensor = (shape: number[], seed: number): tf.Tensor =>
+  tf.tensor(numbers(tf.util.sizeFromShape(shape), seed), shape);
 const SHAPES = [
   [5, 1, 48],
   [7, 48],
@@ -29,7 +36,10 @@ async function fill(block: Block): Promise<void> {
   const weights = new Map(
     block
       .requests()
-      .map(({name, shape}, i) => [name, {shape, data: Float32Array.from(numbers(tf.util.sizeFromShape([...shape]), i), Math.abs)}]),
+      .map(({name, shape}, i) => [
+        name,
+        {shape, data: Float32Array.from(numbers(tf.util.sizeFromShape([...shape]), i), Math.abs)},
+      ]),
   );
   await block.load({
     names: () => [...weights.keys()],
@@ -41,7 +51,16 @@ async function fill(block: Block): Promise<void> {
 describe.each(DEVICES)('the kernels of %s', (device, kernels) => {
   const norm = new LayerNorm({size: 48});
   const linear = new Linear({inputSize: 48, units: 20});
-  const conv = new ConvNorm({conv: 'conv', norm: 'bn', inputs: 6, filters: 8, kernel: 3, stride: 2, epsilon: 1e-5, relu: true});
+  const conv = new ConvNorm({
+    conv: 'conv',
+    norm: 'bn',
+    inputs: 6,
+    filters: 8,
+    kernel: 3,
+    stride: 2,
+    epsilon: 1e-5,
+    relu: true,
+  });
   let before = 0;
   beforeAll(async () => {
     await selectBackend(device);
@@ -60,7 +79,12 @@ describe.each(DEVICES)('the kernels of %s', (device, kernels) => {
   test('are there, and are run', () => {
     const row = tensor([48], 2);
     const rows = {x: tensor([5, 48], 1), gain: row, bias: row, weight: tensor([48, 48], 3)};
-    const picture = {x: tensor([1, 6, 6, 2], 1), filter: tensor([1, 1, 2, 2], 2), bias: tensor([2], 3), addend: tensor([1, 6, 6, 2], 4)};
+    const picture = {
+      x: tensor([1, 6, 6, 2], 1),
+      filter: tensor([1, 1, 2, 2], 2),
+      bias: tensor([2], 3),
+      addend: tensor([1, 6, 6, 2], 4),
+    };
     for (const kernel of kernels) {
       const inputs = kernel === 'MueConvAddRelu' ? picture : rows;
       const y = runFused(kernel, inputs, {epsilon: 1e-5, activation: 'linear', strides: 1, pad: 0});

@@ -51,7 +51,11 @@ test.each(['native', 'cuda'])('%s that was never built says what to type', async
 
 test('auto passes by what was never built, without a word about CUDA', async () => {
   const selected = await selectBackend('auto', {nativeFolder: path.join(folder, 'nothing')});
-  expect(selected).toMatchObject({device: 'wasm', backend: 'wasm', note: 'wasm (SIMD, 1 thread); not native (not built)'});
+  expect(selected).toMatchObject({
+    device: 'wasm',
+    backend: 'wasm',
+    note: 'wasm (SIMD, 1 thread); not native (not built)',
+  });
   expect(selected.tried.map(({device, ok}) => [device, ok])).toEqual([
     ['cuda', false],
     ['native', false],

@@ -10,7 +10,7 @@ import {openDataset} from '../../../src/node/dataset/open-dataset.js';
 import {collect} from '../../support/data/chunks.js';
 import {goldenBytes} from '../../support/golden/golden.js';
 
-const scenes = path.join(import.meta.dirname, '..', '..', 'data', 'scenes');
+const scenes = path.join(import.meta.dirname, '..', '..', '..', 'data', 'scenes');
 let folder = '';
 beforeAll(() => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'datasets-'));
@@ -36,7 +36,9 @@ describe('data/scenes', () => {
     expect(new Set(items.map(({id}) => id)).size).toBe(rows);
     for (const {image, references, label, text, answers, extra} of items) {
       expect('path' in image && fs.existsSync(image.path)).toBe(true);
-      expect(task === 'caption' ? references?.length : task === 'snli-ve' ? label && text : text && answers?.size === 1).toBeTruthy();
+      expect(
+        task === 'caption' ? references?.length : task === 'snli-ve' ? label && text : text && answers?.size === 1,
+      ).toBeTruthy();
       expect(extra).toHaveProperty('imageDifficulty');
     }
   });
@@ -55,13 +57,17 @@ test('a TSV file, packed or not, becomes a folder that reads the same', async ()
   );
   const out = path.join(folder, 'exported');
   // All rows of this file share the image id "x", but not the picture.
-  await expect(exportDataset(openDataset(tsv, {task: 'vqa'}), out, 'vqa')).rejects.toMatchObject({code: 'image-conflict'});
+  await expect(exportDataset(openDataset(tsv, {task: 'vqa'}), out, 'vqa')).rejects.toMatchObject({
+    code: 'image-conflict',
+  });
   expect(fs.readdirSync(out)).toEqual(['images']);
   const dataset = openDataset(packed, {task: 'vqa', columns: {id: 0, image: 5, text: 2, answers: 3}});
   expect(await exportDataset(dataset, out, 'vqa')).toMatchObject({rows: items.length, pictures: items.length});
   const again = await collect(openDataset(path.join(out, 'vqa.jsonl'), {task: 'vqa'}));
   expect(again.map(({text, answers}) => [text, answers])).toEqual(items.map(({text, answers}) => [text, answers]));
-  expect(fs.readFileSync((again[0]!.image as {path: string}).path)).toEqual(Buffer.from((items[0]!.image as {bytes: Uint8Array}).bytes));
+  expect(fs.readFileSync((again[0]!.image as {path: string}).path)).toEqual(
+    Buffer.from((items[0]!.image as {bytes: Uint8Array}).bytes),
+  );
 });
 
 test('an image id is never a path', async () => {
@@ -73,10 +79,9 @@ test('an image id is never a path', async () => {
   const out = path.join(folder, 'ids');
   await exportDataset(rows(), out, 'set');
   expect(fs.readdirSync(path.join(out, 'images')).sort()).toEqual(['%2E%2E%2F%2E%2E%2Fevil.jpg', '%2E%2E.jpg']);
-  expect((await collect(openDataset(path.join(out, 'set.jsonl'), {task: 'caption'}))).map(({imageId}) => imageId)).toEqual([
-    '../../../evil',
-    '..',
-  ]);
+  expect(
+    (await collect(openDataset(path.join(out, 'set.jsonl'), {task: 'caption'}))).map(({imageId}) => imageId),
+  ).toEqual(['../../../evil', '..']);
 });
 
 test('a folder of pictures, in order of names, other files left out', async () => {
@@ -92,15 +97,23 @@ test('a folder of pictures, in order of names, other files left out', async () =
 describe('refused', () => {
   const open = (file: string, task: DatasetTask = 'caption') => collect(openDataset(file, {task}));
   test('what is not there or no data set', async () => {
-    expect(() => openDataset(path.join(folder, 'none.tsv'), {task: 'vqa'})).toThrow(expect.objectContaining({code: 'dataset-not-found'}));
-    expect(() => openDataset(write('a.csv', ''), {task: 'vqa'})).toThrow(expect.objectContaining({code: 'dataset-format', exitCode: 2}));
-    expect(() => openDataset(write('a.tsv', ''), {task: 'vqa', columns: 'x'})).toThrow(expect.objectContaining({code: 'bad-columns'}));
+    expect(() => openDataset(path.join(folder, 'none.tsv'), {task: 'vqa'})).toThrow(
+      expect.objectContaining({code: 'dataset-not-found'}),
+    );
+    expect(() => openDataset(write('a.csv', ''), {task: 'vqa'})).toThrow(
+      expect.objectContaining({code: 'dataset-format', exitCode: 2}),
+    );
+    expect(() => openDataset(write('a.tsv', ''), {task: 'vqa', columns: 'x'})).toThrow(
+      expect.objectContaining({code: 'bad-columns'}),
+    );
     await expect(open(write('b.json', '{}'))).rejects.toMatchObject({code: 'bad-json'});
     expect(await open(write('empty.jsonl', ''))).toEqual([]);
   });
   test('a gzip file that is none or cut off', async () => {
     await expect(open(write('no.tsv.gz', 'text'))).rejects.toMatchObject({code: 'dataset-corrupt'});
-    await expect(open(write('cut.tsv.gz', zlib.gzipSync('a\tb\n'.repeat(1000)).subarray(0, -12)))).rejects.toHaveProperty('code');
+    await expect(
+      open(write('cut.tsv.gz', zlib.gzipSync('a\tb\n'.repeat(1000)).subarray(0, -12))),
+    ).rejects.toHaveProperty('code');
   });
   test('rows that name files outside the folder of the pictures', async () => {
     const bad: BadRow[] = [];

@@ -31,24 +31,33 @@ const microPt = put('source/ofa_micro.pt', goldenBytes('ofa_micro.pt'));
 const fullPt = put('source/ofa_micro_fp32_full.pt', goldenBytes('ofa_micro_fp32_full.pt'));
 const dict = put('source/dict_micro.txt', goldenBytes('dict_micro.txt'));
 const tensors = golden('ofa_micro.safetensors');
-const floats = Object.entries(tensors).filter(([, {dtype}]) => dtype === 'F16') as [string, GoldenArray & {readonly data: Float32Array}][];
+const floats = Object.entries(tensors).filter(([, {dtype}]) => dtype === 'F16') as [
+  string,
+  GoldenArray & {readonly data: Float32Array},
+][];
 
 const convert = (options: Partial<ConvertOptions> & Pick<ConvertOptions, 'output'>): Promise<ConvertReport> =>
   convertCheckpoint({input: microPt, vocab: dict, ...options});
 const sha256 = (file: string): string => createHash('sha256').update(fs.readFileSync(file)).digest('hex');
-const json = (file: string): Record<string, unknown> => JSON.parse(fs.readFileSync(file, 'utf8')) as Record<string, unknown>;
+const json = (file: string): Record<string, unknown> =>
+  JSON.parse(fs.readFileSync(file, 'utf8')) as Record<string, unknown>;
 /** Everything in the folder of outputs, hidden files too. */
 const listing = (): string[] => fs.readdirSync(at('out'));
 fs.mkdirSync(at('out'));
 
 async function weightsOf(folder: string): Promise<Record<string, {shape: number[]; data: Float32Array}>> {
-  using weights = await openModelWeights(async (file) => FileAccess.open(path.join(folder, file)), fs.readdirSync(folder));
+  using weights = await openModelWeights(
+    async (file) => FileAccess.open(path.join(folder, file)),
+    fs.readdirSync(folder),
+  );
   const all: Record<string, {shape: number[]; data: Float32Array}> = {};
   for (const name of weights.names()) all[name] = {shape: weights.shape(name), data: await weights.read(name)};
   return all;
 }
 const digest = (weights: Awaited<ReturnType<typeof weightsOf>>): string[] =>
-  Object.entries(weights).map(([name, {shape, data}]) => `${name} ${shape} ${createHash('sha256').update(bytesOf(data)).digest('hex')}`);
+  Object.entries(weights).map(
+    ([name, {shape, data}]) => `${name} ${shape} ${createHash('sha256').update(bytesOf(data)).digest('hex')}`,
+  );
 
 describe('the micro checkpoint', () => {
   const output = at('out', 'micro');
@@ -181,7 +190,9 @@ describe('the micro checkpoint', () => {
     };
     const halves = planShards(plans, 6e6);
     const index = (names: readonly string[]): string =>
-      JSON.stringify({weight_map: Object.fromEntries(halves.flatMap((part, i) => part.map(({name}) => [name, names[i]!])))});
+      JSON.stringify({
+        weight_map: Object.fromEntries(halves.flatMap((part, i) => part.map(({name}) => [name, names[i]!]))),
+      });
     const binNames = halves.map((_, i) => `pytorch_model-${i + 1}.bin`);
     const safeNames = Object.values(shardIndex(halves).weight_map).filter((name, i, all) => all.indexOf(name) === i);
     put('hf/safetensors/model.safetensors', await safetensors(plans));
@@ -223,11 +234,13 @@ describe('the vocabulary', () => {
       code: 'wrong-vocabulary',
       message: expect.stringMatching(/has 50313 ids: 50260 lines .*16 codes and 32 bins; the embedding has 389 rows/),
     });
-    await expect(convert({vocab: at('nowhere'), output: at('out', 'v2')})).rejects.toMatchObject({code: 'no-vocabulary'});
+    await expect(convert({vocab: at('nowhere'), output: at('out', 'v2')})).rejects.toMatchObject({
+      code: 'no-vocabulary',
+    });
   });
 
   test('a folder, its own BPE files and packed files are taken; bpe_dir is looked for beside the file', async () => {
-    const vocabulary = path.join(import.meta.dirname, '..', '..', 'vocabulary');
+    const vocabulary = path.join(import.meta.dirname, '..', '..', '..', 'vocabulary');
     const text = (name: string): Buffer => zlib.gunzipSync(fs.readFileSync(path.join(vocabulary, `${name}.gz`)));
     // The micro checkpoint's bpe_dir is '../../../utils/BPE': not followed, but a folder BPE beside the file is it.
     put('beside/ofa_micro.pt', goldenBytes('ofa_micro.pt'));
@@ -237,7 +250,9 @@ describe('the vocabulary', () => {
     const report = await convert({input: at('beside', 'ofa_micro.pt'), vocab: undefined, output: at('out', 'beside')});
     expect(report.vocabulary).toMatchObject({lines: 336, origin: at('beside', 'BPE'), bpeOrigin: at('beside', 'BPE')});
     expect(fs.readFileSync(at('out', 'beside', 'dict.txt'))).toEqual(Buffer.from(goldenBytes('dict_micro.txt')));
-    expect(zlib.gunzipSync(fs.readFileSync(at('out', 'beside', 'encoder.json.gz'))).equals(text('encoder.json'))).toBe(true);
+    expect(zlib.gunzipSync(fs.readFileSync(at('out', 'beside', 'encoder.json.gz'))).equals(text('encoder.json'))).toBe(
+      true,
+    );
   });
 });
 
@@ -289,7 +304,11 @@ describe('nothing is left half-written', () => {
   test.each<[string, () => string, string]>([
     ['no such file', () => at('nowhere.pt'), 'unreadable-file'],
     ['a folder without weights', () => path.dirname(put('empty/readme.txt', 'hi')), 'not-a-checkpoint'],
-    ['a truncated checkpoint', () => put('cut.pt', goldenBytes('ofa_micro.pt').subarray(0, 4_000_000)), 'truncated-file'],
+    [
+      'a truncated checkpoint',
+      () => put('cut.pt', goldenBytes('ofa_micro.pt').subarray(0, 4_000_000)),
+      'truncated-file',
+    ],
     ['an empty file', () => put('empty.pt', ''), 'not-a-checkpoint'],
     ['a text file', () => put('text.pt', 'no checkpoint at all, but text'), 'not-a-checkpoint'],
     [
@@ -300,7 +319,11 @@ describe('nothing is left half-written', () => {
     ['os.system beside the model', () => file({extra: system}, 'evil2.pt'), 'unsafe-pickle'],
     ['NaN in the last weight', () => file({}, 'nan.pt', withValue(last, Number.NaN)), 'bad-values'],
     ['a missing tensor', () => file({model: without('encoder.image_proj.weight')}, 'missing.pt'), 'missing-weights'],
-    ['another model', () => file({model: new Map([['visual.proj', state.get('encoder.image_proj.bias')!]])}, 'clip.pt'), 'other-model'],
+    [
+      'another model',
+      () => file({model: new Map([['visual.proj', state.get('encoder.image_proj.bias')!]])}, 'clip.pt'),
+      'other-model',
+    ],
     ['config.json that is no JSON', () => path.dirname(put('bad/config.json', '{')), 'bad-config'],
   ])('%s', async (_, make, code) => {
     await expect(convert({input: make(), output: at('out', 'x')})).rejects.toMatchObject({name: 'WeightsError', code});
@@ -341,7 +364,9 @@ describe('a folder that is in use', () => {
     const output = at('used');
     put('used/notes.txt', 'mine');
     await expect(convert({output})).rejects.toMatchObject({name: 'UsageError', code: 'output-exists'});
-    await expect(convert({output, force: true})).rejects.toMatchObject({message: expect.stringContaining('no manifest.json')});
+    await expect(convert({output, force: true})).rejects.toMatchObject({
+      message: expect.stringContaining('no manifest.json'),
+    });
     expect(fs.readdirSync(output)).toEqual(['notes.txt']);
     await expect(convert({output: put('a-file', '')})).rejects.toMatchObject({code: 'output-exists'});
     fs.rmSync(output, {recursive: true});
@@ -373,7 +398,9 @@ describe('inspect', () => {
       expect(seen.tensors).toHaveLength(count);
       expect(seen.parts.reduce((sum, {parameters}) => sum + parameters, 0)).toBe(2_563_584);
       const resnet = floats.filter(([name]) => name.startsWith('encoder.embed_images.') && !name.includes('running'));
-      expect(seen.parts.find(({part}) => part === 'resnet')?.parameters).toBe(resnet.reduce((sum, [, {data}]) => sum + data.length, 0));
+      expect(seen.parts.find(({part}) => part === 'resnet')?.parameters).toBe(
+        resnet.reduce((sum, [, {data}]) => sum + data.length, 0),
+      );
       expect(formatInspection(seen)).toMatch(/2,563,584[\s\S]*d_model = 32[\s\S]*encoder\.embed_tokens\.weight {2}F16/);
     }
   });
@@ -412,7 +439,11 @@ describe('random models', () => {
     expect(report.config).toEqual(config);
     expect(report.vocabulary.origin).toBe('built-in');
     await writeRandomModel({config, output: at('random', 'model'), maxShardBytes: 4e6});
-    expect(await inspect(at('random', 'model'))).toMatchObject({kind: 'model', problem: null, parameters: report.parameters});
+    expect(await inspect(at('random', 'model'))).toMatchObject({
+      kind: 'model',
+      problem: null,
+      parameters: report.parameters,
+    });
     const {
       'encoder.embed_tokens.weight': table,
       'encoder.layers.0.fc1.bias': bias,

@@ -7,7 +7,7 @@ import {ofaWeights} from '../../../src/models/ofa/import/names.js';
 import {parameterCount} from '../../../src/models/weights.js';
 import {FileAccess} from '../../../src/node/model/file-access.js';
 
-const folder = path.join(import.meta.dirname, '..', '..', 'weights', 'scenes-mue');
+const folder = path.join(import.meta.dirname, '..', '..', '..', 'weights', 'scenes-mue');
 const read = (name: string): Buffer => fs.readFileSync(path.join(folder, name));
 
 test('weights/scenes-mue: every file is the one that its manifest lists', () => {
@@ -33,8 +33,13 @@ test('weights/scenes-mue: the weights are those that its configuration asks for'
     vocab_size: 608,
   });
   expect(config.generation.caption).toMatchObject({num_beams: 5, max_new_tokens: 24, no_repeat_ngram_size: 3});
-  using weights = await openModelWeights(async (file) => FileAccess.open(path.join(folder, file)), fs.readdirSync(folder));
+  using weights = await openModelWeights(
+    async (file) => FileAccess.open(path.join(folder, file)),
+    fs.readdirSync(folder),
+  );
   const wanted = ofaWeights(config);
   expect(parameterCount(wanted)).toBe(17_069_464);
-  expect(weights.names().map((name) => [name, weights.shape(name)])).toEqual(wanted.map(({name, shape}) => [name, shape]));
+  expect(weights.names().map((name) => [name, weights.shape(name)])).toEqual(
+    wanted.map(({name, shape}) => [name, shape]),
+  );
 });

@@ -8,7 +8,7 @@ import {decodeImage} from '../../../src/node/picture/decode.js';
 import {MueError} from '../../../src/runtime/errors.js';
 import {golden, goldenDir} from '../../support/golden/golden.js';
 
-const fixtures = path.join(import.meta.dirname, '..', 'fixtures', 'images');
+const fixtures = path.join(import.meta.dirname, '..', '..', 'fixtures', 'images');
 const fixture = (name: string): Uint8Array => new Uint8Array(fs.readFileSync(path.join(fixtures, name)));
 const sha256 = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
 
@@ -18,7 +18,9 @@ interface Expected {
   readonly sha256: string;
   readonly applied?: {readonly size: [number, number]; readonly sha256: string};
 }
-const {images: expected} = JSON.parse(new TextDecoder().decode(fixture('expected.json'))) as {images: Record<string, Expected>};
+const {images: expected} = JSON.parse(new TextDecoder().decode(fixture('expected.json'))) as {
+  images: Record<string, Expected>;
+};
 
 describe("the authors' pictures", () => {
   const info = golden<{images: Record<string, {size: [number, number]}>}>('images.json').images;
@@ -39,10 +41,13 @@ describe('Pillow\'s convert("RGB")', () => {
       sha256: expected[name]!.sha256,
     });
   });
-  test.each(Object.keys(expected).filter((name) => expected[name]!.applied))('%s turned by its EXIF orientation', async (name) => {
-    const image = await decodeImage(fixture(name), {exif: 'apply'});
-    expect({size: [image.width, image.height], sha256: sha256(image.data)}).toEqual(expected[name]!.applied);
-  });
+  test.each(Object.keys(expected).filter((name) => expected[name]!.applied))(
+    '%s turned by its EXIF orientation',
+    async (name) => {
+      const image = await decodeImage(fixture(name), {exif: 'apply'});
+      expect({size: [image.width, image.height], sha256: sha256(image.data)}).toEqual(expected[name]!.applied);
+    },
+  );
 });
 
 test('jumps inside BMP run lengths, and an early end: what they leave out is colour 0', async () => {
@@ -56,7 +61,9 @@ test('jumps inside BMP run lengths, and an early end: what they leave out is col
   header.writeUInt16LE(8, 28);
   header.writeUInt32LE(1, 30);
   for (let i = 0; i < 256; i++) header.fill(i, 54 + i * 4, 54 + i * 4 + 3);
-  const {data} = await decodeImage(new Uint8Array(Buffer.concat([header, Buffer.from([1, 7, 0, 2, 1, 1, 1, 9, 0, 1])])));
+  const {data} = await decodeImage(
+    new Uint8Array(Buffer.concat([header, Buffer.from([1, 7, 0, 2, 1, 1, 1, 9, 0, 1])])),
+  );
   expect(Array.from(data).filter((_, i) => i % 3 === 0)).toEqual([0, 0, 9, 7, 0, 0]);
 });
 
@@ -76,7 +83,8 @@ describe('refused', () => {
   const whole = ['jpeg-422.jpg', 'png-2-8.png', 'webp-lossy.webp', 'gif-still.gif', 'bmp-24.bmp'];
   test.each(whole)('%s cut off anywhere', async (name) => {
     const bytes = fixture(name);
-    for (const share of [0.1, 0.3, 0.5, 0.7, 0.9]) await refuse(bytes.subarray(0, Math.floor(bytes.length * share)), 'image-corrupt');
+    for (const share of [0.1, 0.3, 0.5, 0.7, 0.9])
+      await refuse(bytes.subarray(0, Math.floor(bytes.length * share)), 'image-corrupt');
   });
   test('a JPEG that lacks only its end mark, as PIL refuses it; a PNG that lacks its end chunk is whole', async () => {
     await refuse(fixture('jpeg-422.jpg').subarray(0, -1), 'image-corrupt', 'end mark');

@@ -19,14 +19,17 @@ afterEach(() => {
 function pictures(n: number): Dataset {
   return {
     async *[Symbol.asyncIterator]() {
-      for (let i = 0; i < 2 * n; i++) yield {id: `${i}`, imageId: `p${i >> 1}`, image: {path: `p${i >> 1}`}, line: i + 1};
+      for (let i = 0; i < 2 * n; i++)
+        yield {id: `${i}`, imageId: `p${i >> 1}`, image: {path: `p${i >> 1}`}, line: i + 1};
     },
   };
 }
 
 const vectorOf = (id: string): Float32Array => Float32Array.of(Number(id.slice(1)) / 7, 1e-9, -0.5);
 
-function options(change: Partial<EmbedIntoOptions> = {}): EmbedIntoOptions & {readonly asked: string[]; readonly failed: string[]} {
+function options(
+  change: Partial<EmbedIntoOptions> = {},
+): EmbedIntoOptions & {readonly asked: string[]; readonly failed: string[]} {
   const asked: string[] = [];
   const failed: string[] = [];
   return {
@@ -59,7 +62,9 @@ test('each picture once; what failed is told; both files say the same', async ()
   const start = 10 + npy.readUInt16LE(8);
   expect(npy.subarray(0, 8)).toEqual(Buffer.from([0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0]));
   expect(start % 64).toBe(0);
-  expect(npy.toString('latin1', 10, start)).toMatch(/^\{'descr': '<f4', 'fortran_order': False, 'shape': \(6, 3\), \} *\n$/);
+  expect(npy.toString('latin1', 10, start)).toMatch(
+    /^\{'descr': '<f4', 'fortran_order': False, 'shape': \(6, 3\), \} *\n$/,
+  );
   expect(Array.from({length: 18}, (_, i) => npy.readFloatLE(start + 4 * i))).toEqual([...values]);
   expect(npy.length).toBe(start + 72);
 });

@@ -88,10 +88,12 @@ test('a folder with another run is refused, whatever differs', async () => {
     {shard: {index: 0, count: 2}},
     {device: 'wasm'},
   ])
-    await expect(evaluateInto(folder('mine'), stubOptions('vqa', 2, {run: stubRun('vqa', change)}))).rejects.toThrow(UsageError);
-  await expect(evaluateInto(folder('mine'), stubOptions('vqa', 2, {run: stubRun('vqa', {device: 'wasm'})}))).rejects.toThrow(
-    'device was "cpu", is "wasm"',
-  );
+    await expect(evaluateInto(folder('mine'), stubOptions('vqa', 2, {run: stubRun('vqa', change)}))).rejects.toThrow(
+      UsageError,
+    );
+  await expect(
+    evaluateInto(folder('mine'), stubOptions('vqa', 2, {run: stubRun('vqa', {device: 'wasm'})})),
+  ).rejects.toThrow('device was "cpu", is "wasm"');
   expect(withoutTimes(folder('mine'))).toEqual(before);
 });
 
@@ -115,12 +117,16 @@ test('shards merged are one run, row by row, with the bad lines that each of the
   expect(withoutTimes(folder('parts'))).toEqual(withoutTimes(folder('one')));
 
   fs.renameSync(folder('parts/shard-1-of-3'), folder('elsewhere'));
-  await expect(mergeEvaluations([folder('parts')], folder('merged'))).rejects.toThrow('2 of 3 shards are there; missing are 1/3');
-  await expect(mergeEvaluations([folder('parts'), folder('elsewhere'), folder('elsewhere')], folder('merged'))).rejects.toThrow(
-    'same shard',
+  await expect(mergeEvaluations([folder('parts')], folder('merged'))).rejects.toThrow(
+    '2 of 3 shards are there; missing are 1/3',
   );
+  await expect(
+    mergeEvaluations([folder('parts'), folder('elsewhere'), folder('elsewhere')], folder('merged')),
+  ).rejects.toThrow('same shard');
   fs.rmSync(path.join(folder('elsewhere'), 'metrics.json'));
-  await expect(mergeEvaluations([folder('parts'), folder('elsewhere')], folder('merged'))).rejects.toThrow('not finished');
+  await expect(mergeEvaluations([folder('parts'), folder('elsewhere')], folder('merged'))).rejects.toThrow(
+    'not finished',
+  );
   await expect(mergeEvaluations([folder('mine')], folder('merged2'))).resolves.toMatchObject({n: 2});
   await expect(mergeEvaluations([folder('nothing')], folder('merged'))).rejects.toThrow('no run.json');
 });
@@ -134,7 +140,10 @@ test('a picture that was missing turns up: run again, only its rows are asked', 
   });
   expect(await evaluateInto(folder('found'), missing)).toMatchObject({n: 6, bad: {failed: 3}});
   const answerer = new StubAnswerer();
-  expect(await evaluateInto(folder('found'), stubOptions('vqa', 9, {answerer}))).toMatchObject({n: 9, bad: {failed: 0}});
+  expect(await evaluateInto(folder('found'), stubOptions('vqa', 9, {answerer}))).toMatchObject({
+    n: 9,
+    bad: {failed: 0},
+  });
   expect(answerer.asked).toBe(3);
   await evaluateInto(folder('never missing'), stubOptions('vqa', 9));
   expect(withoutTimes(folder('found'))).toEqual(withoutTimes(folder('never missing')));
@@ -142,7 +151,8 @@ test('a picture that was missing turns up: run again, only its rows are asked', 
 
 test('a shard without rows is a shard; a data set without rows is an error', async () => {
   const shard = (index: number) => ({run: stubRun('caption', {shard: {index, count: 3}})});
-  for (const index of [0, 1, 2]) await evaluateInto(folder(`few/shard-${index}-of-3`), stubOptions('caption', 1, shard(index)));
+  for (const index of [0, 1, 2])
+    await evaluateInto(folder(`few/shard-${index}-of-3`), stubOptions('caption', 1, shard(index)));
   expect(await mergeEvaluations([folder('few')], folder('few'))).toMatchObject({n: 1});
   await expect(evaluateInto(folder('empty'), stubOptions('caption', 0))).rejects.toThrow('there is no row in it');
 });
@@ -150,7 +160,10 @@ test('a shard without rows is a shard; a data set without rows is an error', asy
 test('all rows equal, one row: numbers, not errors', async () => {
   const same = stubItems('snli-ve', 1)[0]!;
   const items = Array.from({length: 5}, () => same);
-  const metrics = await evaluateInto(folder('same'), stubOptions('snli-ve', 5, {openDataset: () => stubDataset(items)}));
+  const metrics = await evaluateInto(
+    folder('same'),
+    stubOptions('snli-ve', 5, {openDataset: () => stubDataset(items)}),
+  );
   expect(metrics).toMatchObject({n: 5, metrics: {accuracy: 1}});
   expect(await evaluateInto(folder('single'), stubOptions('caption', 1))).toMatchObject({n: 1});
 });
@@ -191,7 +204,9 @@ test('a disk that fills up in the middle of a row: a clear error, the file as be
     return write(fd, bytes, offset, length);
   };
   jest.spyOn(fs, 'writeSync').mockImplementation(full as unknown as typeof fs.writeSync & typeof write);
-  await expect(evaluateInto(folder('tight'), stubOptions('snli-ve', 6, {answerer: asked}))).rejects.toThrow('the disk is full (ENOSPC)');
+  await expect(evaluateInto(folder('tight'), stubOptions('snli-ve', 6, {answerer: asked}))).rejects.toThrow(
+    'the disk is full (ENOSPC)',
+  );
   expect(asked.asked).toBe(3);
   jest.restoreAllMocks();
   expect(fs.readFileSync(predictions('tight'), 'utf8').split('\n').length).toBe(3);
@@ -202,12 +217,16 @@ test('a disk that fills up in the middle of a row: a clear error, the file as be
 
 test('a folder that cannot be written is named, with the reason', async () => {
   fs.writeFileSync(folder('file'), '');
-  await expect(evaluateInto(folder('file/inside'), stubOptions('vqa', 1))).rejects.toThrow(/a part of the path is no folder/);
+  await expect(evaluateInto(folder('file/inside'), stubOptions('vqa', 1))).rejects.toThrow(
+    /a part of the path is no folder/,
+  );
   const denied = (): never => {
     throw Object.assign(new Error('EROFS'), {code: 'EROFS'});
   };
   jest.spyOn(fs, 'accessSync').mockImplementation(denied);
-  await expect(evaluateInto(folder('read-only'), stubOptions('vqa', 1))).rejects.toThrow(/the file system is read-only/);
+  await expect(evaluateInto(folder('read-only'), stubOptions('vqa', 1))).rejects.toThrow(
+    /the file system is read-only/,
+  );
 });
 
 test('two runs in one folder: the second to write stops, no row is doubled', async () => {
@@ -215,6 +234,8 @@ test('two runs in one folder: the second to write stops, no row is doubled', asy
     if (asked === 2) fs.appendFileSync(predictions('shared'), '{"a row": "of another process"}\n');
     return answer;
   });
-  await expect(evaluateInto(folder('shared'), stubOptions('vqa', 4, {answerer: other}))).rejects.toThrow('another process writes to it');
+  await expect(evaluateInto(folder('shared'), stubOptions('vqa', 4, {answerer: other}))).rejects.toThrow(
+    'another process writes to it',
+  );
   expect(fs.readFileSync(predictions('shared'), 'utf8').split('\n').length).toBe(3);
 });

@@ -29,7 +29,12 @@ test('goes on after being cut anywhere, without losing or doubling a row', () =>
 });
 
 test('a file of something else is neither cut nor written to', () => {
-  for (const text of ['my thesis', 'my thesis\nsecond line\n', '{"format":"test","model":"b"}\n{"index":0}\n', '[1]\n']) {
+  for (const text of [
+    'my thesis',
+    'my thesis\nsecond line\n',
+    '{"format":"test","model":"b"}\n{"index":0}\n',
+    '[1]\n',
+  ]) {
     fs.writeFileSync(at('other'), text);
     expect(() => RowLog.open(at('other'), header)).toThrow(
       expect.objectContaining({code: text.startsWith('{') ? 'resume-mismatch' : 'recording-corrupt'}),

@@ -45,9 +45,18 @@ const caption = z.strictObject({
   image: z.string(),
   ...hypothesis.shape,
   hypotheses: z.array(hypothesis).min(1),
-  layers: z.record(z.string(), z.strictObject({run: z.union([z.number(), z.array(z.number())]), of: z.number().int().positive()})),
+  layers: z.record(
+    z.string(),
+    z.strictObject({run: z.union([z.number(), z.array(z.number())]), of: z.number().int().positive()}),
+  ),
   macs: z.strictObject({run: z.number().positive(), full: z.number().positive()}),
-  ms: z.strictObject({load: milliseconds, preprocess: milliseconds, encode: milliseconds, decode: milliseconds, total: milliseconds}),
+  ms: z.strictObject({
+    load: milliseconds,
+    preprocess: milliseconds,
+    encode: milliseconds,
+    decode: milliseconds,
+    total: milliseconds,
+  }),
   backend: z.literal('wasm'),
 });
 const measured = z.array(z.number().nullable());

@@ -39,10 +39,18 @@ export const TOY_SETS = [
 export const OWN = {
   references: [
     ['a brown dog runs across the green grass', 'a dog running on grass', 'the dog is playing in a field'],
-    ['a man riding a wave on a surfboard', 'a surfer rides a large wave in the ocean', 'a person surfing on a big wave'],
+    [
+      'a man riding a wave on a surfboard',
+      'a surfer rides a large wave in the ocean',
+      'a person surfing on a big wave',
+    ],
     ['two red apples on a wooden table', 'a pair of apples sitting on a table', 'red apples are on the table'],
   ],
-  hypotheses: ['a dog runs on the grass', 'a man is riding a wave on a surfboard in the ocean', 'two apples on a table'],
+  hypotheses: [
+    'a dog runs on the grass',
+    'a man is riding a wave on a surfboard in the ocean',
+    'two apples on a table',
+  ],
   bleu: [0.9565217391, 0.7885043629, 0.6349688787, 0.4839635289],
   ciderD: [1.6556260116, 2.2773744886, 2.2553869861],
   rougeL: [0.8133333333, 0.8299319728, 0.8090185676],

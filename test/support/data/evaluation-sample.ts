@@ -14,7 +14,14 @@ export function sampleEvaluation(folder: string, {layers, correct, exit = {}, ro
   fs.mkdirSync(folder, {recursive: true});
   const lines = Array.from({length: rows}, (_, i) => {
     const [image, text, decoder] = layers(i);
-    const ms = {image: 1, preprocess: 1, encode: 10 * image, decode: 5 * decoder, total: 2 + 10 * image + 5 * decoder, wall: 100};
+    const ms = {
+      image: 1,
+      preprocess: 1,
+      encode: 10 * image,
+      decode: 5 * decoder,
+      total: 2 + 10 * image + 5 * decoder,
+      wall: 100,
+    };
     const known = {
       index: i,
       id: `${i}`,

@@ -12,8 +12,15 @@ const DEPTHS = {'encoder.image': 6, 'encoder.text': 6, decoder: 6};
 export function stubItems(task: DatasetTask, n: number): DatasetItem[] {
   return Array.from({length: n}, (_, i) => {
     const picture = String(7 + Math.floor(i / 3));
-    const base = {id: `row ${i}`, imageId: picture, image: {path: `${picture}.jpg`}, line: i + 1, extra: {difficulty: 1 + (i % 4)}};
-    if (task === 'caption') return {...base, imageId: String(i), references: [`a dog number ${i} on the grass`, 'a dog in a field']};
+    const base = {
+      id: `row ${i}`,
+      imageId: picture,
+      image: {path: `${picture}.jpg`},
+      line: i + 1,
+      extra: {difficulty: 1 + (i % 4)},
+    };
+    if (task === 'caption')
+      return {...base, imageId: String(i), references: [`a dog number ${i} on the grass`, 'a dog in a field']};
     if (task === 'vqa')
       return {
         ...base,
@@ -28,7 +35,11 @@ export function stubItems(task: DatasetTask, n: number): DatasetItem[] {
 }
 
 /** A data set, with bad lines reported after the rows of these numbers. */
-export function stubDataset(items: readonly DatasetItem[], onBadRow?: OnBadRow, badAfter: readonly number[] = []): Dataset {
+export function stubDataset(
+  items: readonly DatasetItem[],
+  onBadRow?: OnBadRow,
+  badAfter: readonly number[] = [],
+): Dataset {
   return {
     async *[Symbol.asyncIterator]() {
       for (const [i, item] of items.entries()) {
@@ -54,7 +65,9 @@ export class StubAnswerer implements Answerer {
   }
 
   async askAll(questions: readonly {question: string}[]): Promise<Answer[]> {
-    return questions.map(({question}) => this.#answer(['one', 'a', 'no'][Number(question.slice(0, -1)) % 3]!, -1, [6, 1]));
+    return questions.map(({question}) =>
+      this.#answer(['one', 'a', 'no'][Number(question.slice(0, -1)) % 3]!, -1, [6, 1]),
+    );
   }
 
   #entail(hypothesis: string): Entailment {
@@ -69,14 +82,36 @@ export class StubAnswerer implements Answerer {
     const layers = {'encoder.image': {run: 2, of: 6}, 'encoder.text': {run: 1, of: 6}, decoder: {run, of: 6}};
     const ms = {preprocess: 1, encode: 5 + Math.random(), decode: 3, total: 9};
     const trace = [
-      {stack: 'encoder.image' as const, exitLayer: 2, depth: 6, exited: true, scores: [0.5, Number.NaN], thresholds: [0.6, 0.6]},
+      {
+        stack: 'encoder.image' as const,
+        exitLayer: 2,
+        depth: 6,
+        exited: true,
+        scores: [0.5, Number.NaN],
+        thresholds: [0.6, 0.6],
+      },
     ];
-    const answer: Answer = {text, tokens: [5], score, hypotheses: [], layers, macs: {run: 600, full: 1000}, ms, trace, notes: []};
+    const answer: Answer = {
+      text,
+      tokens: [5],
+      score,
+      hypotheses: [],
+      layers,
+      macs: {run: 600, full: 1000},
+      ms,
+      trace,
+      notes: [],
+    };
     return this.change(answer, this.asked);
   }
 }
 
-const EXIT: ExitPlan = {version: 1, mode: 'corrected', skippedKv: 'project', stacks: {'encoder.image': {policy: 'fixed', layers: 2}}};
+const EXIT: ExitPlan = {
+  version: 1,
+  mode: 'corrected',
+  skippedKv: 'project',
+  stacks: {'encoder.image': {policy: 'fixed', layers: 2}},
+};
 
 export function stubRun(task: DatasetTask, change: Partial<RunFile> = {}): RunFile {
   return {
@@ -95,7 +130,11 @@ export function stubRun(task: DatasetTask, change: Partial<RunFile> = {}): RunFi
 }
 
 /** What evaluateInto needs for `n` stub rows; anything may be replaced. */
-export function stubOptions(task: DatasetTask, n: number, change: Partial<EvaluateIntoOptions> = {}): EvaluateIntoOptions {
+export function stubOptions(
+  task: DatasetTask,
+  n: number,
+  change: Partial<EvaluateIntoOptions> = {},
+): EvaluateIntoOptions {
   const items = stubItems(task, n);
   return {
     run: stubRun(task),

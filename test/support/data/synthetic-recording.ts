@@ -1,5 +1,10 @@
 import fs from 'node:fs';
-import {parseRecording, type Recording, type RecordingHeader, recordingRow} from '../../../src/calibration/recording/recording.js';
+import {
+  parseRecording,
+  type Recording,
+  type RecordingHeader,
+  recordingRow,
+} from '../../../src/calibration/recording/recording.js';
 import {seededRandom} from '../../../src/runtime/random.js';
 
 export const SYNTHETIC_HEADER: RecordingHeader = {
@@ -24,11 +29,15 @@ export interface SyntheticOptions {
 }
 
 /** Rows as a recording has them: similarities that rise with depth, answers that get surer and righter, three items a picture. */
-export function syntheticRows(n: number, {seed = 1, noise = 0.5, header = SYNTHETIC_HEADER}: SyntheticOptions = {}): object[] {
+export function syntheticRows(
+  n: number,
+  {seed = 1, noise = 0.5, header = SYNTHETIC_HEADER}: SyntheticOptions = {},
+): object[] {
   const random = seededRandom(seed);
   const depths = header.stacks.map(({depth}) => depth);
   const [image, text, decoder] = depths as [number, number, number];
-  const similarities = (depth: number): number[] => Array.from({length: depth}, (_, l) => 1 - (0.3 + 0.1 * random.next()) / (l + 1) ** 2);
+  const similarities = (depth: number): number[] =>
+    Array.from({length: depth}, (_, l) => 1 - (0.3 + 0.1 * random.next()) / (l + 1) ** 2);
   return Array.from({length: n}, (_, index) => {
     const label = random.below(3);
     const hard = random.next();
@@ -45,7 +54,9 @@ export function syntheticRows(n: number, {seed = 1, noise = 0.5, header = SYNTHE
       return 100 + 20 * v + 2 * t + 5 * d + (index % 3);
     });
     const item = {index, id: `i${index}`, imageId: `p${Math.floor(index / 3)}`, label: header.answers[label]!};
-    return {...recordingRow(item, {encoder: [similarities(image), similarities(text)], similarity, logits, macs}, depths)};
+    return {
+      ...recordingRow(item, {encoder: [similarities(image), similarities(text)], similarity, logits, macs}, depths),
+    };
   });
 }
 

@@ -3,7 +3,17 @@ import zlib from 'node:zlib';
 // Writes what torch.save writes, and what it never would: small pickles (protocol 2) and zip files, for tests of the readers.
 
 /** Anything to pickle. Maps become dicts, arrays lists. */
-export type Pickled = null | boolean | number | string | Pickled[] | Map<string, Pickled> | Tuple | Global | Call | Tensor;
+export type Pickled =
+  | null
+  | boolean
+  | number
+  | string
+  | Pickled[]
+  | Map<string, Pickled>
+  | Tuple
+  | Global
+  | Call
+  | Tensor;
 export class Tuple {
   constructor(readonly items: readonly Pickled[]) {}
 }
@@ -37,7 +47,8 @@ function contiguous(shape: readonly number[]): number[] {
 
 export function pickle(value: Pickled): Buffer {
   const parts: Buffer[] = [Buffer.from([0x80, 2])];
-  const put = (...bytes: (number | Buffer)[]): void => void parts.push(...bytes.map((b) => (typeof b === 'number' ? Buffer.from([b]) : b)));
+  const put = (...bytes: (number | Buffer)[]): void =>
+    void parts.push(...bytes.map((b) => (typeof b === 'number' ? Buffer.from([b]) : b)));
   const u32 = (n: number): Buffer => {
     const bytes = Buffer.alloc(4);
     bytes.writeInt32LE(n);
@@ -101,7 +112,12 @@ export interface ZipItem {
   readonly data: Buffer;
   readonly deflate?: boolean;
   /** Overrides what the headers say; for lies. */
-  readonly says?: {readonly bytes?: number; readonly compressed?: number; readonly offset?: number; readonly localBytes?: number};
+  readonly says?: {
+    readonly bytes?: number;
+    readonly compressed?: number;
+    readonly offset?: number;
+    readonly localBytes?: number;
+  };
 }
 
 /** A zip file; with `zip64`, its directory record is a zip64 one and offsets and sizes stand in extra fields. */
@@ -166,11 +182,16 @@ export function torchZip(
   options: {readonly zip64?: boolean; readonly deflatePickle?: boolean} = {},
 ): Buffer {
   const data = [...storages].map(([key, bytes]): ZipItem => ({name: `archive/data/${key}`, data: bytes}));
-  return zip([{name: 'archive/data.pkl', data: pickle(top), deflate: options.deflatePickle ?? false}, ...data], options);
+  return zip(
+    [{name: 'archive/data.pkl', data: pickle(top), deflate: options.deflatePickle ?? false}, ...data],
+    options,
+  );
 }
 
 /** A storage and a tensor over the whole of it, by name: what a bare state dict needs. */
-export function stateDict(tensors: ReadonlyMap<string, {readonly shape: readonly number[]; readonly data: Float32Array}>): {
+export function stateDict(
+  tensors: ReadonlyMap<string, {readonly shape: readonly number[]; readonly data: Float32Array}>,
+): {
   readonly state: Map<string, Tensor>;
   readonly storages: Map<string, Buffer>;
 } {

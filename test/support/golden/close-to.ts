@@ -19,7 +19,8 @@ export function closeArrays(
   tolerance: number,
   shape: readonly number[] = [expected.length],
 ): void {
-  if (actual.length !== expected.length) throw new Error(`${actual.length} values against a golden of ${expected.length}`);
+  if (actual.length !== expected.length)
+    throw new Error(`${actual.length} values against a golden of ${expected.length}`);
   let worst = -1;
   let difference = tolerance;
   for (let i = 0; i < expected.length; i++) {
@@ -31,5 +32,7 @@ export function closeArrays(
     }
   }
   if (worst >= 0)
-    throw new Error(`off by ${difference} (allowed ${tolerance}) at ${worst} of [${shape}]: ${actual[worst]} against ${expected[worst]}`);
+    throw new Error(
+      `off by ${difference} (allowed ${tolerance}) at ${worst} of [${shape}]: ${actual[worst]} against ${expected[worst]}`,
+    );
 }

@@ -10,7 +10,7 @@ export interface GoldenArray {
 }
 
 /** The folder of the goldens: test/golden, or $GOLDEN_DIR, which has the same files. */
-export const goldenDir: string = process.env.GOLDEN_DIR ?? path.join(import.meta.dirname, '..', 'golden');
+export const goldenDir: string = process.env.GOLDEN_DIR ?? path.join(import.meta.dirname, '..', '..', 'golden');
 
 export interface GoldenFolder {
   /** From `<name>` or `<name>.gz`. */
@@ -24,7 +24,11 @@ export function goldenIn(folder: string): GoldenFolder {
     const file = path.join(folder, name);
     return new Uint8Array(fs.existsSync(file) ? fs.readFileSync(file) : zlib.gunzipSync(fs.readFileSync(`${file}.gz`)));
   };
-  return {bytes, json: (name) => JSON.parse(new TextDecoder().decode(bytes(name))), arrays: (name) => safetensors(bytes(name))};
+  return {
+    bytes,
+    json: (name) => JSON.parse(new TextDecoder().decode(bytes(name))),
+    arrays: (name) => safetensors(bytes(name)),
+  };
 }
 
 /** The bytes of a golden, from `<name>` or `<name>.gz`. */

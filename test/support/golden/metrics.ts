@@ -13,7 +13,10 @@ export interface MetricsGolden {
   readonly cider: Scores;
   readonly rouge_l: Scores;
   readonly cider_d_corpus_df: Scores;
-  readonly cider_d_df_file: Scores & {readonly ref_len: number; readonly document_frequency: Readonly<Record<string, number>>};
+  readonly cider_d_df_file: Scores & {
+    readonly ref_len: number;
+    readonly document_frequency: Readonly<Record<string, number>>;
+  };
   readonly ptb_tokenizer: readonly {readonly text: string; readonly tokens: string}[];
   readonly edge_cases: readonly {
     readonly references: readonly string[];
@@ -33,7 +36,11 @@ export function metricsGolden(): {
   readonly hypotheses: readonly string[];
 } {
   const g = golden<MetricsGolden>('metrics.json');
-  return {g, references: Object.values(g.references), hypotheses: Object.keys(g.references).map((id) => g.hypotheses[id]![0]!)};
+  return {
+    g,
+    references: Object.values(g.references),
+    hypotheses: Object.keys(g.references).map((id) => g.hypotheses[id]![0]!),
+  };
 }
 
 /** Fails unless all numbers agree to 1e-9, the tolerance of the caption metrics. */

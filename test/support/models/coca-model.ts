@@ -17,7 +17,9 @@ export async function cocaModel(
   const file = `${folder}/open_clip_model.safetensors`;
   using checkpoint = await SafetensorsFile.open(new MemoryAccess(file, cocaGoldenBytes(file)));
   const settings = cocaJson<Settings>(`${folder}/open_clip_config.json`);
-  const cfg = imageSize ? {...settings, preprocess_cfg: {...settings.preprocess_cfg, size: [imageSize, imageSize]}} : settings;
+  const cfg = imageSize
+    ? {...settings, preprocess_cfg: {...settings.preprocess_cfg, size: [imageSize, imageSize]}}
+    : settings;
   const imported = importCoca(checkpoint, cfg as unknown as PlainValue);
   const source = importedSource(checkpoint, imported.weights);
   return await CocaModel.load({...imported.config, ...change}, source);

@@ -18,13 +18,29 @@ interface Micro {
 /** The goldens' micro model, converted in memory, as the plain model or as MuE. */
 export async function microModel(kind: 'plain' | 'mue'): Promise<OfaModel> {
   const micro = golden<Micro>('ofa_micro.json');
-  using checkpoint = await SafetensorsFile.open(new MemoryAccess('ofa_micro.safetensors', goldenBytes('ofa_micro.safetensors')));
-  const imported = importOfa(checkpoint, {model: {...flags(micro), train_mue: kind === 'mue'}, task: {patch_image_size: 64}});
+  using checkpoint = await SafetensorsFile.open(
+    new MemoryAccess('ofa_micro.safetensors', goldenBytes('ofa_micro.safetensors')),
+  );
+  const imported = importOfa(checkpoint, {
+    model: {...flags(micro), train_mue: kind === 'mue'},
+    task: {patch_image_size: 64},
+  });
   const source = importedSource(checkpoint, imported.weights);
-  return await OfaModel.load({...imported.config, train_mue: kind === 'mue', mue_image_rel_bias: kind === 'plain'}, source);
+  return await OfaModel.load(
+    {...imported.config, train_mue: kind === 'mue', mue_image_rel_bias: kind === 'plain'},
+    source,
+  );
 }
 
-function flags({D, F, H, encoder_layers, decoder_layers, code_dict_size, num_bins}: Micro): Record<string, number | boolean> {
+function flags({
+  D,
+  F,
+  H,
+  encoder_layers,
+  decoder_layers,
+  code_dict_size,
+  num_bins,
+}: Micro): Record<string, number | boolean> {
   const side = (name: string): Record<string, number | boolean> => ({
     [`${name}_embed_dim`]: D,
     [`${name}_ffn_embed_dim`]: F,

@@ -6,5 +6,9 @@ import {microVocabulary} from '../data/vocabulary.js';
 
 /** A micro model with its tokenizer and Node's picture decoders. Takes ownership of the model. */
 export function microMue(model: OfaModel): Mue {
-  return new Mue({model, tokenizer: new Tokenizer(microVocabulary()), pictures: {decode: (bytes) => decodeImage(bytes)}});
+  return new Mue({
+    model,
+    tokenizer: new Tokenizer(microVocabulary()),
+    pictures: {decode: (bytes) => decodeImage(bytes)},
+  });
 }

@@ -10,8 +10,15 @@ export function toyScores(picture: number, tokens: readonly number[], vocabulary
 }
 
 /** A decoding of the toy language, which keeps what each row was fed as a cache does. */
-export function toyDecoding(pictures: number, beams: number, vocabulary: number): Decoding & {readonly steps: readonly number[]} {
-  let rows = Array.from({length: pictures * beams}, (_, r) => ({picture: Math.floor(r / beams), tokens: [] as readonly number[]}));
+export function toyDecoding(
+  pictures: number,
+  beams: number,
+  vocabulary: number,
+): Decoding & {readonly steps: readonly number[]} {
+  let rows = Array.from({length: pictures * beams}, (_, r) => ({
+    picture: Math.floor(r / beams),
+    tokens: [] as readonly number[],
+  }));
   const steps: number[] = [];
   const decoding: Decoding & {readonly steps: readonly number[]} = {
     steps,

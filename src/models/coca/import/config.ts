@@ -1,7 +1,15 @@
 import {z} from 'zod';
 import type {PlainValue} from '../../../checkpoint/checkpoint.js';
 import {WeightsError} from '../../../runtime/errors.js';
-import {CLIP_MEAN, CLIP_STD, CLIP_VOCABULARY, COCA_GENERATION, type CocaConfig, cocaConfigSchema, patchGrid} from '../config.js';
+import {
+  CLIP_MEAN,
+  CLIP_STD,
+  CLIP_VOCABULARY,
+  COCA_GENERATION,
+  type CocaConfig,
+  cocaConfigSchema,
+  patchGrid,
+} from '../config.js';
 
 const MAX_LAYERS = 256;
 /** Patches on a side; OpenCLIP's largest models have 37. */
@@ -108,7 +116,13 @@ export function importConfig(cfg: unknown): CocaConfig {
       },
     );
   checkSupported(model);
-  const {vision_cfg: vision, text_cfg: text, multimodal_cfg: multimodal, embed_dim, quick_gelu} = parsed(modelSchema, model);
+  const {
+    vision_cfg: vision,
+    text_cfg: text,
+    multimodal_cfg: multimodal,
+    embed_dim,
+    quick_gelu,
+  } = parsed(modelSchema, model);
   const {mean, std, size} = parsed(preprocessSchema, whole.preprocess_cfg ?? {});
   const special = Math.min(text.vocab_size, CLIP_VOCABULARY);
   const hidden = (of: {width: number; mlp_ratio: number}): number => Math.floor(of.width * of.mlp_ratio);
@@ -135,7 +149,11 @@ export function importConfig(cfg: unknown): CocaConfig {
       heads: text.heads,
       mlp_width: hidden(text),
     },
-    multimodal: {layers: multimodal.layers, heads: multimodal.heads, mlp_width: hidden({...multimodal, width: text.width})},
+    multimodal: {
+      layers: multimodal.layers,
+      heads: multimodal.heads,
+      mlp_width: hidden({...multimodal, width: text.width}),
+    },
     activation: quick_gelu ? 'quick_gelu' : 'gelu',
     cls_mask: 'legacy',
     pad_id: 0,
@@ -159,7 +177,10 @@ function checkSupported(model: Readonly<Record<string, unknown>>): void {
     );
   });
   if (problems.length)
-    throw new WeightsError('unsupported-architecture', `The configuration has settings that are not supported: ${problems.join('; ')}.`);
+    throw new WeightsError(
+      'unsupported-architecture',
+      `The configuration has settings that are not supported: ${problems.join('; ')}.`,
+    );
 }
 
 function parsed<T>(schema: z.ZodType<T>, value: unknown): T {
@@ -175,18 +196,29 @@ function issues(error: z.ZodError): string {
 function checked(config: CocaConfig, multimodalWidth: number): CocaConfig {
   const {vision, text, multimodal, embed_dim} = config;
   const problems = [
-    ...(vision.heads < 1 || vision.width % vision.heads ? [`a vision width of ${vision.width} in ${vision.heads} heads`] : []),
+    ...(vision.heads < 1 || vision.width % vision.heads
+      ? [`a vision width of ${vision.width} in ${vision.heads} heads`]
+      : []),
     ...(text.width % text.heads ? [`a text width of ${text.width} in ${text.heads} heads`] : []),
     ...(text.width % multimodal.heads ? [`a multimodal width of ${text.width} in ${multimodal.heads} heads`] : []),
-    ...(vision.pooler && text.width % vision.pooler.heads ? [`a pooler width of ${text.width} in ${vision.pooler.heads} heads`] : []),
-    ...(multimodalWidth === text.width ? [] : [`a multimodal width of ${multimodalWidth} after a text width of ${text.width}`]),
-    ...(vision.pooler && embed_dim !== text.width ? [`an embedding width of ${embed_dim} with a pooler of ${text.width}`] : []),
+    ...(vision.pooler && text.width % vision.pooler.heads
+      ? [`a pooler width of ${text.width} in ${vision.pooler.heads} heads`]
+      : []),
+    ...(multimodalWidth === text.width
+      ? []
+      : [`a multimodal width of ${multimodalWidth} after a text width of ${text.width}`]),
+    ...(vision.pooler && embed_dim !== text.width
+      ? [`an embedding width of ${embed_dim} with a pooler of ${text.width}`]
+      : []),
     ...(vision.pooler || vision.width === text.width
       ? []
       : [`image tokens of ${vision.width} for a text width of ${text.width}, without pooler`]),
-    ...(vision.image_size < vision.patch_size ? [`pictures of ${vision.image_size} px in patches of ${vision.patch_size}`] : []),
+    ...(vision.image_size < vision.patch_size
+      ? [`pictures of ${vision.image_size} px in patches of ${vision.patch_size}`]
+      : []),
     ...(patchGrid(config) > MAX_GRID ? [`pictures of ${vision.image_size} px in patches of ${vision.patch_size}`] : []),
   ];
-  if (problems.length) throw new WeightsError('bad-config', `The configuration makes no sense: ${problems.join('; ')}.`);
+  if (problems.length)
+    throw new WeightsError('bad-config', `The configuration makes no sense: ${problems.join('; ')}.`);
   return parsed(cocaConfigSchema, config);
 }

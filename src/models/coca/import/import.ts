@@ -39,7 +39,9 @@ export function importCoca(checkpoint: Checkpoint, cfg: PlainValue, architecture
   const chosen = wanted.map((weight) => weight.sources.find(({name}) => sources.has(name)));
   const used = new Set(chosen.flatMap((source) => (source ? [source.name] : [])));
   const missing = new Set(wanted.flatMap((weight, i) => (chosen[i] ? [] : [weight.sources[0]!.name])));
-  const rest = [...sources].filter(([name]) => !used.has(name)).map(([name, source]) => ({name: source, reason: ignoredReason(name)}));
+  const rest = [...sources]
+    .filter(([name]) => !used.has(name))
+    .map(([name, source]) => ({name: source, reason: ignoredReason(name)}));
   checkComplete(
     checkpoint.source,
     [...missing],
@@ -50,7 +52,13 @@ export function importCoca(checkpoint: Checkpoint, cfg: PlainValue, architecture
     const source = sources.get(name)!;
     const adapt = adapted(weight, shape(name)!, config, notes);
     const {sources: _, ...stored} = weight;
-    return {...stored, source, dtype: checkpoint.entry(source).dtype, ...(rows ? {rows} : {}), ...(adapt ? {adapt} : {})};
+    return {
+      ...stored,
+      source,
+      dtype: checkpoint.entry(source).dtype,
+      ...(rows ? {rows} : {}),
+      ...(adapt ? {adapt} : {}),
+    };
   });
   checkTensors(
     checkpoint,
@@ -59,7 +67,8 @@ export function importCoca(checkpoint: Checkpoint, cfg: PlainValue, architecture
       return weights[i]!.adapt ? [] : [[sources.get(source.name)!, sourceShape(weight, source, shape(source.name)!)]];
     }),
   );
-  for (const path of checkpoint.placeholders) notes.push(`the file names the class ${path}: kept as data, never called`);
+  for (const path of checkpoint.placeholders)
+    notes.push(`the file names the class ${path}: kept as data, never called`);
   return {config, weights, ignored: rest.map(({name, reason}) => ({name, reason: reason ?? ''})), notes};
 }
 
@@ -83,14 +92,17 @@ function chooseConfig(
         'unknown-architecture',
         `'${architecture}' is no known architecture; known are ${Object.keys(COCA_ARCHITECTURES).join(', ')}`,
       );
-    if (isOpenClipConfig(cfg)) notes.push(`the configuration beside the weights was not used: ${architecture} was asked for`);
+    if (isOpenClipConfig(cfg))
+      notes.push(`the configuration beside the weights was not used: ${architecture} was asked for`);
     return importConfig(COCA_ARCHITECTURES[architecture]);
   }
   if (isOpenClipConfig(cfg)) return importConfig(cfg);
   const fits = Object.entries(COCA_ARCHITECTURES).find(([, settings]) => {
     const weights = cocaWeights(importConfig(settings));
     return weights.every((weight) =>
-      weight.sources.some((from) => shape(from.name)?.join() === sourceShape(weight, from, shape(from.name) ?? []).join()),
+      weight.sources.some(
+        (from) => shape(from.name)?.join() === sourceShape(weight, from, shape(from.name) ?? []).join(),
+      ),
     );
   });
   if (!fits)
@@ -106,10 +118,21 @@ function chooseConfig(
 }
 
 /** Position vectors of other sizes are resampled, as open_clip does; undefined where there is nothing to do, or nothing sensible. */
-function adapted(weight: CocaWeight, got: readonly number[], config: CocaConfig, notes: string[]): ImportedWeight['adapt'] {
+function adapted(
+  weight: CocaWeight,
+  got: readonly number[],
+  config: CocaConfig,
+  notes: string[],
+): ImportedWeight['adapt'] {
   const [rows, size] = got as [number, number];
   const wanted = weight.shape[0]!;
-  if ((weight.name !== GRID && weight.name !== ROWS) || got.length !== 2 || rows === wanted || size !== weight.shape[1] || rows < 2)
+  if (
+    (weight.name !== GRID && weight.name !== ROWS) ||
+    got.length !== 2 ||
+    rows === wanted ||
+    size !== weight.shape[1] ||
+    rows < 2
+  )
     return undefined;
   if (weight.name === ROWS) {
     notes.push(`positions of ${rows - 1} tokens resampled to ${wanted - 1}`);

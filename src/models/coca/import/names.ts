@@ -12,7 +12,12 @@ export interface CocaSource {
   readonly rows?: {readonly first: number; readonly count: number; readonly of: number};
 }
 
-const weight = (name: string, shape: readonly number[], layout: WeightLayout = 'plain', sources?: readonly CocaSource[]): CocaWeight => ({
+const weight = (
+  name: string,
+  shape: readonly number[],
+  layout: WeightLayout = 'plain',
+  sources?: readonly CocaSource[],
+): CocaWeight => ({
   name,
   shape,
   layout,
@@ -29,7 +34,10 @@ function linear(name: string, inputs: number, outputs: number): CocaWeight[] {
 
 /** Queries, keys and values are fused in one tensor, in this order (coca section 2.1); or stored apart where their inputs differ. */
 function attention(name: string, size: number, memorySize = size): CocaWeight[] {
-  const third = (part: string, i: number): CocaSource => ({name: `${name}.${part}`, rows: {first: i * size, count: size, of: 3 * size}});
+  const third = (part: string, i: number): CocaSource => ({
+    name: `${name}.${part}`,
+    rows: {first: i * size, count: size, of: 3 * size},
+  });
   const inputs = ['q', 'k', 'v'].flatMap((letter, i) => {
     const width = letter === 'q' ? size : memorySize;
     const apart = {name: `${name}.${letter}_proj_weight`};
@@ -53,7 +61,8 @@ function block(name: string, size: number, hidden: number, cross = false): CocaW
   ];
 }
 
-const each = (count: number, of: (i: number) => CocaWeight[]): CocaWeight[] => Array.from({length: count}, (_, i) => of(i)).flat();
+const each = (count: number, of: (i: number) => CocaWeight[]): CocaWeight[] =>
+  Array.from({length: count}, (_, i) => of(i)).flat();
 
 function vision(config: CocaConfig): CocaWeight[] {
   const {width: size, layers, mlp_width, patch_size: side, pooler} = config.vision;

@@ -33,7 +33,9 @@ export function resizeGrid(values: Float32Array, from: number, to: number, size:
     for (let x = 0; x < to; x++)
       for (let k = 0; k < from; k++) {
         const w = weights[x]![k]!;
-        if (w) for (let c = 0; c < size; c++) columns[(y * to + x) * size + c]! += w * values[(1 + y * from + k) * size + c]!;
+        if (w)
+          for (let c = 0; c < size; c++)
+            columns[(y * to + x) * size + c]! += w * values[(1 + y * from + k) * size + c]!;
       }
   const all = new Float64Array((to * to + 1) * size);
   all.set(values.subarray(0, size));
@@ -52,7 +54,8 @@ export function resizeRows(values: Float32Array, from: number, to: number, size:
     const at = Math.max(0, ((i + 0.5) * from) / to - 0.5);
     const low = Math.min(Math.floor(at), from - 1);
     const high = Math.min(low + 1, from - 1);
-    for (let c = 0; c < size; c++) out[i * size + c] = values[low * size + c]! * (1 - (at - low)) + values[high * size + c]! * (at - low);
+    for (let c = 0; c < size; c++)
+      out[i * size + c] = values[low * size + c]! * (1 - (at - low)) + values[high * size + c]! * (at - low);
   }
   return out;
 }

@@ -1,5 +1,12 @@
 import {WeightsError} from '../../../runtime/errors.js';
-import {GENERATION_DEFAULTS, generationSchema, OFA_DEFAULTS, type OfaConfig, ofaConfigSchema, RESNET_LAYERS} from '../config.js';
+import {
+  GENERATION_DEFAULTS,
+  generationSchema,
+  OFA_DEFAULTS,
+  type OfaConfig,
+  ofaConfigSchema,
+  RESNET_LAYERS,
+} from '../config.js';
 import type {OfaSettings} from './settings.js';
 
 /** What the import asks a checkpoint: names (fairseq's) and shapes. */
@@ -39,11 +46,16 @@ export function checkSupported(settings: OfaSettings): void {
     return got === undefined || got === wanted ? [] : [`${name} is ${got}, supported is ${wanted}`];
   });
   const activation = settings.text('activation_fn');
-  if (activation !== undefined && activation !== 'gelu') problems.push(`activation_fn is '${activation}', supported is 'gelu'`);
+  if (activation !== undefined && activation !== 'gelu')
+    problems.push(`activation_fn is '${activation}', supported is 'gelu'`);
   const cutoff = settings.raw('adaptive_softmax_cutoff');
-  if (cutoff !== undefined && cutoff !== '') problems.push('adaptive_softmax_cutoff is set, supported is an ordinary softmax');
+  if (cutoff !== undefined && cutoff !== '')
+    problems.push('adaptive_softmax_cutoff is set, supported is an ordinary softmax');
   if (problems.length)
-    throw new WeightsError('unsupported-architecture', `The checkpoint has settings that are not supported: ${problems.join('; ')}.`);
+    throw new WeightsError(
+      'unsupported-architecture',
+      `The checkpoint has settings that are not supported: ${problems.join('; ')}.`,
+    );
 }
 
 /** Layers in a stack by its tensor names; 0 if there are none. */
@@ -52,7 +64,10 @@ function depthOf(names: readonly string[], prefix: string): number {
   for (const name of names)
     if (name.startsWith(prefix)) depth = Math.max(depth, 1 + Number(/^\d+/.exec(name.slice(prefix.length))?.[0] ?? -1));
   if (depth > MAX_LAYERS)
-    throw new WeightsError('bad-config', `The checkpoint has a tensor '${prefix}${depth - 1}…'; at most ${MAX_LAYERS} layers are read.`);
+    throw new WeightsError(
+      'bad-config',
+      `The checkpoint has a tensor '${prefix}${depth - 1}…'; at most ${MAX_LAYERS} layers are read.`,
+    );
   return depth;
 }
 
@@ -63,7 +78,8 @@ function depthOf(names: readonly string[], prefix: string): number {
  */
 export function importConfig(settings: OfaSettings, tensors: NamedShapes, notes: string[]): OfaConfig {
   checkSupported(settings);
-  if (!settings.known) notes.push('no configuration was saved with these weights: flags are those of the released models');
+  if (!settings.known)
+    notes.push('no configuration was saved with these weights: flags are those of the released models');
   const {names, shape} = tensors;
   const size = (name: string, axis: number): number | undefined => shape(name)?.[axis];
   /** The tensors' word counts; a setting that disagrees is noted. */
@@ -84,8 +100,10 @@ export function importConfig(settings: OfaSettings, tensors: NamedShapes, notes:
     const count = size(`${stack}.embed_positions.weight`, 0);
     return count === undefined ? undefined : count - 2;
   };
-  const half = (count: number | undefined): number | undefined => (count === undefined ? undefined : Math.floor((count + 1) / 2));
-  const root = (count: number | undefined): number | undefined => (count === undefined ? undefined : Math.round(Math.sqrt(count - 1)));
+  const half = (count: number | undefined): number | undefined =>
+    count === undefined ? undefined : Math.floor((count + 1) / 2);
+  const root = (count: number | undefined): number | undefined =>
+    count === undefined ? undefined : Math.round(Math.sqrt(count - 1));
   const mue = settings.flag('train_mue') ?? false;
   const imagenet = settings.flag('imagenet_default_mean_and_std') ?? false;
   const encoderDepth = depth('encoder_layers', 'encoder.layers.');
@@ -100,11 +118,20 @@ export function importConfig(settings: OfaSettings, tensors: NamedShapes, notes:
     decoder_layers: depth('decoder_layers', 'decoder.layers.'),
     encoder_ffn_dim: measured('encoder_ffn_embed_dim', size('encoder.layers.0.fc1.weight', 0), 3072),
     decoder_ffn_dim: measured('decoder_ffn_embed_dim', size('decoder.layers.0.fc1.weight', 0), 3072),
-    encoder_attention_heads: measured('encoder_attention_heads', size('encoder.token_rel_pos_table_list.0.weight', 1), 12),
-    decoder_attention_heads: measured('decoder_attention_heads', size('decoder.token_rel_pos_table_list.0.weight', 1), 12),
+    encoder_attention_heads: measured(
+      'encoder_attention_heads',
+      size('encoder.token_rel_pos_table_list.0.weight', 1),
+      12,
+    ),
+    decoder_attention_heads: measured(
+      'decoder_attention_heads',
+      size('decoder.token_rel_pos_table_list.0.weight', 1),
+      12,
+    ),
     resnet_layers: resnetLayers(settings, names, notes),
     // The ε of synchronised batch norm (section 2.2).
-    batch_norm_epsilon: settings.number('batch_norm_epsilon') ?? (settings.flag('sync_bn') ? 1e-3 : OFA_DEFAULTS.batch_norm_epsilon),
+    batch_norm_epsilon:
+      settings.number('batch_norm_epsilon') ?? (settings.flag('sync_bn') ? 1e-3 : OFA_DEFAULTS.batch_norm_epsilon),
     vocab_size: vocabulary,
     code_dict_size: settings.count('code_dict_size') ?? OFA_DEFAULTS.code_dict_size,
     num_bins: settings.count('num_bins') ?? OFA_DEFAULTS.num_bins,
@@ -115,7 +142,11 @@ export function importConfig(settings: OfaSettings, tensors: NamedShapes, notes:
       half(size('encoder.token_rel_pos_table_list.0.weight', 0)),
       OFA_DEFAULTS.token_bucket_size,
     ),
-    image_bucket_size: measured('image_bucket_size', root(size('encoder.embed_image_positions.weight', 0)), OFA_DEFAULTS.image_bucket_size),
+    image_bucket_size: measured(
+      'image_bucket_size',
+      root(size('encoder.embed_image_positions.weight', 0)),
+      OFA_DEFAULTS.image_bucket_size,
+    ),
     attn_scale_factor: settings.number('attn_scale_factor') ?? OFA_DEFAULTS.attn_scale_factor,
     code_image_size: settings.count('code_image_size') ?? OFA_DEFAULTS.code_image_size,
     scale_attn: settings.flag('scale_attn') ?? present(/\.layers\.\d+\.(attn_ln|self_attn_ln)\./),
@@ -151,11 +182,19 @@ function validated(config: OfaConfig): OfaConfig {
 }
 
 /** Blocks by the names of the tensors; the stored type (some checkpoints store a wrong one) only where there are none. */
-function resnetLayers(settings: OfaSettings, names: readonly string[], notes: string[]): readonly [number, number, number] {
+function resnetLayers(
+  settings: OfaSettings,
+  names: readonly string[],
+  notes: string[],
+): readonly [number, number, number] {
   const type = settings.text('resnet_type');
   const listed = triple(settings.counts('resnet_layers', 3, MAX_LAYERS));
   const said = listed ?? (type === undefined ? undefined : RESNET_LAYERS[type]);
-  const found = [1, 2, 3].map((stage) => depthOf(names, `encoder.embed_images.layer${stage}.`)) as [number, number, number];
+  const found = [1, 2, 3].map((stage) => depthOf(names, `encoder.embed_images.layer${stage}.`)) as [
+    number,
+    number,
+    number,
+  ];
   if (found.every((n) => n === 0)) return said ?? RESNET_LAYERS.resnet101!;
   // An explicit list is a promise, as the depths of the stacks are; a type's name is not.
   if (listed) return [0, 1, 2].map((s) => Math.max(found[s]!, listed[s]!)) as [number, number, number];
@@ -171,7 +210,10 @@ function triple(values: readonly number[] | undefined): [number, number, number]
 function promptType(settings: OfaSettings): OfaConfig['prompt_type'] {
   const type = settings.text('prompt_type') ?? OFA_DEFAULTS.prompt_type;
   if (type === 'none' || type === 'src' || type === 'prev_output') return type;
-  throw new WeightsError('bad-config', `The checkpoint's prompt_type is '${type}'; known are none, src and prev_output.`);
+  throw new WeightsError(
+    'bad-config',
+    `The checkpoint's prompt_type is '${type}'; known are none, src and prev_output.`,
+  );
 }
 
 /** Captions and free prompts search as the task's settings say, if they do; questions have their own way (section 8.3). */
@@ -179,13 +221,18 @@ function generation(settings: OfaSettings): OfaConfig['generation'] {
   const stored = settings.raw('generation');
   if (typeof stored === 'object' && stored !== null && !Array.isArray(stored)) {
     const {caption, vqa, prompt} = stored as {readonly [key: string]: unknown};
-    return {caption: generationSchema.parse(caption), vqa: generationSchema.parse(vqa), prompt: generationSchema.parse(prompt)};
+    return {
+      caption: generationSchema.parse(caption),
+      vqa: generationSchema.parse(vqa),
+      prompt: generationSchema.parse(prompt),
+    };
   }
   const caption = {
     ...GENERATION_DEFAULTS.caption,
     num_beams: settings.count('beam', 1000) ?? GENERATION_DEFAULTS.caption.num_beams,
     max_new_tokens: settings.count('max_len_b') ?? GENERATION_DEFAULTS.caption.max_new_tokens,
-    no_repeat_ngram_size: settings.count('no_repeat_ngram_size', 1000) ?? GENERATION_DEFAULTS.caption.no_repeat_ngram_size,
+    no_repeat_ngram_size:
+      settings.count('no_repeat_ngram_size', 1000) ?? GENERATION_DEFAULTS.caption.no_repeat_ngram_size,
   };
   return {caption, vqa: {...GENERATION_DEFAULTS.vqa, num_beams: caption.num_beams}, prompt: caption};
 }

@@ -1,7 +1,14 @@
 import type {Checkpoint, PlainValue} from '../../../checkpoint/checkpoint.js';
 import {toFloat32} from '../../../checkpoint/dtype.js';
 import {WeightsError} from '../../../runtime/errors.js';
-import {checkComplete, checkpointShape, checkTensors, type ImportedWeight, type ModelImport, type StoredWeight} from '../../weights.js';
+import {
+  checkComplete,
+  checkpointShape,
+  checkTensors,
+  type ImportedWeight,
+  type ModelImport,
+  type StoredWeight,
+} from '../../weights.js';
 import type {OfaConfig} from '../config.js';
 import {importConfig, type NamedShapes} from './config.js';
 import {fromHuggingFaceName, ignoredReason, ofaWeights, TIED_COPIES, TIED_EMBEDDING} from './names.js';
@@ -50,7 +57,8 @@ export function importOfa(checkpoint: Checkpoint, cfg: PlainValue = checkpoint.c
     const source = sources.get(weight.name) ?? null;
     return {...weight, source, dtype: source === null ? 'F32' : checkpoint.entry(source).dtype};
   });
-  for (const path of checkpoint.placeholders) notes.push(`the file names the class ${path}: kept as data, never called`);
+  for (const path of checkpoint.placeholders)
+    notes.push(`the file names the class ${path}: kept as data, never called`);
   return {config, weights, ignored, notes, vocabularyFolder: settings.text('bpe_dir')};
 }
 
@@ -76,12 +84,18 @@ function checkFamily(checkpoint: Checkpoint, sources: ReadonlyMap<string, string
         .map((n) => `'${n.slice(0, 80)}'`)
         .join(', ') || 'nothing'
     }, ` + `and '${SIGNATURE.find((name) => !sources.has(name))}' is not among them.${guess}`,
-    {hint: 'Only checkpoints of OFA (fairseq .pt, or Hugging Face-style folders) and of CoCa (open_clip) can be converted.'},
+    {
+      hint: 'Only checkpoints of OFA (fairseq .pt, or Hugging Face-style folders) and of CoCa (open_clip) can be converted.',
+    },
   );
 }
 
 /** @returns what is ignored, with the reason. @throws WeightsError listing what is missing and what nobody asked for. */
-function checkNames(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly StoredWeight[]): OfaImport['ignored'] {
+function checkNames(
+  checkpoint: Checkpoint,
+  sources: ReadonlyMap<string, string>,
+  wanted: readonly StoredWeight[],
+): OfaImport['ignored'] {
   const names = new Set(wanted.map(({name}) => name));
   const missing = wanted.filter(({name, neutral}) => neutral === undefined && !sources.has(name)).map(({name}) => name);
   const ignored: {name: string; reason: string}[] = [];
@@ -96,12 +110,18 @@ function checkNames(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>
   return ignored;
 }
 
-function checkShapes(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>, wanted: readonly StoredWeight[]): void {
+function checkShapes(
+  checkpoint: Checkpoint,
+  sources: ReadonlyMap<string, string>,
+  wanted: readonly StoredWeight[],
+): void {
   const tied = wanted.find(({name}) => name === TIED_EMBEDDING)!;
-  const expected = [...wanted, ...TIED_COPIES.map((name) => ({...tied, name}))].flatMap((weight): [string, readonly number[]][] => {
-    const source = sources.get(weight.name);
-    return source === undefined ? [] : [[source, checkpointShape(weight)]];
-  });
+  const expected = [...wanted, ...TIED_COPIES.map((name) => ({...tied, name}))].flatMap(
+    (weight): [string, readonly number[]][] => {
+      const source = sources.get(weight.name);
+      return source === undefined ? [] : [[source, checkpointShape(weight)]];
+    },
+  );
   checkTensors(checkpoint, expected);
 }
 

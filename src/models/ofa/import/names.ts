@@ -8,7 +8,11 @@ export const TIED_COPIES: readonly string[] = ['decoder.embed_tokens.weight', 'd
 /** Planes of the three stages of bottlenecks; a block gives four times as many channels. */
 const PLANES = [64, 128, 256] as const;
 
-const weight = (name: string, shape: readonly number[], layout: WeightLayout = 'plain'): StoredWeight => ({name, shape, layout});
+const weight = (name: string, shape: readonly number[], layout: WeightLayout = 'plain'): StoredWeight => ({
+  name,
+  shape,
+  layout,
+});
 
 function linear(name: string, inputs: number, outputs: number): StoredWeight[] {
   return [weight(`${name}.weight`, [inputs, outputs], 'linear'), weight(`${name}.bias`, [outputs])];
@@ -123,7 +127,9 @@ function decoder(config: OfaConfig): StoredWeight[] {
     ...norm('decoder.layernorm_embedding', size),
     ...norm('decoder.code_layernorm_embedding', size),
     ...positions('decoder', config.max_target_positions, heads, depth, config),
-    ...['self_pos_q', 'self_pos_k', 'cross_pos_q', 'cross_pos_k'].flatMap((part) => linear(`decoder.${part}_linear`, size, size)),
+    ...['self_pos_q', 'self_pos_k', 'cross_pos_q', 'cross_pos_k'].flatMap((part) =>
+      linear(`decoder.${part}_linear`, size, size),
+    ),
     ...layers.flat(),
     ...norm('decoder.layer_norm', size),
   ];
@@ -135,19 +141,20 @@ export function ofaWeights(config: OfaConfig): readonly StoredWeight[] {
 }
 
 /** Names that differ in Hugging Face-style files (section 5.4), innermost part of the name; per stack, since attn_ln has two names. */
-const HF_PARTS: Readonly<Record<'encoder' | 'decoder', readonly (readonly [fairseq: string, huggingFace: string])[]>> = {
-  encoder: [
-    ['attn_ln', 'self_attn_mid_layer_norm'],
-    ['ffn_layernorm', 'ffn_layer_norm'],
-  ],
-  decoder: [
-    ['self_attn_ln', 'self_attn_mid_layer_norm'],
-    ['encoder_attn', 'cross_attn'],
-    ['encoder_attn_layer_norm', 'cross_attn_layer_norm'],
-    ['cross_attn_ln', 'cross_attn_mid_layer_norm'],
-    ['ffn_layernorm', 'ffn_layer_norm'],
-  ],
-};
+const HF_PARTS: Readonly<Record<'encoder' | 'decoder', readonly (readonly [fairseq: string, huggingFace: string])[]>> =
+  {
+    encoder: [
+      ['attn_ln', 'self_attn_mid_layer_norm'],
+      ['ffn_layernorm', 'ffn_layer_norm'],
+    ],
+    decoder: [
+      ['self_attn_ln', 'self_attn_mid_layer_norm'],
+      ['encoder_attn', 'cross_attn'],
+      ['encoder_attn_layer_norm', 'cross_attn_layer_norm'],
+      ['cross_attn_ln', 'cross_attn_mid_layer_norm'],
+      ['ffn_layernorm', 'ffn_layer_norm'],
+    ],
+  };
 
 function rename(name: string, from: 0 | 1): string {
   const match = /^(encoder|decoder)(\.layers\.\d+\.)(\w+)(.*)$/.exec(name);
@@ -192,7 +199,8 @@ export function partOf(name: string): ModelPart {
   if (name.startsWith('encoder.embed_images.')) return 'resnet';
   if (name.startsWith('encoder.image_proj.')) return 'image projection';
   if (/_rel_pos_table_list\./.test(name)) return 'relative position tables';
-  if (/\.(embed_positions|embed_image_positions|pos_ln|image_pos_ln|\w*pos_[qk]_linear)\./.test(name)) return 'positions';
+  if (/\.(embed_positions|embed_image_positions|pos_ln|image_pos_ln|\w*pos_[qk]_linear)\./.test(name))
+    return 'positions';
   if (name.startsWith('encoder.layers.')) return 'encoder layers';
   return name.startsWith('decoder.layers.') ? 'decoder layers' : 'norms and types';
 }

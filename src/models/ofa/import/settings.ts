@@ -3,7 +3,8 @@ import {WeightsError} from '../../../runtime/errors.js';
 
 type Fields = {readonly [key: string]: PlainValue};
 
-const isFields = (value: PlainValue | undefined): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isFields = (value: PlainValue | undefined): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Hugging Face's names of settings that fairseq calls otherwise. */
 const HF_SETTINGS: Readonly<Record<string, string>> = {
@@ -47,7 +48,8 @@ export class OfaSettings {
 
   /** A setting of the task, else of the model; null is "not said". */
   private value(name: string): PlainValue | undefined {
-    for (const fields of [this.task, this.model]) if (Object.hasOwn(fields, name) && fields[name] !== null) return fields[name];
+    for (const fields of [this.task, this.model])
+      if (Object.hasOwn(fields, name) && fields[name] !== null) return fields[name];
     return undefined;
   }
 
@@ -60,7 +62,8 @@ export class OfaSettings {
 
   number(name: string): number | undefined {
     const value = this.value(name);
-    if (value === undefined || (typeof value === 'number' && Number.isFinite(value))) return value as number | undefined;
+    if (value === undefined || (typeof value === 'number' && Number.isFinite(value)))
+      return value as number | undefined;
     throw this.bad(name, 'a number', value);
   }
 
@@ -89,7 +92,8 @@ export class OfaSettings {
   numbers(name: string, length: number): readonly number[] | undefined {
     const value = this.value(name);
     if (!Array.isArray(value)) return undefined;
-    if (value.length === length && value.every((n) => typeof n === 'number' && Number.isFinite(n))) return value as number[];
+    if (value.length === length && value.every((n) => typeof n === 'number' && Number.isFinite(n)))
+      return value as number[];
     throw this.bad(name, `${length} numbers`, value);
   }
 

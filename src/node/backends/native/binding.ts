@@ -93,7 +93,8 @@ function isLibrary(file: string): boolean {
 
 function requireCudaLibraries(folder: string): void {
   const missing = missingCudaLibraries(folder);
-  if (missing.length > 0) throw new Unavailable(`NVIDIA's libraries are missing: ${missing.join(', ')}`, 'npm run native -- gpu --force');
+  if (missing.length > 0)
+    throw new Unavailable(`NVIDIA's libraries are missing: ${missing.join(', ')}`, 'npm run native -- gpu --force');
 }
 
 /** Files that may serve, best first. A GPU build serves the CPU too. */
@@ -104,7 +105,9 @@ function candidates(want: 'cpu' | 'gpu', folder: string): Candidate[] {
     const file = home === undefined ? undefined : officialBinding(home);
     return file === undefined ? [] : [{kind: name.endsWith('-gpu') ? 'gpu' : 'cpu', file}];
   });
-  const built = (['cpu', 'gpu'] as const).map((kind): Candidate => ({kind, file: path.join(folder, kind, 'tfjs_binding.node')}));
+  const built = (['cpu', 'gpu'] as const).map(
+    (kind): Candidate => ({kind, file: path.join(folder, kind, 'tfjs_binding.node')}),
+  );
   const all = [...official, ...built].filter(({file}) => fs.existsSync(file));
   return kinds.flatMap((kind) => all.filter((c) => c.kind === kind));
 }
@@ -142,10 +145,15 @@ function prepare({threads, tf32}: NativeOptions): void {
 function load({kind, file}: Candidate): NativeBackend {
   const homes = OFFICIAL.map((name) => ({name, home: locate(name)})).filter((p) => p.home !== undefined);
   const script = homes.find(({home}) => file.startsWith(`${home}${path.sep}`)) ?? homes[0];
-  if (!script) throw new Unavailable('the npm package @tensorflow/tfjs-node-gpu is not installed', 'npm ci (not with --omit=optional)');
+  if (!script)
+    throw new Unavailable(
+      'the npm package @tensorflow/tfjs-node-gpu is not installed',
+      'npm ci (not with --omit=optional)',
+    );
   // A backend registers with the tfjs that its package imports: it has to be ours.
   const theirs = createRequire(require.resolve(`${script.name}/package.json`)).resolve('@tensorflow/tfjs');
-  if (theirs !== require.resolve('@tensorflow/tfjs')) throw new Unavailable(`${script.name} brings its own tfjs, ${theirs}`, 'npm dedupe');
+  if (theirs !== require.resolve('@tensorflow/tfjs'))
+    throw new Unavailable(`${script.name} brings its own tfjs, ${theirs}`, 'npm dedupe');
   require(`${script.name}/dist/register_all_kernels`);
   const {NodeJSKernelBackend} = require(`${script.name}/dist/nodejs_kernel_backend`) as KernelBackendModule;
   const {binding, log} = loadQuietly(file);
@@ -174,14 +182,19 @@ function loadQuietly(file: string): {binding: Binding; log: string} {
 function notBuilt(want: 'cpu' | 'gpu'): Unavailable {
   const build = want === 'gpu' ? 'npm run native -- gpu' : 'npm run native';
   const name = want === 'gpu' ? OFFICIAL[0] : OFFICIAL.find((official) => locate(official) !== undefined);
-  const official = name && locate(name) ? `; or, where its install script was blocked: npm rebuild --ignore-scripts=false ${name}` : '';
+  const official =
+    name && locate(name)
+      ? `; or, where its install script was blocked: npm rebuild --ignore-scripts=false ${name}`
+      : '';
   return new Unavailable(NOT_BUILT, build + official);
 }
 
 /** A sentence for what the dynamic linker says. */
 function explain({kind, file}: Candidate, error: unknown): Unavailable {
   const where = path.relative(process.cwd(), file);
-  const again = file.includes(`${path.sep}node_modules${path.sep}`) ? 'npm rebuild' : `npm run native -- ${kind} --force`;
+  const again = file.includes(`${path.sep}node_modules${path.sep}`)
+    ? 'npm rebuild'
+    : `npm run native -- ${kind} --force`;
   if (error instanceof Unavailable) return new Unavailable(`${where}: ${error.message}`, error.hint ?? again, error);
   const words = (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
   const library = words.match(/(lib[\w.+-]+\.so[\w.]*): cannot open shared object file/)?.[1];
@@ -193,6 +206,9 @@ function explain({kind, file}: Candidate, error: unknown): Unavailable {
     );
   }
   if (library !== undefined) return new Unavailable(`${where}: the library ${library} is missing`, again, error);
-  const damaged = /invalid ELF header|file too short|not a valid|wrong ELF class|Module did not self-register|undefined symbol/.test(words);
+  const damaged =
+    /invalid ELF header|file too short|not a valid|wrong ELF class|Module did not self-register|undefined symbol/.test(
+      words,
+    );
   return new Unavailable(`${where} is ${damaged ? 'broken' : 'not loadable'}: ${words}`, again, error);
 }

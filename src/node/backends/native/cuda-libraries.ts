@@ -18,7 +18,10 @@ const NAMES = [
  * TensorFlow does not report a missing one, it ends the process.
  * @param folder of the build; its libraries are in nvidia/<package>/lib
  */
-export function missingCudaLibraries(folder: string, search: string = process.env['LD_LIBRARY_PATH'] ?? ''): readonly string[] {
+export function missingCudaLibraries(
+  folder: string,
+  search: string = process.env['LD_LIBRARY_PATH'] ?? '',
+): readonly string[] {
   const own = path.join(folder, 'nvidia');
   const packages = fs.existsSync(own) ? fs.readdirSync(own).map((name) => path.join(own, name, 'lib')) : [];
   const folders = [...packages, ...search.split(':').filter((entry) => entry !== '')];

@@ -10,7 +10,10 @@ interface FusedConvolution {
   readonly dataFormat: string;
   readonly activation: string;
 }
-type Run = (inputs: Readonly<Record<string, tf.Tensor>>, attrs: Readonly<Record<string, unknown>>) => tf.TensorInfo | undefined;
+type Run = (
+  inputs: Readonly<Record<string, tf.Tensor>>,
+  attrs: Readonly<Record<string, unknown>>,
+) => tf.TensorInfo | undefined;
 
 const BACKEND = 'tensorflow';
 /** Numbers up to which a layer norm is quicker as a loop of JavaScript than as oneDNN's kernel with its threads. */
@@ -58,7 +61,9 @@ export function fuseNativeKernels(): void {
   replace(tf.Transpose, ({x}, {perm}) => (x!.dtype === 'float32' ? ops.transpose(x!, perm as number[]) : undefined));
   if (!onCpu) return;
   if (runs(() => ops.softmaxCpu(sample))) {
-    replace(tf.Softmax, ({logits}) => (logits!.dtype === 'float32' && logits!.rank > 1 ? ops.softmaxCpu(logits!) : undefined));
+    replace(tf.Softmax, ({logits}) =>
+      logits!.dtype === 'float32' && logits!.rank > 1 ? ops.softmaxCpu(logits!) : undefined,
+    );
   }
   const pixel = ops.constant([1], [1, 1, 1, 1]) as tf.Tensor;
   const one = ops.constant([1], [1]);
@@ -72,11 +77,16 @@ export function fuseNativeKernels(): void {
   if (fused || runs(() => ops.convolutionBiasCpu(pixel, pixel, one, [1, 1], 1))) {
     replace(tf.FusedConv2D, ({x, filter, bias}, attrs) => {
       const {pad, strides, dilations, dataFormat, activation} = attrs as unknown as FusedConvolution;
-      const plain = [dilations].flat().every((d) => d === 1) && dataFormat === 'NHWC' && (typeof pad === 'number' || pad === 'valid');
-      if (!plain || x!.dtype !== 'float32' || bias?.rank !== 1 || !['linear', 'relu'].includes(activation)) return undefined;
+      const plain =
+        [dilations].flat().every((d) => d === 1) &&
+        dataFormat === 'NHWC' &&
+        (typeof pad === 'number' || pad === 'valid');
+      if (!plain || x!.dtype !== 'float32' || bias?.rank !== 1 || !['linear', 'relu'].includes(activation))
+        return undefined;
       const [down, right = down] = [strides].flat() as [number, number?];
       const relu = activation === 'relu';
-      if (fused) return ops.convolutionCpu(x!, filter!, bias, [down, right], pad as number | string, relu ? ['Relu'] : []);
+      if (fused)
+        return ops.convolutionCpu(x!, filter!, bias, [down, right], pad as number | string, relu ? ['Relu'] : []);
       const sums = ops.convolutionBiasCpu(x!, filter!, bias, [down, right], pad as number | string);
       return relu ? pipe(sums, (sum) => ops.relu(sum)) : sums;
     });
@@ -84,7 +94,9 @@ export function fuseNativeKernels(): void {
 }
 
 /** A layer norm in this process's memory. What the weights were is remembered with their tensors' data. */
-function fewRows(backend: Tensorflow): (x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor, epsilon: number) => tf.TensorInfo {
+function fewRows(
+  backend: Tensorflow,
+): (x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor, epsilon: number) => tf.TensorInfo {
   const seen = new WeakMap<object, Float32Array>();
   const read = ({dataId}: tf.Tensor): Float32Array => backend.readSync(dataId) as Float32Array;
   const weight = (tensor: tf.Tensor): Float32Array => {
@@ -110,10 +122,18 @@ function runs(run: () => tf.Tensor): boolean {
 }
 
 function add(kernelName: string, run: Run): void {
-  tf.registerKernel({kernelName, backendName: BACKEND, kernelFunc: (call) => run(call.inputs as never, call.attrs as never)!});
+  tf.registerKernel({
+    kernelName,
+    backendName: BACKEND,
+    kernelFunc: (call) => run(call.inputs as never, call.attrs as never)!,
+  });
 }
 
 /** What `run` does not take stays with the original. */
 function replace(name: string, run: Run): void {
-  replaceKernel(name, BACKEND, (original) => (call) => run(call.inputs as never, call.attrs as never) ?? original(call));
+  replaceKernel(
+    name,
+    BACKEND,
+    (original) => (call) => run(call.inputs as never, call.attrs as never) ?? original(call),
+  );
 }

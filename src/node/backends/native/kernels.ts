@@ -27,7 +27,11 @@ export function mendNativeKernels(): void {
   if (mended) return;
   mended = true;
   for (const name of [tf.Conv2D, tf.FusedConv2D]) {
-    replaceKernel(name, BACKEND, (original) => (call) => original(withPad(call, explicit(call.attrs as unknown as ConvAttributes))));
+    replaceKernel(
+      name,
+      BACKEND,
+      (original) => (call) => original(withPad(call, explicit(call.attrs as unknown as ConvAttributes))),
+    );
   }
   replaceKernel(tf.Conv2DBackpropInput, BACKEND, (original) => (call) => backpropInput(original, call));
   replaceKernel(tf.Conv2DBackpropFilter, BACKEND, (original) => (call) => backpropFilter(original, call));
@@ -98,7 +102,8 @@ function matMul({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefined
     {name: 'transpose_b', type: binding.TF_ATTR_BOOL, value: transposeB},
     {name: 'T', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT},
   ];
-  const run = (p: tf.Tensor, q: tf.Tensor): tf.Tensor => (backend as unknown as Executor).executeSingleOutput('MatMul', attributes, [p, q]);
+  const run = (p: tf.Tensor, q: tf.Tensor): tf.Tensor =>
+    (backend as unknown as Executor).executeSingleOutput('MatMul', attributes, [p, q]);
   if (a.rank === 2) return run(a, b);
   const matrix = (t: tf.Tensor): tf.Tensor => tf.reshape(t, [t.shape.at(-2)!, t.shape.at(-1)!]);
   return tf.tidy(() => tf.reshape(run(matrix(a), matrix(b)), [...a.shape.slice(0, -2), m, n]));

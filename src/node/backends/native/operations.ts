@@ -3,11 +3,19 @@ import type * as tf from '@tensorflow/tfjs';
 /** The part of tfjs-node's backend that runs TensorFlow's operations by name. */
 export interface Tensorflow {
   readonly binding: Readonly<
-    Record<'TF_ATTR_BOOL' | 'TF_ATTR_FLOAT' | 'TF_ATTR_INT' | 'TF_ATTR_STRING' | 'TF_ATTR_TYPE' | 'TF_FLOAT' | 'TF_INT32', number>
+    Record<
+      'TF_ATTR_BOOL' | 'TF_ATTR_FLOAT' | 'TF_ATTR_INT' | 'TF_ATTR_STRING' | 'TF_ATTR_TYPE' | 'TF_FLOAT' | 'TF_INT32',
+      number
+    >
   >;
   readonly isUsingGpuDevice: boolean;
   executeSingleOutput(name: string, attributes: readonly object[], inputs: readonly tf.TensorInfo[]): tf.Tensor;
-  executeMultipleOutputs(name: string, attributes: readonly object[], inputs: readonly tf.TensorInfo[], outputs: number): tf.Tensor[];
+  executeMultipleOutputs(
+    name: string,
+    attributes: readonly object[],
+    inputs: readonly tf.TensorInfo[],
+    outputs: number,
+  ): tf.Tensor[];
   disposeData(dataId: tf.DataId): boolean;
   readSync(dataId: tf.DataId): tf.BackendValues;
   write(values: tf.TypedArray, shape: readonly number[], dtype: tf.DataType): tf.DataId;
@@ -49,16 +57,28 @@ export class NativeOperations {
   }
 
   reshape(x: Info, shape: readonly number[]): tf.Tensor {
-    return this.#run('Reshape', [{...this.#type, name: 'Tshape', value: this.#backend.binding.TF_INT32}], x, this.#whole(shape));
+    return this.#run(
+      'Reshape',
+      [{...this.#type, name: 'Tshape', value: this.#backend.binding.TF_INT32}],
+      x,
+      this.#whole(shape),
+    );
   }
 
   transpose(x: Info, order: readonly number[]): tf.Tensor {
-    return this.#run('Transpose', [{...this.#type, name: 'Tperm', value: this.#backend.binding.TF_INT32}], x, this.#whole(order));
+    return this.#run(
+      'Transpose',
+      [{...this.#type, name: 'Tperm', value: this.#backend.binding.TF_INT32}],
+      x,
+      this.#whole(order),
+    );
   }
 
   gelu(x: Info): tf.Tensor {
     const erf = pipe(this.#run('Mul', [], x, this.constant([Math.SQRT1_2])), (scaled) => this.#run('Erf', [], scaled));
-    const twice = pipe(erf, (y) => pipe(this.#run('AddV2', [], y, this.constant([1])), (sum) => this.#run('Mul', [], sum, x)));
+    const twice = pipe(erf, (y) =>
+      pipe(this.#run('AddV2', [], y, this.constant([1])), (sum) => this.#run('Mul', [], sum, x)),
+    );
     return pipe(twice, (y) => this.#run('Mul', [], y, this.constant([0.5])));
   }
 
@@ -200,7 +220,11 @@ export class NativeOperations {
   }
 
   #untransposed(): object[] {
-    return ['transpose_a', 'transpose_b'].map((name) => ({name, type: this.#backend.binding.TF_ATTR_BOOL, value: false}));
+    return ['transpose_a', 'transpose_b'].map((name) => ({
+      name,
+      type: this.#backend.binding.TF_ATTR_BOOL,
+      value: false,
+    }));
   }
 
   /** A bias and what follows it. A list of words is more than an official binding can say. */

@@ -24,11 +24,19 @@ export function fuseWasmKernels(): void {
         const wasm = backend as unknown as WasmBackend;
         const tensors = names.map((name) => inputs[name] as tf.TensorInfo);
         const out = wasm.makeOutput(tensors[0]!.shape, 'float32');
-        run(wasm.typedArrayFromHeap(out), attrs as unknown as {epsilon: number}, ...tensors.map((t) => wasm.typedArrayFromHeap(t)));
+        run(
+          wasm.typedArrayFromHeap(out),
+          attrs as unknown as {epsilon: number},
+          ...tensors.map((t) => wasm.typedArrayFromHeap(t)),
+        );
         return out;
       },
     });
-  add('MueLayerNorm', (to, {epsilon}, x, gain, bias) => layerNormRows(to, x!, gain!, bias!, epsilon), ['x', 'gain', 'bias']);
+  add('MueLayerNorm', (to, {epsilon}, x, gain, bias) => layerNormRows(to, x!, gain!, bias!, epsilon), [
+    'x',
+    'gain',
+    'bias',
+  ]);
   add('MueGelu', (to, _, x) => gelu(to, x!), ['x']);
 }
 

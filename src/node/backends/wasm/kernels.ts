@@ -29,8 +29,16 @@ export function mendWasmKernels(): void {
   if (mended) return;
   mended = true;
   guardHeap();
-  replaceKernel(tf.BatchMatMul, 'wasm', (original) => (call) => (isPlain(call) ? undefined : transposed(original, call)) ?? original(call));
-  replaceKernel(tf._FusedMatMul, 'wasm', (original) => (call) => (isPlain(call) ? undefined : unfused(call)) ?? original(call));
+  replaceKernel(
+    tf.BatchMatMul,
+    'wasm',
+    (original) => (call) => (isPlain(call) ? undefined : transposed(original, call)) ?? original(call),
+  );
+  replaceKernel(
+    tf._FusedMatMul,
+    'wasm',
+    (original) => (call) => (isPlain(call) ? undefined : unfused(call)) ?? original(call),
+  );
 }
 
 function guardHeap(): void {
@@ -42,9 +50,13 @@ function guardHeap(): void {
     const offset = bytes <= LARGEST ? malloc(bytes) : 0;
     if (offset === 0 && bytes > 0) {
       const held = `${Math.round(tf.memory().numBytes / 2 ** 20)} MiB of tensors and their packed copies`;
-      throw new BackendError('out-of-memory', `wasm: ${bytes} bytes do not fit into a heap of 4 GiB that holds ${held}`, {
-        hint: 'a smaller model, image or batch; or --device native',
-      });
+      throw new BackendError(
+        'out-of-memory',
+        `wasm: ${bytes} bytes do not fit into a heap of 4 GiB that holds ${held}`,
+        {
+          hint: 'a smaller model, image or batch; or --device native',
+        },
+      );
     }
     return offset;
   };
@@ -60,7 +72,10 @@ function isMatrix({shape}: tf.TensorInfo): boolean {
   return shape.slice(0, -2).every((n) => n === 1);
 }
 
-function transposed(original: tf.KernelFunc, {inputs, attrs, backend}: KernelCall): ReturnType<tf.KernelFunc> | undefined {
+function transposed(
+  original: tf.KernelFunc,
+  {inputs, attrs, backend}: KernelCall,
+): ReturnType<tf.KernelFunc> | undefined {
   const {a, b} = inputs as {a: tf.Tensor; b: tf.Tensor};
   if (!isMatrix(a) || !isMatrix(b) || (a.size / a.shape.at(-1)!) * b.size < SMALL_PRODUCT) return undefined;
   const {transposeA, transposeB} = attrs as unknown as MatMulAttributes;

@@ -77,9 +77,14 @@ function installed(): boolean {
 
 function product({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefined {
   const {a, b, bias} = inputs as {a: tf.TensorInfo; b: tf.TensorInfo; bias?: tf.TensorInfo};
-  const {transposeA, transposeB, activation = 'linear'} = attrs as unknown as {transposeA: boolean; transposeB: boolean} & Fusion;
+  const {
+    transposeA,
+    transposeB,
+    activation = 'linear',
+  } = attrs as unknown as {transposeA: boolean; transposeB: boolean} & Fusion;
   const act = ACTIVATIONS[activation];
-  if (act === undefined || a.dtype !== 'float32' || b.dtype !== 'float32' || inputs.preluActivationWeights) return undefined;
+  if (act === undefined || a.dtype !== 'float32' || b.dtype !== 'float32' || inputs.preluActivationWeights)
+    return undefined;
   const [k, m] = (transposeA ? a.shape.slice(-2) : a.shape.slice(-2).reverse()) as [number, number];
   const n = b.shape.at(transposeB ? -2 : -1)!;
   const outer = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
@@ -88,7 +93,12 @@ function product({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefine
   if (size * k === 0 || (m < FEW_ROWS && size * k < LARGE_PRODUCT)) return undefined;
   const key = ['product', a.shape.length, b.shape.length, transposeA, transposeB, bias?.shape.length, act].join();
   const graph = (): Node[] => [
-    {op: 'FusedMatMul', domain: 'com.microsoft', inputs: ['a', 'b'], attributes: {transA: Number(transposeA), transB: Number(transposeB)}},
+    {
+      op: 'FusedMatMul',
+      domain: 'com.microsoft',
+      inputs: ['a', 'b'],
+      attributes: {transA: Number(transposeA), transB: Number(transposeB)},
+    },
     ...(bias ? [{op: 'Add', inputs: ['', 'c']}] : []),
     ...(act ? [{op: act, inputs: ['']}] : []),
   ];
@@ -97,7 +107,14 @@ function product({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefine
 
 function convolution({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefined {
   const {x, filter, bias} = inputs as {x: tf.Tensor4D; filter: tf.Tensor4D; bias?: tf.TensorInfo};
-  const {strides, pad, dataFormat, dilations, dimRoundingMode, activation = 'linear'} = attrs as unknown as ConvAttributes;
+  const {
+    strides,
+    pad,
+    dataFormat,
+    dilations,
+    dimRoundingMode,
+    activation = 'linear',
+  } = attrs as unknown as ConvAttributes;
   const act = ACTIVATIONS[activation];
   if (act === undefined || (dataFormat ?? 'NHWC') !== 'NHWC' || (bias && bias.shape.length !== 1)) return undefined;
   if (x.dtype !== 'float32' || inputs.preluActivationWeights) return undefined;
@@ -105,13 +122,26 @@ function convolution({inputs, attrs, backend}: KernelCall): tf.TensorInfo | unde
   const {outShape, padInfo: p, inChannels, outChannels} = info;
   if (outShape.includes(0)) return undefined;
   const last = act ? [{op: act, inputs: ['']}] : [];
-  const extra = bias ? {c: bias} : {};
-  if (info.filterHeight * info.filterWidth * info.strideHeight * info.strideWidth === 1 && p.top + p.bottom + p.left + p.right === 0) {
+  const extra: Readonly<Record<string, tf.TensorInfo>> = bias ? {c: bias} : {};
+  if (
+    info.filterHeight * info.filterWidth * info.strideHeight * info.strideWidth === 1 &&
+    p.top + p.bottom + p.left + p.right === 0
+  ) {
     // A 1×1 convolution is a product of the pixels as they lie.
     const pixels = {...x, shape: [outShape.slice(0, 3).reduce((size, d) => size * d, 1), inChannels]};
     const weights = {...filter, shape: [inChannels, outChannels]};
-    const graph = (): Node[] => [{op: 'MatMul', inputs: ['a', 'b']}, ...(bias ? [{op: 'Add', inputs: ['', 'c']}] : []), ...last];
-    const product = run(`pixels,${act},${!!bias}`, graph, {a: pixels, b: weights, ...extra}, [pixels.shape[0]!, outChannels], backend);
+    const graph = (): Node[] => [
+      {op: 'MatMul', inputs: ['a', 'b']},
+      ...(bias ? [{op: 'Add', inputs: ['', 'c']}] : []),
+      ...last,
+    ];
+    const product = run(
+      `pixels,${act},${!!bias}`,
+      graph,
+      {a: pixels, b: weights, ...extra},
+      [pixels.shape[0]!, outChannels],
+      backend,
+    );
     return {...product, shape: outShape};
   }
   const attributes = {
@@ -126,7 +156,13 @@ function convolution({inputs, attrs, backend}: KernelCall): tf.TensorInfo | unde
     ...last,
     {op: 'Transpose', inputs: [''], attributes: {perm: [0, 2, 3, 1]}},
   ];
-  return run(`conv,${JSON.stringify(attributes)},${act},${!!bias}`, graph, {a: x, b: filter, ...extra}, outShape, backend);
+  return run(
+    `conv,${JSON.stringify(attributes)},${act},${!!bias}`,
+    graph,
+    {a: x, b: filter, ...extra},
+    outShape,
+    backend,
+  );
 }
 
 interface ConvAttributes extends Fusion {
@@ -153,7 +189,11 @@ function run(
     const {buffer, byteOffset, byteLength} = onnxModel(graph(), ranks, shape.length);
     // Threads that spin while they wait would take the cores from whatever runs between two products.
     const extra = {session: {intra_op: {allow_spinning: '0'}}};
-    session.loadModel(buffer as ArrayBuffer, byteOffset, byteLength, {intraOpNumThreads: threads, logSeverityLevel: ERRORS, extra});
+    session.loadModel(buffer as ArrayBuffer, byteOffset, byteLength, {
+      intraOpNumThreads: threads,
+      logSeverityLevel: ERRORS,
+      extra,
+    });
     sessions.set(key, session);
   }
   const wasm = backend as WasmBackend;
@@ -166,7 +206,11 @@ function run(
     data: wasm.typedArrayFromHeap(tensor),
     dims: tensor.shape,
   });
-  session.run(Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, view(tensor)])), {y: view(out)}, {});
+  session.run(
+    Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, view(tensor)])),
+    {y: view(out)},
+    {},
+  );
   return out;
 }
 
@@ -184,25 +228,42 @@ interface Node {
 function onnxModel(nodes: readonly Node[], inputs: readonly (readonly [string, number])[], rank: number): Uint8Array {
   const varint = (n: number): number[] => (n < 128 ? [n] : [(n % 128) + 128, ...varint(Math.floor(n / 128))]);
   const int = (field: number, n: number): number[] => [...varint(field * 8), ...varint(n)];
-  const bytes = (field: number, content: readonly number[]): number[] => [...varint(field * 8 + 2), ...varint(content.length), ...content];
+  const bytes = (field: number, content: readonly number[]): number[] => [
+    ...varint(field * 8 + 2),
+    ...varint(content.length),
+    ...content,
+  ];
   const text = (field: number, words: string): number[] => bytes(field, [...Buffer.from(words)]);
   const attribute = ([name, value]: [string, number | readonly number[]]): number[] =>
     bytes(5, [
       ...text(1, name),
-      ...(typeof value === 'number' ? [...int(3, value), ...int(20, 2)] : [...value.flatMap((n) => int(8, n)), ...int(20, 7)]),
+      ...(typeof value === 'number'
+        ? [...int(3, value), ...int(20, 2)]
+        : [...value.flatMap((n) => int(8, n)), ...int(20, 7)]),
     ]);
   let before = '';
   const body = nodes.flatMap(({op, domain = '', inputs: from, output, attributes = {}}, i) => {
     const to = i === nodes.length - 1 ? 'y' : (output ?? `t${i}`);
     const named = from.flatMap((name) => text(1, name === '' ? before : name));
     if (output === undefined) before = to;
-    return bytes(1, [...named, ...text(2, to), ...text(4, op), ...Object.entries(attributes).flatMap(attribute), ...text(7, domain)]);
+    return bytes(1, [
+      ...named,
+      ...text(2, to),
+      ...text(4, op),
+      ...Object.entries(attributes).flatMap(attribute),
+      ...text(7, domain),
+    ]);
   });
   const value = (field: number, name: string, dimensions: number): number[] => {
     const shape = Array.from({length: dimensions}, (_, i) => bytes(1, text(2, `${name}${i}`))).flat();
     return bytes(field, [...text(1, name), ...bytes(2, bytes(1, [...int(1, 1), ...bytes(2, shape)]))]);
   };
-  const graph = [...body, ...text(2, 'g'), ...inputs.flatMap(([name, n]) => value(11, name, n)), ...value(12, 'y', rank)];
+  const graph = [
+    ...body,
+    ...text(2, 'g'),
+    ...inputs.flatMap(([name, n]) => value(11, name, n)),
+    ...value(12, 'y', rank),
+  ];
   const opset = (domain: string, version: number): number[] => bytes(8, [...text(1, domain), ...int(2, version)]);
   return Uint8Array.from([...int(1, 9), ...bytes(7, graph), ...opset('', 17), ...opset('com.microsoft', 1)]);
 }

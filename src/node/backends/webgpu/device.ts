@@ -1,7 +1,10 @@
 import {createRequire} from 'node:module';
 import {Unavailable} from '../unavailable.js';
 
-type Dawn = {readonly globals: object; create(flags: readonly string[]): {requestAdapter(options: object): Promise<Adapter | null>}};
+type Dawn = {
+  readonly globals: object;
+  create(flags: readonly string[]): {requestAdapter(options: object): Promise<Adapter | null>};
+};
 type AdapterInfo = {
   readonly vendor?: string;
   readonly architecture?: string;
@@ -31,7 +34,8 @@ export async function registerWebgpu(): Promise<string> {
     }
   }
   const {version} = require(`${PACKAGES[0]}/package.json`) as {version: string};
-  if (isOlder(version)) throw new Unavailable(`the npm package webgpu is ${version}, wanted ${OLDEST.join('.')} or newer`, INSTALL);
+  if (isOlder(version))
+    throw new Unavailable(`the npm package webgpu is ${version}, wanted ${OLDEST.join('.')} or newer`, INSTALL);
   const {create, globals} = await dawn();
   const gpu = create([]);
   const adapter = await gpu.requestAdapter({powerPreference: 'high-performance'}); // what the backend asks for
@@ -44,7 +48,8 @@ export async function registerWebgpu(): Promise<string> {
   }
   Object.assign(globalThis, globals);
   // Node 20 has no navigator, Node 21 one that takes no assignment.
-  if (!('navigator' in globalThis)) Object.defineProperty(globalThis, 'navigator', {value: {}, configurable: true, writable: true});
+  if (!('navigator' in globalThis))
+    Object.defineProperty(globalThis, 'navigator', {value: {}, configurable: true, writable: true});
   Object.defineProperty(globalThis.navigator, 'gpu', {value: gpu, configurable: true});
   // The backend registers when it is loaded, if there is a navigator.gpu by then.
   require(PACKAGES[1]);
@@ -62,7 +67,9 @@ export function isOlder(version: string): boolean {
 
 /** The variables that choose Vulkan's drivers, where they are set: a wrong path hides them all. */
 function hidden(): string {
-  const set = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES'].filter((name) => process.env[name]).map((name) => `${name}=${process.env[name]}`);
+  const set = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES']
+    .filter((name) => process.env[name])
+    .map((name) => `${name}=${process.env[name]}`);
   return set.length > 0 ? ` with ${set.join(' and ')}` : '';
 }
 
@@ -71,6 +78,10 @@ async function dawn(): Promise<Dawn> {
   try {
     return (await import(name)) as Dawn;
   } catch (cause) {
-    throw new Unavailable(`Dawn does not load: ${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)}`, INSTALL, cause);
+    throw new Unavailable(
+      `Dawn does not load: ${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)}`,
+      INSTALL,
+      cause,
+    );
   }
 }

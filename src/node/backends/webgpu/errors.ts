@@ -10,7 +10,8 @@ export interface WebgpuBackend {
 }
 
 /** Dawn's words for a buffer that the device has no room for, or never would have. */
-const NO_ROOM = /out of memory|OUT_OF_(DEVICE|HOST)_MEMORY|failed to allocate|exceeds the max buffer size|larger than the maximum/i;
+const NO_ROOM =
+  /out of memory|OUT_OF_(DEVICE|HOST)_MEMORY|failed to allocate|exceeds the max buffer size|larger than the maximum/i;
 
 /**
  * Makes a command that the device refuses an error. WebGPU reports such a command by an event, goes on, and leaves zeros where the result

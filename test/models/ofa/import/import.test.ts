@@ -28,7 +28,9 @@ function changed(options: {
   readonly values?: Readonly<Record<string, (data: Float32Array) => unknown>>;
 }): Checkpoint {
   const {shapes = {}, extra = {}, rename = (name) => name, values = {}} = options;
-  const names = new Map(micro.names().flatMap((name) => (options.without?.(name) ? [] : [[rename(name), name] as const])));
+  const names = new Map(
+    micro.names().flatMap((name) => (options.without?.(name) ? [] : [[rename(name), name] as const])),
+  );
   for (const name of Object.keys(extra)) names.set(name, name);
   return {
     source: 'changed.pt',
@@ -76,7 +78,10 @@ test('micro: configuration from settings and tensors, all 354 entries accounted 
   expect(parameterCount(weights)).toBe(facts.parameters);
   expect(weights.every(({source}) => source !== null)).toBe(true);
   expect(weights.length + ignored.length).toBe(354);
-  expect(ignored).toContainEqual({name: 'decoder.output_projection.weight', reason: 'tied to encoder.embed_tokens.weight'});
+  expect(ignored).toContainEqual({
+    name: 'decoder.output_projection.weight',
+    reason: 'tied to encoder.embed_tokens.weight',
+  });
   expect(notes).toEqual([expect.stringContaining("resnet_type is 'resnet50'")]);
 });
 
@@ -84,7 +89,13 @@ test('cfg.model as dict or namespace, flat args of old trainers, and no settings
   const expected = importOfa(micro).config;
   expect(importOfa(micro, {...cfg.task, ...cfg.model}).config).toEqual(expected);
   const bare = importOfa(micro, null);
-  expect(bare.config).toMatchObject({d_model: 32, scale_attn: true, train_mue: false, mue_image_rel_bias: true, patch_image_size: 480});
+  expect(bare.config).toMatchObject({
+    d_model: 32,
+    scale_attn: true,
+    train_mue: false,
+    mue_image_rel_bias: true,
+    patch_image_size: 480,
+  });
   expect(bare.notes).toContainEqual(expect.stringContaining('no configuration'));
 });
 
@@ -99,20 +110,30 @@ test('search settings of the task become defaults for captions and prompts, not 
     normalize_scores: true,
   });
   expect(generation.prompt).toEqual(generation.caption);
-  expect(generation.vqa).toMatchObject({num_beams: 4, max_new_tokens: 200, no_repeat_ngram_size: 0, normalize_scores: false});
+  expect(generation.vqa).toMatchObject({
+    num_beams: 4,
+    max_new_tokens: 200,
+    no_repeat_ngram_size: 0,
+    normalize_scores: false,
+  });
 });
 
 test('a stored mue_image_rel_bias wins; sync_bn changes ε; ImageNet statistics are taken', () => {
   expect(importOfa(micro, withModel({mue_image_rel_bias: true})).config.mue_image_rel_bias).toBe(true);
   expect(importOfa(micro, withModel({sync_bn: true})).config.batch_norm_epsilon).toBe(1e-3);
-  expect(importOfa(micro, {...cfg, task: {...cfg.task, imagenet_default_mean_and_std: true}}).config.image_mean).toEqual([
-    0.485, 0.456, 0.406,
-  ]);
+  expect(
+    importOfa(micro, {...cfg, task: {...cfg.task, imagenet_default_mean_and_std: true}}).config.image_mean,
+  ).toEqual([0.485, 0.456, 0.406]);
 });
 
 test('Hugging Face names and settings', () => {
   const checkpoint = changed({rename: toHuggingFaceName});
-  const hf: PlainValue = {...MICRO_HUGGING_FACE, max_position_embeddings: 1024, activation_function: 'gelu', scale_embedding: false};
+  const hf: PlainValue = {
+    ...MICRO_HUGGING_FACE,
+    max_position_embeddings: 1024,
+    activation_function: 'gelu',
+    scale_embedding: false,
+  };
   const {config, weights} = importOfa(checkpoint, hf);
   expect(config).toEqual(importOfa(micro).config);
   expect(weights.find(({name}) => name === 'encoder.layers.0.attn_ln.weight')?.source).toBe(
@@ -131,8 +152,13 @@ test('what is missing and has a neutral value is filled in and reported', async 
 });
 
 test('the tied matrix may be under any of its three names', () => {
-  const only = (kept: string): Checkpoint => changed({without: (name) => /embed_tokens|output_projection/.test(name) && name !== kept});
-  for (const kept of ['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight', 'decoder.output_projection.weight']) {
+  const only = (kept: string): Checkpoint =>
+    changed({without: (name) => /embed_tokens|output_projection/.test(name) && name !== kept});
+  for (const kept of [
+    'encoder.embed_tokens.weight',
+    'decoder.embed_tokens.weight',
+    'decoder.output_projection.weight',
+  ]) {
     const {weights, ignored} = importOfa(only(kept));
     expect(weights[0]).toMatchObject({name: 'encoder.embed_tokens.weight', source: kept});
     expect(weights.length + ignored.length).toBeGreaterThanOrEqual(352);
@@ -151,7 +177,8 @@ test('copies of the tied matrix that differ are an error; equal ones are not', a
 
 test('all that is missing and all that is unknown stand in one message', () => {
   const checkpoint = changed({
-    without: (name) => ['encoder.image_proj.bias', 'decoder.layers.3.fc2.weight', 'encoder.embed_images.bn1.running_var'].includes(name),
+    without: (name) =>
+      ['encoder.image_proj.bias', 'decoder.layers.3.fc2.weight', 'encoder.embed_images.bn1.running_var'].includes(name),
     extra: {'encoder.layers.0.adapter.up.weight': [4, 4], 'mystery.weight': [1]},
   });
   expect(() => importOfa(checkpoint)).toThrow(
@@ -160,7 +187,9 @@ test('all that is missing and all that is unknown stand in one message', () => {
       message: expect.stringMatching(/3 missing: .*running_var.*image_proj\.bias.*fc2\.weight; 2 .*adapter.*mystery/),
     }),
   );
-  expect(() => importOfa(changed({extra: {'mystery.weight': [1]}}))).toThrow(expect.objectContaining({code: 'unknown-weights'}));
+  expect(() => importOfa(changed({extra: {'mystery.weight': [1]}}))).toThrow(
+    expect.objectContaining({code: 'unknown-weights'}),
+  );
 });
 
 test('a file without its last layer is incomplete, not a shallower model', () => {
@@ -172,7 +201,11 @@ test('a file without its last layer is incomplete, not a shallower model', () =>
 
 test('all wrong shapes stand in one message, with both shapes', () => {
   const checkpoint = changed({
-    shapes: {'encoder.layers.1.fc1.bias': [63], 'decoder.output_projection.weight': [388, 32], 'encoder.type_embedding.weight': [3, 32]},
+    shapes: {
+      'encoder.layers.1.fc1.bias': [63],
+      'decoder.output_projection.weight': [388, 32],
+      'encoder.type_embedding.weight': [3, 32],
+    },
   });
   expect(() => importOfa(checkpoint)).toThrow(
     expect.objectContaining({
@@ -184,19 +217,25 @@ test('all wrong shapes stand in one message, with both shapes', () => {
   );
 });
 
-test.each([Number.NaN, Number.POSITIVE_INFINITY])('a weight that is %s is an error, named with its place', async (value) => {
-  const checkpoint = changed({values: {'encoder.image_proj.bias': (data) => data.fill(value, 5, 6)}});
-  const weight = importOfa(checkpoint).weights.find(({name}) => name === 'encoder.image_proj.bias')!;
-  await expect(readImported(checkpoint, weight)).rejects.toMatchObject({
-    code: 'bad-values',
-    message: expect.stringMatching(new RegExp(`image_proj\\.bias' holds ${value} at element 5`)),
-  });
-});
+test.each([Number.NaN, Number.POSITIVE_INFINITY])(
+  'a weight that is %s is an error, named with its place',
+  async (value) => {
+    const checkpoint = changed({values: {'encoder.image_proj.bias': (data) => data.fill(value, 5, 6)}});
+    const weight = importOfa(checkpoint).weights.find(({name}) => name === 'encoder.image_proj.bias')!;
+    await expect(readImported(checkpoint, weight)).rejects.toMatchObject({
+      code: 'bad-values',
+      message: expect.stringMatching(new RegExp(`image_proj\\.bias' holds ${value} at element 5`)),
+    });
+  },
+);
 
 test('a checkpoint of another model says so', () => {
   const clip = changed({without: () => true, extra: {'visual.conv1.weight': [1], 'text_decoder.proj': [1]}});
   expect(() => importOfa(clip)).toThrow(
-    expect.objectContaining({code: 'other-model', message: expect.stringMatching(/not an OFA model.*visual.conv1.*CoCa/)}),
+    expect.objectContaining({
+      code: 'other-model',
+      message: expect.stringMatching(/not an OFA model.*visual.conv1.*CoCa/),
+    }),
   );
   expect(() => importOfa(changed({without: () => true}))).toThrow(expect.objectContaining({code: 'other-model'}));
 });

@@ -23,7 +23,13 @@ test.each(OFA_SIZES)('%s: parameters, ResNet parameters and state-dict entries a
 });
 
 test('flags decide which weights there are', () => {
-  const config = {...ofaConfigOfSize('tiny'), scale_attn: false, scale_fc: false, scale_heads: false, scale_resids: true};
+  const config = {
+    ...ofaConfigOfSize('tiny'),
+    scale_attn: false,
+    scale_fc: false,
+    scale_heads: false,
+    scale_resids: true,
+  };
   const names = ofaWeights(config).map(({name}) => name);
   expect(names.filter((name) => /c_attn|attn_ln|ffn_layernorm/.test(name))).toEqual([]);
   expect(names.filter((name) => name.endsWith('w_resid'))).toHaveLength(8);
@@ -31,12 +37,20 @@ test('flags decide which weights there are', () => {
 
 test('layouts: stored shapes and the shapes of the checkpoint', () => {
   const weights = new Map(ofaWeights(ofaConfigOfSize('base')).map((w) => [w.name, w]));
-  const shapes = (name: string): unknown => [weights.get(name)?.layout, weights.get(name)?.shape, checkpointShape(weights.get(name)!)];
+  const shapes = (name: string): unknown => [
+    weights.get(name)?.layout,
+    weights.get(name)?.shape,
+    checkpointShape(weights.get(name)!),
+  ];
   expect(shapes('encoder.embed_tokens.weight')).toEqual(['embedding-transposed', [768, 59457], [59457, 768]]);
   expect(shapes('encoder.layers.0.fc1.weight')).toEqual(['linear', [768, 3072], [3072, 768]]);
   expect(shapes('encoder.image_proj.weight')).toEqual(['linear', [1024, 768], [768, 1024]]);
   expect(shapes('encoder.embed_images.layer2.0.conv2.weight')).toEqual(['conv', [3, 3, 128, 128], [128, 128, 3, 3]]);
-  expect(shapes('encoder.embed_images.layer2.0.downsample.0.weight')).toEqual(['conv', [1, 1, 256, 512], [512, 256, 1, 1]]);
+  expect(shapes('encoder.embed_images.layer2.0.downsample.0.weight')).toEqual([
+    'conv',
+    [1, 1, 256, 512],
+    [512, 256, 1, 1],
+  ]);
   expect(shapes('decoder.image_rel_pos_table_list.5.weight')).toEqual(['plain', [6892, 12], [6892, 12]]);
 });
 
@@ -46,7 +60,13 @@ test('Hugging Face names go there and back, and none collide', () => {
   expect(renamed.map(fromHuggingFaceName)).toEqual(names);
   expect(new Set(renamed).size).toBe(names.length);
   expect(toHuggingFaceName('encoder.layers.3.attn_ln.bias')).toBe('encoder.layers.3.self_attn_mid_layer_norm.bias');
-  expect(toHuggingFaceName('decoder.layers.0.encoder_attn.q_proj.weight')).toBe('decoder.layers.0.cross_attn.q_proj.weight');
-  expect(toHuggingFaceName('decoder.layers.0.encoder_attn_layer_norm.weight')).toBe('decoder.layers.0.cross_attn_layer_norm.weight');
-  expect(toHuggingFaceName('decoder.layers.0.cross_attn_ln.weight')).toBe('decoder.layers.0.cross_attn_mid_layer_norm.weight');
+  expect(toHuggingFaceName('decoder.layers.0.encoder_attn.q_proj.weight')).toBe(
+    'decoder.layers.0.cross_attn.q_proj.weight',
+  );
+  expect(toHuggingFaceName('decoder.layers.0.encoder_attn_layer_norm.weight')).toBe(
+    'decoder.layers.0.cross_attn_layer_norm.weight',
+  );
+  expect(toHuggingFaceName('decoder.layers.0.cross_attn_ln.weight')).toBe(
+    'decoder.layers.0.cross_attn_mid_layer_norm.weight',
+  );
 });

@@ -20,7 +20,12 @@ afterAll(() => fs.rmSync(folder, {recursive: true}));
 testNative('a binding without its library names the library', async () => {
   fs.mkdirSync(path.join(folder, 'alone/cpu'), {recursive: true});
   fs.copyFileSync(path.join(built, 'tfjs_binding.node'), path.join(folder, 'alone/cpu/tfjs_binding.node'));
-  const {devices} = await doctor({child, devices: ['native'], benchSeconds: 0, nativeFolder: path.join(folder, 'alone')});
+  const {devices} = await doctor({
+    child,
+    devices: ['native'],
+    benchSeconds: 0,
+    nativeFolder: path.join(folder, 'alone'),
+  });
   expect(devices[0]).toMatchObject({
     ok: false,
     reason: expect.stringMatching(/the library libtensorflow_\w+\.so\.2 is missing/),
@@ -31,7 +36,12 @@ testNative('a binding without its library names the library', async () => {
 testNative('a build that sees no GPU is no CUDA device, but a native one', async () => {
   fs.mkdirSync(path.join(folder, 'blind'));
   fs.symlinkSync(built, path.join(folder, 'blind/gpu'));
-  const {devices, auto} = await doctor({child, devices: ['cuda', 'native'], benchSeconds: 0, nativeFolder: path.join(folder, 'blind')});
+  const {devices, auto} = await doctor({
+    child,
+    devices: ['cuda', 'native'],
+    benchSeconds: 0,
+    nativeFolder: path.join(folder, 'blind'),
+  });
   expect(devices[0]).toMatchObject({
     device: 'cuda',
     ok: false,
@@ -39,7 +49,12 @@ testNative('a build that sees no GPU is no CUDA device, but a native one', async
       /(^no NVIDIA driver|NVIDIA's libraries are missing: libcudart|^TensorFlow sees no usable GPU|^CUDA_VISIBLE_DEVICES)/,
     ),
   });
-  expect(devices[1]).toMatchObject({device: 'native', ok: true, backend: 'tensorflow', threads: os.availableParallelism()});
+  expect(devices[1]).toMatchObject({
+    device: 'native',
+    ok: true,
+    backend: 'tensorflow',
+    threads: os.availableParallelism(),
+  });
   expect(auto).toBe('native');
 });
 

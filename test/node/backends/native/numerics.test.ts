@@ -26,7 +26,11 @@ const TOLERANCE = 1e-5;
     const work = (): void =>
       tf.tidy(() => {
         const x = tf.range(0, 30000).reshape([1, 100, 300]);
-        const y = tf.fused.matMul({a: x as tf.Tensor3D, b: tf.ones([1, 300, 200]) as tf.Tensor3D, bias: tf.ones([200])});
+        const y = tf.fused.matMul({
+          a: x as tf.Tensor3D,
+          b: tf.ones([1, 300, 200]) as tf.Tensor3D,
+          bias: tf.ones([200]),
+        });
         tf.maxPool(tf.softmax(y).reshape([1, 100, 200, 1]) as tf.Tensor4D, 3, 2, 1, 'floor').dataSync();
       });
     work();

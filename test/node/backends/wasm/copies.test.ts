@@ -7,10 +7,15 @@ beforeAll(async () => {
   await selectBackend('wasm');
 });
 
-const iota = (shape: readonly number[]): Float32Array => Float32Array.from({length: shape.reduce((a, b) => a * b, 1)}, (_, i) => i);
+const iota = (shape: readonly number[]): Float32Array =>
+  Float32Array.from({length: shape.reduce((a, b) => a * b, 1)}, (_, i) => i);
 
 /** The same operation by index arithmetic on a plain list. */
-async function expectSame(operation: (x: tf.Tensor) => tf.Tensor, shape: number[], at: (index: number[]) => number[]): Promise<void> {
+async function expectSame(
+  operation: (x: tf.Tensor) => tf.Tensor,
+  shape: number[],
+  at: (index: number[]) => number[],
+): Promise<void> {
   const x = tf.tensor(iota(shape), shape);
   const y = operation(x);
   const strides = [...shape.keys()].map((axis) => shape.slice(axis + 1).reduce((a, b) => a * b, 1));
@@ -43,15 +48,20 @@ test('slice takes the same numbers as index arithmetic', async () => {
 
 test('gather takes the same numbers as index arithmetic, and refuses what is out of range', async () => {
   await fc.assert(
-    fc.asyncProperty(shapes, fc.nat(), fc.array(fc.nat(), {minLength: 1, maxLength: 7}), async (shape, axisSeed, picks) => {
-      const axis = axisSeed % shape.length;
-      const which = picks.map((p) => p % shape[axis]!);
-      await expectSame(
-        (x) => tf.tidy(() => tf.gather(x, tf.tensor1d(which, 'int32'), axis)),
-        shape,
-        (index) => index.map((i, a) => (a === axis ? which[i]! : i)),
-      );
-    }),
+    fc.asyncProperty(
+      shapes,
+      fc.nat(),
+      fc.array(fc.nat(), {minLength: 1, maxLength: 7}),
+      async (shape, axisSeed, picks) => {
+        const axis = axisSeed % shape.length;
+        const which = picks.map((p) => p % shape[axis]!);
+        await expectSame(
+          (x) => tf.tidy(() => tf.gather(x, tf.tensor1d(which, 'int32'), axis)),
+          shape,
+          (index) => index.map((i, a) => (a === axis ? which[i]! : i)),
+        );
+      },
+    ),
     {numRuns: 60},
   );
   expect(() => tf.tidy(() => tf.gather(tf.tensor1d([1, 2]), tf.tensor1d([2], 'int32')))).toThrow(/index value 2/);

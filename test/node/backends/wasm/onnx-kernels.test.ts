@@ -16,7 +16,9 @@ function installed(): boolean {
 }
 
 if (!installed())
-  console.log('onnx kernels: not tested, onnxruntime-node is not installed (npm i --no-save --ignore-scripts onnxruntime-node)');
+  console.log(
+    'onnx kernels: not tested, onnxruntime-node is not installed (npm i --no-save --ignore-scripts onnxruntime-node)',
+  );
 
 (installed() ? describe.skip : describe)('without onnxruntime-node', () => {
   test('the device says what to type', async () => {
@@ -162,14 +164,24 @@ if (!installed())
       }),
     );
     await both(shapes.slice(0, 2), (x, filter) =>
-      tf.conv2d(x as tf.Tensor4D, filter as tf.Tensor4D, stride, pad, 'NHWC', dilation, typeof pad === 'number' ? 'floor' : undefined),
+      tf.conv2d(
+        x as tf.Tensor4D,
+        filter as tf.Tensor4D,
+        stride,
+        pad,
+        'NHWC',
+        dilation,
+        typeof pad === 'number' ? 'floor' : undefined,
+      ),
     );
   });
 
   test('the plain wasm device has its own kernels back', async () => {
     const product = async (device: string): Promise<ArrayLike<number>> => {
       const {note} = await selectBackend(device);
-      expect(note).toMatch(device === 'onnx' ? /^wasm with onnxruntime-node \(\d+ threads?\)$/ : /^wasm \(SIMD, 1 thread\)$/);
+      expect(note).toMatch(
+        device === 'onnx' ? /^wasm with onnxruntime-node \(\d+ threads?\)$/ : /^wasm \(SIMD, 1 thread\)$/,
+      );
       expect(fastBatchedMatMul()).toBe(device === 'onnx');
       const result = tf.tidy(() => tf.matMul(random([64, 500], 1) as tf.Tensor2D, random([500, 64], 2) as tf.Tensor2D));
       const values = await result.data();

@@ -4,7 +4,10 @@ import {BackendError} from '../../../../src/runtime/errors.js';
 import {whyNoWebgpu} from '../../../support/webgpu.js';
 
 /** A backend whose reads give [1], or whatever `read` does; and the end of its device. */
-function fake(read: () => Promise<number[]> = async () => [1]): {backend: WebgpuBackend; lose: (reason: string, message: string) => void} {
+function fake(read: () => Promise<number[]> = async () => [1]): {
+  backend: WebgpuBackend;
+  lose: (reason: string, message: string) => void;
+} {
   let lose: (reason: string, message: string) => void = () => {};
   const lost = new Promise<{reason: string; message: string}>((resolve) => {
     lose = (reason, message) => resolve({reason, message});
@@ -41,16 +44,22 @@ test('a lost device says so in the place of whatever the read says', async () =>
   await expect(backend.read({})).rejects.toThrow('AbortError');
   lose('unknown', 'driver reset');
   await Promise.resolve();
-  await expect(backend.read({})).rejects.toMatchObject({code: 'device-error', message: expect.stringContaining('driver reset')});
+  await expect(backend.read({})).rejects.toMatchObject({
+    code: 'device-error',
+    message: expect.stringContaining('driver reset'),
+  });
 });
 
 const missing = await whyNoWebgpu('webgpu-errors.test');
 
-(missing === undefined ? test : test.skip)('on a device: a buffer that cannot be is an error of the next read', async () => {
-  const ones = tf.ones([2000]);
-  const sum = tf.sum(ones);
-  const backend = tf.backend() as unknown as {device: {createBuffer(descriptor: object): unknown}};
-  backend.device.createBuffer({size: 2 ** 50, usage: 128});
-  await expect(sum.data()).rejects.toMatchObject({code: 'out-of-memory', exitCode: 4});
-  tf.dispose([ones, sum]);
-});
+(missing === undefined ? test : test.skip)(
+  'on a device: a buffer that cannot be is an error of the next read',
+  async () => {
+    const ones = tf.ones([2000]);
+    const sum = tf.sum(ones);
+    const backend = tf.backend() as unknown as {device: {createBuffer(descriptor: object): unknown}};
+    backend.device.createBuffer({size: 2 ** 50, usage: 128});
+    await expect(sum.data()).rejects.toMatchObject({code: 'out-of-memory', exitCode: 4});
+    tf.dispose([ones, sum]);
+  },
+);
