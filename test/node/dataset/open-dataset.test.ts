@@ -73,7 +73,7 @@ test('a TSV file, packed or not, becomes a folder that reads the same', async ()
 test('an image id is never a path', async () => {
   const jpeg = Uint8Array.of(0xff, 0xd8, 0xff);
   async function* rows() {
-    yield {id: '1', imageId: '../../../evil', image: {bytes: jpeg}, line: 1};
+    yield {id: '1', imageId: '../../evil', image: {bytes: jpeg}, line: 1};
     yield {id: '2', imageId: '..', image: {bytes: jpeg}, line: 2};
   }
   const out = path.join(folder, 'ids');
@@ -81,7 +81,7 @@ test('an image id is never a path', async () => {
   expect(fs.readdirSync(path.join(out, 'images')).sort()).toEqual(['%2E%2E%2F%2E%2E%2Fevil.jpg', '%2E%2E.jpg']);
   expect(
     (await collect(openDataset(path.join(out, 'set.jsonl'), {task: 'caption'}))).map(({imageId}) => imageId),
-  ).toEqual(['../../../evil', '..']);
+  ).toEqual(['../../evil', '..']);
 });
 
 test('a folder of pictures, in order of names, other files left out', async () => {
@@ -117,7 +117,7 @@ describe('refused', () => {
   });
   test('rows that name files outside the folder of the pictures', async () => {
     const bad: BadRow[] = [];
-    const names = ['../../secret.jpg', '/etc/passwd', '', '..', 'in/../../x.jpg', 'in/../fine.jpg'];
+    const names = ['../secret.jpg', '/etc/passwd', '', '..', 'in/../../x.jpg', 'in/../fine.jpg'];
     const file = write('escape.jsonl', names.map((image) => JSON.stringify({image})).join('\n'));
     const items = await collect(openDataset(file, {task: 'caption', onBadRow: (row) => bad.push(row)}));
     expect(items.map(({image}) => image)).toEqual([{path: path.join(folder, 'fine.jpg')}]);

@@ -242,7 +242,7 @@ describe('the vocabulary', () => {
   test('a folder, its own BPE files and packed files are taken; bpe_dir is looked for beside the file', async () => {
     const vocabulary = path.join(import.meta.dirname, '..', '..', '..', 'vocabulary');
     const text = (name: string): Buffer => zlib.gunzipSync(fs.readFileSync(path.join(vocabulary, `${name}.gz`)));
-    // The micro checkpoint's bpe_dir is '../../../utils/BPE': not followed, but a folder BPE beside the file is it.
+    // The micro checkpoint's bpe_dir is '../../utils/BPE': not followed, but a folder BPE beside the file is it.
     put('beside/ofa_micro.pt', goldenBytes('ofa_micro.pt'));
     put('beside/BPE/dict.txt.gz', zlib.gzipSync(goldenBytes('dict_micro.txt')));
     put('beside/BPE/encoder.json', text('encoder.json'));
