@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {gelu} from '../../src/nn/activations.js';
-import {multiplyHeads} from '../../src/nn/heads.js';
+import {batchedMatMul} from '../../src/nn/heads.js';
 import {LayerNorm} from '../../src/nn/layer-norm.js';
 import type {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {type Case, numbers} from '../measure/measure.js';
@@ -80,7 +80,7 @@ export const OP_CASES: readonly Case[] = [
       [1, H, T, 64],
       [1, H, 64, T],
     ],
-    (a: tf.Tensor4D, b: tf.Tensor4D) => multiplyHeads(a, b),
+    (a: tf.Tensor4D, b: tf.Tensor4D) => batchedMatMul(a, b),
   ),
   op('softmax 12×900×900', undefined, [[H, T, T]], (x: tf.Tensor) => tf.softmax(x)),
   op(

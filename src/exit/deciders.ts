@@ -1,20 +1,20 @@
 import * as tf from '@tensorflow/tfjs';
-import {takeRows} from '../nn/gather-rows.js';
+import {gatherRows} from '../nn/gather-rows.js';
 import {UsageError} from '../runtime/errors.js';
-import type {Deciders, ExitPolicy} from './policy.js';
-import type {Sample} from './run-stack.js';
+import type {PolicyPerImage, ExitPolicy} from './policy.js';
+import type {ExitUnit} from './run-stack.js';
 import type {SkippedKv} from './skipped-kv-cache.js';
 
 // R rows, of which every decider has as many, in order
 
 /** One policy a decision. */
-export function policiesOf(policy: Deciders): readonly ExitPolicy[] {
+export function toPolicyList(policy: PolicyPerImage): readonly ExitPolicy[] {
   return Array.isArray(policy) ? (policy as readonly ExitPolicy[]) : [policy as ExitPolicy];
 }
 
 /** Those of a decoding. @throws UsageError where pictures that decide for themselves cannot share caches */
-export function decodingPolicies(policy: Deciders, skipped: SkippedKv): readonly ExitPolicy[] {
-  const policies = policiesOf(policy);
+export function decodingPolicies(policy: PolicyPerImage, skipped: SkippedKv): readonly ExitPolicy[] {
+  const policies = toPolicyList(policy);
   if (policies.length > 1 && skipped !== 'project') {
     throw new UsageError(
       'batch-skipped-kv',
@@ -36,17 +36,17 @@ export function decidingRows(rows: readonly number[] | undefined, from: number, 
  * @param rows that count for the decision; all by default
  * @param logits scores of the next word for states of some rows; left out where the stack has none
  */
-export function stepSamples(
+export function stepUnits(
   policies: readonly ExitPolicy[],
   count: number,
   rows: readonly number[] | undefined,
   logits?: (x: tf.Tensor3D) => tf.Tensor2D,
-): readonly Sample[] {
+): readonly ExitUnit[] {
   const size = count / policies.length;
-  return policies.map((policy, s): Sample => {
+  return policies.map((policy, s): ExitUnit => {
     const mine = decidingRows(rows, s * size, (s + 1) * size).map((row) => row - s * size);
     if (mine.length === size) return {policy};
-    const view = (x: tf.Tensor3D): tf.Tensor3D => takeRows(x, mine);
+    const view = (x: tf.Tensor3D): tf.Tensor3D => gatherRows(x, mine);
     return {policy, view, ...(logits ? {logits: (x) => tf.tidy(() => logits(view(x)))} : {})};
   });
 }

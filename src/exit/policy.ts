@@ -68,10 +68,10 @@ export interface ExitPolicy {
 }
 
 /** Who decides: one policy for all pictures together, as in the authors' release, or one a picture. */
-export type Deciders = ExitPolicy | readonly ExitPolicy[];
+export type PolicyPerImage = ExitPolicy | readonly ExitPolicy[];
 
 /** Of a list of policies, those of some pictures. */
-export function policiesFor(policy: Deciders, pictures: readonly number[]): Deciders {
+export function policiesOfImages(policy: PolicyPerImage, pictures: readonly number[]): PolicyPerImage {
   return Array.isArray(policy) ? pictures.map((b) => (policy as readonly ExitPolicy[])[b]!) : policy;
 }
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {takeRows} from '../nn/gather-rows.js';
-import {breathe} from '../runtime/yield.js';
+import {gatherRows} from '../nn/gather-rows.js';
+import {yieldToEventLoop} from '../runtime/yield.js';
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {ExitPolicy, Observation, Position} from './policy.js';
@@ -12,9 +12,9 @@ import type {StackTrace} from './trace.js';
  * @param runs their scores are disposed or given on
  * @returns as many rows for each sample, in order; the caller's
  */
-export function lastLogits(
+export function exitLogits(
   x: tf.Tensor3D,
-  runs: readonly SampleRun[],
+  runs: readonly UnitPass[],
   logits: (x: tf.Tensor3D, samples: readonly number[]) => tf.Tensor2D,
 ): tf.Tensor2D {
   const known = runs.flatMap(({logits: words}, s) => (words ? [{s, words}] : []));
@@ -23,11 +23,11 @@ export function lastLogits(
   if (runs.length === 1) return known[0]!.words;
   const result = tf.tidy(() => {
     const parts: tf.Tensor2D[] = known.map(({words}) => words);
-    if (others.length > 0) parts.push(logits(takeRows(x, rowsOf(others, x.shape[0] / runs.length)), others));
+    if (others.length > 0) parts.push(logits(gatherRows(x, rowsOfUnits(others, x.shape[0] / runs.length)), others));
     const order = [...known.map(({s}) => s), ...others];
     const all = tf.concat(parts);
     const places = runs.map((_, s) => order.indexOf(s));
-    return order.every((s, i) => s === i) ? all : takeRows(all, rowsOf(places, all.shape[0] / runs.length));
+    return order.every((s, i) => s === i) ? all : gatherRows(all, rowsOfUnits(places, all.shape[0] / runs.length));
   });
   for (const {words} of known) words.dispose();
   return result;
@@ -43,14 +43,14 @@ export function sampleRows<T extends tf.Tensor>(x: T, i: number, samples: number
 }
 
 /** Indices of the rows of some samples. @param rows of each */
-export function rowsOf(samples: readonly number[], rows: number): number[] {
+export function rowsOfUnits(samples: readonly number[], rows: number): number[] {
   return samples.flatMap((s) => Array.from({length: rows}, (_, r) => s * rows + r));
 }
 
 /** Of the samples that are in x, those in `stay`; the caller's. */
 export function keepRows(x: tf.Tensor3D, samples: readonly number[], stay: readonly number[]): tf.Tensor3D {
   const places = stay.map((s) => samples.indexOf(s));
-  return takeRows(x, rowsOf(places, x.shape[0] / samples.length));
+  return gatherRows(x, rowsOfUnits(places, x.shape[0] / samples.length));
 }
 
 /** x with the rows of some samples replaced. @param count of samples in x. @returns [B, T, D], the caller's */
@@ -62,14 +62,14 @@ export function putRows(x: tf.Tensor3D, rows: tf.Tensor3D, samples: readonly num
       const at = samples.indexOf(s);
       return Array.from({length: size}, (_row, r) => (at < 0 ? s * size + r : from + at * size + r));
     });
-    return takeRows(tf.concat([x, rows]), places.flat());
+    return gatherRows(tf.concat([x, rows]), places.flat());
   });
 }
 
 // B rows, of which every sample has as many, T positions, D width
 
 /** What decides for itself: a picture with its beams, one token of a prefix, or everything at once. */
-export interface Sample {
+export interface ExitUnit {
   readonly policy: ExitPolicy;
   /** The part of a state of its rows that counts for the decision (finite-score beams, no padding); disposed here. All by default. */
   readonly view?: ((x: tf.Tensor3D) => tf.Tensor3D) | undefined;
@@ -80,17 +80,17 @@ export interface Sample {
 }
 
 /** Who is still in the stack. */
-export interface Running {
+export interface ActiveUnits {
   /** Samples that have not left, ascending. */
-  readonly samples: readonly number[];
+  readonly indices: readonly number[];
   /** How many there were. */
-  readonly of: number;
+  readonly total: number;
   /** All rows [B, T, D], those of samples that have left as they left; borrowed. */
-  readonly state: tf.Tensor3D;
+  readonly states: tf.Tensor3D;
 }
 
 /** One layer, counted from 0. @param x rows of the running samples, borrowed. @returns their next states, which become owned by the caller */
-export type RunLayer = (x: tf.Tensor3D, layer: number, running: Running) => tf.Tensor3D;
+export type RunLayer = (x: tf.Tensor3D, layer: number, running: ActiveUnits) => tf.Tensor3D;
 
 export interface RunStackOptions {
   /** Scores of the next word for states of some samples; called only if a policy asks. */
@@ -99,7 +99,7 @@ export interface RunStackOptions {
 }
 
 /** What one sample did. */
-export interface SampleRun {
+export interface UnitPass {
   readonly trace: StackTrace;
   /** Decisions that computed word scores, which cost as much as layers. */
   readonly asked: number;
@@ -115,7 +115,7 @@ export async function runStack(
   policy: ExitPolicy,
   options: RunStackOptions = {},
 ): Promise<{x: tf.Tensor3D; trace: StackTrace}> {
-  const {x: last, runs} = await runSamples(x, forward, stack, [{policy}], options);
+  const {x: last, runs} = await runStackBatched(x, forward, stack, [{policy}], options);
   runs[0]!.logits?.dispose();
   return {x: last, trace: runs[0]!.trace};
 }
@@ -127,21 +127,21 @@ export async function runStack(
  * @param x state [B, T, D], borrowed
  * @returns the last states of all rows, the caller's, and what each sample did
  */
-export async function runSamples(
+export async function runStackBatched(
   x: tf.Tensor3D,
   forward: RunLayer,
   stack: Omit<Position, 'layer'>,
-  samples: readonly Sample[],
+  samples: readonly ExitUnit[],
   options: RunStackOptions = {},
-): Promise<{x: tf.Tensor3D; runs: readonly SampleRun[]}> {
+): Promise<{x: tf.Tensor3D; runs: readonly UnitPass[]}> {
   using scope = new TensorScope();
   const logs = samples.map((sample) => new Log(sample, stack));
   let running = samples.map((_, s) => s);
   let all = x; // of every sample
   let before = x; // of the running ones
   for (let layer = 1; layer <= stack.depth && running.length > 0; layer++) {
-    await breathe(options.signal);
-    const after = scope.hold(forward(before, layer - 1, {samples: running, of: samples.length, state: all}));
+    await yieldToEventLoop(options.signal);
+    const after = scope.hold(forward(before, layer - 1, {indices: running, total: samples.length, states: all}));
     const next = running.length === samples.length ? after : scope.hold(putRows(all, after, running, samples.length));
     const stay: number[] = [];
     for (const [i, {seen, asked, words}] of (
@@ -175,7 +175,7 @@ class Log {
   words: tf.Tensor2D | undefined;
 
   constructor(
-    readonly sample: Sample,
+    readonly sample: ExitUnit,
     stack: Omit<Position, 'layer'>,
   ) {
     this.#at = sample.step === undefined ? stack : {...stack, step: sample.step};
@@ -193,7 +193,7 @@ class Log {
     if (asked && score !== undefined) this.#asked++;
   }
 
-  run(): SampleRun {
+  run(): UnitPass {
     const {stack, step, depth} = this.#at;
     const trace = {
       stack,

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {KeysValues} from '../nn/attention.js';
 import {KvCache} from '../nn/kv-cache.js';
-import {takeRows} from '../nn/gather-rows.js';
+import {gatherRows} from '../nn/gather-rows.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 
 /**
@@ -23,7 +23,7 @@ type Padded = readonly (readonly boolean[])[];
  * runs, then `fill` once with the exit states. Where rows leave at different layers (mode `project`), a layer that runs for some
  * of them grows its cache by all. Owns its tensors.
  */
-export class StackCache implements Disposable {
+export class SkippedKvCache implements Disposable {
   /** One a layer. */
   readonly caches: readonly KvCache[];
   readonly #scope = new TensorScope();
@@ -122,7 +122,7 @@ export class StackCache implements Disposable {
   reorder(rows: readonly number[]): void {
     for (const cache of this.caches) cache.reorder(rows);
     this.#pending.forEach((states, layer) => {
-      if (states) this.#setPending(layer, takeRows(states, rows));
+      if (states) this.#setPending(layer, gatherRows(states, rows));
     });
     if (this.#padded.length > 0) this.#padded = rows.map((r) => this.#padded[r]!);
   }

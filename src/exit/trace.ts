@@ -16,7 +16,7 @@ export interface StackTrace {
 }
 
 /** Decisions that measured something. */
-export function looks({scores}: StackTrace): number {
+export function exitTestCount({scores}: StackTrace): number {
   return scores.filter((score) => score !== null).length;
 }
 
@@ -27,7 +27,7 @@ export interface Macs {
 }
 
 /** What one picture of a batch came to. Its costs are those that it would have alone. */
-export interface PictureRun {
+export interface ImageRun {
   /** Where one policy decided for all pictures, each has the same. */
   readonly traces: readonly StackTrace[];
   readonly macs: Macs;

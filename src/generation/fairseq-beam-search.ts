@@ -1,4 +1,4 @@
-import {type Deciders, policiesFor} from '../exit/policy.js';
+import {type PolicyPerImage, policiesOfImages} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import {throwIfAborted} from '../runtime/errors.js';
@@ -86,7 +86,7 @@ interface Sentence {
 export async function beamSearch(
   decoding: Decoding,
   pictures: number,
-  policy: Deciders,
+  policy: PolicyPerImage,
   options: SearchOptions,
 ): Promise<{hypotheses: readonly (readonly Hypothesis[])[]; traces: readonly (readonly StackTrace[])[]}> {
   const {beams, maxLength, signal, deadBeamsDecide = false} = options;
@@ -158,7 +158,7 @@ async function oneStep(
   decoding: Decoding,
   open: readonly Sentence[],
   step: number,
-  policy: Deciders,
+  policy: PolicyPerImage,
   {deadBeamsDecide, signal}: SearchOptions,
 ): Promise<StepResult> {
   using scope = new TensorScope();
@@ -172,7 +172,7 @@ async function oneStep(
     deadBeamsDecide || !counts.includes(false) ? {} : {rows: counts.flatMap((counted, r) => (counted ? [r] : []))};
   const {logits, traces} = await decoding.step(
     rows.map(({tokens}) => tokens[step]!),
-    policiesFor(
+    policiesOfImages(
       policy,
       open.map(({index}) => index),
     ),
@@ -185,7 +185,7 @@ async function oneStep(
 async function prefixSteps(
   decoding: Decoding,
   pictures: number,
-  policy: Deciders,
+  policy: PolicyPerImage,
   options: SearchOptions,
 ): Promise<StepResult[]> {
   const prefixes = Array.from({length: pictures}, (_, b) => options.prefixes?.[b] ?? []);

@@ -1,4 +1,4 @@
-import {bestScores} from '../runtime/top-k.js';
+import {topK} from '../runtime/top-k.js';
 import {sumOfExponentials} from '../runtime/log-sum-exp.js';
 
 // Rules on the scores of next words, in place: what is forbidden gets −∞   (coca.md section 7)
@@ -56,7 +56,7 @@ export function logSoftmax(scores: Float64Array): Float64Array {
 
 /** The best words, best first, ties to the lower id; fewer where fewer are possible. */
 export function bestTokens(scores: Float64Array, count: number): TokenScore[] {
-  return bestScores(scores, count).map(({index, score}) => ({token: index, score}));
+  return topK(scores, count).map(({index, score}) => ({token: index, score}));
 }
 
 /** The word at a place from 0 to 1 of the words laid side by side, each as wide as it is likely. */

@@ -1,4 +1,4 @@
-import {type Deciders, policiesFor} from '../exit/policy.js';
+import {type PolicyPerImage, policiesOfImages} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import {bestTokens, logSoftmax, penalizeRepetition} from './logits.js';
@@ -36,7 +36,7 @@ interface Search {
 export async function searchBeams(
   decoding: Decoding,
   pictures: number,
-  policy: Deciders,
+  policy: PolicyPerImage,
   options: BeamsOptions,
 ): Promise<{texts: readonly (readonly Written[])[]; traces: readonly (readonly StackTrace[])[]}> {
   const {beams, prompt, maxLength, rules, signal} = options;
@@ -51,7 +51,7 @@ export async function searchBeams(
     const next = await nextScores(
       decoding,
       inputs.map((tokens) => tokens.at(-1)!),
-      policiesFor(policy, open),
+      policiesOfImages(policy, open),
       signal,
     );
     const from: number[] = [];

@@ -1,4 +1,4 @@
-import {type Deciders, policiesFor} from '../exit/policy.js';
+import {type PolicyPerImage, policiesOfImages} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import type {Random} from '../runtime/random.js';
@@ -27,7 +27,7 @@ const DEFAULT_TOP_K = 50;
 export async function sample(
   decoding: Decoding,
   pictures: number,
-  policy: Deciders,
+  policy: PolicyPerImage,
   options: SampleOptions,
 ): Promise<{texts: readonly Written[]; traces: readonly (readonly StackTrace[])[]}> {
   const {rules, prompt, end, maxLength, random, signal} = options;
@@ -39,7 +39,7 @@ export async function sample(
     const next = await nextScores(
       decoding,
       inputs.map((tokens) => tokens.at(-1)!),
-      policiesFor(
+      policiesOfImages(
         policy,
         open.map(({index}) => index),
       ),

@@ -1,4 +1,4 @@
-import type {Deciders} from '../exit/policy.js';
+import type {PolicyPerImage} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
@@ -48,7 +48,7 @@ export interface Written {
 export async function nextScores(
   decoding: Decoding,
   tokens: readonly number[],
-  policy: Deciders,
+  policy: PolicyPerImage,
   signal: AbortSignal | undefined,
 ): Promise<{scores: Float64Array[]; traces: readonly (readonly StackTrace[])[]}> {
   using scope = new TensorScope();
@@ -75,7 +75,7 @@ export async function feedPrompt(
   decoding: Decoding,
   pictures: number,
   rows: number,
-  policy: Deciders,
+  policy: PolicyPerImage,
   {prompt, signal}: WritingOptions,
 ): Promise<StackTrace[][]> {
   const given = prompt.slice(0, -1);

@@ -1,4 +1,4 @@
-import {bestScores} from '../runtime/top-k.js';
+import {topK} from '../runtime/top-k.js';
 
 /** Points of unit length, one after the other in one array. */
 export interface Points {
@@ -35,7 +35,7 @@ export function similarities(query: Float32Array, {size, count, values}: Points)
 
 /** The most similar points, best first, ties to the lower row. */
 export function nearest(query: Float32Array, points: Points, most: number): Neighbour[] {
-  return bestScores(similarities(query, points), most).map(({index, score}) => ({row: index, similarity: score}));
+  return topK(similarities(query, points), most).map(({index, score}) => ({row: index, similarity: score}));
 }
 
 export interface Recall {

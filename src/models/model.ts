@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {Deciders, ExitPolicy, StackName} from '../exit/policy.js';
+import type {PolicyPerImage, ExitPolicy, StackName} from '../exit/policy.js';
 import type {SkippedKv} from '../exit/skipped-kv-cache.js';
-import type {Macs, PictureRun, StackTrace} from '../exit/trace.js';
+import type {Macs, ImageRun, StackTrace} from '../exit/trace.js';
 
 // What the floors above see of any model.   B pictures, R = B·K rows, V words
 
@@ -22,7 +22,7 @@ export interface RunOptions {
 export interface Encoded extends Disposable {
   readonly pictures: number;
   /** One a picture. */
-  readonly runs: readonly PictureRun[];
+  readonly runs: readonly ImageRun[];
 }
 
 export interface StepOptions extends RunOptions {
@@ -39,7 +39,7 @@ export interface Decoding extends Disposable {
    */
   step(
     tokens: readonly number[],
-    policy: Deciders,
+    policy: PolicyPerImage,
     options?: StepOptions,
   ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}>;
   /**
@@ -50,7 +50,7 @@ export interface Decoding extends Disposable {
    */
   prefill(
     tokens: readonly (readonly number[])[],
-    policy: Deciders,
+    policy: PolicyPerImage,
     options?: RunOptions,
   ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}>;
   /** Row r becomes what row `rows[r]` was. Fewer pictures: some have left. @param beams K from now on; as many as before by default */
@@ -77,18 +77,18 @@ export interface Scored {
   /** [at.length, V or words.length], the caller's. */
   readonly logits: tf.Tensor2D;
   /** One a picture. */
-  readonly runs: readonly PictureRun[];
+  readonly runs: readonly ImageRun[];
 }
 
 /**
  * A picture whose encoder stacks ran to the end and kept what every layer gave: any choice of exits can be had from it
  * without running them again. What recordings are made with.
  */
-export interface PictureDepths extends Disposable {
-  withPrompt(prompt: readonly number[], options?: RunOptions): Promise<PromptDepths>;
+export interface ImageStates extends Disposable {
+  withPrompt(prompt: readonly number[], options?: RunOptions): Promise<MultiDepthEncoding>;
 }
 
-export interface PromptDepths extends Disposable {
+export interface MultiDepthEncoding extends Disposable {
   /**
    * The encoder stacks, with the similarity of successive states after every layer, the last included, and the
    * multiply-accumulates of one such test, which an encoding made by `combine` does not count.
@@ -112,12 +112,12 @@ export interface VisionLanguageModel extends Disposable {
   readonly stacks: Readonly<Partial<Record<StackName, number>>>;
   readonly vocabularySize: number;
   /** @param policy a list has one a picture */
-  encode(input: EncodeInput, policy: Deciders, options?: RunOptions): Promise<Encoded>;
+  encode(input: EncodeInput, policy: PolicyPerImage, options?: RunOptions): Promise<Encoded>;
   /** @param rows a picture (beams). @param maxSteps most steps there will be. */
   startDecoding(encoded: Encoded, rows: number, maxSteps: number, skipped: SkippedKv): Decoding;
-  pictureDepths(pixels: tf.Tensor4D, options?: RunOptions): Promise<PictureDepths>;
+  imageStates(pixels: tf.Tensor4D, options?: RunOptions): Promise<ImageStates>;
   /** One teacher-forced pass over whole targets. */
-  score(encoded: Encoded, input: ScoreInput, policy: Deciders, options?: RunOptions): Promise<Scored>;
+  score(encoded: Encoded, input: ScoreInput, policy: PolicyPerImage, options?: RunOptions): Promise<Scored>;
 }
 
 /** Rows of embeddings. */
@@ -125,7 +125,7 @@ export interface Embedded {
   /** [B, e], each of unit length; the caller's. */
   readonly features: tf.Tensor2D;
   /** One a row: each picture and each text leaves for itself. */
-  readonly runs: readonly PictureRun[];
+  readonly runs: readonly ImageRun[];
 }
 
 /** A model that also puts pictures and texts in one space, where what belongs together lies close. */

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Deciders} from '../exit/policy.js';
+import type {PolicyPerImage} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
-import {takeRows} from '../nn/gather-rows.js';
+import {gatherRows} from '../nn/gather-rows.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {Decoding, RunOptions} from './model.js';
 
@@ -9,7 +9,7 @@ import type {Decoding, RunOptions} from './model.js';
 export async function prefillByStep(
   decoding: Pick<Decoding, 'step'>,
   tokens: readonly (readonly number[])[],
-  policy: Deciders,
+  policy: PolicyPerImage,
   options: RunOptions,
 ): ReturnType<Decoding['prefill']> {
   using scope = new TensorScope();
@@ -24,5 +24,5 @@ export async function prefillByStep(
   }
   // Steps come step by step, and are wanted picture by picture.
   const order = tokens.flatMap((_, b) => Array.from({length}, (_t, t) => t * tokens.length + b));
-  return {logits: tf.tidy(() => takeRows(tf.concat(logits), order)), traces};
+  return {logits: tf.tidy(() => gatherRows(tf.concat(logits), order)), traces};
 }

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Deciders} from '../exit/policy.js';
-import type {Sample} from '../exit/run-stack.js';
-import {policiesOf} from '../exit/deciders.js';
+import type {PolicyPerImage} from '../exit/policy.js';
+import type {ExitUnit} from '../exit/run-stack.js';
+import {toPolicyList} from '../exit/deciders.js';
 import type {ScoreInput} from './model.js';
 
 // B pictures, K targets each, R = B·K rows, T positions
@@ -15,16 +15,16 @@ export function targetLengths(targets: ScoreInput['targets'], pictures: number):
 }
 
 /** Who decides in a pass over whole targets, and on which positions. @param lengths of the pictures. @param rows K */
-export function scoringSamples(
-  policy: Deciders,
+export function scoringUnits(
+  policy: PolicyPerImage,
   lengths: readonly number[],
   rows: number,
   decideOn: ScoreInput['decideOn'],
-): readonly Sample[] {
+): readonly ExitUnit[] {
   const longest = Math.max(...lengths);
   const first = (count: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [1, count, -1]);
   const shorter = (count: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [-1, count, -1]);
-  return policiesOf(policy).map((own, b): Sample => {
+  return toPolicyList(policy).map((own, b): ExitUnit => {
     const count = decideOn?.[b];
     if (count !== undefined && (count < longest || rows > 1)) return {policy: own, view: first(count)};
     return {policy: own, ...(Array.isArray(policy) && lengths[b]! < longest ? {view: shorter(lengths[b]!)} : {})};
@@ -44,7 +44,7 @@ export function decidedOn(
 
 /** Where next-word scores are wanted of some samples' states alone, which hold no other rows. @param rows K */
 export function scoredRows(
-  policy: Deciders,
+  policy: PolicyPerImage,
   at: ScoreInput['at'],
   rows: number,
   samples: readonly number[],

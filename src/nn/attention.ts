@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {Block, input} from './block.js';
-import {type HeadMatrices, mergeHeads, multiplyHeads, splitHeads, splitKeys} from './heads.js';
+import {type PerHeadMatrices, mergeHeads, batchedMatMul, splitHeads, splitHeadsTransposed} from './heads.js';
 import {Linear} from './linear.js';
 
 /** −1e9 where a key comes after its query: [1, 1, T, n] for the last T of n positions, the caller's. */
@@ -56,7 +56,10 @@ export class Attention extends Block<AttentionConfig> {
   /** @param x [B, S, D]. @returns tensors of the caller's. */
   keysValues(x: tf.Tensor3D): KeysValues {
     const {heads} = this.config;
-    return tf.tidy(() => ({keys: splitKeys(this.k.forward(x), heads), values: splitHeads(this.v.forward(x), heads)}));
+    return tf.tidy(() => ({
+      keys: splitHeadsTransposed(this.k.forward(x), heads),
+      values: splitHeads(this.v.forward(x), heads),
+    }));
   }
 
   /**
@@ -66,13 +69,13 @@ export class Attention extends Block<AttentionConfig> {
    */
   attend(
     queries: tf.Tensor4D,
-    keys: tf.Tensor4D | HeadMatrices,
-    values: tf.Tensor4D | HeadMatrices,
+    keys: tf.Tensor4D | PerHeadMatrices,
+    values: tf.Tensor4D | PerHeadMatrices,
     bias: readonly tf.Tensor[],
   ): tf.Tensor4D {
     return tf.tidy(() => {
-      const scores = bias.reduce<tf.Tensor>((sum, b) => sum.add(b), multiplyHeads(queries, keys));
-      const mixed = multiplyHeads(tf.softmax(scores as tf.Tensor4D), values); // [B, H, T, d]
+      const scores = bias.reduce<tf.Tensor>((sum, b) => sum.add(b), batchedMatMul(queries, keys));
+      const mixed = batchedMatMul(tf.softmax(scores as tf.Tensor4D), values); // [B, H, T, d]
       return this.config.headScale ? (mixed.mul(this.weight('c_attn').reshape([1, -1, 1, 1])) as tf.Tensor4D) : mixed;
     });
   }

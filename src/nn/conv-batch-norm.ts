@@ -19,7 +19,7 @@ export interface ConvNormConfig {
  * symmetric, (kernel − 1)/2 on each side; 'same' padding is asymmetric at stride 2 and gives other numbers (ofa_mue 2.1).
  * Files keep the five arrays unfolded, so that float16 ones stay exact; folding happens here, in double precision.
  */
-export class ConvNorm extends Block<ConvNormConfig> {
+export class ConvBatchNorm extends Block<ConvNormConfig> {
   static className = 'MueConvNorm';
 
   constructor(config: ConvNormConfig) {
@@ -96,4 +96,4 @@ export class ConvNorm extends Block<ConvNormConfig> {
     return [shape[0] ?? null, side(shape[1]), side(shape[2]), this.config.filters];
   }
 }
-tf.serialization.registerClass(ConvNorm);
+tf.serialization.registerClass(ConvBatchNorm);

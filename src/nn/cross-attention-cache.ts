@@ -1,30 +1,33 @@
 import * as tf from '@tensorflow/tfjs';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {Attention, KeysValues} from './attention.js';
-import {takeRows} from './gather-rows.js';
-import {HeadMatrices, splitHeads} from './heads.js';
+import {gatherRows} from './gather-rows.js';
+import {PerHeadMatrices, splitHeads} from './heads.js';
 
 // B pictures, K rows (beams) a picture, R = B·K rows, T new tokens, M memory length, H heads, d head width, D = H·d
 
 /** Keys [B, H, d, M] and values [B, H, M, d] that cross-attention reads: once a picture, not once a beam. Owns its tensors. */
-export class CrossMemory implements Disposable {
+export class CrossAttentionKv implements Disposable {
   constructor(
-    readonly keys: HeadMatrices,
-    readonly values: HeadMatrices,
+    readonly keys: PerHeadMatrices,
+    readonly values: PerHeadMatrices,
   ) {}
 
-  static from({keys, values}: KeysValues): CrossMemory {
-    return new CrossMemory(new HeadMatrices(keys), new HeadMatrices(values));
+  static from({keys, values}: KeysValues): CrossAttentionKv {
+    return new CrossAttentionKv(new PerHeadMatrices(keys), new PerHeadMatrices(values));
   }
 
   /** Of some of its pictures. */
-  take(pictures: readonly number[]): CrossMemory {
-    return CrossMemory.from({keys: takeRows(this.keys.all, pictures), values: takeRows(this.values.all, pictures)});
+  take(pictures: readonly number[]): CrossAttentionKv {
+    return CrossAttentionKv.from({
+      keys: gatherRows(this.keys.all, pictures),
+      values: gatherRows(this.values.all, pictures),
+    });
   }
 
   /** With the pictures of another behind its own. */
-  concat({keys, values}: CrossMemory): CrossMemory {
-    return CrossMemory.from({
+  concat({keys, values}: CrossAttentionKv): CrossAttentionKv {
+    return CrossAttentionKv.from({
       keys: tf.concat([this.keys.all, keys.all]),
       values: tf.concat([this.values.all, values.all]),
     });
@@ -55,7 +58,7 @@ export class CrossMemory implements Disposable {
 // B pictures, M memory length, D width
 
 interface Held {
-  readonly memory: CrossMemory;
+  readonly memory: CrossAttentionKv;
   /** Whose it is, in its order. */
   readonly pictures: readonly number[];
 }
@@ -63,16 +66,16 @@ interface Held {
 /** What a layer's cross-attention reads. */
 export interface MemoryMaker {
   /** Of some pictures' states [b, M, D], borrowed. */
-  readonly make: (states: tf.Tensor3D, layer: number) => CrossMemory;
+  readonly make: (states: tf.Tensor3D, layer: number) => CrossAttentionKv;
   /** Of all pictures, where it need not be computed from their states. */
-  readonly remember?: ((layer: number) => CrossMemory) | undefined;
+  readonly remember?: ((layer: number) => CrossAttentionKv) | undefined;
 }
 
 /**
  * What the cross-attention of every decoder layer reads, made for a picture when the layer first runs for it: a layer that
  * no picture reaches costs nothing. Owns its tensors.
  */
-export class CrossMemories implements Disposable {
+export class CrossAttentionCache implements Disposable {
   readonly #scope = new TensorScope();
   readonly #held: (Held | undefined)[];
   /** Of the pictures that ran last, where they were not all. */
@@ -92,7 +95,7 @@ export class CrossMemories implements Disposable {
    * @param pictures of the states, ascending
    * @returns what a layer reads of them, borrowed until it is asked for another choice
    */
-  of(layer: number, pictures: readonly number[]): CrossMemory {
+  of(layer: number, pictures: readonly number[]): CrossAttentionKv {
     const before = this.#held[layer];
     const lacking = pictures.filter((picture) => !before?.pictures.includes(picture));
     if (lacking.length > 0) this.#add(layer, lacking);
@@ -112,7 +115,9 @@ export class CrossMemories implements Disposable {
     const {make, remember} = this.maker;
     using scope = new TensorScope();
     const made = scope.hold(
-      all ? (remember?.(layer) ?? make(this.states, layer)) : make(scope.hold(takeRows(this.states, pictures)), layer),
+      all
+        ? (remember?.(layer) ?? make(this.states, layer))
+        : make(scope.hold(gatherRows(this.states, pictures)), layer),
     );
     const together = [...(before?.pictures ?? []), ...pictures];
     const ascending = together.toSorted((a, b) => a - b);

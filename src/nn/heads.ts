@@ -11,7 +11,7 @@ export function splitHeads(x: tf.Tensor3D, heads: number): tf.Tensor4D {
 }
 
 /** [B, S, D] → [B, H, d, S]: keys are kept transposed, as products need them. */
-export function splitKeys(x: tf.Tensor3D, heads: number): tf.Tensor4D {
+export function splitHeadsTransposed(x: tf.Tensor3D, heads: number): tf.Tensor4D {
   const [b, s, size] = x.shape;
   if (s === 1) return x.reshape([b, heads, size / heads, 1]);
   return tf.tidy(() => x.reshape([b, s, heads, size / heads]).transpose([0, 2, 3, 1]) as tf.Tensor4D);
@@ -32,7 +32,7 @@ const SMALL_PRODUCT = 40_000;
  * memory that every decoding step reads). Where batched products are slow, its parts are cut once and kept: XNNPACK packs
  * a matrix when it first meets it and keys the packing by tensor. Owns its tensors.
  */
-export class HeadMatrices implements Disposable {
+export class PerHeadMatrices implements Disposable {
   readonly all: tf.Tensor4D;
   #parts: tf.Tensor2D[] | undefined;
 
@@ -54,12 +54,12 @@ export class HeadMatrices implements Disposable {
 }
 
 /** Batched product [B, H, m, k] × [B, H, k, n] → [B, H, m, n], the caller's. */
-export function multiplyHeads(a: tf.Tensor4D, b: tf.Tensor4D | HeadMatrices): tf.Tensor4D {
-  const right = b instanceof HeadMatrices ? b.all : b;
+export function batchedMatMul(a: tf.Tensor4D, b: tf.Tensor4D | PerHeadMatrices): tf.Tensor4D {
+  const right = b instanceof PerHeadMatrices ? b.all : b;
   const [batch, heads, m, k] = a.shape;
   const n = right.shape[3];
   if (fastBatchedMatMul() || m * k * n < SMALL_PRODUCT) return tf.matMul(a, right);
-  const parts = b instanceof HeadMatrices ? b.parts() : undefined;
+  const parts = b instanceof PerHeadMatrices ? b.parts() : undefined;
   return tf.tidy(() => {
     const rights = parts ?? cut(right);
     const products = cut(a).map((left, i) => tf.matMul(left, rights[i]!));

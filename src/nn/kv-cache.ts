@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Attention, KeysValues} from './attention.js';
-import {takeRows} from './gather-rows.js';
+import {gatherRows} from './gather-rows.js';
 import {splitHeads} from './heads.js';
 
 // R rows, T new tokens, n keys with the new ones, D width, H heads
 
 /** Where some rows or positions left earlier: a layer works on the others, but its cache has all. */
-export interface Among {
+export interface PartialRows {
   /** All states [R', T', D], of which those that it works on are a part; the cache grows by the keys and values of all. Borrowed. */
   readonly all: tf.Tensor3D;
   /** The part of them that it works on. */
@@ -45,7 +45,7 @@ export function attendCached(
   bias: readonly tf.Tensor[],
   rows?: readonly number[],
 ): tf.Tensor3D {
-  const own = <T extends tf.Tensor>(all: T): T => (rows ? takeRows(all, rows) : all);
+  const own = <T extends tf.Tensor>(all: T): T => (rows ? gatherRows(all, rows) : all);
   const {keys, values} = cache.held!;
   const mask = cache.mask();
   const queries = splitHeads(attention.queries(normed), attention.config.heads);

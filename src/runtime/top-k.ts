@@ -5,7 +5,7 @@ export interface BestScore {
 }
 
 /** The best scores, best first, ties to the lower place; fewer where fewer are possible: −∞ and NaN are not. */
-export function bestScores(scores: Float32Array | Float64Array, count: number): BestScore[] {
+export function topK(scores: Float32Array | Float64Array, count: number): BestScore[] {
   const best: BestScore[] = [];
   let least = -Infinity;
   for (let index = 0; index < scores.length; index++) {

@@ -10,7 +10,7 @@ const later: Later = (globalThis as {setImmediate?: Later}).setImmediate ?? ((ca
  * alone never give a Ctrl-C, a timer or a click the chance to fire.
  * @throws AbortError if the signal has fired
  */
-export async function breathe(signal: AbortSignal | undefined): Promise<void> {
+export async function yieldToEventLoop(signal: AbortSignal | undefined): Promise<void> {
   if (!signal) return;
   throwIfAborted(signal);
   await new Promise<void>((resolve) => later(resolve));

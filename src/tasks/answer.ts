@@ -1,6 +1,6 @@
 import type {StackName} from '../exit/policy.js';
 import {ENTAILMENT_ANSWERS} from './prompts.js';
-import {addMacs, type Macs, type PictureRun, type StackTrace} from '../exit/trace.js';
+import {addMacs, type Macs, type ImageRun, type StackTrace} from '../exit/trace.js';
 
 /** Milliseconds of one answer, by part; what is missing did not happen. */
 export interface Milliseconds {
@@ -61,7 +61,7 @@ export function entailmentScores(scores: readonly number[]): Entailment['scores'
 /** @param hypotheses best first. @param runs the parts of the answer */
 export function answerOf(
   hypotheses: readonly AnswerHypothesis[],
-  runs: readonly PictureRun[],
+  runs: readonly ImageRun[],
   ms: Milliseconds,
   notes: readonly string[] = [],
 ): Answer {

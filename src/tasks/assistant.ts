@@ -1,7 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {RgbImage} from '../data/image.js';
 import type {ExitPlan, ExitPlans} from '../exit/plan.js';
-import type {Deciders, ExitPolicy} from '../exit/policy.js';
+import type {PolicyPerImage, ExitPolicy} from '../exit/policy.js';
 import type {Mode} from '../exit/policies/similarity.js';
 import type {SkippedKv} from '../exit/skipped-kv-cache.js';
 import type {StackTrace} from '../exit/trace.js';
@@ -113,7 +113,7 @@ export interface AnswerWriter {
   write(
     decoding: Decoding,
     pictures: number,
-    policy: Deciders,
+    policy: PolicyPerImage,
     options?: {readonly signal?: AbortSignal | undefined},
   ): Promise<readonly WrittenAnswer[]>;
 }

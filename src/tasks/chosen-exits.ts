@@ -1,5 +1,5 @@
 import {type ExitPlan, type ExitPlans, NEVER_PLAN, planPolicy, releasePlan} from '../exit/plan.js';
-import type {Deciders, ExitPolicy, StackName} from '../exit/policy.js';
+import type {PolicyPerImage, ExitPolicy, StackName} from '../exit/policy.js';
 import {UsageError} from '../runtime/errors.js';
 import type {ExitChoice, Exits, TaskName} from './assistant.js';
 
@@ -34,7 +34,7 @@ export function chosenExits(
 
 /** The same for several pictures. */
 export interface BatchExits extends Omit<Exits, 'policy'> {
-  readonly policy: Deciders;
+  readonly policy: PolicyPerImage;
 }
 
 /**

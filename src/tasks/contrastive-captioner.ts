@@ -3,12 +3,12 @@ import {centreSquare} from '../data/centre-square.js';
 import type {ClipTokenizer} from '../data/clip-tokenizer.js';
 import {toPixels} from '../data/image.js';
 import type {ExitPlans} from '../exit/plan.js';
-import type {Deciders} from '../exit/policy.js';
+import type {PolicyPerImage} from '../exit/policy.js';
 import {searchBeams} from '../generation/open-clip-beam-search.js';
 import {sample} from '../generation/sampling.js';
 import type {WritingOptions, WritingStep, Written} from '../generation/step.js';
 import type {ContrastiveModel, Embedded, Encoded} from '../models/model.js';
-import {breathe} from '../runtime/yield.js';
+import {yieldToEventLoop} from '../runtime/yield.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {seededRandom} from '../runtime/random.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
@@ -317,7 +317,7 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
   }
 
   async #look(pictures: readonly Picture[], clock: Clock, signal: AbortSignal | undefined): Promise<tf.Tensor4D> {
-    await breathe(signal);
+    await yieldToEventLoop(signal);
     const pixels = await stackPictures(pictures, (picture) => this.pixels(picture));
     clock.lap('preprocess');
     return pixels;
@@ -325,7 +325,7 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
 
   async #encode(
     pictures: readonly Picture[],
-    policy: Deciders,
+    policy: PolicyPerImage,
     clock: Clock,
     signal: AbortSignal | undefined,
   ): Promise<Encoded> {

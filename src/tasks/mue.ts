@@ -3,13 +3,13 @@ import {resizeBicubic, toPixels} from '../data/image.js';
 import {removePunctuation} from '../data/text-cleaning.js';
 import type {Tokenizer} from '../data/tokenizer.js';
 import type {ExitPlans} from '../exit/plan.js';
-import type {Deciders} from '../exit/policy.js';
+import type {PolicyPerImage} from '../exit/policy.js';
 import {beamSearch, type Hypothesis, type SearchOptions, type SearchStep} from '../generation/fairseq-beam-search.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, VisionLanguageModel} from '../models/model.js';
 import type {GenerationDefaults} from '../models/ofa/config.js';
 import type {OfaModel} from '../models/ofa/model.js';
-import {breathe} from '../runtime/yield.js';
+import {yieldToEventLoop} from '../runtime/yield.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {
@@ -419,12 +419,12 @@ export class Mue implements Assistant {
 
   async #encode(
     items: readonly Item[],
-    policy: Deciders,
+    policy: PolicyPerImage,
     clock: Clock,
     signal: AbortSignal | undefined,
   ): Promise<Encoded> {
     using scope = new TensorScope();
-    await breathe(signal);
+    await yieldToEventLoop(signal);
     const pixels = scope.hold(
       await stackPictures(
         items.map(({picture}) => picture),

@@ -1,6 +1,6 @@
-import type {Deciders} from '../exit/policy.js';
+import type {PolicyPerImage} from '../exit/policy.js';
 import type {Mode} from '../exit/policies/similarity.js';
-import {addMacs, type PictureRun} from '../exit/trace.js';
+import {addMacs, type ImageRun} from '../exit/trace.js';
 import {logSoftmax} from '../generation/logits.js';
 import {TokenTrie} from '../generation/token-trie.js';
 import type {Encoded, RunOptions, VisionLanguageModel} from '../models/model.js';
@@ -28,9 +28,9 @@ export interface ScoreAnswersOptions extends RunOptions {
 export async function scoreAnswers(
   model: VisionLanguageModel,
   encoded: Encoded,
-  policy: Deciders,
+  policy: PolicyPerImage,
   {prompts, answers, mode, eos, chunk = 20, signal}: ScoreAnswersOptions,
-): Promise<{scores: readonly (readonly number[])[]; runs: readonly PictureRun[]}> {
+): Promise<{scores: readonly (readonly number[])[]; runs: readonly ImageRun[]}> {
   using scope = new TensorScope();
   const trie = new TokenTrie(answers, eos);
   if (mode === 'corrected' && answers.every((answer) => answer.length === 1)) {
@@ -43,7 +43,7 @@ export async function scoreAnswers(
     return {scores: prompts.map((_, p) => [...logSoftmax(part(p))]), runs};
   }
   const scores: number[][] = prompts.map(() => []);
-  const chunks: (readonly PictureRun[])[] = [];
+  const chunks: (readonly ImageRun[])[] = [];
   for (let first = 0; first < answers.length; first += chunk) {
     const part = answers.slice(first, first + chunk);
     const targets = prompts.flatMap((prompt) => part.map((answer) => [...prompt, ...answer]));

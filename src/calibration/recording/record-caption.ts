@@ -1,11 +1,11 @@
 import type * as tf from '@tensorflow/tfjs';
 import {confidence} from '../../exit/policies/confidence.js';
 import {rowCosines} from '../../exit/policies/cosine.js';
-import {type Deciders, type ExitPolicy, never, type StackName} from '../../exit/policy.js';
+import {type PolicyPerImage, type ExitPolicy, never, type StackName} from '../../exit/policy.js';
 import {NEVER_PLAN} from '../../exit/plan.js';
 import {writingStack} from '../../exit/stacks.js';
 import {addMacs} from '../../exit/trace.js';
-import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../../models/model.js';
+import type {ImageStates, MultiDepthEncoding, VisionLanguageModel} from '../../models/model.js';
 import {throwIfAborted} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {AnswerWriter} from '../../tasks/assistant.js';
@@ -42,7 +42,7 @@ const MOST_SCORES = 2 ** 24;
  */
 export async function recordCaption(
   model: VisionLanguageModel,
-  picture: PictureDepths,
+  picture: ImageStates,
   writer: AnswerWriter,
   signal?: AbortSignal,
 ): Promise<CaptionRecord> {
@@ -118,7 +118,7 @@ interface Pass {
 /** One teacher-forced pass at some of the combinations. */
 async function watch(
   model: VisionLanguageModel,
-  prompt: PromptDepths,
+  prompt: MultiDepthEncoding,
   some: readonly (readonly number[])[],
   pass: Pass,
   signal: AbortSignal | undefined,
@@ -174,7 +174,7 @@ async function watch(
       return {exit: layer === some[row]![known + axis]!};
     },
   });
-  const policy: Deciders = between.length === 0 ? watchAll : some.map((_, row) => watchOne(row));
+  const policy: PolicyPerImage = between.length === 0 ? watchAll : some.map((_, row) => watchOne(row));
   const encoded = scope.hold(prompt.combine(some.map((depths) => depths.slice(0, known))));
   const {logits} = await model.score(encoded, {targets: some.map(() => target), at}, policy, {signal});
   logits.dispose();
@@ -210,7 +210,7 @@ interface Search {
 }
 
 /** Leaves out what is small: tests, keys and values of skipped layers, word scores that a policy asks for. */
-function searchMacs(prompt: PromptDepths, {full, depths, positions, rowSteps}: Search): CaptionRecord['macs'] {
+function searchMacs(prompt: MultiDepthEncoding, {full, depths, positions, rowSteps}: Search): CaptionRecord['macs'] {
   const scoring = (tokens: number, deeper?: number): number => {
     const all = depths.map((_, axis) => (axis === deeper ? 2 : 1));
     return prompt.scoringMacs(all.slice(0, -1), all.at(-1)!, tokens, 0);

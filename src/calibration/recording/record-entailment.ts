@@ -1,8 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
 import {rowCosines} from '../../exit/policies/cosine.js';
-import type {Deciders, ExitPolicy, StackName} from '../../exit/policy.js';
+import type {PolicyPerImage, ExitPolicy, StackName} from '../../exit/policy.js';
 import {writingStack} from '../../exit/stacks.js';
-import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../../models/model.js';
+import type {ImageStates, MultiDepthEncoding, VisionLanguageModel} from '../../models/model.js';
 import {throwIfAborted} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 
@@ -27,7 +27,7 @@ export interface EntailmentRecord {
  */
 export async function recordEntailment(
   model: VisionLanguageModel,
-  picture: PictureDepths,
+  picture: ImageStates,
   source: readonly number[],
   target: readonly number[],
   answers: readonly number[],
@@ -73,7 +73,7 @@ export async function recordEntailment(
       return {exit: false};
     },
   });
-  const watch: Deciders = between.length === 0 ? watchAll : pairs.map((_, c) => watchOne(c));
+  const watch: PolicyPerImage = between.length === 0 ? watchAll : pairs.map((_, c) => watchOne(c));
   const encoded = scope.hold(prompt.combine(pairs.map((pair) => pair.slice(0, known.length))));
   const at = pairs.map((_, row) => ({row, position: target.length - 1}));
   const {logits: last} = await model.score(encoded, {targets: pairs.map(() => target), at, words: answers}, watch, {
@@ -90,7 +90,7 @@ export async function recordEntailment(
 /** Stacks that run for every token before the one that writes: those whose depths the prompt does not hold. */
 export function stacksBetween(
   {stacks}: Pick<VisionLanguageModel, 'stacks'>,
-  prompt: PromptDepths,
+  prompt: MultiDepthEncoding,
 ): readonly StackName[] {
   const writing = writingStack(stacks);
   const known = prompt.stacks.map(({stack}) => stack);

@@ -2,7 +2,7 @@ import {type ExitPlan, NEVER_PLAN, planPolicy, type StackPlan} from '../../exit/
 import type {StackName} from '../../exit/policy.js';
 import {perToken, writingStack} from '../../exit/stacks.js';
 import {addMacs, type Macs, type StackTrace} from '../../exit/trace.js';
-import type {PictureDepths, PromptDepths, VisionLanguageModel} from '../../models/model.js';
+import type {ImageStates, MultiDepthEncoding, VisionLanguageModel} from '../../models/model.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {AnswerHypothesis} from '../../tasks/answer.js';
@@ -81,7 +81,7 @@ export class SettingRunner {
   }
 
   /** @throws InputError `score-not-finite` if an answer cannot be compared; AbortError */
-  async run(picture: PictureDepths, signal?: AbortSignal): Promise<SettingRuns> {
+  async run(picture: ImageStates, signal?: AbortSignal): Promise<SettingRuns> {
     using scope = new TensorScope();
     const prompt = scope.hold(await picture.withPrompt(this.#writer.source, {signal}));
     const wanted: Wanted[] = [];
@@ -103,7 +103,11 @@ export class SettingRunner {
   }
 
   /** Several searches as one batch, each a picture of its own with its own policy: what each gives is what it gives alone. */
-  async #run(prompt: PromptDepths, wanted: readonly Wanted[], signal: AbortSignal | undefined): Promise<SearchRun[]> {
+  async #run(
+    prompt: MultiDepthEncoding,
+    wanted: readonly Wanted[],
+    signal: AbortSignal | undefined,
+  ): Promise<SearchRun[]> {
     using scope = new TensorScope();
     const model: VisionLanguageModel = this.mue.model;
     const {rows, maxSteps} = this.#writer;
@@ -174,7 +178,7 @@ interface EncoderExit {
 function encoderExit(
   {encoder}: PolicySetting,
   value: number | null,
-  {similarity, testMacs}: PromptDepths['stacks'][number],
+  {similarity, testMacs}: MultiDepthEncoding['stacks'][number],
 ): EncoderExit {
   const depth = similarity.length;
   if (value === null) return {layers: depth, testMacs: 0};

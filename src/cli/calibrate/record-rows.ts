@@ -1,6 +1,6 @@
 import {inShard, type Shard} from '../../evaluation/shard.js';
 import type {Dataset, DatasetItem} from '../../data/dataset.js';
-import type {PictureDepths} from '../../models/model.js';
+import type {ImageStates} from '../../models/model.js';
 import type {RowLog} from '../../node/runs/row-log.js';
 import {InputError, type MueError, throwIfAborted} from '../../runtime/errors.js';
 import type {Assistant} from '../../tasks/assistant.js';
@@ -17,7 +17,7 @@ export interface RecordRowsOptions {
   /** Only the first rows of the data set. */
   readonly limit?: number | undefined;
   /** @throws InputError for a row that is to be skipped */
-  readonly row: (picture: PictureDepths, item: DatasetItem, index: number) => Promise<object>;
+  readonly row: (picture: ImageStates, item: DatasetItem, index: number) => Promise<object>;
   readonly onBadRow: (bad: {readonly line: number; readonly error: MueError}) => void;
   readonly out: Output;
   readonly signal: AbortSignal;
@@ -37,7 +37,7 @@ export async function recordRows({
 }: RecordRowsOptions): Promise<number> {
   const done = new Set(log.rows.map(({index}) => index));
   if (done.size > 0) out.say(`${done.size} rows are recorded already`);
-  let picture: {readonly id: string; readonly depths: PictureDepths} | undefined;
+  let picture: {readonly id: string; readonly depths: ImageStates} | undefined;
   let [index, pictures, written] = [-1, -1, 0];
   let last: string | undefined;
   const start = performance.now();
@@ -74,10 +74,10 @@ export async function recordRows({
   return done.size + written;
 }
 
-async function pictureDepths(mue: Assistant, {image}: DatasetItem, signal: AbortSignal): Promise<PictureDepths> {
+async function pictureDepths(mue: Assistant, {image}: DatasetItem, signal: AbortSignal): Promise<ImageStates> {
   const pixels = await mue.pixels('bytes' in image ? image.bytes : await readPicture(image.path));
   try {
-    return await mue.model.pictureDepths(pixels, {signal});
+    return await mue.model.imageStates(pixels, {signal});
   } finally {
     pixels.dispose();
   }

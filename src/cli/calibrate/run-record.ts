@@ -9,7 +9,7 @@ import {type RecordingHeader, recordingRow} from '../../calibration/recording/re
 import {captionTarget} from '../../calibration/settings/runner.js';
 import {parseShard, WHOLE} from '../../evaluation/shard.js';
 import type {DatasetItem} from '../../data/dataset.js';
-import type {PictureDepths} from '../../models/model.js';
+import type {ImageStates} from '../../models/model.js';
 import {dataFingerprint} from '../../node/dataset/data-fingerprint.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
 import {RowLog} from '../../node/runs/row-log.js';
@@ -57,7 +57,7 @@ export async function runRecord(
 interface Recorder {
   readonly header: RecordingHeader | CaptionRecordingHeader;
   /** @throws InputError for a row that is to be skipped */
-  readonly row: (picture: PictureDepths, item: DatasetItem, index: number, signal: AbortSignal) => Promise<object>;
+  readonly row: (picture: ImageStates, item: DatasetItem, index: number, signal: AbortSignal) => Promise<object>;
 }
 
 function captions(mue: Assistant, data: string): Recorder {
@@ -97,7 +97,7 @@ function entailments(mue: Assistant, data: string): Recorder {
 
 async function entailmentRow(
   mue: Assistant,
-  picture: PictureDepths,
+  picture: ImageStates,
   item: DatasetItem,
   index: number,
   depths: readonly number[],

@@ -1,16 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 import {cosine} from '../../exit/policies/cosine.js';
 import type {ExitPolicy} from '../../exit/policy.js';
-import {takeRows} from '../../nn/gather-rows.js';
+import {gatherRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {PictureDepths, PromptDepths, RunOptions} from '../model.js';
+import type {ImageStates, MultiDepthEncoding, RunOptions} from '../model.js';
 import type {CocaCost} from './macs.js';
 import {CocaEncoded, type CocaEncoding} from './encode.js';
 
 // L depths, S image tokens, d text width, C combinations
 
 /** A picture at every depth of the image tower: its image tokens as each would give them. Owns its tensors. */
-export class CocaPictureDepths implements PictureDepths {
+export class CocaPictureDepths implements ImageStates {
   private constructor(
     private readonly cost: CocaCost,
     /** [L, S, d] */
@@ -35,7 +35,7 @@ export class CocaPictureDepths implements PictureDepths {
   }
 
   /** The image tower sees no prompt: nothing is added, and nothing new is owned. */
-  withPrompt(): Promise<PromptDepths> {
+  withPrompt(): Promise<MultiDepthEncoding> {
     const {stacks} = this;
     return Promise.resolve({
       stacks,
@@ -45,13 +45,13 @@ export class CocaPictureDepths implements PictureDepths {
     });
   }
 
-  get stacks(): PromptDepths['stacks'] {
+  get stacks(): MultiDepthEncoding['stacks'] {
     return [{stack: 'vision', similarity: this.similarity, testMacs: this.cost.visionTest()}];
   }
 
   combine(depths: readonly (readonly number[])[]): CocaEncoded {
     const index = depths.map(([depth]) => depth! - 1);
-    const tokens = tf.tidy(() => takeRows(this.tokens, index));
+    const tokens = tf.tidy(() => gatherRows(this.tokens, index));
     const full = this.#towerMacs(this.similarity.length);
     return new CocaEncoded(
       tokens,

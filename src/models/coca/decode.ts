@@ -1,15 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
-import {decidingRows, decodingPolicies, stepSamples} from '../../exit/deciders.js';
-import type {Deciders, ExitPolicy} from '../../exit/policy.js';
-import {lastLogits, rowsOf, type Running, runSamples, type SampleRun} from '../../exit/run-stack.js';
-import {type SkippedKv, StackCache} from '../../exit/skipped-kv-cache.js';
+import {decidingRows, decodingPolicies, stepUnits} from '../../exit/deciders.js';
+import type {PolicyPerImage, ExitPolicy} from '../../exit/policy.js';
+import {exitLogits, rowsOfUnits, type ActiveUnits, runStackBatched, type UnitPass} from '../../exit/run-stack.js';
+import {type SkippedKv, SkippedKvCache} from '../../exit/skipped-kv-cache.js';
 import type {Macs, StackTrace} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
-import {takeRows} from '../../nn/gather-rows.js';
-import type {Among} from '../../nn/kv-cache.js';
+import {gatherRows} from '../../nn/gather-rows.js';
+import type {PartialRows} from '../../nn/kv-cache.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {CrossMemories} from '../../nn/cross-attention-cache.js';
+import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
 import type {Decoding, RunOptions, StepOptions} from '../model.js';
 import {prefillByStep} from '../prefill.js';
 import type {CocaEncoded} from './encode.js';
@@ -22,9 +22,9 @@ import {paddedKeys} from './text.js';
 /** One caption a picture, token by token, with caches in both halves of the decoder (coca section 10). */
 export class CocaDecoding implements Decoding {
   readonly #scope = new TensorScope();
-  readonly #text: StackCache;
-  readonly #multimodal: StackCache;
-  readonly #memories: CrossMemories;
+  readonly #text: SkippedKvCache;
+  readonly #multimodal: SkippedKvCache;
+  readonly #memories: CrossAttentionCache;
   readonly #costs: CocaDecodingCosts;
   /** By their first numbers, which they keep when others leave. */
   #pictures: readonly number[];
@@ -55,8 +55,8 @@ export class CocaDecoding implements Decoding {
         },
       );
     const {text, multimodal} = module;
-    this.#text = this.#scope.hold(new StackCache(text.layers.length, skipped, 'newest'));
-    this.#multimodal = this.#scope.hold(new StackCache(multimodal.layers.length, skipped, 'newest'));
+    this.#text = this.#scope.hold(new SkippedKvCache(text.layers.length, skipped, 'newest'));
+    this.#multimodal = this.#scope.hold(new SkippedKvCache(multimodal.layers.length, skipped, 'newest'));
     this.#memories = this.#scope.hold(multimodal.memories(this.#scope.hold(encoded.tokens.clone())));
     this.#costs = new CocaDecodingCosts(cost, module.config, encoded.pictures, skipped === 'project');
     this.#pictures = Array.from({length: encoded.pictures}, (_, b) => b);
@@ -69,13 +69,13 @@ export class CocaDecoding implements Decoding {
 
   /** Keys that each layer has, of the text half and of the multimodal half: of one length but for `just-in-time`. */
   get cacheLengths(): {readonly text: readonly number[]; readonly multimodal: readonly number[]} {
-    const lengths = ({caches}: StackCache): number[] => caches.map((cache) => cache.length);
+    const lengths = ({caches}: SkippedKvCache): number[] => caches.map((cache) => cache.length);
     return {text: lengths(this.#text), multimodal: lengths(this.#multimodal)};
   }
 
   async step(
     tokens: readonly number[],
-    policy: Deciders,
+    policy: PolicyPerImage,
     options: StepOptions = {},
   ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}> {
     using scope = new TensorScope();
@@ -112,13 +112,13 @@ export class CocaDecoding implements Decoding {
     });
     this.#step++;
     this.#before = [...tokens];
-    return {logits: lastLogits(ran.x, ran.runs, logits), traces};
+    return {logits: exitLogits(ran.x, ran.runs, logits), traces};
   }
 
   /** Step by step: what a token is to the multimodal half depends on where it left the text half. */
   prefill(
     tokens: readonly (readonly number[])[],
-    policy: Deciders,
+    policy: PolicyPerImage,
     options: RunOptions = {},
   ): ReturnType<Decoding['prefill']> {
     return prefillByStep(this, tokens, policy, options);
@@ -128,15 +128,15 @@ export class CocaDecoding implements Decoding {
   async #stack(
     stack: 'text' | 'multimodal',
     x: tf.Tensor3D,
-    forward: (x: tf.Tensor3D, layer: number, running: Running) => tf.Tensor3D,
+    forward: (x: tf.Tensor3D, layer: number, running: ActiveUnits) => tf.Tensor3D,
     policies: readonly ExitPolicy[],
     {rows, signal}: StepOptions,
     logits?: (x: tf.Tensor3D) => tf.Tensor2D,
-  ): Promise<{x: tf.Tensor3D; runs: readonly SampleRun[]}> {
+  ): Promise<{x: tf.Tensor3D; runs: readonly UnitPass[]}> {
     const depth = this.module[stack].layers.length;
-    const samples = stepSamples(policies, x.shape[0], rows, logits);
+    const samples = stepUnits(policies, x.shape[0], rows, logits);
     const at = {stack, depth, step: this.#step, maxSteps: this.maxSteps};
-    const ran = await runSamples(x, forward, at, samples, {signal, ...(logits ? {logits} : {})});
+    const ran = await runStackBatched(x, forward, at, samples, {signal, ...(logits ? {logits} : {})});
     const beams = this.#beams;
     for (const [i, picture] of this.#pictures.entries())
       this.#costs.half(
@@ -148,7 +148,7 @@ export class CocaDecoding implements Decoding {
     return ran;
   }
 
-  #textLayer(x: tf.Tensor3D, layer: number, running: Running): tf.Tensor3D {
+  #textLayer(x: tf.Tensor3D, layer: number, running: ActiveUnits): tf.Tensor3D {
     return this.#text.run(x, layer, (input, cache, padded) => {
       const tokens = input.shape[1];
       const output = withCausal(tokens, cache.length + tokens, (bias) =>
@@ -160,7 +160,7 @@ export class CocaDecoding implements Decoding {
     });
   }
 
-  #multimodalLayer(x: tf.Tensor3D, layer: number, running: Running): tf.Tensor3D {
+  #multimodalLayer(x: tf.Tensor3D, layer: number, running: ActiveUnits): tf.Tensor3D {
     const pictures = this.#picturesOf(running);
     const memory = this.#memories.of(layer, pictures);
     return this.#multimodal.run(x, layer, (input, cache) => {
@@ -176,14 +176,14 @@ export class CocaDecoding implements Decoding {
     });
   }
 
-  #picturesOf({samples, of}: Running): readonly number[] {
+  #picturesOf({indices: samples, total: of}: ActiveUnits): readonly number[] {
     return samples.length === of ? this.#pictures : samples.map((s) => this.#pictures[s]!);
   }
 
-  #among({samples, of, state}: Running): Among | undefined {
+  #among({indices: samples, total: of, states: state}: ActiveUnits): PartialRows | undefined {
     if (samples.length === of) return undefined;
-    const rows = rowsOf(samples, this.#beams);
-    return {all: state, part: (all) => takeRows(all, rows), rows};
+    const rows = rowsOfUnits(samples, this.#beams);
+    return {all: state, part: (all) => gatherRows(all, rows), rows};
   }
 
   #check(tokens: readonly number[]): void {
@@ -230,6 +230,6 @@ function withCausal(tokens: number, keys: number, run: (bias: readonly tf.Tensor
   }
 }
 
-function deepest(runs: readonly SampleRun[]): number {
+function deepest(runs: readonly UnitPass[]): number {
   return Math.max(...runs.map(({trace}) => trace.exitLayer));
 }

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy} from '../../exit/policy.js';
-import {type Running, runSamples} from '../../exit/run-stack.js';
-import {looks, type PictureRun} from '../../exit/trace.js';
+import {type ActiveUnits, runStackBatched} from '../../exit/run-stack.js';
+import {exitTestCount, type ImageRun} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
-import {takeRows} from '../../nn/gather-rows.js';
+import {gatherRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Embedded, RunOptions} from '../model.js';
 import {checkTexts} from './check-input.js';
@@ -35,7 +35,7 @@ export class CocaTextEncoding {
     checkTexts(texts, this.text.config);
     const places = policy.observeEach ? sameLength(texts) : texts.map((_, i) => [i]);
     const features: tf.Tensor2D[] = [];
-    const runs = new Array<PictureRun>(texts.length);
+    const runs = new Array<ImageRun>(texts.length);
     for (const some of places) {
       const found = await this.#together(
         some.map((i) => texts[i]!),
@@ -48,7 +48,7 @@ export class CocaTextEncoding {
     const order = places.flat();
     const rows = texts.map((_, i) => order.indexOf(i));
     return {
-      features: tf.tidy(() => unitRows(takeRows(tf.concat(features, 0), rows))),
+      features: tf.tidy(() => unitRows(gatherRows(tf.concat(features, 0), rows))),
       runs,
     };
   }
@@ -58,7 +58,7 @@ export class CocaTextEncoding {
     texts: readonly (readonly number[])[],
     policy: ExitPolicy,
     {signal}: RunOptions,
-  ): Promise<{embeddings: tf.Tensor2D; runs: readonly PictureRun[]}> {
+  ): Promise<{embeddings: tf.Tensor2D; runs: readonly ImageRun[]}> {
     using scope = new TensorScope();
     const {config, layers} = this.text;
     const visible = texts.map((ids) => visibleTokens(ids, config));
@@ -70,13 +70,13 @@ export class CocaTextEncoding {
     if (keys) scope.hold(keys);
     const depth = layers.length;
     const cls = (state: tf.Tensor3D): tf.Tensor3D => tf.slice(state, [0, positions - 1, 0], [-1, 1, -1]);
-    const forward = (state: tf.Tensor3D, at: number, {samples, of}: Running): tf.Tensor3D =>
+    const forward = (state: tf.Tensor3D, at: number, {indices: samples, total: of}: ActiveUnits): tf.Tensor3D =>
       tf.tidy(() => {
-        const mask = keys && (samples.length === of ? keys : takeRows(keys, samples));
+        const mask = keys && (samples.length === of ? keys : gatherRows(keys, samples));
         return layers[at]!.forward(state, mask ? [causal, mask] : [causal]);
       });
     const samples = texts.map(() => ({policy, view: cls}));
-    const {x: last, runs} = await runSamples(x, forward, {stack: 'text', depth}, samples, {signal});
+    const {x: last, runs} = await runStackBatched(x, forward, {stack: 'text', depth}, samples, {signal});
     scope.hold(last);
     const layer = this.cost.textLayer(positions, positions);
     const test = this.cost.exitTest(config.text.width);
@@ -85,7 +85,10 @@ export class CocaTextEncoding {
       embeddings: this.text.embedding(last),
       runs: runs.map(({trace}) => ({
         traces: [trace],
-        macs: {run: trace.exitLayer * layer + projection + looks(trace) * test, full: depth * layer + projection},
+        macs: {
+          run: trace.exitLayer * layer + projection + exitTestCount(trace) * test,
+          full: depth * layer + projection,
+        },
       })),
     };
   }

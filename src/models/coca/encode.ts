@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Deciders, ExitPolicy} from '../../exit/policy.js';
-import {runSamples} from '../../exit/run-stack.js';
-import {addMacs, looks, type Macs, type PictureRun} from '../../exit/trace.js';
+import type {PolicyPerImage, ExitPolicy} from '../../exit/policy.js';
+import {runStackBatched} from '../../exit/run-stack.js';
+import {addMacs, exitTestCount, type Macs, type ImageRun} from '../../exit/trace.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Embedded, Encoded, RunOptions} from '../model.js';
 import {checkPixels} from './check-input.js';
@@ -16,7 +16,7 @@ export class CocaEncoded implements Encoded {
   /** @param tokens [B, S, d] */
   constructor(
     readonly tokens: tf.Tensor3D,
-    readonly runs: readonly PictureRun[],
+    readonly runs: readonly ImageRun[],
   ) {}
 
   get pictures(): number {
@@ -32,7 +32,7 @@ export class CocaEncoded implements Encoded {
 interface Seen {
   /** [B, N + 1, D], the caller's */
   readonly x: tf.Tensor3D;
-  readonly runs: readonly PictureRun[];
+  readonly runs: readonly ImageRun[];
 }
 
 /** Runs the image tower: each picture leaves for itself, whatever the others do (coca section 10). Owns the pooler's queries. */
@@ -51,7 +51,7 @@ export class CocaEncoding implements Disposable {
     this.#firstQuery = this.#scope.hold(tf.slice(this.#queries, [0, 0, 0, 0], [-1, -1, 1, -1]));
   }
 
-  async encode(pixels: tf.Tensor4D, policy: Deciders, options: RunOptions = {}): Promise<CocaEncoded> {
+  async encode(pixels: tf.Tensor4D, policy: PolicyPerImage, options: RunOptions = {}): Promise<CocaEncoded> {
     using scope = new TensorScope();
     const {x, runs} = await this.run(pixels, policy, options);
     const tokens = this.imageTokens(scope.hold(x));
@@ -74,7 +74,7 @@ export class CocaEncoding implements Disposable {
   }
 
   /** The tower's layers. @param pixels [B, h, w, 3], borrowed. @returns the exit states, the caller's. */
-  async run(pixels: tf.Tensor4D, policy: Deciders, options: RunOptions = {}): Promise<Seen> {
+  async run(pixels: tf.Tensor4D, policy: PolicyPerImage, options: RunOptions = {}): Promise<Seen> {
     checkPixels(pixels, this.vision.config);
     const [pictures] = pixels.shape;
     if (Array.isArray(policy)) return await this.#together(pixels, policy as readonly ExitPolicy[], options);
@@ -99,13 +99,13 @@ export class CocaEncoding implements Disposable {
     const depth = vision.layers.length;
     const samples = policies.map((policy) => ({policy}));
     const forward = (x: tf.Tensor3D, layer: number): tf.Tensor3D => vision.layers[layer]!.forward(x);
-    const {x, runs} = await runSamples(embedded, forward, {stack: 'vision', depth}, samples, {signal});
+    const {x, runs} = await runStackBatched(embedded, forward, {stack: 'vision', depth}, samples, {signal});
     return {
       x,
       runs: runs.map(({trace}) => ({
         traces: [trace],
         macs: {
-          run: cost.patches() + trace.exitLayer * cost.visionLayer() + looks(trace) * cost.visionTest(),
+          run: cost.patches() + trace.exitLayer * cost.visionLayer() + exitTestCount(trace) * cost.visionTest(),
           full: cost.patches() + depth * cost.visionLayer(),
         },
       })),
@@ -118,7 +118,7 @@ export class CocaEncoding implements Disposable {
 }
 
 /** With a cost that every picture has, wherever it left. */
-function withMore(runs: readonly PictureRun[], cost: number): readonly PictureRun[] {
+function withMore(runs: readonly ImageRun[], cost: number): readonly ImageRun[] {
   const more: Macs = {run: cost, full: cost};
   return runs.map(({traces, macs}) => ({traces, macs: addMacs(macs, more)}));
 }

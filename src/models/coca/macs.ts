@@ -1,5 +1,5 @@
-import type {SampleRun} from '../../exit/run-stack.js';
-import {looks, type Macs} from '../../exit/trace.js';
+import type {UnitPass} from '../../exit/run-stack.js';
+import {exitTestCount, type Macs} from '../../exit/trace.js';
 import {type CocaConfig, memoryLength, patchGrid} from './config.js';
 
 /** Multiply-accumulates of every picture of a decoding, as if it were alone. */
@@ -35,10 +35,11 @@ export class CocaDecodingCosts {
   }
 
   /** What one token costs besides its layers, in one half. @param rows that were fed, @param deciding those that were looked at */
-  half(picture: number, {trace, asked}: SampleRun, rows: number, deciding: number): void {
+  half(picture: number, {trace, asked}: UnitPass, rows: number, deciding: number): void {
     const {cost} = this;
     const filled = this.projects ? (trace.depth - trace.exitLayer) * rows * cost.projectedKeysValues() : 0;
-    const tests = looks(trace) * cost.exitTest(deciding * this.config.text.width) + asked * deciding * cost.logits();
+    const tests =
+      exitTestCount(trace) * cost.exitTest(deciding * this.config.text.width) + asked * deciding * cost.logits();
     this.macs[picture]!.run += filled + tests;
   }
 

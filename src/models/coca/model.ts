@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Deciders, ExitPolicy, StackName} from '../../exit/policy.js';
+import type {PolicyPerImage, ExitPolicy, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {Block, input, type WeightSource} from '../../nn/block.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
@@ -101,7 +101,7 @@ export class CocaModel implements ContrastiveModel {
   }
 
   /** Prompts are not read: the image tower sees the picture alone, and a caption's beginning is fed to the decoder. */
-  encode({pixels}: Pick<EncodeInput, 'pixels'>, policy: Deciders, options?: RunOptions): Promise<CocaEncoded> {
+  encode({pixels}: Pick<EncodeInput, 'pixels'>, policy: PolicyPerImage, options?: RunOptions): Promise<CocaEncoded> {
     return this.encoding.encode(pixels, policy, options);
   }
 
@@ -109,11 +109,11 @@ export class CocaModel implements ContrastiveModel {
     return new CocaDecoding(this.module, this.cost, encoded, rows, maxSteps, skipped);
   }
 
-  score(encoded: CocaEncoded, input: ScoreInput, policy: Deciders, options?: RunOptions): Promise<Scored> {
+  score(encoded: CocaEncoded, input: ScoreInput, policy: PolicyPerImage, options?: RunOptions): Promise<Scored> {
     return this.scoring.score(encoded, input, policy, options);
   }
 
-  pictureDepths(pixels: tf.Tensor4D, options?: RunOptions): Promise<CocaPictureDepths> {
+  imageStates(pixels: tf.Tensor4D, options?: RunOptions): Promise<CocaPictureDepths> {
     return CocaPictureDepths.run(this.encoding, pixels, options);
   }
 

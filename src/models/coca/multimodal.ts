@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {Block, input} from '../../nn/block.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Projection} from '../../nn/linear.js';
-import {CrossMemories} from '../../nn/cross-attention-cache.js';
+import {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
 import type {CocaConfig} from './config.js';
 import {ResidualBlock} from './residual-block.js';
 
@@ -36,8 +36,8 @@ export class CocaMultimodal extends Block<CocaConfig> {
   }
 
   /** What the cross blocks read, layer by layer. @param tokens of the pictures [B, S, d], borrowed as long as the result lives */
-  memories(tokens: tf.Tensor3D): CrossMemories {
-    return new CrossMemories(this.layers.length, tokens, {
+  memories(tokens: tf.Tensor3D): CrossAttentionCache {
+    return new CrossAttentionCache(this.layers.length, tokens, {
       make: (some, layer) => this.layers[layer]!.cross.remember(some),
     });
   }

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {Attention, type KeysValues} from '../../nn/attention.js';
 import {Block, input} from '../../nn/block.js';
-import {CrossMemory} from '../../nn/cross-attention-cache.js';
+import {CrossAttentionKv} from '../../nn/cross-attention-cache.js';
 import {FeedForward, type FeedForwardConfig} from '../../nn/feed-forward.js';
-import {type Among, attendCached, growCache, type KvCache} from '../../nn/kv-cache.js';
+import {type PartialRows, attendCached, growCache, type KvCache} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 
@@ -63,7 +63,7 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
     cache: KvCache,
     bias: readonly tf.Tensor[],
     padded?: readonly (readonly boolean[])[],
-    among?: Among,
+    among?: PartialRows,
   ): tf.Tensor3D {
     using scope = new TensorScope();
     const every = scope.hold(this.norm.forward(among?.all ?? x));
@@ -81,12 +81,12 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
   }
 
   /** What a cross block reads. @param states [B, M, D] */
-  remember(states: tf.Tensor3D): CrossMemory {
-    return CrossMemory.from(tf.tidy(() => this.attention.keysValues(this.memoryNorm!.forward(states))));
+  remember(states: tf.Tensor3D): CrossAttentionKv {
+    return CrossAttentionKv.from(tf.tidy(() => this.attention.keysValues(this.memoryNorm!.forward(states))));
   }
 
   /** A cross block. @param x [R, T, D], rows in order of pictures. @returns [R, T, D], the caller's. */
-  forwardCross(x: tf.Tensor3D, memory: CrossMemory): tf.Tensor3D {
+  forwardCross(x: tf.Tensor3D, memory: CrossAttentionKv): tf.Tensor3D {
     return tf.tidy(() => this.#feed(x.add(memory.attend(this.attention, this.norm.forward(x), [])) as tf.Tensor3D));
   }
 

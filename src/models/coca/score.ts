@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Deciders} from '../../exit/policy.js';
-import {lastLogits, rowsOf, type RunLayer, runSamples, type SampleRun} from '../../exit/run-stack.js';
-import {looks, type PictureRun} from '../../exit/trace.js';
+import type {PolicyPerImage} from '../../exit/policy.js';
+import {exitLogits, rowsOfUnits, type RunLayer, runStackBatched, type UnitPass} from '../../exit/run-stack.js';
+import {exitTestCount, type ImageRun} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
-import {takeRows} from '../../nn/gather-rows.js';
+import {gatherRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
-import {decidedOn, ofPicture, scoredRows, scoringSamples, statesAt, targetLengths} from '../scoring-samples.js';
+import {decidedOn, ofPicture, scoredRows, scoringUnits, statesAt, targetLengths} from '../scoring-samples.js';
 import {checkTexts} from './check-input.js';
 import type {CocaCost} from './macs.js';
 import type {CocaEncoded} from './encode.js';
@@ -30,7 +30,7 @@ export class CocaScoring {
   async score(
     encoded: CocaEncoded,
     {targets, at, words, decideOn}: ScoreInput,
-    policy: Deciders,
+    policy: PolicyPerImage,
     options: RunOptions = {},
   ): Promise<Scored> {
     using scope = new TensorScope();
@@ -48,7 +48,7 @@ export class CocaScoring {
       const last = ofPicture(at, perPicture, b).length * this.cost.logits(words?.length);
       return {traces, macs: {run: macs.run + (asked + (known ? 0 : 1)) * last, full: macs.full + last}};
     });
-    return {logits: lastLogits(x, samples, logits), runs: whole};
+    return {logits: exitLogits(x, samples, logits), runs: whole};
   }
 
   /** @param x [R, T, d], not yet normed. @returns [at.length, V or words], the caller's. */
@@ -60,9 +60,9 @@ export class CocaScoring {
   async run(
     encoded: CocaEncoded,
     targets: readonly (readonly number[])[],
-    policy: Deciders,
+    policy: PolicyPerImage,
     {logits, signal, decideOn}: Pass = {},
-  ): Promise<{x: tf.Tensor3D; runs: readonly PictureRun[]; samples: readonly SampleRun[]}> {
+  ): Promise<{x: tf.Tensor3D; runs: readonly ImageRun[]; samples: readonly UnitPass[]}> {
     using scope = new TensorScope();
     const {text, multimodal, config} = this.module;
     checkTexts(targets, config);
@@ -75,31 +75,31 @@ export class CocaScoring {
     if (keys) scope.hold(keys);
     const causal = scope.hold(causalMask(length, length));
     const embedded = scope.hold(tf.tidy(() => text.embed(tf.tensor2d(ids, [ids.length, length], 'int32'))));
-    const samples = scoringSamples(policy, lengths, perPicture, decideOn);
-    const textLayer: RunLayer = (x, layer, {samples: running, of}) =>
+    const samples = scoringUnits(policy, lengths, perPicture, decideOn);
+    const textLayer: RunLayer = (x, layer, {indices: running, total: of}) =>
       tf.tidy(() => {
-        const mask = keys && (running.length === of ? keys : takeRows(keys, rowsOf(running, perPicture)));
+        const mask = keys && (running.length === of ? keys : gatherRows(keys, rowsOfUnits(running, perPicture)));
         return text.layers[layer]!.forward(x, mask ? [causal, mask] : [causal]);
       });
-    const ranText = await runSamples(embedded, textLayer, {stack: 'text', depth: text.layers.length}, samples, {
+    const ranText = await runStackBatched(embedded, textLayer, {stack: 'text', depth: text.layers.length}, samples, {
       signal,
     });
     scope.hold(ranText.x);
     const memories = scope.hold(multimodal.memories(encoded.tokens));
     const all = lengths.map((_, b) => b);
-    const multimodalLayer: RunLayer = (x, layer, {samples: running, of}) => {
+    const multimodalLayer: RunLayer = (x, layer, {indices: running, total: of}) => {
       const {self, cross} = multimodal.layers[layer]!;
       const memory = memories.of(layer, running.length === of ? all : running);
       return tf.tidy(() => cross.forwardCross(self.forward(x, [causal]), memory));
     };
     const stack = {stack: 'multimodal', depth: multimodal.layers.length} as const;
-    const {x, runs} = await runSamples(ranText.x, multimodalLayer, stack, samples, {
+    const {x, runs} = await runStackBatched(ranText.x, multimodalLayer, stack, samples, {
       signal,
       ...(logits ? {logits} : {}),
     });
-    const each = lengths.map((own, b): PictureRun => {
+    const each = lengths.map((own, b): ImageRun => {
       const traces = [(ranText.runs[b] ?? ranText.runs[0]!).trace, (runs[b] ?? runs[0]!).trace] as const;
-      const tested = traces.reduce((sum, trace) => sum + looks(trace), 0);
+      const tested = traces.reduce((sum, trace) => sum + exitTestCount(trace), 0);
       const {run, full} = this.cost.decoderPass(perPicture, 1, own, traces[0].exitLayer, traces[1].exitLayer);
       const test = this.cost.exitTest(decidedOn(lengths, perPicture, decideOn, b, config.text.width));
       return {traces, macs: {run: run + tested * test, full}};

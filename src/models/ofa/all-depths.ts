@@ -2,10 +2,10 @@ import * as tf from '@tensorflow/tfjs';
 import {cosine} from '../../exit/policies/cosine.js';
 import type {ExitPolicy, StackName} from '../../exit/policy.js';
 import type {KeysValues} from '../../nn/attention.js';
-import {CrossMemory} from '../../nn/cross-attention-cache.js';
+import {CrossAttentionKv} from '../../nn/cross-attention-cache.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {PictureDepths, PromptDepths, RunOptions} from '../model.js';
+import type {ImageStates, MultiDepthEncoding, RunOptions} from '../model.js';
 import {OfaEncoded} from './encode.js';
 import type {OfaModel} from './model.js';
 
@@ -24,7 +24,7 @@ interface StreamDepths {
 }
 
 /** The image stream of a picture at every depth. Owns its tensors. */
-export class OfaPictureDepths implements PictureDepths {
+export class OfaImageStates implements ImageStates {
   private constructor(
     private readonly model: OfaModel,
     private readonly image: StreamDepths,
@@ -33,7 +33,7 @@ export class OfaPictureDepths implements PictureDepths {
   ) {}
 
   /** @throws UsageError for a plain model: its one stream sees picture and prompt together, so nothing can be recombined */
-  static async run(model: OfaModel, pixels: tf.Tensor4D, {signal}: RunOptions = {}): Promise<OfaPictureDepths> {
+  static async run(model: OfaModel, pixels: tf.Tensor4D, {signal}: RunOptions = {}): Promise<OfaImageStates> {
     using scope = new TensorScope();
     const {encoder, encoding, cost} = model;
     if (!model.config.train_mue) {
@@ -50,7 +50,7 @@ export class OfaPictureDepths implements PictureDepths {
     const bias = encoding.biasFor(height, width, scope);
     const stream = encoding.image(features, bias, undefined, scope);
     const owned = scope.hold(new TensorScope());
-    const depths = await everyDepth(
+    const depths = await runAllLayers(
       model,
       'encoder.image',
       stream.positions.clone(),
@@ -58,21 +58,21 @@ export class OfaPictureDepths implements PictureDepths {
       async (policy) => (await encoding.runImage(stream, bias, policy, {signal})).x,
     );
     const front = cost.resnet(pixels.shape[1], pixels.shape[2]) + cost.patchProjection(height * width);
-    return new OfaPictureDepths(model, depths, front, scope.give(owned));
+    return new OfaImageStates(model, depths, front, scope.give(owned));
   }
 
-  async withPrompt(prompt: readonly number[], {signal}: RunOptions = {}): Promise<OfaPromptDepths> {
+  async withPrompt(prompt: readonly number[], {signal}: RunOptions = {}): Promise<OfaMultiDepthEncoding> {
     using scope = new TensorScope();
     const stream = this.model.encoding.text([prompt], scope);
     const owned = scope.hold(new TensorScope());
-    const text = await everyDepth(
+    const text = await runAllLayers(
       this.model,
       'encoder.text',
       stream.positions.clone(),
       owned,
       async (policy) => (await this.model.encoding.runText(stream, policy, {signal})).x,
     );
-    return new OfaPromptDepths(this.model, this.image, text, this.front, scope.give(owned));
+    return new OfaMultiDepthEncoding(this.model, this.image, text, this.front, scope.give(owned));
   }
 
   [Symbol.dispose](): void {
@@ -81,7 +81,7 @@ export class OfaPictureDepths implements PictureDepths {
 }
 
 /** A picture and a prompt at every pair of depths. Owns what is the prompt's; the picture's part is borrowed. */
-export class OfaPromptDepths implements PromptDepths {
+export class OfaMultiDepthEncoding implements MultiDepthEncoding {
   constructor(
     private readonly model: OfaModel,
     private readonly image: StreamDepths,
@@ -90,7 +90,7 @@ export class OfaPromptDepths implements PromptDepths {
     private readonly scope: TensorScope,
   ) {}
 
-  get stacks(): PromptDepths['stacks'] {
+  get stacks(): MultiDepthEncoding['stacks'] {
     // Of one picture's states.
     return [this.image, this.text].map(({stack, similarity, states}) => ({
       stack,
@@ -108,9 +108,9 @@ export class OfaPromptDepths implements PromptDepths {
     const states = tf.tidy(() => both(1, this.image.states, this.text.states) as tf.Tensor3D);
     const positions = tf.tidy(() => tf.concat([this.image.positions, this.text.positions], 1));
     const full = this.#encoderMacs([this.image.similarity.length, this.text.similarity.length]);
-    const remember = (layer: number): CrossMemory => {
+    const remember = (layer: number): CrossAttentionKv => {
       const [a, b] = [this.image.memory(layer), this.text.memory(layer)];
-      return CrossMemory.from(
+      return CrossAttentionKv.from(
         tf.tidy(() => ({
           keys: both(3, a.keys, b.keys) as tf.Tensor4D,
           values: both(2, a.values, b.values) as tf.Tensor4D,
@@ -146,7 +146,7 @@ export class OfaPromptDepths implements PromptDepths {
 }
 
 /** Runs a stream to the end and keeps every state. `scope` owns what is kept, `positions` included. */
-async function everyDepth(
+async function runAllLayers(
   model: OfaModel,
   stack: StackName,
   positions: tf.Tensor3D,

@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
-import {decidingRows, decodingPolicies, stepSamples} from '../../exit/deciders.js';
-import type {Deciders, ExitPolicy} from '../../exit/policy.js';
-import {lastLogits, rowsOf, type Running, runSamples, type Sample} from '../../exit/run-stack.js';
-import {type SkippedKv, StackCache} from '../../exit/skipped-kv-cache.js';
+import {decidingRows, decodingPolicies, stepUnits} from '../../exit/deciders.js';
+import type {PolicyPerImage, ExitPolicy} from '../../exit/policy.js';
+import {exitLogits, rowsOfUnits, type ActiveUnits, runStackBatched, type ExitUnit} from '../../exit/run-stack.js';
+import {type SkippedKv, SkippedKvCache} from '../../exit/skipped-kv-cache.js';
 import type {Macs, StackTrace} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
 import type {KvCache} from '../../nn/kv-cache.js';
-import {takeRows} from '../../nn/gather-rows.js';
+import {gatherRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {CrossMemories} from '../../nn/cross-attention-cache.js';
+import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
 import type {Decoding, RunOptions, StepOptions} from '../model.js';
 import {prefillByStep} from '../prefill.js';
 import {TargetBias} from './bias-tables.js';
@@ -23,8 +23,8 @@ const PAD = 1;
 /** One answer a picture, token by token, with caches (ofa_mue sections 4.4 and 10.7). */
 export class OfaDecoding implements Decoding {
   readonly #scope = new TensorScope();
-  readonly #cache: StackCache;
-  readonly #memories: CrossMemories;
+  readonly #cache: SkippedKvCache;
+  readonly #memories: CrossAttentionCache;
   /** Of all pictures, by their first numbers, which they keep when others leave. */
   readonly #mask: tf.Tensor4D | undefined;
   readonly #costs: DecodingCosts;
@@ -51,7 +51,7 @@ export class OfaDecoding implements Decoding {
     bias: TargetBias,
   ) {
     const {layers} = decoder;
-    this.#cache = this.#scope.hold(new StackCache(layers.length, skipped, 'history'));
+    this.#cache = this.#scope.hold(new SkippedKvCache(layers.length, skipped, 'history'));
     this.#memories = this.#scope.hold(decoder.memories(this.#scope.hold(encoded.states.clone()), encoded.remember));
     this.#mask = encoded.mask && this.#scope.hold(encoded.mask.clone());
     this.#encoderPositions = this.#scope.hold(encoded.positions.clone());
@@ -78,7 +78,7 @@ export class OfaDecoding implements Decoding {
 
   async step(
     tokens: readonly number[],
-    policy: Deciders,
+    policy: PolicyPerImage,
     {rows, signal}: StepOptions = {},
   ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}> {
     using scope = new TensorScope();
@@ -88,11 +88,11 @@ export class OfaDecoding implements Decoding {
     const embedded = scope.hold(tf.tidy(() => decoder.embed(tf.tensor2d([...tokens], [tokens.length, 1], 'int32'))));
     this.#cache.begin(tokens.map((token) => [token === PAD]));
     const logits = (x: tf.Tensor3D): tf.Tensor2D => tf.tidy(() => decoder.logits(x.squeeze([1]) as tf.Tensor2D));
-    const {x, runs} = await runSamples(
+    const {x, runs} = await runStackBatched(
       embedded,
       (state, layer, running) => this.#run(state, layer, running),
       {stack: 'decoder', depth: decoder.layers.length, step: this.#step, maxSteps: this.maxSteps},
-      stepSamples(policies, tokens.length, rows, logits),
+      stepUnits(policies, tokens.length, rows, logits),
       {logits, signal},
     );
     scope.hold(x);
@@ -107,12 +107,12 @@ export class OfaDecoding implements Decoding {
         decidingRows(rows, i * beams, (i + 1) * beams).length,
       );
     this.#step++;
-    return {logits: lastLogits(x, runs, logits), traces: this.#pictures.map((_, i) => [(runs[i] ?? runs[0]!).trace])};
+    return {logits: exitLogits(x, runs, logits), traces: this.#pictures.map((_, i) => [(runs[i] ?? runs[0]!).trace])};
   }
 
   async prefill(
     tokens: readonly (readonly number[])[],
-    policy: Deciders,
+    policy: PolicyPerImage,
     options: RunOptions = {},
   ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}> {
     const policies = decodingPolicies(policy, this.skipped);
@@ -142,9 +142,9 @@ export class OfaDecoding implements Decoding {
     const embedded = scope.hold(
       tf.tidy(() => decoder.embed(tf.tensor2d(tokens.flat(), [pictures * length, 1], 'int32'))),
     );
-    const samples = policies.flatMap((own) => Array.from({length}, (_, step): Sample => ({policy: own, step})));
+    const samples = policies.flatMap((own) => Array.from({length}, (_, step): ExitUnit => ({policy: own, step})));
     const logits = (x: tf.Tensor3D): tf.Tensor2D => tf.tidy(() => decoder.logits(x.squeeze([1]) as tf.Tensor2D));
-    const {x, runs} = await runSamples(
+    const {x, runs} = await runStackBatched(
       embedded,
       (_, layer, running) => this.#runPrefix(layer, running, length),
       {stack: 'decoder', depth: decoder.layers.length, maxSteps: this.maxSteps},
@@ -159,7 +159,7 @@ export class OfaDecoding implements Decoding {
     this.#step = length;
     const traces = runs.map(({trace}) => trace);
     return {
-      logits: lastLogits(x, runs, logits),
+      logits: exitLogits(x, runs, logits),
       traces: tokens.map((_, b) => traces.slice(b * length, (b + 1) * length)),
     };
   }
@@ -176,11 +176,11 @@ export class OfaDecoding implements Decoding {
     );
   }
 
-  #run(x: tf.Tensor3D, layer: number, {samples, of, state}: Running): tf.Tensor3D {
+  #run(x: tf.Tensor3D, layer: number, {indices: samples, total: of, states: state}: ActiveUnits): tf.Tensor3D {
     const whole = samples.length === of;
     const pictures = whole ? this.#pictures : samples.map((s) => this.#pictures[s]!);
     const memory = this.#memories.of(layer, pictures);
-    const rows = rowsOf(samples, this.#beams);
+    const rows = rowsOfUnits(samples, this.#beams);
     return this.#cache.run(x, layer, (input, cache, padded) => {
       const tokens = input.shape[1];
       const output = this.decoder.layers[layer]!.forward(
@@ -189,7 +189,7 @@ export class OfaDecoding implements Decoding {
         memory,
         (keys) => this.#biases(layer, tokens, keys, pictures),
         padded,
-        whole ? undefined : {all: state, part: (all) => takeRows(all, rows), rows},
+        whole ? undefined : {all: state, part: (all) => gatherRows(all, rows), rows},
       );
       for (const picture of pictures) this.#costs.layer(layer, picture, this.#beams, tokens, cache.length);
       return output;
@@ -197,13 +197,13 @@ export class OfaDecoding implements Decoding {
   }
 
   /** One layer for tokens of a prefix, each a sample. @returns those that run, [·, 1, D] */
-  #runPrefix(layer: number, {samples, state}: Running, length: number): tf.Tensor3D {
+  #runPrefix(layer: number, {indices: samples, states: state}: ActiveUnits, length: number): tf.Tensor3D {
     using scope = new TensorScope();
     const {d_model: size, decoder_attention_heads: heads} = this.decoder.config;
     const picture = (sample: number): number => this.#pictures[Math.floor(sample / length)]!;
     // Positions at which some picture still runs; where others have left there, theirs are computed along.
     const at = [...new Set(samples.map((s) => s % length))].sort((a, b) => a - b);
-    const part = <T extends tf.Tensor>(x: T, axis = 1): T => (at.length === length ? x : takeRows(x, at, axis));
+    const part = <T extends tf.Tensor>(x: T, axis = 1): T => (at.length === length ? x : gatherRows(x, at, axis));
     const all = scope.hold(state.reshape([this.#pictures.length, length, size])) as tf.Tensor3D;
     const bias = (): DecoderBias => ({
       self: [
@@ -224,13 +224,13 @@ export class OfaDecoding implements Decoding {
     return tf.tidy(() => {
       const rows = output.reshape([-1, 1, size]) as tf.Tensor3D;
       const places = samples.map((s) => Math.floor(s / length) * at.length + at.indexOf(s % length));
-      return places.length === rows.shape[0] ? rows : takeRows(rows, places);
+      return places.length === rows.shape[0] ? rows : gatherRows(rows, places);
     });
   }
 
   #maskOf(pictures: readonly number[]): tf.Tensor4D[] {
     if (!this.#mask) return [];
-    return [pictures.length === this.#mask.shape[0] ? this.#mask : takeRows(this.#mask, pictures)];
+    return [pictures.length === this.#mask.shape[0] ? this.#mask : gatherRows(this.#mask, pictures)];
   }
 
   /** Biases of the newest `tokens` rows. Called inside a tidy. */

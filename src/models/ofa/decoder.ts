@@ -1,11 +1,11 @@
 import * as tf from '@tensorflow/tfjs';
 import {Attention, type KeysValues} from '../../nn/attention.js';
 import {Block, input} from '../../nn/block.js';
-import {CrossMemories, CrossMemory, type MemoryMaker} from '../../nn/cross-attention-cache.js';
+import {CrossAttentionCache, CrossAttentionKv, type MemoryMaker} from '../../nn/cross-attention-cache.js';
 import {Embedding, type TiedEmbedding} from '../../nn/embedding.js';
 import {FeedForward} from '../../nn/feed-forward.js';
 import {splitHeads} from '../../nn/heads.js';
-import {type Among, attendCached, growCache, type KvCache} from '../../nn/kv-cache.js';
+import {type PartialRows, attendCached, growCache, type KvCache} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Linear} from '../../nn/linear.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
@@ -57,8 +57,8 @@ export class DecoderLayer extends Block<LayerConfig> {
   }
 
   /** What this layer's cross-attention reads. @param states encoder output [B, M, D]. */
-  remember(states: tf.Tensor3D): CrossMemory {
-    return CrossMemory.from(this.crossAttention.keysValues(states));
+  remember(states: tf.Tensor3D): CrossAttentionKv {
+    return CrossAttentionKv.from(this.crossAttention.keysValues(states));
   }
 
   /** Keys and values that a state would have left in this layer's cache (mode `project`). @param x [R, 1, D]. */
@@ -77,10 +77,10 @@ export class DecoderLayer extends Block<LayerConfig> {
   forward(
     x: tf.Tensor3D,
     cache: KvCache,
-    memory: CrossMemory,
+    memory: CrossAttentionKv,
     bias: (keys: number) => DecoderBias,
     padded?: readonly (readonly boolean[])[],
-    among?: Among,
+    among?: PartialRows,
   ): tf.Tensor3D {
     using scope = new TensorScope();
     const every = scope.hold(this.selfNorm.forward(among?.all ?? x));
@@ -99,7 +99,7 @@ export class DecoderLayer extends Block<LayerConfig> {
     return residual.add(this.feedForward.forward(this.feedForwardNorm.forward(x))) as tf.Tensor3D;
   }
 
-  #attendMemory(x: tf.Tensor3D, memory: CrossMemory, bias: readonly tf.Tensor[]): tf.Tensor3D {
+  #attendMemory(x: tf.Tensor3D, memory: CrossAttentionKv, bias: readonly tf.Tensor[]): tf.Tensor3D {
     const out = memory.attend(this.crossAttention, this.crossNorm.forward(x), bias);
     return this.crossOutputNorm?.forward(out) ?? out;
   }
@@ -255,8 +255,8 @@ export class OfaDecoder extends Block<OfaConfig> {
   }
 
   /** What cross-attention reads, layer by layer. @param states encoder output [B, M, D], borrowed as long as the result lives */
-  memories(states: tf.Tensor3D, remember?: MemoryMaker['remember']): CrossMemories {
-    return new CrossMemories(this.layers.length, states, {
+  memories(states: tf.Tensor3D, remember?: MemoryMaker['remember']): CrossAttentionCache {
+    return new CrossAttentionCache(this.layers.length, states, {
       make: (some, layer) => this.layers[layer]!.remember(some),
       remember,
     });

@@ -1,9 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Deciders, ExitPolicy} from '../../exit/policy.js';
-import {type RunLayer, type Running, runSamples} from '../../exit/run-stack.js';
-import {addMacs, looks, type PictureRun} from '../../exit/trace.js';
-import type {CrossMemory} from '../../nn/cross-attention-cache.js';
-import {takeRows} from '../../nn/gather-rows.js';
+import type {PolicyPerImage, ExitPolicy} from '../../exit/policy.js';
+import {type RunLayer, type ActiveUnits, runStackBatched} from '../../exit/run-stack.js';
+import {addMacs, exitTestCount, type ImageRun} from '../../exit/trace.js';
+import type {CrossAttentionKv} from '../../nn/cross-attention-cache.js';
+import {gatherRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Encoded, EncodeInput, RunOptions} from '../model.js';
 import {ImageBias} from './bias-tables.js';
@@ -20,12 +20,12 @@ type Layers = Map<number, {readonly shape: [number, number, number]; readonly va
  * whatever exits, so that a policy sees what it would have seen; they are kept as plain numbers, which no backend owns. Multiply-accumulates
  * are counted as of a prompt that is new.
  */
-export class PromptMemory {
+export class PromptCache {
   #latest = '';
   #layers: Layers = new Map();
 
   /** @returns what is known of the prompt of all pictures; undefined where they differ or it is new. Dispose of it. */
-  recall(prompts: readonly (readonly number[])[]): PromptStates | undefined {
+  lookup(prompts: readonly (readonly number[])[]): PromptStates | undefined {
     const [key, ...others] = prompts.map((prompt) => prompt.join());
     if (key === undefined || others.some((other) => other !== key)) return undefined;
     if (key === this.#latest) return new PromptStates(this.#layers);
@@ -88,9 +88,9 @@ export class OfaEncoded implements Encoded {
     readonly mask: tf.Tensor4D | undefined,
     /** M of each picture, without padding. */
     readonly lengths: readonly number[],
-    readonly runs: readonly PictureRun[],
+    readonly runs: readonly ImageRun[],
     /** What a decoder layer's cross-attention reads, where it need not be computed from the states; the caller's. */
-    readonly remember?: (layer: number) => CrossMemory,
+    readonly remember?: (layer: number) => CrossAttentionKv,
   ) {}
 
   get pictures(): number {
@@ -106,7 +106,7 @@ export class OfaEncoded implements Encoded {
 
 /** Runs the encoder: embedding, then the streams with their exits, then the final norm. */
 export class OfaEncoding {
-  readonly #prompts = new PromptMemory();
+  readonly #prompts = new PromptCache();
 
   constructor(
     readonly encoder: OfaEncoder,
@@ -117,7 +117,7 @@ export class OfaEncoding {
 
   async encode(
     {pixels, prompts, patchMasks}: EncodeInput,
-    policy: Deciders,
+    policy: PolicyPerImage,
     options: RunOptions = {},
   ): Promise<OfaEncoded> {
     using scope = new TensorScope();
@@ -135,7 +135,7 @@ export class OfaEncoding {
     features: tf.Tensor4D,
     front: number,
     {prompts, patchMasks}: Omit<EncodeInput, 'pixels'>,
-    policy: Deciders,
+    policy: PolicyPerImage,
     options: RunOptions = {},
   ): Promise<OfaEncoded> {
     using scope = new TensorScope();
@@ -197,7 +197,12 @@ export class OfaEncoding {
   }
 
   /** The image stream of a MuE model. @returns its last state, the caller's. */
-  async runImage(image: Stream, bias: ImageBias, policy: Deciders, {signal}: RunOptions = {}): Promise<StreamRun> {
+  async runImage(
+    image: Stream,
+    bias: ImageBias,
+    policy: PolicyPerImage,
+    {signal}: RunOptions = {},
+  ): Promise<StreamRun> {
     const forward: RunLayer = (x, layer, running) =>
       tf.tidy(() => this.encoder.layers[layer]!.forward(x, withMask(bias.layer(layer), image.mask, running)));
     return this.#run(image, forward, 'encoder.image', policy, signal);
@@ -210,11 +215,11 @@ export class OfaEncoding {
    */
   async runText(
     text: Stream,
-    policy: Deciders,
+    policy: PolicyPerImage,
     {signal, prompts = []}: RunOptions & {readonly prompts?: readonly (readonly number[])[]} = {},
   ): Promise<StreamRun> {
     using scope = new TensorScope();
-    using known = this.#prompts.recall(prompts);
+    using known = this.#prompts.lookup(prompts);
     const length = text.x.shape[1];
     const absolute = scope.hold(this.encoder.absoluteBias(text.positions));
     const compute: RunLayer = (x, layer, running) =>
@@ -234,7 +239,7 @@ export class OfaEncoding {
     image: Stream,
     text: Stream,
     bias: ImageBias,
-    policy: Deciders,
+    policy: PolicyPerImage,
     {signal}: RunOptions = {},
   ): Promise<StreamRun> {
     using scope = new TensorScope();
@@ -255,7 +260,7 @@ export class OfaEncoding {
     {x: before, lengths}: Stream,
     forward: RunLayer,
     stack: 'encoder' | 'encoder.image' | 'encoder.text',
-    policy: Deciders,
+    policy: PolicyPerImage,
     signal?: AbortSignal,
   ): Promise<StreamRun> {
     const depth = this.encoder.layers.length;
@@ -267,12 +272,12 @@ export class OfaEncoding {
           ...(lengths[b]! < longest ? {view: unpadded(lengths[b]!)} : {}),
         }))
       : [{policy: policy as ExitPolicy}];
-    const {x, runs} = await runSamples(before, forward, {stack, depth}, samples, {signal});
+    const {x, runs} = await runStackBatched(before, forward, {stack, depth}, samples, {signal});
     const pictures = lengths.map((length, b) => {
       const {trace} = runs[b] ?? runs[0]!;
       const positions = this.cost.encoderPositions(length);
       const layer = this.cost.encoderLayer(length);
-      const tests = looks(trace) * this.cost.exitTest(length * size);
+      const tests = exitTestCount(trace) * this.cost.exitTest(length * size);
       return {
         traces: [trace],
         macs: {run: positions + trace.exitLayer * layer + tests, full: positions + depth * layer},
@@ -304,7 +309,7 @@ export class OfaEncoding {
 export interface StreamRun {
   readonly x: tf.Tensor3D;
   /** One a picture. */
-  readonly runs: readonly PictureRun[];
+  readonly runs: readonly ImageRun[];
 }
 
 /** Zeroes padded positions of x, which `scope` holds, and makes their mask. */
@@ -350,7 +355,11 @@ function joinMasks(image: Stream, text: Stream, scope: TensorScope): tf.Tensor4D
 }
 
 /** The mask has every picture, the state those that run. */
-function withMask(bias: tf.Tensor, mask: tf.Tensor4D | undefined, {samples, of}: Running): tf.Tensor[] {
+function withMask(
+  bias: tf.Tensor,
+  mask: tf.Tensor4D | undefined,
+  {indices: samples, total: of}: ActiveUnits,
+): tf.Tensor[] {
   if (!mask) return [bias];
-  return [bias, samples.length === of ? mask : takeRows(mask, samples)];
+  return [bias, samples.length === of ? mask : gatherRows(mask, samples)];
 }

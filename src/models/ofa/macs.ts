@@ -1,5 +1,5 @@
-import type {SampleRun} from '../../exit/run-stack.js';
-import {looks} from '../../exit/trace.js';
+import type {UnitPass} from '../../exit/run-stack.js';
+import {exitTestCount} from '../../exit/trace.js';
 import type {OfaConfig} from './config.js';
 import {bottlenecks} from './resnet.js';
 
@@ -41,7 +41,7 @@ export class DecodingCosts {
   }
 
   /** What one token costs besides its layers. @param rows that were fed, @param deciding those that were looked at */
-  token(picture: number, {trace, asked, logits}: SampleRun, step: number, rows: number, deciding: number): void {
+  token(picture: number, {trace, asked, logits}: UnitPass, step: number, rows: number, deciding: number): void {
     const {cost} = this;
     const {width, words, projects} = this.sizes;
     const length = this.lengths[picture]!;
@@ -54,7 +54,7 @@ export class DecodingCosts {
       positions +
       (logits ? 0 : rows * scores) +
       asked * deciding * scores +
-      looks(trace) * cost.exitTest(deciding * width);
+      exitTestCount(trace) * cost.exitTest(deciding * width);
     if (projects) macs.run += (trace.depth - trace.exitLayer) * rows * cost.projectedKeysValues();
   }
 }

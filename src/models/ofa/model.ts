@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Deciders, StackName} from '../../exit/policy.js';
+import type {PolicyPerImage, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {Block, input, type WeightSource} from '../../nn/block.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {EncodeInput, RunOptions, Scored, ScoreInput, VisionLanguageModel} from '../model.js';
-import {OfaPictureDepths} from './all-depths.js';
+import {OfaImageStates} from './all-depths.js';
 import {ImageBias, TargetBias} from './bias-tables.js';
 import type {OfaConfig} from './config.js';
 import {OfaDecoding} from './decode.js';
@@ -96,7 +96,7 @@ export class OfaModel implements VisionLanguageModel {
       : {encoder: encoder_layers, decoder: decoder_layers};
   }
 
-  encode(input: EncodeInput, policy: Deciders, options?: RunOptions): Promise<OfaEncoded> {
+  encode(input: EncodeInput, policy: PolicyPerImage, options?: RunOptions): Promise<OfaEncoded> {
     return this.encoding.encode(input, policy, options);
   }
 
@@ -104,11 +104,11 @@ export class OfaModel implements VisionLanguageModel {
     return new OfaDecoding(this.decoder, this.cost, encoded, rows, maxSteps, skipped, this.#targetBias);
   }
 
-  pictureDepths(pixels: tf.Tensor4D, options?: RunOptions): Promise<OfaPictureDepths> {
-    return OfaPictureDepths.run(this, pixels, options);
+  imageStates(pixels: tf.Tensor4D, options?: RunOptions): Promise<OfaImageStates> {
+    return OfaImageStates.run(this, pixels, options);
   }
 
-  async score(encoded: OfaEncoded, input: ScoreInput, policy: Deciders, options?: RunOptions): Promise<Scored> {
+  async score(encoded: OfaEncoded, input: ScoreInput, policy: PolicyPerImage, options?: RunOptions): Promise<Scored> {
     using scope = new TensorScope();
     return await this.scoring.score(
       this.targetPass(encoded, Math.max(...input.targets.map((t) => t.length)), scope),

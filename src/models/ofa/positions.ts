@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Embedding} from '../../nn/embedding.js';
-import {multiplyHeads, splitHeads, splitKeys} from '../../nn/heads.js';
+import {batchedMatMul, splitHeads, splitHeadsTransposed} from '../../nn/heads.js';
 import type {Linear} from '../../nn/linear.js';
 
 // Which row of a relative-position table a pair of positions reads (ofa_mue section 3.3).
@@ -68,7 +68,10 @@ export function absoluteBias(
 ): tf.Tensor4D {
   return tf.tidy(() => {
     const scale = ((q.config.units / heads) * scaleFactor) ** -0.5;
-    return multiplyHeads(splitHeads(q.forward(from).mul(scale) as tf.Tensor3D, heads), splitKeys(k.forward(to), heads));
+    return batchedMatMul(
+      splitHeads(q.forward(from).mul(scale) as tf.Tensor3D, heads),
+      splitHeadsTransposed(k.forward(to), heads),
+    );
   });
 }
 

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {Block, input} from '../../nn/block.js';
-import {ConvNorm} from '../../nn/conv-batch-norm.js';
+import {ConvBatchNorm} from '../../nn/conv-batch-norm.js';
 
 // OFA's picture front end: a ResNet without its last stage (ofa_mue section 2.1).   B batch, h w height and width
 
@@ -15,16 +15,32 @@ interface BottleneckConfig {
 /** 1×1, 3×3 (the stride is here: torchvision's v1.5), 1×1, and a projection shortcut where the shape changes. */
 export class Bottleneck extends Block<BottleneckConfig> {
   static className = 'MueBottleneck';
-  readonly convs: readonly [ConvNorm, ConvNorm, ConvNorm];
-  readonly shortcut: ConvNorm | undefined;
+  readonly convs: readonly [ConvBatchNorm, ConvBatchNorm, ConvBatchNorm];
+  readonly shortcut: ConvBatchNorm | undefined;
 
   constructor(config: BottleneckConfig) {
     super(config);
     const {inputs, planes, stride, epsilon} = config;
-    const conv = (i: number, from: number, filters: number, kernel: number, step: number, relu: boolean): ConvNorm =>
+    const conv = (
+      i: number,
+      from: number,
+      filters: number,
+      kernel: number,
+      step: number,
+      relu: boolean,
+    ): ConvBatchNorm =>
       this.child(
         '',
-        new ConvNorm({conv: `conv${i}`, norm: `bn${i}`, inputs: from, filters, kernel, stride: step, epsilon, relu}),
+        new ConvBatchNorm({
+          conv: `conv${i}`,
+          norm: `bn${i}`,
+          inputs: from,
+          filters,
+          kernel,
+          stride: step,
+          epsilon,
+          relu,
+        }),
         `conv${i}`,
       );
     this.convs = [
@@ -36,7 +52,7 @@ export class Bottleneck extends Block<BottleneckConfig> {
       inputs !== 4 * planes || stride > 1
         ? this.child(
             '',
-            new ConvNorm({
+            new ConvBatchNorm({
               conv: 'downsample.0',
               norm: 'downsample.1',
               inputs,
@@ -77,7 +93,7 @@ export interface ResNetConfig {
 /** Features of a picture at a sixteenth of its side. */
 export class ResNet extends Block<ResNetConfig> {
   static className = 'MueResNet';
-  readonly stem: ConvNorm;
+  readonly stem: ConvBatchNorm;
   readonly stages: readonly Bottleneck[];
 
   constructor(config: ResNetConfig) {
@@ -85,7 +101,16 @@ export class ResNet extends Block<ResNetConfig> {
     const {epsilon} = config;
     this.stem = this.child(
       '',
-      new ConvNorm({conv: 'conv1', norm: 'bn1', inputs: 3, filters: 64, kernel: 7, stride: 2, epsilon, relu: true}),
+      new ConvBatchNorm({
+        conv: 'conv1',
+        norm: 'bn1',
+        inputs: 3,
+        filters: 64,
+        kernel: 7,
+        stride: 2,
+        epsilon,
+        relu: true,
+      }),
       'stem',
     );
     this.stages = bottlenecks(config.blocks).map(({name, ...block}) =>

@@ -1,14 +1,21 @@
 import * as tf from '@tensorflow/tfjs';
-import {type Deciders, never} from '../../exit/policy.js';
-import {lastLogits, rowsOf, type RunLayer, runSamples, runStack, type SampleRun} from '../../exit/run-stack.js';
-import {looks, type PictureRun} from '../../exit/trace.js';
+import {type PolicyPerImage, never} from '../../exit/policy.js';
+import {
+  exitLogits,
+  rowsOfUnits,
+  type RunLayer,
+  runStackBatched,
+  runStack,
+  type UnitPass,
+} from '../../exit/run-stack.js';
+import {exitTestCount, type ImageRun} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
-import type {CrossMemories, CrossMemory} from '../../nn/cross-attention-cache.js';
-import {takeRows} from '../../nn/gather-rows.js';
+import type {CrossAttentionCache, CrossAttentionKv} from '../../nn/cross-attention-cache.js';
+import {gatherRows} from '../../nn/gather-rows.js';
 import {KvCache} from '../../nn/kv-cache.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
-import {decidedOn, ofPicture, scoredRows, scoringSamples, statesAt, targetLengths} from '../scoring-samples.js';
+import {decidedOn, ofPicture, scoredRows, scoringUnits, statesAt, targetLengths} from '../scoring-samples.js';
 import {TargetBias} from './bias-tables.js';
 import type {DecoderBias, OfaDecoder, Target} from './decoder.js';
 import type {OfaEncoded} from './encode.js';
@@ -24,7 +31,7 @@ export interface TargetPass {
   /** At least as long as the targets; borrowed. */
   readonly bias: TargetBias;
   /** Cross memory of the layers, borrowed. */
-  readonly memories: CrossMemories;
+  readonly memories: CrossAttentionCache;
 }
 
 /** Whole targets in one pass: all positions of all rows through each layer, one exit decision for all. */
@@ -37,7 +44,7 @@ export class OfaScoring {
   async score(
     pass: TargetPass,
     {targets, at, words, decideOn}: ScoreInput,
-    policy: Deciders,
+    policy: PolicyPerImage,
     options: RunOptions = {},
   ): Promise<Scored> {
     using scope = new TensorScope();
@@ -57,7 +64,7 @@ export class OfaScoring {
       const last = ofPicture(at, perPicture, b).length * word;
       return {traces, macs: {run: macs.run + (asked + (known ? 0 : 1)) * last, full: macs.full + last}};
     });
-    const scores = lastLogits(x, samples, logits);
+    const scores = exitLogits(x, samples, logits);
     return {logits: scores, runs: whole};
   }
 
@@ -113,7 +120,7 @@ export class OfaScoring {
   #layer(
     x: tf.Tensor3D,
     layer: number,
-    memory: CrossMemory,
+    memory: CrossAttentionKv,
     bias: (layer: number) => DecoderBias,
     padded?: readonly (readonly boolean[])[],
   ): tf.Tensor3D {
@@ -125,9 +132,9 @@ export class OfaScoring {
   async run(
     {encoded, bias, memories}: TargetPass,
     targets: readonly (readonly number[])[],
-    policy: Deciders,
+    policy: PolicyPerImage,
     {logits, signal, decideOn}: ScoringOptions = {},
-  ): Promise<{x: tf.Tensor3D; runs: readonly PictureRun[]; samples: readonly SampleRun[]}> {
+  ): Promise<{x: tf.Tensor3D; runs: readonly ImageRun[]; samples: readonly UnitPass[]}> {
     using scope = new TensorScope();
     const {decoder, cost} = this;
     const rows = targets.length;
@@ -142,20 +149,20 @@ export class OfaScoring {
     const one = scope.hold(decoder.crossBias(positions, encoded.positions));
     const cross = perPicture > 1 ? scope.hold(tf.tile(one, [1, 1, perPicture, 1])) : one; // [1, H, K·T, M]
     const all = range(encoded.pictures);
-    const forward: RunLayer = (x, layer, {samples, of}) => {
+    const forward: RunLayer = (x, layer, {indices: samples, total: of}) => {
       const whole = samples.length === of;
       const pictures = whole ? all : samples;
       const biases = (): DecoderBias => ({
         self: [tf.slice(bias.self[layer]!, [0, 0, 0, 0], [1, heads, length, length]), causal],
-        cross: encoded.mask ? [cross, whole ? encoded.mask : takeRows(encoded.mask, pictures)] : [cross],
+        cross: encoded.mask ? [cross, whole ? encoded.mask : gatherRows(encoded.mask, pictures)] : [cross],
       });
-      const flags = whole ? padded : padded && rowsOf(samples, perPicture).map((row) => padded[row]!);
+      const flags = whole ? padded : padded && rowsOfUnits(samples, perPicture).map((row) => padded[row]!);
       return this.#layer(x, layer, memories.of(layer, pictures), biases, flags);
     };
     const depth = decoder.layers.length;
     const lengths = targetLengths(targets, encoded.pictures);
-    const samples = scoringSamples(policy, lengths, perPicture, decideOn);
-    const {x, runs} = await runSamples(embedded, forward, {stack: 'decoder', depth}, samples, {
+    const samples = scoringUnits(policy, lengths, perPicture, decideOn);
+    const {x, runs} = await runStackBatched(embedded, forward, {stack: 'decoder', depth}, samples, {
       signal,
       ...(logits ? {logits} : {}),
     });
@@ -164,7 +171,7 @@ export class OfaScoring {
       const [tokens, memory] = [lengths[b]!, encoded.lengths[b]!];
       const shared = cost.crossPositions(memory) + cost.targetPositions(tokens, tokens, memory);
       const layer = perPicture * cost.decoderLayer(tokens, tokens, memory) + cost.crossMemory(memory);
-      const tests = looks(trace) * cost.exitTest(decidedOn(lengths, perPicture, decideOn, b, size));
+      const tests = exitTestCount(trace) * cost.exitTest(decidedOn(lengths, perPicture, decideOn, b, size));
       return {traces: [trace], macs: {run: shared + trace.exitLayer * layer + tests, full: shared + depth * layer}};
     });
     return {x, runs: pictures, samples: runs};

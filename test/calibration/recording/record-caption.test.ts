@@ -9,7 +9,7 @@ import {sweepRecording} from '../../../src/calibration/sweep/sweep.js';
 import type {RgbImage} from '../../../src/data/image.js';
 import {never} from '../../../src/exit/policy.js';
 import {recordingPolicy} from '../../../src/exit/recording.js';
-import type {PictureDepths} from '../../../src/models/model.js';
+import type {ImageStates} from '../../../src/models/model.js';
 import type {Mue} from '../../../src/tasks/mue.js';
 import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
 import {withoutLeaks} from '../../support/leaks.js';
@@ -26,10 +26,10 @@ onBackends(
   'recorded captions',
   () => {
     const {mues} = useMicroModels();
-    const depthsOf = async (mue: Mue): Promise<PictureDepths> => {
+    const depthsOf = async (mue: Mue): Promise<ImageStates> => {
       const pixels = await mue.pixels(picture);
       try {
-        return await mue.model.pictureDepths(pixels);
+        return await mue.model.imageStates(pixels);
       } finally {
         pixels.dispose();
       }

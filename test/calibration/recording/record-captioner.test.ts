@@ -12,7 +12,7 @@ import {type EvaluationSetup, evaluationMetrics} from '../../../src/evaluation/m
 import {type ExitPlan, NEVER_PLAN} from '../../../src/exit/plan.js';
 import {never} from '../../../src/exit/policy.js';
 import {recordingPolicy} from '../../../src/exit/recording.js';
-import type {PictureDepths} from '../../../src/models/model.js';
+import type {ImageStates} from '../../../src/models/model.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 import type {GenerateOptions} from '../../../src/tasks/assistant.js';
 import type {ContrastiveCaptioner} from '../../../src/tasks/contrastive-captioner.js';
@@ -42,7 +42,7 @@ describeCoca('a recording of three towers', FILES, () => {
         const record = await valueWithoutLeaks(async () => {
           using scope = new TensorScope();
           const pixels = scope.hold(await model.pixels(picture));
-          const depths = scope.hold(await model.model.pictureDepths(pixels));
+          const depths = scope.hold(await model.model.imageStates(pixels));
           const {source, target, answers} = model.entailmentTokens('a dog');
           return await recordEntailment(
             model.model,
@@ -87,9 +87,9 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
       });
       afterAll(() => model[Symbol.dispose]());
 
-      const onDepths = async <T>(use: (depths: PictureDepths) => Promise<T>): Promise<T> => {
+      const onDepths = async <T>(use: (depths: ImageStates) => Promise<T>): Promise<T> => {
         using scope = new TensorScope();
-        return await use(scope.hold(await model.model.pictureDepths(scope.hold(await model.pixels(picture)))));
+        return await use(scope.hold(await model.model.imageStates(scope.hold(await model.pixels(picture)))));
       };
       const record = (generation: GenerateOptions): Promise<CaptionRecord> =>
         onDepths((depths) => recordCaption(model.model, depths, model.captionWriter(generation)));

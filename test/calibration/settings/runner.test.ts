@@ -37,7 +37,7 @@ const GENERATION = {num_beams: 3, max_new_tokens: 6};
 
 async function runAll(mue: Mue, settings: readonly PolicySetting[], picture: RgbImage): Promise<SettingRuns> {
   const pixels = await mue.pixels(picture);
-  using depths = await mue.model.pictureDepths(pixels);
+  using depths = await mue.model.imageStates(pixels);
   pixels.dispose();
   return await new SettingRunner(mue, settings, GENERATION).run(depths);
 }
@@ -80,7 +80,7 @@ onBackends(
     test('nothing is left behind, whether it ends or is stopped', async () => {
       const {mue} = mues;
       const pixels = await mue.pixels(pictures[0]!);
-      const depths = await mue.model.pictureDepths(pixels);
+      const depths = await mue.model.imageStates(pixels);
       const runner = new SettingRunner(mue, SETTINGS.slice(0, 6), GENERATION);
       // Cross memories of a layer are made when first asked for, and stay the picture's.
       await runner.run(depths);

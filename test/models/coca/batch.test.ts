@@ -1,7 +1,7 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {fixed} from '../../../src/exit/policies/static.js';
-import {type Deciders, type ExitPolicy, type StackName, stackPolicies} from '../../../src/exit/policy.js';
+import {type PolicyPerImage, type ExitPolicy, type StackName, stackPolicies} from '../../../src/exit/policy.js';
 import {similarity} from '../../../src/exit/policies/similarity.js';
 import type {StackTrace} from '../../../src/exit/trace.js';
 import type {CocaModel} from '../../../src/models/coca/model.js';
@@ -60,7 +60,7 @@ describeCoca('two pictures', FILES, () => {
       });
 
       /** Some of the pictures: four steps of two rows, in which beams change places and the first picture may leave. */
-      const write = async (which: readonly number[], policies: Deciders): Promise<Seen> => {
+      const write = async (which: readonly number[], policies: PolicyPerImage): Promise<Seen> => {
         using scope = new TensorScope();
         const some = scope.hold(tf.tidy(() => tf.gather(pixels, tf.tensor1d([...which], 'int32'))));
         const encoded = scope.hold(await model.encode({pixels: some}, policies));

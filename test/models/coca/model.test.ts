@@ -4,7 +4,7 @@ import {softmaxMax} from '../../../src/exit/policies/confidence.js';
 import {similarity} from '../../../src/exit/policies/similarity.js';
 import {fixed, random} from '../../../src/exit/policies/static.js';
 import {never, stackPolicies} from '../../../src/exit/policy.js';
-import {addMacs, type PictureRun} from '../../../src/exit/trace.js';
+import {addMacs, type ImageRun} from '../../../src/exit/trace.js';
 import type {CocaEncoded} from '../../../src/models/coca/encode.js';
 import type {CocaModel} from '../../../src/models/coca/model.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
@@ -119,7 +119,7 @@ describeCoca('the model', ['micro/goldens.safetensors', 'micro/open_clip_model.s
         const result = await withoutLeaks(async () => {
           using inner = new TensorScope();
           const one = inner.hold(tf.slice(pixels, [0, 0, 0, 0], [1, -1, -1, -1]));
-          const picture = inner.hold(await model.pictureDepths(one));
+          const picture = inner.hold(await model.imageStates(one));
           const prompt = inner.hold(await picture.withPrompt());
           expect(prompt.stacks.map(({stack, similarity}) => [stack, similarity.length])).toEqual([['vision', 4]]);
           const combined = inner.hold(prompt.combine([[2]]) as CocaEncoded);
@@ -181,9 +181,9 @@ describeCoca('the model', ['micro/goldens.safetensors', 'micro/open_clip_model.s
             for (const [r, ids] of texts.entries()) {
               const alone = await model.embedTexts([ids], policy);
               closeArrays(values.slice(r * 48, (r + 1) * 48), await readAll(alone.features), 1e-6);
-              const [{traces, macs}] = alone.runs as [PictureRun];
+              const [{traces, macs}] = alone.runs as [ImageRun];
               expect(together.runs[r]!.macs).toEqual(macs);
-              const rounded = (all: PictureRun['traces']): object[] =>
+              const rounded = (all: ImageRun['traces']): object[] =>
                 all.map((trace) => ({...trace, scores: trace.scores.map((score) => score?.toFixed(5))}));
               expect(rounded(together.runs[r]!.traces)).toEqual(rounded(traces));
               layers.add(traces[0]!.exitLayer);

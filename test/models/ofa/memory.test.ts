@@ -220,7 +220,7 @@ onBackends(
       const finished = await withoutLeaks(async () => {
         using scope = new TensorScope();
         const pixels = scope.hold(await mue.pixels(picture));
-        const depths = scope.hold(await model.pictureDepths(pixels));
+        const depths = scope.hold(await model.imageStates(pixels));
         const prompt = scope.hold(await depths.withPrompt([0, 99, 2]));
         const combined = scope.hold(
           prompt.combine([

@@ -132,7 +132,7 @@ onBackends('model', () => {
   test('every pair of depths of a picture and a prompt is what an encoder that leaves there gives', async () => {
     using scope = new TensorScope();
     const pixels = scope.hold(one(1));
-    const depths = scope.hold(await mue.pictureDepths(pixels));
+    const depths = scope.hold(await mue.imageStates(pixels));
     const prompt = scope.hold(await depths.withPrompt(PROMPT));
     const target = {targets: [[0, 99, 5]], at: [{row: 0, position: 2}]};
     for (const pair of [
@@ -151,7 +151,7 @@ onBackends('model', () => {
       closeArrays(await data(scope.hold(a.logits)), await data(scope.hold(b.logits)), LOGITS);
       expect(prompt.scoringMacs(pair, 4, 3, mue.vocabularySize)).toBe(direct.runs[0]!.macs.run + b.runs[0]!.macs.run);
     }
-    await expect(mues.plain.model.pictureDepths(pixels)).rejects.toMatchObject({code: 'record-joint'});
+    await expect(mues.plain.model.imageStates(pixels)).rejects.toMatchObject({code: 'record-joint'});
   });
 
   const picture = {width: 64, height: 64, data: (pictures['caption_batch1_0.rgb_u8']!.data as Uint8Array).slice()};

@@ -2,7 +2,7 @@ import {expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {fixed} from '../../../src/exit/policies/static.js';
 import {patience} from '../../../src/exit/policies/patience.js';
-import {type Deciders, type ExitPolicy, never} from '../../../src/exit/policy.js';
+import {type PolicyPerImage, type ExitPolicy, never} from '../../../src/exit/policy.js';
 import {similarity} from '../../../src/exit/policies/similarity.js';
 import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/skipped-kv-cache.js';
 import type {StackTrace} from '../../../src/exit/trace.js';
@@ -47,7 +47,7 @@ onBackends('prefill', () => {
     const three = scope.hold(goldenPixels(pictures['caption_batch3.rgb_u8']!));
     const pixels = scope.hold(tf.slice(three, [0, 0, 0, 0], [count, -1, -1, -1]));
     const each = Array.from({length: count}, make);
-    const policy: Deciders = count === 1 ? each[0]! : each;
+    const policy: PolicyPerImage = count === 1 ? each[0]! : each;
     const encoded = scope.hold(
       await model.encode(
         {pixels, prompts: PROMPTS.slice(0, count)},

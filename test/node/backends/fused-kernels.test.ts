@@ -1,7 +1,7 @@
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import type {Block} from '../../../src/nn/block.js';
-import {ConvNorm} from '../../../src/nn/conv-batch-norm.js';
+import {ConvBatchNorm} from '../../../src/nn/conv-batch-norm.js';
 import {gelu} from '../../../src/nn/activations.js';
 import {LayerNorm} from '../../../src/nn/layer-norm.js';
 import {Linear} from '../../../src/nn/linear.js';
@@ -51,7 +51,7 @@ async function fill(block: Block): Promise<void> {
 describe.each(DEVICES)('the kernels of %s', (device, kernels) => {
   const norm = new LayerNorm({size: 48});
   const linear = new Linear({inputSize: 48, units: 20});
-  const conv = new ConvNorm({
+  const conv = new ConvBatchNorm({
     conv: 'conv',
     norm: 'bn',
     inputs: 6,
