@@ -95,7 +95,7 @@ async function answer(
     ms,
     answer: given,
     macs: {
-      ResNet: cost.resnet(config.patch_image_size, config.patch_image_size),
+      ResNet: cost.stem(config.patch_image_size, config.patch_image_size),
       'patch embedding': cost.patchProjection(patches),
       ...(typeof image === 'number' ? {'image stream': image * cost.encoderLayer(patches)} : {}),
     },

@@ -1,9 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
 import {cosine} from '../../src/exit/policies/cosine.js';
-import {type OfaConfig, ofaConfigOfSize} from '../../src/models/ofa/config.js';
+import {layerConfig, type OfaConfig, ofaConfigOfSize} from '../../src/models/ofa/config.js';
 import {DecoderLayer} from '../../src/models/ofa/decoder.js';
-import {EncoderLayer, layerConfig} from '../../src/models/ofa/encoder.js';
-import {OfaCost} from '../../src/models/ofa/macs.js';
+import {EncoderLayer} from '../../src/models/ofa/encoder.js';
+import {OfaMacs} from '../../src/models/ofa/macs.js';
 import {KvCache} from '../../src/nn/kv-cache.js';
 import type {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {type Case, numbers} from '../measure/measure.js';
@@ -15,7 +15,7 @@ function encoderLayer(name: string, config: OfaConfig, tokens: number): Case {
   return {
     group: 'layer',
     name,
-    macs: new OfaCost(config).encoderLayer(tokens),
+    macs: new OfaMacs(config).encoderLayer(tokens),
     prepare: (scope) => {
       const layer = scope.hold(new EncoderLayer(layerConfig(config, 'encoder')));
       layer.build();
@@ -35,19 +35,19 @@ function decoderLayer(
   return {
     group: 'layer',
     name,
-    macs: beams * new OfaCost(config).decoderLayer(1, keys, memory),
+    macs: beams * new OfaMacs(config).decoderLayer(1, keys, memory),
     prepare: (scope) => {
       const heads = config.decoder_attention_heads;
       const layer = scope.hold(new DecoderLayer(layerConfig(config, 'decoder')));
       layer.build();
       const x = numbers(scope, [beams, 1, config.d_model]) as tf.Tensor3D;
-      const remembered = scope.hold(layer.remember(numbers(scope, [1, memory, config.d_model]) as tf.Tensor3D));
+      const kv = scope.hold(layer.crossKv(numbers(scope, [1, memory, config.d_model]) as tf.Tensor3D));
       const past = layerPast(scope, config, beams, keys - 1);
       const bias = {self: [numbers(scope, [1, heads, 1, keys])], cross: [numbers(scope, [1, heads, 1, memory])]};
       return () => {
         using cache = new KvCache();
         cache.append(past);
-        return layer.forward(x, cache, remembered, () => bias);
+        return layer.forwardCached(x, {cache, memory: kv, bias});
       };
     },
   };
@@ -75,7 +75,7 @@ function deciding(name: string, shape: number[]): Case {
   return {
     group: 'layer',
     name,
-    macs: new OfaCost(BASE).exitTest(shape.reduce((size, n) => size * n, 1)),
+    macs: new OfaMacs(BASE).exitTest(shape.reduce((size, n) => size * n, 1)),
     prepare: (scope) => {
       const states = Array.from({length: STATES}, (_, i) => numbers(scope, shape, 1, i + 1));
       let layer = 0;

@@ -35,13 +35,13 @@ export function watchModel(model: OfaModel, clock: ClockName): Stopwatch {
   const part = <K extends string>(object: Record<K, (...args: never[]) => unknown>, method: K, name: Part): void =>
     watch.watch(object, method, name);
   part(encoder.resnet, 'forward', 'ResNet');
-  part(encoding, 'image', 'patch embedding');
+  part(encoding, 'imageStream', 'patch embedding');
   part(encoding, 'runImage', 'image stream');
-  part(encoding, 'text', 'text stream');
+  part(encoding, 'textStream', 'text stream');
   part(encoding, 'runText', 'text stream');
   part(encoding, 'finish', 'final norm');
   part(decoder, 'logits', 'logits');
-  for (const layer of decoder.layers) part(layer, 'remember', 'cross keys and values');
+  for (const layer of decoder.layers) part(layer, 'crossKv', 'cross keys and values');
   part(scoring, 'run', 'decoder layers');
   const {startDecoding} = model;
   model.startDecoding = (...args) => {

@@ -1,18 +1,21 @@
 import * as tf from '@tensorflow/tfjs';
 import {gatherRows} from '../nn/gather-rows.js';
 import {UsageError} from '../runtime/errors.js';
-import type {PolicyPerImage, ExitPolicy} from './policy.js';
+import type {ExitPolicy, PolicyPerImage} from './policy.js';
 import type {ExitUnit} from './run-stack.js';
 import type {SkippedKv} from './skipped-kv-cache.js';
 
-// R rows, of which every decider has as many, in order
+// U units, R rows in all (R / U consecutive rows a unit), D width, V words
 
-/** One policy a decision. */
+/** One policy a unit: the list itself, or a list of the one that decides for all images together. */
 export function toPolicyList(policy: PolicyPerImage): readonly ExitPolicy[] {
   return Array.isArray(policy) ? (policy as readonly ExitPolicy[]) : [policy as ExitPolicy];
 }
 
-/** Those of a decoding. @throws UsageError where pictures that decide for themselves cannot share caches */
+/**
+ * The policies of a decoding.
+ * @throws UsageError where images that decide for themselves cannot share caches
+ */
 export function decodingPolicies(policy: PolicyPerImage, skipped: SkippedKv): readonly ExitPolicy[] {
   const policies = toPolicyList(policy);
   if (policies.length > 1 && skipped !== 'project') {
@@ -25,16 +28,21 @@ export function decodingPolicies(policy: PolicyPerImage, skipped: SkippedKv): re
   return policies;
 }
 
-/** Rows from `from` to before `to` that count for a decision. @param rows those that do at all; every one by default */
-export function decidingRows(rows: readonly number[] | undefined, from: number, to: number): number[] {
-  return rows?.filter((r) => r >= from && r < to) ?? Array.from({length: to - from}, (_, i) => from + i);
+/**
+ * Rows of one unit that count for its exit.
+ * @param rows    those that count at all; every row by default
+ * @param first   first row of the unit
+ * @param end     row behind its last one
+ */
+export function decidingRows(rows: readonly number[] | undefined, first: number, end: number): number[] {
+  return rows?.filter((row) => row >= first && row < end) ?? Array.from({length: end - first}, (_, i) => first + i);
 }
 
 /**
- * Who decides at one step of a decoding.
- * @param count R
- * @param rows that count for the decision; all by default
- * @param logits scores of the next word for states of some rows; left out where the stack has none
+ * The exit units of one decoding step.
+ * @param count    R
+ * @param rows     those that count for the exit; every row by default
+ * @param logits   next-token logits for states of some rows; left out where the stack has none
  */
 export function stepUnits(
   policies: readonly ExitPolicy[],
@@ -43,10 +51,10 @@ export function stepUnits(
   logits?: (x: tf.Tensor3D) => tf.Tensor2D,
 ): readonly ExitUnit[] {
   const size = count / policies.length;
-  return policies.map((policy, s): ExitUnit => {
-    const mine = decidingRows(rows, s * size, (s + 1) * size).map((row) => row - s * size);
-    if (mine.length === size) return {policy};
-    const view = (x: tf.Tensor3D): tf.Tensor3D => gatherRows(x, mine);
-    return {policy, view, ...(logits ? {logits: (x) => tf.tidy(() => logits(view(x)))} : {})};
+  return policies.map((policy, unit): ExitUnit => {
+    const deciding = decidingRows(rows, unit * size, (unit + 1) * size).map((row) => row - unit * size);
+    if (deciding.length === size) return {policy};
+    const view = (x: tf.Tensor3D): tf.Tensor3D => gatherRows(x, deciding);
+    return {policy, view, logits: logits && ((x) => tf.tidy(() => logits(view(x))))};
   });
 }

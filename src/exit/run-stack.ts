@@ -1,200 +1,155 @@
 import * as tf from '@tensorflow/tfjs';
 import {gatherRows} from '../nn/gather-rows.js';
-import {yieldToEventLoop} from '../runtime/yield.js';
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
+import {yieldToEventLoop} from '../runtime/yield.js';
 import type {ExitPolicy, Observation, Position} from './policy.js';
-import type {StackTrace} from './trace.js';
+import type {StackPass, StackTrace} from './trace.js';
 
-/**
- * Word scores of the last states: those that the last decisions computed, and the others.
- * @param x states of all samples [B, T, D], borrowed
- * @param runs their scores are disposed or given on
- * @returns as many rows for each sample, in order; the caller's
- */
-export function exitLogits(
-  x: tf.Tensor3D,
-  runs: readonly UnitPass[],
-  logits: (x: tf.Tensor3D, samples: readonly number[]) => tf.Tensor2D,
-): tf.Tensor2D {
-  const known = runs.flatMap(({logits: words}, s) => (words ? [{s, words}] : []));
-  const others = runs.flatMap(({logits: words}, s) => (words ? [] : [s]));
-  if (known.length === 0) return logits(x, others);
-  if (runs.length === 1) return known[0]!.words;
-  const result = tf.tidy(() => {
-    const parts: tf.Tensor2D[] = known.map(({words}) => words);
-    if (others.length > 0) parts.push(logits(gatherRows(x, rowsOfUnits(others, x.shape[0] / runs.length)), others));
-    const order = [...known.map(({s}) => s), ...others];
-    const all = tf.concat(parts);
-    const places = runs.map((_, s) => order.indexOf(s));
-    return order.every((s, i) => s === i) ? all : gatherRows(all, rowsOfUnits(places, all.shape[0] / runs.length));
-  });
-  for (const {words} of known) words.dispose();
-  return result;
-}
+// U units, B rows in all (B / U consecutive rows a unit, in order), T positions, D width, V words.
+// A unit is called by its number 0 … U − 1 everywhere; only `active` lists, ascending, those that are still running.
 
-// Rows of samples in a tensor's leading axis, of which every sample has as many, in order.
-
-/** The rows of the i-th of `samples` samples; the caller's. */
-export function sampleRows<T extends tf.Tensor>(x: T, i: number, samples: number): T {
-  const rows = x.shape[0]! / samples;
-  const rest = x.shape.slice(1);
-  return tf.slice(x, [i * rows, ...rest.map(() => 0)], [rows, ...rest]) as T;
-}
-
-/** Indices of the rows of some samples. @param rows of each */
-export function rowsOfUnits(samples: readonly number[], rows: number): number[] {
-  return samples.flatMap((s) => Array.from({length: rows}, (_, r) => s * rows + r));
-}
-
-/** Of the samples that are in x, those in `stay`; the caller's. */
-export function keepRows(x: tf.Tensor3D, samples: readonly number[], stay: readonly number[]): tf.Tensor3D {
-  const places = stay.map((s) => samples.indexOf(s));
-  return gatherRows(x, rowsOfUnits(places, x.shape[0] / samples.length));
-}
-
-/** x with the rows of some samples replaced. @param count of samples in x. @returns [B, T, D], the caller's */
-export function putRows(x: tf.Tensor3D, rows: tf.Tensor3D, samples: readonly number[], count: number): tf.Tensor3D {
-  return tf.tidy(() => {
-    const size = x.shape[0] / count;
-    const from = x.shape[0];
-    const places = Array.from({length: count}, (_, s) => {
-      const at = samples.indexOf(s);
-      return Array.from({length: size}, (_row, r) => (at < 0 ? s * size + r : from + at * size + r));
-    });
-    return gatherRows(tf.concat([x, rows]), places.flat());
-  });
-}
-
-// B rows, of which every sample has as many, T positions, D width
-
-/** What decides for itself: a picture with its beams, one token of a prefix, or everything at once. */
+/** What exits independently: one image with all its beams, one token of a prefix, or the whole batch. */
 export interface ExitUnit {
   readonly policy: ExitPolicy;
-  /** The part of a state of its rows that counts for the decision (finite-score beams, no padding); disposed here. All by default. */
-  readonly view?: ((x: tf.Tensor3D) => tf.Tensor3D) | undefined;
-  /** Scores of the next word for a state of its rows, where not all of them count. */
+  /**
+   * Selects the part of a state of this unit's rows that the policy looks at (beams with a finite score, no padding).
+   * Its result is disposed here. The whole state by default.
+   */
+  readonly view?: (x: tf.Tensor3D) => tf.Tensor3D;
+  /** Next-token logits for a state of this unit's rows, where only some of the rows count. */
   readonly logits?: (x: tf.Tensor3D) => tf.Tensor2D;
-  /** Decoding step, where samples are at several. */
+  /** Decoding step, where units are at different ones. */
   readonly step?: number;
 }
 
-/** Who is still in the stack. */
+/** The units that still run when a layer is called. */
 export interface ActiveUnits {
-  /** Samples that have not left, ascending. */
+  /** Their numbers, ascending. */
   readonly indices: readonly number[];
-  /** How many there were. */
+  /** U, those that have left included. */
   readonly total: number;
-  /** All rows [B, T, D], those of samples that have left as they left; borrowed. */
+  /** States [B, T, D] of every unit before the layer; rows of a unit that left keep its exit state. Borrowed. */
   readonly states: tf.Tensor3D;
 }
 
-/** One layer, counted from 0. @param x rows of the running samples, borrowed. @returns their next states, which become owned by the caller */
-export type RunLayer = (x: tf.Tensor3D, layer: number, running: ActiveUnits) => tf.Tensor3D;
+/**
+ * One layer of a stack.
+ * @param x       states of the active units' rows, borrowed
+ * @param layer   from 0
+ * @returns       their next states, which the stack runner owns
+ */
+export type RunLayer = (x: tf.Tensor3D, layer: number, active: ActiveUnits) => tf.Tensor3D;
+
+/** A stack of layers as a pass runs it: its name and depth, and the decoding step. */
+export type StackPosition = Omit<Position, 'layer'>;
 
 export interface RunStackOptions {
-  /** Scores of the next word for states of some samples; called only if a policy asks. */
-  readonly logits?: (x: tf.Tensor3D, samples: readonly number[]) => tf.Tensor2D;
-  readonly signal?: AbortSignal | undefined;
+  /** Next-token logits for states of some units' rows; called only if a policy asks for them. */
+  readonly logits?: (x: tf.Tensor3D, units: readonly number[]) => tf.Tensor2D;
+  readonly signal?: AbortSignal;
 }
 
-/** What one sample did. */
-export interface UnitPass {
+/** One unit's pass through the stack. */
+export interface UnitPass extends StackPass {
   readonly trace: StackTrace;
-  /** Decisions that computed word scores, which cost as much as layers. */
-  readonly asked: number;
-  /** The word scores of its last state, where the last decision computed them; the caller's. */
+  /** Next-token logits of its last state, where its last exit test computed them for all its rows; the caller's. */
   readonly logits?: tf.Tensor2D;
 }
 
-/** Everything decides as one. @returns the last state, the caller's, and what happened */
+/**
+ * Runs a stack in which the whole batch exits at once.
+ * @param x   [B, T, D], borrowed
+ * @returns   the exit state, the caller's, and the trace
+ */
 export async function runStack(
   x: tf.Tensor3D,
   forward: (x: tf.Tensor3D, layer: number) => tf.Tensor3D,
-  stack: Omit<Position, 'layer'>,
+  stack: StackPosition,
   policy: ExitPolicy,
   options: RunStackOptions = {},
 ): Promise<{x: tf.Tensor3D; trace: StackTrace}> {
-  const {x: last, runs} = await runStackBatched(x, forward, stack, [{policy}], options);
-  runs[0]!.logits?.dispose();
-  return {x: last, trace: runs[0]!.trace};
+  const {x: exitState, passes} = await runStackBatched(x, forward, stack, [{policy}], options);
+  passes[0]!.logits?.dispose();
+  return {x: exitState, trace: passes[0]!.trace};
 }
 
 /**
- * Runs layers until the policy of every sample says exit. The one place where an exit is taken: the layer that triggered it
- * has run, its output is the sample's result, the layers above it do not run for this sample (ofa_mue section 10.4).
- *
- * @param x state [B, T, D], borrowed
- * @returns the last states of all rows, the caller's, and what each sample did
+ * Runs layers until the policy of every unit says exit. This is the one place where an exit is taken: the layer that
+ * triggered it has run, its output is the unit's result, and no layer above it runs for this unit.
+ * @param x   [B, T, D], borrowed; B is a multiple of the number of units
+ * @returns   the exit states of all rows [B, T, D], the caller's, and what each unit did
+ * @throws    AbortError between layers if the signal fires; UsageError if a policy asks for logits that the stack lacks
  */
 export async function runStackBatched(
   x: tf.Tensor3D,
   forward: RunLayer,
-  stack: Omit<Position, 'layer'>,
-  samples: readonly ExitUnit[],
+  stack: StackPosition,
+  units: readonly ExitUnit[],
   options: RunStackOptions = {},
-): Promise<{x: tf.Tensor3D; runs: readonly UnitPass[]}> {
+): Promise<{x: tf.Tensor3D; passes: readonly UnitPass[]}> {
   using scope = new TensorScope();
-  const logs = samples.map((sample) => new Log(sample, stack));
-  let running = samples.map((_, s) => s);
-  let all = x; // of every sample
-  let before = x; // of the running ones
-  for (let layer = 1; layer <= stack.depth && running.length > 0; layer++) {
+  const traces = units.map((unit) => new TraceBuilder(unit, stack));
+  let active: readonly number[] = units.map((_, unit) => unit);
+  let states = x; // of all units
+  let activeStates = x; // of the active ones
+  for (let layer = 1; layer <= stack.depth && active.length > 0; layer++) {
     await yieldToEventLoop(options.signal);
-    const after = scope.hold(forward(before, layer - 1, {indices: running, total: samples.length, states: all}));
-    const next = running.length === samples.length ? after : scope.hold(putRows(all, after, running, samples.length));
-    const stay: number[] = [];
-    for (const [i, {seen, asked, words}] of (
-      await observe(logs, running, before, after, layer, options, scope)
-    ).entries()) {
-      const log = logs[running[i]!]!;
-      log.add(seen, asked);
-      if (seen.exit || layer === stack.depth) log.words = words;
+    const output = scope.hold(forward(activeStates, layer - 1, {indices: active, total: units.length, states}));
+    const nextStates =
+      active.length === units.length ? output : scope.hold(scatterRows(states, output, active, units.length));
+    const decisions = await decide(traces, active, activeStates, output, layer, options, scope);
+    const staying: number[] = [];
+    for (const [i, unit] of active.entries()) {
+      const {observation, logitsComputed, logits} = decisions[i]!;
+      traces[unit]!.add(observation, logitsComputed);
+      if (observation.exit || layer === stack.depth) traces[unit]!.logits = logits;
       else {
-        if (words) scope.drop(words);
-        stay.push(running[i]!);
+        if (logits) scope.drop(logits);
+        staying.push(unit);
       }
     }
-    const kept =
-      stay.length === running.length || stay.length === 0 ? after : scope.hold(keepRows(after, running, stay));
-    for (const old of new Set([all, before, after])) if (old !== x && old !== next && old !== kept) scope.drop(old);
-    [all, before, running] = [next, kept, stay];
+    const someLeft = staying.length > 0 && staying.length < active.length;
+    const nextActiveStates = someLeft ? scope.hold(filterRows(output, active, staying)) : output;
+    for (const old of new Set([states, activeStates, output]))
+      if (old !== x && old !== nextStates && old !== nextActiveStates) scope.drop(old);
+    [states, activeStates, active] = [nextStates, nextActiveStates, staying];
   }
-  for (const {words} of logs) if (words) scope.give(words);
-  return {x: scope.give(all), runs: logs.map((log) => log.run())};
+  for (const {logits} of traces) if (logits) scope.give(logits);
+  return {x: scope.give(states), passes: traces.map((trace) => trace.build())};
 }
 
-/** What happened to one sample so far. */
-class Log {
+/** Collects what happens to one unit. */
+class TraceBuilder {
+  readonly #position: StackPosition;
   readonly #scores: (number | null)[] = [];
   readonly #thresholds: (number | null)[] = [];
-  readonly #at: Omit<Position, 'layer'>;
   #exited = false;
-  #asked = 0;
-  /** Word scores of its last state. */
-  words: tf.Tensor2D | undefined;
+  #logitsTests = 0;
+  /** Logits of the last state [rows, V], where they are known. */
+  logits: tf.Tensor2D | undefined;
 
   constructor(
-    readonly sample: ExitUnit,
-    stack: Omit<Position, 'layer'>,
+    readonly unit: ExitUnit,
+    stack: StackPosition,
   ) {
-    this.#at = sample.step === undefined ? stack : {...stack, step: sample.step};
+    this.#position = unit.step === undefined ? stack : {...stack, step: unit.step};
   }
 
   at(layer: number): Position {
-    return {...this.#at, layer};
+    return {...this.#position, layer};
   }
 
-  add({exit, score, threshold}: Observation, asked: boolean): void {
+  add({exit, score, threshold}: Observation, logitsComputed: boolean): void {
     this.#scores.push(score ?? null);
     this.#thresholds.push(threshold ?? null);
     this.#exited = exit;
-    // What only watches (a recording) gives no score: its looking is no part of the answer.
-    if (asked && score !== undefined) this.#asked++;
+    // A policy that only watches (a recording) gives no score: its looking costs the answer nothing.
+    if (logitsComputed && score !== undefined) this.#logitsTests++;
   }
 
-  run(): UnitPass {
-    const {stack, step, depth} = this.#at;
+  build(): UnitPass {
+    const {stack, step, depth} = this.#position;
     const trace = {
       stack,
       ...(step === undefined ? {} : {step}),
@@ -204,66 +159,138 @@ class Log {
       scores: this.#scores,
       thresholds: this.#thresholds,
     };
-    return {trace, asked: this.#asked, ...(this.words ? {logits: this.words} : {})};
+    return {trace, logitsTests: this.#logitsTests, logitsKnown: this.logits !== undefined, logits: this.logits};
   }
 }
 
-interface Observed {
-  readonly seen: Observation;
-  /** Whether word scores were computed. */
-  readonly asked: boolean;
-  /** They, where they are of all rows of the sample. */
-  readonly words?: tf.Tensor2D | undefined;
+/** One active unit's decision after a layer. */
+interface Decision {
+  readonly observation: Observation;
+  readonly logitsComputed: boolean;
+  /** Next-token logits of the unit's state; absent where none were computed, or only for a subset of its rows. */
+  readonly logits?: tf.Tensor2D;
 }
 
-/** A decision for each of the running samples, by one question where one policy can answer for all. `owner` gets the word scores. */
-async function observe(
-  logs: readonly Log[],
-  running: readonly number[],
+/**
+ * Asks the policies of the active units; once for all where they share a policy that can answer for several.
+ * @param before  states of the active units' rows before the layer
+ * @param after   and after it
+ * @param owner   gets the logits of the decisions
+ * @returns       a decision for each active unit
+ */
+async function decide(
+  traces: readonly TraceBuilder[],
+  active: readonly number[],
   before: tf.Tensor3D,
   after: tf.Tensor3D,
   layer: number,
   {logits}: RunStackOptions,
   owner: TensorScope,
-): Promise<readonly Observed[]> {
+): Promise<readonly Decision[]> {
   using scope = new TensorScope();
-  const asking = running.map((s) => logs[s]!);
-  const {policy} = asking[0]!.sample;
-  const at = asking.map((log) => log.at(layer));
-  const words = ({name}: ExitPolicy, x: tf.Tensor3D, of: readonly number[]): tf.Tensor2D => {
-    if (logits) return logits(x, of);
+  const asking = active.map((unit) => traces[unit]!);
+  const positions = asking.map((trace) => trace.at(layer));
+  const count = active.length;
+  const logitsOf = ({name}: ExitPolicy, x: tf.Tensor3D, units: readonly number[]): tf.Tensor2D => {
+    if (logits) return logits(x, units);
     throw new UsageError(
       'plan-logits',
-      `the policy '${name}' looks at word scores, but the stack '${at[0]!.stack}' has none`,
-      {
-        hint: 'Use it for the decoder alone.',
-      },
+      `the policy '${name}' looks at word scores, but the stack '${positions[0]!.stack}' has none`,
+      {hint: 'Use it for the decoder alone.'},
     );
   };
-  const count = running.length;
-  if (count > 1 && policy.observeEach && asking.every(({sample}) => sample.policy === policy && !sample.view)) {
+
+  const {policy} = asking[0]!.unit;
+  if (count > 1 && policy.observeEach && asking.every(({unit}) => unit.policy === policy && !unit.view)) {
     let computed: tf.Tensor2D | undefined;
-    const seen = await policy.observeEach(before, after, at, () => {
-      computed ??= scope.hold(words(policy, after, running));
+    const observations = await policy.observeEach(before, after, positions, () => {
+      computed ??= scope.hold(logitsOf(policy, after, active));
       return computed;
     });
-    return seen.map((one, i) => ({
-      seen: one,
-      asked: computed !== undefined,
-      words: computed && owner.hold(sampleRows(computed, i, count)),
+    return observations.map((observation, i) => ({
+      observation,
+      logitsComputed: computed !== undefined,
+      logits: computed && owner.hold(rowsOfUnit(computed, i, count)),
     }));
   }
-  const observed: Observed[] = [];
-  for (const [i, {sample}] of asking.entries()) {
-    const whole = (x: tf.Tensor3D): tf.Tensor3D => (count === 1 ? x : scope.hold(sampleRows(x, i, count)));
-    const view = (x: tf.Tensor3D): tf.Tensor3D => (sample.view ? scope.hold(sample.view(whole(x))) : whole(x));
+
+  const decisions: Decision[] = [];
+  for (const [i, {unit}] of asking.entries()) {
+    const whole = (x: tf.Tensor3D): tf.Tensor3D => (count === 1 ? x : scope.hold(rowsOfUnit(x, i, count)));
+    const view = (x: tf.Tensor3D): tf.Tensor3D => (unit.view ? scope.hold(unit.view(whole(x))) : whole(x));
     let computed: tf.Tensor2D | undefined;
-    const seen = await sample.policy.observe(view(before), view(after), at[i]!, () => {
-      const {logits: own, policy} = sample;
-      computed ??= own ? scope.hold(own(whole(after))) : owner.hold(words(policy, whole(after), [running[i]!]));
+    const observation = await unit.policy.observe(view(before), view(after), positions[i]!, () => {
+      computed ??= unit.logits
+        ? scope.hold(unit.logits(whole(after)))
+        : owner.hold(logitsOf(unit.policy, whole(after), [active[i]!]));
       return computed;
     });
-    observed.push({seen, asked: computed !== undefined, words: sample.logits ? undefined : computed});
+    decisions.push({observation, logitsComputed: computed !== undefined, logits: unit.logits ? undefined : computed});
   }
-  return observed;
+  return decisions;
+}
+
+/**
+ * Next-token logits of the exit states: those that the last exit tests computed, and the rest computed now.
+ * @param x        exit states of all units [B, T, D], borrowed
+ * @param passes   their logits are disposed or given on
+ * @param logits   computes them for states of some units' rows
+ * @returns        equally many rows for each unit, in order; the caller's
+ */
+export function exitLogits(
+  x: tf.Tensor3D,
+  passes: readonly UnitPass[],
+  logits: (x: tf.Tensor3D, units: readonly number[]) => tf.Tensor2D,
+): tf.Tensor2D {
+  const known = passes.flatMap((pass, unit) => (pass.logits ? [{unit, logits: pass.logits}] : []));
+  const others = passes.flatMap((pass, unit) => (pass.logits ? [] : [unit]));
+  if (known.length === 0) return logits(x, others);
+  if (passes.length === 1) return known[0]!.logits;
+  const result = tf.tidy(() => {
+    const parts = known.map((unit) => unit.logits);
+    if (others.length > 0) parts.push(logits(gatherRows(x, rowsOfUnits(others, x.shape[0] / passes.length)), others));
+    const order = [...known.map(({unit}) => unit), ...others];
+    const all = tf.concat(parts);
+    const places = passes.map((_, unit) => order.indexOf(unit));
+    const sorted = order.every((unit, i) => unit === i);
+    return sorted ? all : gatherRows(all, rowsOfUnits(places, all.shape[0] / passes.length));
+  });
+  for (const unit of known) unit.logits.dispose();
+  return result;
+}
+
+/** Row numbers of some units. @param rows of each unit */
+export function rowsOfUnits(units: readonly number[], rows: number): number[] {
+  return units.flatMap((unit) => Array.from({length: rows}, (_, row) => unit * rows + row));
+}
+
+/** Rows of the i-th of `count` units in x; the caller's. */
+function rowsOfUnit<T extends tf.Tensor>(x: T, i: number, count: number): T {
+  const rows = x.shape[0]! / count;
+  const rest = x.shape.slice(1);
+  return tf.slice(x, [i * rows, ...rest.map(() => 0)], [rows, ...rest]) as T;
+}
+
+/** Rows of the units `staying`, from x, which has those of `units`; the caller's. */
+function filterRows(x: tf.Tensor3D, units: readonly number[], staying: readonly number[]): tf.Tensor3D {
+  const places = staying.map((unit) => units.indexOf(unit));
+  return gatherRows(x, rowsOfUnits(places, x.shape[0] / units.length));
+}
+
+/**
+ * Puts new rows of some units in place of their old ones.
+ * @param states    [B, T, D] of `total` units
+ * @param newRows   rows of `units`
+ * @returns         [B, T, D], the caller's
+ */
+function scatterRows(states: tf.Tensor3D, newRows: tf.Tensor3D, units: readonly number[], total: number): tf.Tensor3D {
+  return tf.tidy(() => {
+    const rows = states.shape[0] / total;
+    const firstNew = states.shape[0];
+    const places = Array.from({length: total}, (_, unit) => {
+      const i = units.indexOf(unit);
+      return Array.from({length: rows}, (_row, row) => (i < 0 ? unit * rows + row : firstNew + i * rows + row));
+    });
+    return gatherRows(tf.concat([states, newRows]), places.flat());
+  });
 }

@@ -5,45 +5,47 @@ import {gatherRows} from '../nn/gather-rows.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 
 /**
- * How layers that an exit skipped get their keys and values for that token (ofa_mue section 10.9, early_exit B3).
- * `gap`: not at all, their caches stay shorter, as in the release; `copy`: they take over the exit layer's cache, the
- * research branch's intent, or (coca section 10) its keys and values of that token alone; `project`: from the exit state, through their own projections; `just-in-time`: exact, the
- * token is run through the missing layers, together with the next one that goes deeper.
+ * How the layers that an exit skipped get their keys and values for that token (docs/reference/ofa-mue.md 10.9).
+ * - `gap`: not at all; their caches stay shorter, as in the authors' release.
+ * - `copy`: they take over those of the exit layer: its whole cache, as the authors' research branch intends, or those of the last
+ *   token alone (docs/reference/coca.md 10).
+ * - `project`: from the exit state, through their own projections.
+ * - `just-in-time`: exactly; the token is run through the missing layers together with the next one that goes deeper.
  */
 export type SkippedKv = 'gap' | 'copy' | 'project' | 'just-in-time';
 export const SKIPPED_KV: readonly SkippedKv[] = ['gap', 'copy', 'project', 'just-in-time'];
 
-// R rows, k late tokens, D width
+// R rows, T new tokens, k late tokens (they left before a layer that a later token needs), D width
 
 /** Per row and new token, whether it is padding. */
 type Padded = readonly (readonly boolean[])[];
 
 /**
- * Self-attention caches of a decoder stack whose layers may be skipped, fed one token a step: `run` for every layer that
- * runs, then `fill` once with the exit states. Where rows leave at different layers (mode `project`), a layer that runs for some
- * of them grows its cache by all. Owns its tensors.
+ * Self-attention caches of a decoder stack whose layers may be skipped. Each step calls `begin`, then `run` for every layer that runs,
+ * then `fill` once with the exit states. Where rows leave at different layers (mode `project`), a layer that runs for some of them
+ * grows its cache by all. Owns its tensors.
  */
 export class SkippedKvCache implements Disposable {
   /** One a layer. */
   readonly caches: readonly KvCache[];
   readonly #scope = new TensorScope();
-  /** Mode `just-in-time`: states [R, k, D] of the newest k tokens, which left before this layer. */
+  /** Mode `just-in-time`: states [R, k, D] of the last k tokens, which left before this layer; one entry a layer. */
   readonly #pending: (tf.Tensor3D | undefined)[];
-  /** Per row and token so far; empty until one is padding. */
+  /** Per row and token so far, whether it is padding; empty until one is. */
   #padded: boolean[][] = [];
   #tokens = 0;
 
-  /** @param copies mode `copy`: what skipped layers take from the exit layer, its whole cache or the newest token's keys and values */
+  /** @param copied mode `copy`: what skipped layers take from the exit layer */
   constructor(
     depth: number,
     private readonly skipped: SkippedKv,
-    private readonly copies: 'history' | 'newest',
+    private readonly copied: 'wholeCache' | 'lastToken',
   ) {
     this.caches = Array.from({length: depth}, () => this.#scope.hold(new KvCache()));
     this.#pending = this.caches.map(() => undefined);
   }
 
-  /** Begins a step. @param padded per row and new token, whether it is padding, whose key is never attended to */
+  /** Begins a step. @param padded keys of padding are never attended to */
   begin(padded: Padded): void {
     if (this.#padded.length > 0 || padded.some((row) => row.includes(true)))
       this.#padded = padded.map((flags, r) => [
@@ -53,16 +55,18 @@ export class SkippedKvCache implements Disposable {
     this.#tokens += padded[0]?.length ?? 0;
   }
 
-  /** Flags of the newest tokens, if any was ever padding. */
-  #flags(tokens: number): Padded | undefined {
+  /** Padding of the last tokens; undefined while no token was padding. */
+  #lastPadded(tokens: number): Padded | undefined {
     return this.#padded.length > 0 ? this.#padded.map((row) => row.slice(-tokens)) : undefined;
   }
 
   /**
-   * One layer for the newest token, and in the same pass for tokens that left earlier and are needed exactly now.
-   * @param x [R, 1, D] of the rows that run, borrowed
-   * @param forward the layer: input [R, k + 1, D] borrowed, its cache, and the flags to append, of all rows; its result becomes owned here
-   * @returns [R, 1, D], the caller's
+   * Runs one layer for the newest token, and in the same pass for the late tokens that are needed now.
+   * @param x         [R, 1, D] of the rows that run, borrowed
+   * @param layer     from 0
+   * @param forward   the layer: its input [R, k + 1, D] is borrowed, it grows the cache by these tokens of all rows, and its result
+   *                  becomes owned here
+   * @returns         [R, 1, D], the caller's
    */
   run(
     x: tf.Tensor3D,
@@ -71,10 +75,10 @@ export class SkippedKvCache implements Disposable {
   ): tf.Tensor3D {
     const pending = this.#pending[layer];
     const cache = this.caches[layer]!;
-    if (!pending) return forward(x, cache, this.#flags(1));
+    if (!pending) return forward(x, cache, this.#lastPadded(1));
     const late = pending.shape[1];
     const input = tf.concat([pending, x], 1);
-    const output = forward(input, cache, this.#flags(late + 1));
+    const output = forward(input, cache, this.#lastPadded(late + 1));
     input.dispose();
     this.#setPending(layer, undefined);
     this.#addPending(layer + 1, tf.slice(output, [0, 0, 0], [-1, late, -1]));
@@ -84,22 +88,24 @@ export class SkippedKvCache implements Disposable {
   }
 
   /**
-   * Gives the layers that no row ran what their mode says they get for the newest tokens.
-   * @param x exit states [R, T, D], borrowed; T is 1 but in mode `project`
-   * @param project keys and values of a layer for a state, the caller's (mode `project`)
+   * Gives the layers that no row ran what the mode says they get for the newest tokens.
+   * @param x           exit states [R, T, D], borrowed; T is 1 but in mode `project`
+   * @param exitLayer   layers that ran, from 1
+   * @param project     keys and values of a layer for a state, the caller's (mode `project`)
    */
   fill(x: tf.Tensor3D, exitLayer: number, project: (x: tf.Tensor3D, layer: number) => KeysValues): void {
     if (this.skipped === 'just-in-time' && exitLayer < this.caches.length) this.#addPending(exitLayer, x.clone());
     for (let layer = exitLayer; layer < this.caches.length; layer++) {
+      const cache = this.caches[layer]!;
       if (this.skipped === 'project') {
         const {keys, values} = project(x, layer);
-        this.caches[layer]!.append({keys, values}, this.#flags(x.shape[1]));
+        cache.append({keys, values}, this.#lastPadded(x.shape[1]));
         keys.dispose();
         values.dispose();
       } else if (this.skipped === 'copy') {
-        const from = this.caches[exitLayer - 1]!;
-        if (this.copies === 'history') this.caches[layer]!.copyFrom(from);
-        else this.caches[layer]!.appendNewest(from, this.#flags(1));
+        const exited = this.caches[exitLayer - 1]!;
+        if (this.copied === 'wholeCache') cache.copyFrom(exited);
+        else cache.appendLastToken(exited, this.#lastPadded(1));
       }
     }
   }
@@ -129,5 +135,38 @@ export class SkippedKvCache implements Disposable {
 
   [Symbol.dispose](): void {
     this.#scope[Symbol.dispose]();
+  }
+}
+
+/** Replays how the caches of a stack grow, from the exit layers of the tokens alone: multiply-accumulates depend on it. */
+export class CacheLengths {
+  readonly #keys: number[];
+  /** Mode `just-in-time`: tokens that left before this layer and have not run through it yet. */
+  readonly #pending: number[];
+
+  constructor(
+    depth: number,
+    private readonly skipped: SkippedKv,
+  ) {
+    this.#keys = new Array<number>(depth).fill(0);
+    this.#pending = new Array<number>(depth).fill(0);
+  }
+
+  /** @returns for each layer that one more token runs through, tokens computed and keys attended to */
+  step(exitLayer: number): readonly {readonly tokens: number; readonly keys: number}[] {
+    const depth = this.#keys.length;
+    const ran = Array.from({length: exitLayer}, (_, layer) => {
+      const late = this.#pending[layer]!;
+      this.#pending[layer] = 0;
+      if (layer + 1 < depth) this.#pending[layer + 1]! += late;
+      this.#keys[layer]! += late + 1;
+      return {tokens: late + 1, keys: this.#keys[layer]!};
+    });
+    if (this.skipped === 'just-in-time' && exitLayer < depth) this.#pending[exitLayer]! += 1;
+    for (let layer = exitLayer; layer < depth; layer++) {
+      if (this.skipped === 'project') this.#keys[layer]! += 1;
+      if (this.skipped === 'copy') this.#keys[layer] = this.#keys[exitLayer - 1]!;
+    }
+    return ran;
   }
 }

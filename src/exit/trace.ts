@@ -1,38 +1,67 @@
 import type {StackName} from './policy.js';
 
-/** What one pass through a stack did. */
+/** One pass through a stack: how far it went, and what its policy measured. */
 export interface StackTrace {
   readonly stack: StackName;
-  /** Decoding step, absent in encoders and scoring. */
+  /** Decoding step; absent in encoders and in scoring. */
   readonly step?: number;
   /** Layers run, 1 … depth. */
   readonly exitLayer: number;
   readonly depth: number;
-  /** Whether the policy said stop; at the last layer this saves nothing, but is not the same as never. */
+  /** Whether the policy said exit. At the last layer this saves nothing, but is not the same as never. */
   readonly exited: boolean;
-  /** What the policy measured after each layer, null where it did not look; and what it compared with, null for never. */
+  /** Score after each layer; null where the policy measured nothing. */
   readonly scores: readonly (number | null)[];
+  /** Threshold that each score was compared with; null for never. */
   readonly thresholds: readonly (number | null)[];
 }
 
-/** Decisions that measured something. */
-export function exitTestCount({scores}: StackTrace): number {
+/** The part of a trace that multiply-accumulates depend on. */
+export type TracedDepth = Pick<StackTrace, 'exitLayer' | 'depth' | 'scores'>;
+
+/** Exit tests of a pass that measured something. */
+export function exitTestCount({scores}: TracedDepth): number {
   return scores.filter((score) => score !== null).length;
 }
 
-/** Multiply-accumulates of an answer: those run, and those of the same answer (the same words) at full depth. */
+/** One pass through a stack, with what its cost depends on besides the layers of the trace. */
+export interface StackPass {
+  readonly trace: TracedDepth;
+  /** Exit tests that computed next-token logits. */
+  readonly logitsTests: number;
+  /** Whether the last exit test computed the logits of all rows, so that the answer need not compute them again. */
+  readonly logitsKnown: boolean;
+}
+
+/** One token of a decoding in one stack. */
+export interface StepPass extends StackPass {
+  /** K, rows (beams) that were fed. */
+  readonly rows: number;
+  /** Rows that the exit tests looked at. */
+  readonly decidingRows: number;
+}
+
+/** A pass that left after so many layers, and measured nothing. */
+export function withoutTests(exitLayer: number, depth: number): StackPass {
+  return {trace: {exitLayer, depth, scores: []}, logitsTests: 0, logitsKnown: false};
+}
+
+/** Multiply-accumulates of an answer: those run, and those of the same answer (the same tokens) at full depth. */
 export interface Macs {
   readonly run: number;
   readonly full: number;
 }
 
-/** What one picture of a batch came to. Its costs are those that it would have alone. */
+/** One image's part of a batch. Its multiply-accumulates are those it would have alone. */
 export interface ImageRun {
-  /** Where one policy decided for all pictures, each has the same. */
+  /** Where one policy decided for all images, every image has the same traces. */
   readonly traces: readonly StackTrace[];
   readonly macs: Macs;
 }
 
 export function addMacs(...parts: readonly Macs[]): Macs {
-  return {run: parts.reduce((sum, m) => sum + m.run, 0), full: parts.reduce((sum, m) => sum + m.full, 0)};
+  return {
+    run: parts.reduce((sum, macs) => sum + macs.run, 0),
+    full: parts.reduce((sum, macs) => sum + macs.full, 0),
+  };
 }

@@ -1,8 +1,8 @@
 import type {z} from 'zod';
 import type {Checkpoint, PlainValue} from '../checkpoint/checkpoint.js';
-import type {WeightSource} from '../nn/block.js';
+import type {StoredWeight, WeightSource} from '../nn/block.js';
 import type {VisionLanguageModel} from './model.js';
-import type {ImportedWeight, ModelImport, StoredWeight} from './weights.js';
+import type {ImportedWeight, ModelImport} from './weights.js';
 
 /** What every `config.json` of a converted model begins with. */
 export interface ModelConfig {

@@ -3,15 +3,15 @@ import type {PolicyPerImage} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import {gatherRows} from '../nn/gather-rows.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
-import type {Decoding, RunOptions} from './model.js';
+import type {Decoded, Decoding, RunOptions} from './model.js';
 
-/** `Decoding.prefill` by as many steps as there are tokens: for models, modes and policies that cannot do it in one pass. */
+/** Feeds a prefix by as many steps as it has tokens: for models, modes and policies that cannot do it in one pass. */
 export async function prefillByStep(
   decoding: Pick<Decoding, 'step'>,
   tokens: readonly (readonly number[])[],
   policy: PolicyPerImage,
   options: RunOptions,
-): ReturnType<Decoding['prefill']> {
+): Promise<Decoded> {
   using scope = new TensorScope();
   const length = tokens[0]!.length;
   const logits: tf.Tensor2D[] = [];
@@ -22,7 +22,7 @@ export async function prefillByStep(
     logits.push(scope.hold(result.logits));
     for (const [b, own] of result.traces.entries()) traces[b]!.push(...own);
   }
-  // Steps come step by step, and are wanted picture by picture.
+  // The logits come token by token, and are wanted image by image.
   const order = tokens.flatMap((_, b) => Array.from({length}, (_t, t) => t * tokens.length + b));
   return {logits: tf.tidy(() => gatherRows(tf.concat(logits), order)), traces};
 }

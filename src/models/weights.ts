@@ -1,6 +1,7 @@
 import type {Checkpoint} from '../checkpoint/checkpoint.js';
 import {type DType, isFloat, toFloat32} from '../checkpoint/dtype.js';
 import {float32ToFloat16} from '../checkpoint/float16.js';
+import type {StoredWeight} from '../nn/block.js';
 import {WeightsError} from '../runtime/errors.js';
 
 /** One weight of the model and where it comes from. */
@@ -96,25 +97,6 @@ export function checkTensors(
 function list(items: readonly string[], separator = ', '): string {
   const rest = items.length - 50;
   return items.slice(0, 50).join(separator) + (rest > 0 ? `${separator}and ${rest} more` : '');
-}
-
-/**
- * How a weight of a checkpoint is laid out in a converted model: a linear weight is transposed to [in, out], a convolution goes from
- * OIHW to HWIO, a tied embedding from [V, D] to [D, V]; everything else stays.
- */
-export type WeightLayout = 'plain' | 'linear' | 'conv' | 'embedding-transposed';
-
-/** A weight of a converted model. */
-export interface StoredWeight {
-  /** The checkpoint's name, or one made of it where the checkpoint fuses several weights. */
-  readonly name: string;
-  /** As stored in a converted model. */
-  readonly shape: readonly number[];
-  readonly layout: WeightLayout;
-  /** What stands in for it where a checkpoint lacks it; without one, lacking it is an error. */
-  readonly neutral?: 0 | 1;
-  /** A running statistic of a batch norm: stored, but no parameter. */
-  readonly statistic?: true;
 }
 
 /** Shape of a weight in the authors' checkpoints: the layout undone. */

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {Block, input} from './block.js';
+import {Block} from './block.js';
 import {type PerHeadMatrices, mergeHeads, batchedMatMul, splitHeads, splitHeadsTransposed} from './heads.js';
 import {Linear} from './linear.js';
 
@@ -18,8 +18,10 @@ export interface AttentionConfig {
   readonly scaleFactor: number;
   /** A learned factor a head, `c_attn` (`scale_heads`), applied before the output projection. */
   readonly headScale: boolean;
-  /** Width of what keys and values are made from; `size` if left out. */
+  /** Width of what keys and values are made from; `size` by default. */
   readonly memorySize?: number;
+  /** Order in which files keep the projections; q, k, v by default. */
+  readonly fileOrder?: readonly ('q' | 'k' | 'v')[];
 }
 
 /** Keys [B, H, d, S] (transposed) and values [B, H, S, d]. */
@@ -38,13 +40,14 @@ export class Attention extends Block<AttentionConfig> {
 
   constructor(config: AttentionConfig) {
     super(config);
-    const {size, memorySize = size} = config;
+    const {size, memorySize = size, fileOrder = ['q', 'k', 'v']} = config;
     const linear = (inputSize: number): Linear => new Linear({inputSize, units: size});
-    this.q = this.child('q_proj', linear(size));
-    this.k = this.child('k_proj', linear(memorySize));
-    this.v = this.child('v_proj', linear(memorySize));
+    this.q = linear(size);
+    this.k = linear(memorySize);
+    this.v = linear(memorySize);
+    if (config.headScale) this.declare('c_attn', [config.heads], {initializer: tf.initializers.ones(), neutral: 1});
+    for (const part of fileOrder) this.child(`${part}_proj`, this[part]);
     this.out = this.child('out_proj', linear(size));
-    if (config.headScale) this.declare('c_attn', [config.heads], tf.initializers.ones());
   }
 
   /** Scaled queries, heads not yet split. @param x [B, T, D]. @returns [B, T, D], the caller's. */
@@ -91,14 +94,6 @@ export class Attention extends Block<AttentionConfig> {
   /** Merges heads and projects. @param heads [B, H, T, d]. @returns [B, T, D], the caller's. */
   project(heads: tf.Tensor4D): tf.Tensor3D {
     return tf.tidy(() => this.out.forward(mergeHeads(heads)));
-  }
-
-  /** @param inputs x [B, T, D], then any biases. */
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward(input(inputs), Array.isArray(inputs) ? inputs.slice(1) : []);
-  }
-  override computeOutputShape(shape: tf.Shape | tf.Shape[]): tf.Shape {
-    return (Array.isArray(shape[0]) ? shape[0] : shape) as tf.Shape;
   }
 }
 tf.serialization.registerClass(Attention);

@@ -11,82 +11,100 @@ export interface WeightSource {
   read(name: string): Promise<Float32Array>;
 }
 
-/** A weight that a block asks a source for. */
-export interface WeightRequest {
+/**
+ * How a checkpoint's array is laid out in a converted model: a linear weight is transposed to [in, out], a convolution goes
+ * from OIHW to HWIO, a tied embedding from [V, D] to [D, V]; everything else stays.
+ */
+export type WeightLayout = 'plain' | 'linear' | 'conv' | 'embedding-transposed';
+
+/** A weight as files keep it. The blocks declare it, and everything that reads or writes weights reads it from them. */
+export interface StoredWeight {
+  /** The checkpoint's name, or one made of it where the checkpoint fuses several weights. */
   readonly name: string;
+  /** Shape in a converted model. */
   readonly shape: readonly number[];
+  readonly layout: WeightLayout;
+  /** Value that may stand in where an old checkpoint lacks the weight; without one, lacking it is an error. */
+  readonly neutral?: 0 | 1;
+  /** A running statistic of a batch norm: stored, but no parameter. */
+  readonly statistic?: true;
 }
 
-interface Declared {
-  readonly shape: readonly number[];
+/** What a block says of one of its weights besides name and shape. */
+interface WeightDeclaration {
+  /** Gives the value of a weight that is built without a file. */
   readonly initializer: Initializer;
-  readonly trainable: boolean;
+  /** `plain` by default. */
+  readonly layout?: WeightLayout;
+  readonly neutral?: 0 | 1;
 }
+
+/** One entry of a block: a weight of its own, or a child. Their order is the order in files. */
+type Entry =
+  | {readonly weight: string; readonly shape: readonly number[]; readonly declaration: WeightDeclaration}
+  | {readonly child: Block; readonly name: string};
 
 /**
  * A tfjs layer with named children and named weights, both called as in the checkpoint: the tree of blocks *is* the
  * weight map. (tfjs-layers does not track the weights of sub-layers; this does, with their full path.)
  *
- * Subclasses declare weights and children in the constructor and give a typed `forward`, to which `call` delegates.
+ * A subclass declares weights and children in its constructor, in the order in which files keep them, and gives a typed
+ * `forward`. Making a block allocates nothing: `load` fills it from a source, `build` with fresh values.
  */
 export abstract class Block<C extends object = object> extends tf.layers.Layer {
   /** What the block was made from; `getConfig` gives it back, so that tfjs can save and restore the layer. */
   readonly config: Readonly<C>;
-  readonly #children = new Map<string, {readonly name: string; readonly block: Block}>();
-  readonly #declared = new Map<string, Declared>();
-  readonly #own = new Map<string, LayerVariable>();
+  readonly #entries: Entry[] = [];
+  readonly #variables = new Map<string, LayerVariable>();
 
   constructor(config: C) {
     super('name' in config && typeof config.name === 'string' ? {name: config.name} : {});
     this.config = config;
   }
 
-  /**
-   * Registers a child under its name in the checkpoint; an empty name adds no path element (the child's weights stand
-   * among this block's), `key` then tells several apart.
-   */
-  protected child<B extends Block>(name: string, block: B, key: string = name): B {
-    this.#children.set(key, {name, block});
+  /** Registers a child under its name in the checkpoint. With an empty name its weights stand among this block's. */
+  protected child<B extends Block>(name: string, block: B): B {
+    this.#entries.push({child: block, name});
     return block;
   }
 
-  protected declare(name: string, shape: readonly number[], initializer: Initializer, trainable = true): void {
-    this.#declared.set(name, {shape, initializer, trainable});
+  protected declare(name: string, shape: readonly number[], declaration: WeightDeclaration): void {
+    this.#entries.push({weight: name, shape, declaration});
   }
 
-  /** A weight's value, borrowed. */
+  /**
+   * A weight's value, borrowed.
+   * @throws Error where the block was neither loaded nor built: a mistake of the code around it
+   */
   protected weight<T extends tf.Tensor = tf.Tensor>(name: string): T {
-    const variable = this.#own.get(name);
+    const variable = this.#variables.get(name);
     if (!variable) throw new Error(`${this.getClassName()}: weight '${name}' was used before the layer was built`);
     return variable.read() as T;
   }
 
-  /** Everything that `load` reads, in order, with full paths. */
-  requests(path = ''): WeightRequest[] {
-    return [
-      ...this.ownRequests(path),
-      ...[...this.#children.values()].flatMap(({name, block}) => block.requests(joinPath(path, name))),
-    ];
+  /** Every weight that `load` reads, in the order of files. @param path of this block */
+  storedWeights(path = ''): StoredWeight[] {
+    return this.#entries.flatMap((entry): StoredWeight[] => {
+      if ('child' in entry) return entry.child.storedWeights(joinPath(path, entry.name));
+      const {initializer: _, layout = 'plain', ...rest} = entry.declaration;
+      return [{name: joinPath(path, entry.weight), shape: entry.shape, layout, ...rest}];
+    });
   }
 
-  /** What this block alone reads; differs from what it declares where arrays are combined (see ConvNorm). */
-  protected ownRequests(path: string): WeightRequest[] {
-    return [...this.#declared].map(([name, {shape}]) => ({name: joinPath(path, name), shape}));
-  }
-
-  /** The values of the declared weights, from the source's arrays. */
+  /** Values of the declared weights, by their names, read from a source's arrays. */
   protected async ownValues(source: WeightSource, path: string): Promise<ReadonlyMap<string, Float32Array>> {
     const values = new Map<string, Float32Array>();
-    for (const name of this.#declared.keys()) values.set(name, await source.read(joinPath(path, name)));
+    for (const entry of this.#entries)
+      if ('weight' in entry) values.set(entry.weight, await source.read(joinPath(path, entry.weight)));
     return values;
   }
 
   /**
-   * Builds this block and its children from a source, one array at a time.
-   * @throws WeightsError listing every name that is missing, left over or of another shape; nothing is allocated then.
+   * Fills this block and its children from a source, one array at a time.
+   * @throws WeightsError listing every name that is missing, left over or of another shape; nothing is allocated then
    */
   async load(source: WeightSource): Promise<void> {
-    checkRequests(this.requests(), source);
+    checkWeights(this.storedWeights(), source);
     try {
       await this.#fill(source, '');
     } catch (error) {
@@ -97,13 +115,11 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
 
   async #fill(source: WeightSource, path: string): Promise<void> {
     const values = await this.ownValues(source, path);
-    for (const [name, {shape, trainable}] of this.#declared) {
-      const array = values.get(name);
-      if (!array) throw new Error(`no value for ${joinPath(path, name)}`);
-      this.#add(joinPath(path, name), name, shape, new ArrayInitializer(array), trainable);
+    for (const entry of this.#entries) {
+      if ('child' in entry) await entry.child.#fill(source, joinPath(path, entry.name));
+      else this.#add(path, entry.weight, entry.shape, new ArrayInitializer(values.get(entry.weight)!));
     }
-    for (const {name, block} of this.#children.values()) await block.#fill(source, joinPath(path, name));
-    this.#ready();
+    this.built = true;
   }
 
   /** Builds with fresh random weights; tfjs calls it before the first `apply`. */
@@ -113,19 +129,30 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
 
   #buildFresh(path: string): void {
     if (this.built) return;
-    for (const [name, {shape, initializer, trainable}] of this.#declared)
-      this.#add(joinPath(path, name), name, shape, initializer, trainable);
-    for (const {name, block} of this.#children.values()) block.#buildFresh(joinPath(path, name));
-    this.#ready();
-  }
-
-  #add(fullName: string, name: string, shape: readonly number[], initializer: Initializer, trainable: boolean): void {
-    this.#own.set(name, this.addWeight(fullName, [...shape], 'float32', initializer, undefined, trainable));
-  }
-
-  #ready(): void {
+    for (const entry of this.#entries) {
+      if ('child' in entry) entry.child.#buildFresh(joinPath(path, entry.name));
+      else this.#add(path, entry.weight, entry.shape, entry.declaration.initializer);
+    }
     this.built = true;
   }
+
+  #add(path: string, name: string, shape: readonly number[], initializer: Initializer): void {
+    this.#variables.set(name, this.addWeight(joinPath(path, name), [...shape], 'float32', initializer));
+  }
+
+  /** As a tfjs layer: `forward` of the first input, with the others as a list. */
+  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+    const [x, ...others] = asList(inputs);
+    return this.forward(x!, ...((others.length > 0 ? [others] : []) as never[]));
+  }
+
+  /** Shape of the first input; blocks that change it say so. */
+  override computeOutputShape(shape: tf.Shape | tf.Shape[]): tf.Shape {
+    return firstShape(shape);
+  }
+
+  /** What the block computes; subclasses type it. */
+  abstract forward(x: tf.Tensor, ...rest: never[]): tf.Tensor;
 
   // tfjs reads and writes these in the base class's constructor, before the fields above exist.
   override get trainableWeights(): LayerVariable[] {
@@ -142,12 +169,12 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
   }
 
   #childWeights(of: (child: Block) => LayerVariable[]): LayerVariable[] {
-    return #children in this ? [...this.#children.values()].flatMap(({block}) => of(block)) : [];
+    return #entries in this ? this.#entries.flatMap((entry) => ('child' in entry ? of(entry.child) : [])) : [];
   }
 
   override set trainable(value: boolean) {
     super.trainable = value;
-    if (#children in this) for (const {block} of this.#children.values()) block.trainable = value;
+    if (#entries in this) for (const entry of this.#entries) if ('child' in entry) entry.child.trainable = value;
   }
   override get trainable(): boolean {
     return super.trainable;
@@ -188,11 +215,14 @@ class ArrayInitializer {
   }
 }
 
-/** tfjs passes one tensor or a list; the input at `index`. */
-export function input<T extends tf.Tensor = tf.Tensor>(inputs: tf.Tensor | tf.Tensor[], index = 0): T {
-  const x = Array.isArray(inputs) ? inputs[index] : index === 0 ? inputs : undefined;
-  if (!x) throw new Error(`a layer was called without its input ${index}`);
-  return x as T;
+/** Inputs as tfjs passes them, one tensor or a list, as a list. */
+export function asList(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor[] {
+  return Array.isArray(inputs) ? inputs : [inputs];
+}
+
+/** Shape of the first input. */
+export function firstShape(shape: tf.Shape | tf.Shape[]): tf.Shape {
+  return (Array.isArray(shape[0]) ? shape[0] : shape) as tf.Shape;
 }
 
 /** A path in the checkpoint, of which either part may be empty. */
@@ -201,9 +231,9 @@ export function joinPath(path: string, name: string): string {
 }
 
 /** @throws WeightsError naming everything that does not match, both ways, at once. */
-function checkRequests(requests: readonly WeightRequest[], source: WeightSource): void {
-  const asked = new Set(requests.map(({name}) => name));
-  const problems = requests.flatMap(({name, shape}) => {
+function checkWeights(weights: readonly StoredWeight[], source: WeightSource): void {
+  const known = new Set(weights.map(({name}) => name));
+  const problems = weights.flatMap(({name, shape}) => {
     const got = source.shape(name);
     if (!got) return [`'${name}' is missing`];
     return got.length === shape.length && got.every((n, i) => n === shape[i])
@@ -213,7 +243,7 @@ function checkRequests(requests: readonly WeightRequest[], source: WeightSource)
   problems.push(
     ...source
       .names()
-      .filter((name) => !asked.has(name))
+      .filter((name) => !known.has(name))
       .map((name) => `'${name}' is not a weight of this model`),
   );
   if (problems.length === 0) return;

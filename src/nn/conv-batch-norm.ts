@@ -1,8 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {runFused} from '../runtime/kernels.js';
-import {Block, input, joinPath, type WeightRequest, type WeightSource} from './block.js';
+import {Block, joinPath, type StoredWeight, type WeightSource} from './block.js';
 
-export interface ConvNormConfig {
+const BATCH_NORM_PARTS = ['weight', 'bias', 'running_mean', 'running_var'] as const;
+
+export interface ConvBatchNormConfig {
   /** Names in the checkpoint, of the convolution and of its batch norm: 'conv1' and 'bn1', 'downsample.0' and 'downsample.1'. */
   readonly conv: string;
   readonly norm: string;
@@ -19,25 +21,31 @@ export interface ConvNormConfig {
  * symmetric, (kernel − 1)/2 on each side; 'same' padding is asymmetric at stride 2 and gives other numbers (ofa_mue 2.1).
  * Files keep the five arrays unfolded, so that float16 ones stay exact; folding happens here, in double precision.
  */
-export class ConvBatchNorm extends Block<ConvNormConfig> {
+export class ConvBatchNorm extends Block<ConvBatchNormConfig> {
   static className = 'MueConvNorm';
 
-  constructor(config: ConvNormConfig) {
+  constructor(config: ConvBatchNormConfig) {
     super(config);
     const {kernel, inputs, filters, conv} = config;
     // Several convolutions stand in one block: tfjs wants names that differ.
-    this.declare(`${conv}.folded_weight`, [kernel, kernel, inputs, filters], tf.initializers.heNormal({}));
-    this.declare(`${conv}.folded_bias`, [filters], tf.initializers.zeros());
+    this.declare(`${conv}.folded_weight`, [kernel, kernel, inputs, filters], {
+      initializer: tf.initializers.heNormal({}),
+    });
+    this.declare(`${conv}.folded_bias`, [filters], {initializer: tf.initializers.zeros()});
   }
 
-  protected override ownRequests(path: string): WeightRequest[] {
+  /** The kernel and the four arrays of the batch norm, not what is folded of them. */
+  override storedWeights(path = ''): StoredWeight[] {
     const {kernel, inputs, filters, conv, norm} = this.config;
+    const ofNorm = (part: string): StoredWeight => ({
+      name: joinPath(path, `${norm}.${part}`),
+      shape: [filters],
+      layout: 'plain',
+      ...(part.startsWith('running_') ? {statistic: true} : {}),
+    });
     return [
-      {name: joinPath(path, `${conv}.weight`), shape: [kernel, kernel, inputs, filters]},
-      ...['weight', 'bias', 'running_mean', 'running_var'].map((part) => ({
-        name: joinPath(path, `${norm}.${part}`),
-        shape: [filters],
-      })),
+      {name: joinPath(path, `${conv}.weight`), shape: [kernel, kernel, inputs, filters], layout: 'conv'},
+      ...BATCH_NORM_PARTS.map(ofNorm),
     ];
   }
 
@@ -45,7 +53,7 @@ export class ConvBatchNorm extends Block<ConvNormConfig> {
     const {conv, norm, filters, epsilon} = this.config;
     const kernel = await source.read(joinPath(path, `${conv}.weight`));
     const [gain, shift, mean, variance] = (await Promise.all(
-      ['weight', 'bias', 'running_mean', 'running_var'].map((part) => source.read(joinPath(path, `${norm}.${part}`))),
+      BATCH_NORM_PARTS.map((part) => source.read(joinPath(path, `${norm}.${part}`))),
     )) as [Float32Array, Float32Array, Float32Array, Float32Array];
     const scale = Float64Array.from(gain, (g, c) => g / Math.sqrt(variance[c]! + epsilon));
     return new Map([
@@ -54,12 +62,19 @@ export class ConvBatchNorm extends Block<ConvNormConfig> {
     ]);
   }
 
-  /** @param x [B, h, w, inputs]. @returns [B, h', w', filters], the caller's. */
+  /**
+   * @param x   [B, h, w, inputs]
+   * @returns   [B, h', w', filters], the caller's
+   */
   forward(x: tf.Tensor4D): tf.Tensor4D {
     return this.#run(x, this.config.relu ? 'relu' : 'linear');
   }
 
-  /** max(0, y + addend). @param addend of the shape of y, borrowed. @returns the same shape, the caller's */
+  /**
+   * max(0, y + addend), where y is the output of `forward` without its activation.
+   * @param addend   of the shape of y, borrowed
+   * @returns        the same shape, the caller's
+   */
   forwardAddRelu(x: tf.Tensor4D, addend: tf.Tensor4D): tf.Tensor4D {
     const {kernel, stride} = this.config;
     const fused = runFused<tf.Tensor4D>(
@@ -87,9 +102,6 @@ export class ConvBatchNorm extends Block<ConvNormConfig> {
     });
   }
 
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward(input(inputs));
-  }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     const side = (n: number | null | undefined): number | null =>
       n == null ? null : Math.floor((n - 1) / this.config.stride) + 1;

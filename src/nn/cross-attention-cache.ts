@@ -4,9 +4,9 @@ import type {Attention, KeysValues} from './attention.js';
 import {gatherRows} from './gather-rows.js';
 import {PerHeadMatrices, splitHeads} from './heads.js';
 
-// B pictures, K rows (beams) a picture, R = B·K rows, T new tokens, M memory length, H heads, d head width, D = H·d
+// B images, K rows (beams) an image, R = B·K rows, T new tokens, M memory length, H heads, d head width, D = H·d
 
-/** Keys [B, H, d, M] and values [B, H, M, d] that cross-attention reads: once a picture, not once a beam. Owns its tensors. */
+/** Keys [B, H, d, M] and values [B, H, M, d] that cross-attention reads: once an image, not once a beam. Owns its tensors. */
 export class CrossAttentionKv implements Disposable {
   constructor(
     readonly keys: PerHeadMatrices,
@@ -17,15 +17,12 @@ export class CrossAttentionKv implements Disposable {
     return new CrossAttentionKv(new PerHeadMatrices(keys), new PerHeadMatrices(values));
   }
 
-  /** Of some of its pictures. */
-  take(pictures: readonly number[]): CrossAttentionKv {
-    return CrossAttentionKv.from({
-      keys: gatherRows(this.keys.all, pictures),
-      values: gatherRows(this.values.all, pictures),
-    });
+  /** Keys and values of some of its images, by their rows. */
+  gather(rows: readonly number[]): CrossAttentionKv {
+    return CrossAttentionKv.from({keys: gatherRows(this.keys.all, rows), values: gatherRows(this.values.all, rows)});
   }
 
-  /** With the pictures of another behind its own. */
+  /** Its images, then those of another. */
   concat({keys, values}: CrossAttentionKv): CrossAttentionKv {
     return CrossAttentionKv.from({
       keys: tf.concat([this.keys.all, keys.all]),
@@ -34,16 +31,16 @@ export class CrossAttentionKv implements Disposable {
   }
 
   /**
-   * Cross-attention of rows on the memory of their pictures: the rows of a picture are so many more queries to one memory.
-   * @param x normed states [R, T, D], borrowed
-   * @param bias broadcast to [B, H, K·T, M]
-   * @returns [R, T, D], projected; the caller's
+   * Cross-attention. The K rows of an image are so many more queries to one memory.
+   * @param x      normed states [R, T, D], borrowed
+   * @param bias   broadcast to [B, H, K·T, M]
+   * @returns      [R, T, D], projected; the caller's
    */
   attend(attention: Attention, x: tf.Tensor3D, bias: readonly tf.Tensor[]): tf.Tensor3D {
     return tf.tidy(() => {
-      const pictures = this.values.all.shape[0];
+      const images = this.values.all.shape[0];
       const [rows, tokens, size] = x.shape;
-      const grouped = attention.queries(x).reshape([pictures, (rows / pictures) * tokens, size]) as tf.Tensor3D;
+      const grouped = attention.queries(x).reshape([images, (rows / images) * tokens, size]) as tf.Tensor3D;
       const heads = attention.attend(splitHeads(grouped, attention.config.heads), this.keys, this.values, bias);
       return attention.project(heads).reshape(x.shape) as tf.Tensor3D;
     });
@@ -55,111 +52,104 @@ export class CrossAttentionKv implements Disposable {
   }
 }
 
-// B pictures, M memory length, D width
-
-interface Held {
-  readonly memory: CrossAttentionKv;
-  /** Whose it is, in its order. */
-  readonly pictures: readonly number[];
+/** Makes the keys and values of one layer. */
+export interface CrossAttentionSource {
+  /** Computes them from the states of some images [b, M, D], borrowed. */
+  readonly make: (states: tf.Tensor3D, layer: number) => CrossAttentionKv;
+  /** Those of all images, where they need not be computed from the states. */
+  readonly precomputed?: (layer: number) => CrossAttentionKv;
 }
 
-/** What a layer's cross-attention reads. */
-export interface MemoryMaker {
-  /** Of some pictures' states [b, M, D], borrowed. */
-  readonly make: (states: tf.Tensor3D, layer: number) => CrossAttentionKv;
-  /** Of all pictures, where it need not be computed from their states. */
-  readonly remember?: ((layer: number) => CrossAttentionKv) | undefined;
+/** Keys and values of a layer, and the images they are of, in row order. */
+interface StoredKv {
+  readonly kv: CrossAttentionKv;
+  readonly images: readonly number[];
 }
 
 /**
- * What the cross-attention of every decoder layer reads, made for a picture when the layer first runs for it: a layer that
- * no picture reaches costs nothing. Owns its tensors.
+ * Cross-attention keys and values of every decoder layer, made for an image when the layer first runs for it: a layer that
+ * no image reaches costs nothing. Owns its tensors.
  */
 export class CrossAttentionCache implements Disposable {
   readonly #scope = new TensorScope();
-  readonly #held: (Held | undefined)[];
-  /** Of the pictures that ran last, where they were not all. */
-  readonly #part: (Held | undefined)[];
+  readonly #stored: (StoredKv | undefined)[];
+  /** Selection of the images that ran last, where they were not all. */
+  readonly #selected: (StoredKv | undefined)[];
 
-  /** @param states what is looked at [B, M, D], borrowed as long as this lives */
+  /** @param states encoder states [B, M, D], borrowed as long as this lives */
   constructor(
     layers: number,
     private readonly states: tf.Tensor3D,
-    private readonly maker: MemoryMaker,
+    private readonly source: CrossAttentionSource,
   ) {
-    this.#held = new Array<undefined>(layers).fill(undefined);
-    this.#part = new Array<undefined>(layers).fill(undefined);
+    this.#stored = new Array<undefined>(layers).fill(undefined);
+    this.#selected = new Array<undefined>(layers).fill(undefined);
   }
 
   /**
-   * @param pictures of the states, ascending
-   * @returns what a layer reads of them, borrowed until it is asked for another choice
+   * Keys and values of a layer for some images.
+   * @param images   numbers of the states' rows, ascending
+   * @returns        borrowed until another choice of images is asked for
    */
-  of(layer: number, pictures: readonly number[]): CrossAttentionKv {
-    const before = this.#held[layer];
-    const lacking = pictures.filter((picture) => !before?.pictures.includes(picture));
+  of(layer: number, images: readonly number[]): CrossAttentionKv {
+    const lacking = images.filter((image) => !this.#stored[layer]?.images.includes(image));
     if (lacking.length > 0) this.#add(layer, lacking);
-    const held = this.#held[layer]!;
-    if (same(held.pictures, pictures)) return held.memory;
-    const part = this.#part[layer];
-    if (part && same(part.pictures, pictures)) return part.memory;
-    const memory = this.#scope.hold(held.memory.take(pictures.map((picture) => held.pictures.indexOf(picture))));
-    this.#drop(part);
-    this.#part[layer] = {memory, pictures};
-    return memory;
+    const stored = this.#stored[layer]!;
+    if (same(stored.images, images)) return stored.kv;
+    const selected = this.#selected[layer];
+    if (selected && same(selected.images, images)) return selected.kv;
+    const kv = this.#scope.hold(stored.kv.gather(images.map((image) => stored.images.indexOf(image))));
+    this.#drop(selected);
+    this.#selected[layer] = {kv, images};
+    return kv;
   }
 
-  #add(layer: number, pictures: readonly number[]): void {
-    const before = this.#held[layer];
-    const all = pictures.length === this.states.shape[0];
-    const {make, remember} = this.maker;
+  #add(layer: number, images: readonly number[]): void {
+    const before = this.#stored[layer];
+    const all = images.length === this.states.shape[0];
+    const {make, precomputed} = this.source;
     using scope = new TensorScope();
     const made = scope.hold(
       all
-        ? (remember?.(layer) ?? make(this.states, layer))
-        : make(scope.hold(gatherRows(this.states, pictures)), layer),
+        ? (precomputed?.(layer) ?? make(this.states, layer))
+        : make(scope.hold(gatherRows(this.states, images)), layer),
     );
-    const together = [...(before?.pictures ?? []), ...pictures];
+    const together = [...(before?.images ?? []), ...images];
     const ascending = together.toSorted((a, b) => a - b);
-    let memory = before ? before.memory.concat(made) : scope.give(made);
-    if (!same(together, ascending))
-      memory = scope.hold(memory).take(ascending.map((picture) => together.indexOf(picture)));
-    this.#scope.hold(memory);
+    let kv = before ? before.kv.concat(made) : scope.give(made);
+    if (!same(together, ascending)) kv = scope.hold(kv).gather(ascending.map((image) => together.indexOf(image)));
+    this.#scope.hold(kv);
     this.#drop(before);
-    this.#held[layer] = {memory, pictures: ascending};
+    this.#stored[layer] = {kv, images: ascending};
   }
 
-  /** A layer takes over what another reads (mode `copy`). */
+  /** A layer takes over the keys and values of another (skipped K/V mode `copy`). */
   copy(from: number, to: number): void {
-    if (this.#held[to] === this.#held[from]) return;
-    this.#drop(this.#held[to]);
-    this.#held[to] = this.#held[from];
+    if (this.#stored[to] === this.#stored[from]) return;
+    this.#drop(this.#stored[to]);
+    this.#stored[to] = this.#stored[from];
   }
 
-  /** Forgets pictures that have left. */
-  keep(pictures: readonly number[]): void {
-    const kept = new Map<Held, Held | undefined>();
-    for (const held of this.#held) {
-      if (!held || kept.has(held)) continue;
-      const places = held.pictures.flatMap((picture, i) => (pictures.includes(picture) ? [i] : []));
-      kept.set(
-        held,
-        places.length === 0
-          ? undefined
-          : {memory: this.#scope.hold(held.memory.take(places)), pictures: places.map((i) => held.pictures[i]!)},
-      );
+  /** Forgets the images that have left. */
+  keep(images: readonly number[]): void {
+    const kept = new Map<StoredKv, StoredKv | undefined>();
+    for (const stored of this.#stored) {
+      if (!stored || kept.has(stored)) continue;
+      const rows = stored.images.flatMap((image, row) => (images.includes(image) ? [row] : []));
+      const rest = rows.map((row) => stored.images[row]!);
+      kept.set(stored, rows.length === 0 ? undefined : {kv: this.#scope.hold(stored.kv.gather(rows)), images: rest});
     }
-    for (const [layer, held] of this.#held.entries()) {
-      this.#held[layer] = held && kept.get(held);
-      this.#drop(this.#part[layer]);
-      this.#part[layer] = undefined;
+    for (const [layer, stored] of this.#stored.entries()) {
+      this.#stored[layer] = stored && kept.get(stored);
+      this.#drop(this.#selected[layer]);
+      this.#selected[layer] = undefined;
     }
-    for (const held of kept.keys()) this.#scope.drop(held.memory);
+    for (const stored of kept.keys()) this.#scope.drop(stored.kv);
   }
 
-  /** Unless another layer reads it, too. */
-  #drop(held: Held | undefined): void {
-    if (held && this.#held.filter((other) => other?.memory === held.memory).length <= 1) this.#scope.drop(held.memory);
+  /** Frees keys and values, unless another layer reads them, too. */
+  #drop(stored: StoredKv | undefined): void {
+    if (stored && this.#stored.filter((other) => other?.kv === stored.kv).length <= 1) this.#scope.drop(stored.kv);
   }
 
   [Symbol.dispose](): void {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {Block, input} from './block.js';
+import {asList, Block} from './block.js';
 
 /** A table of rows, looked up by id. */
 export class Embedding extends Block<{rows: number; size: number}> {
@@ -7,7 +7,9 @@ export class Embedding extends Block<{rows: number; size: number}> {
 
   constructor(config: {rows: number; size: number}) {
     super(config);
-    this.declare('weight', [config.rows, config.size], tf.initializers.randomNormal({stddev: 0.02}));
+    this.declare('weight', [config.rows, config.size], {
+      initializer: tf.initializers.randomNormal({stddev: 0.02}),
+    });
   }
 
   /** @param ids int32, any shape. @returns [..., size], the caller's. */
@@ -21,7 +23,7 @@ export class Embedding extends Block<{rows: number; size: number}> {
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward(input(inputs).toInt());
+    return this.forward(asList(inputs)[0]!.toInt());
   }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     return [...shape, this.config.size];
@@ -38,7 +40,10 @@ export class TiedEmbedding extends Block<{rows: number; size: number}> {
 
   constructor(config: {rows: number; size: number}) {
     super(config);
-    this.declare('weight', [config.size, config.rows], tf.initializers.randomNormal({stddev: 0.02}));
+    this.declare('weight', [config.size, config.rows], {
+      initializer: tf.initializers.randomNormal({stddev: 0.02}),
+      layout: 'embedding-transposed',
+    });
   }
 
   /** @param ids [B, T]. @returns [B, T, size], the caller's. */
@@ -62,7 +67,7 @@ export class TiedEmbedding extends Block<{rows: number; size: number}> {
   }
 
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward(input(inputs).toInt() as tf.Tensor2D);
+    return this.forward(asList(inputs)[0]!.toInt() as tf.Tensor2D);
   }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     return [...shape, this.config.size];

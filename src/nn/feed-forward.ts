@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {Block, input} from './block.js';
+import {Block} from './block.js';
 import {quickGelu} from './activations.js';
 import {LayerNorm} from './layer-norm.js';
 import {Linear} from './linear.js';
@@ -36,13 +36,6 @@ export class FeedForward extends Block<FeedForwardConfig> {
         this.config.activation === 'quick_gelu' ? quickGelu(this.fc1.forward(x)) : this.fc1.forward(x, 'gelu');
       return this.fc2.forward(this.norm ? this.norm.forward(hidden) : hidden);
     });
-  }
-
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward(input(inputs));
-  }
-  override computeOutputShape(shape: tf.Shape): tf.Shape {
-    return shape;
   }
 }
 tf.serialization.registerClass(FeedForward);

@@ -3,55 +3,6 @@ import type {Attention, KeysValues} from './attention.js';
 import {gatherRows} from './gather-rows.js';
 import {splitHeads} from './heads.js';
 
-// R rows, T new tokens, n keys with the new ones, D width, H heads
-
-/** Where some rows or positions left earlier: a layer works on the others, but its cache has all. */
-export interface PartialRows {
-  /** All states [R', T', D], of which those that it works on are a part; the cache grows by the keys and values of all. Borrowed. */
-  readonly all: tf.Tensor3D;
-  /** The part of them that it works on. */
-  readonly part: (all: tf.Tensor3D) => tf.Tensor3D;
-  /** Rows of the cache that these attend to; all by default. */
-  readonly rows?: readonly number[] | undefined;
-}
-
-/**
- * Appends the keys and values of normed states [R', T', D], borrowed. Not to be called inside a tidy, which the cache must outlive.
- * @param padded per row and new token, whether its key may never be attended to
- */
-export function growCache(
-  attention: Attention,
-  normed: tf.Tensor3D,
-  cache: KvCache,
-  padded?: readonly (readonly boolean[])[],
-): void {
-  const next = attention.keysValues(normed);
-  cache.append(next, padded);
-  next.keys.dispose();
-  next.values.dispose();
-}
-
-/**
- * New tokens attend to themselves and to all before them. Called inside a tidy, after `growCache`.
- * @param normed their states [R, T, D]
- * @param bias broadcast to [R, H, T, n]
- * @param rows of the cache that these are; all by default
- * @returns [R, T, D], projected
- */
-export function attendCached(
-  attention: Attention,
-  normed: tf.Tensor3D,
-  cache: KvCache,
-  bias: readonly tf.Tensor[],
-  rows?: readonly number[],
-): tf.Tensor3D {
-  const own = <T extends tf.Tensor>(all: T): T => (rows ? gatherRows(all, rows) : all);
-  const {keys, values} = cache.held!;
-  const mask = cache.mask();
-  const queries = splitHeads(attention.queries(normed), attention.config.heads);
-  return attention.project(attention.attend(queries, own(keys), own(values), mask ? [...bias, own(mask)] : bias));
-}
-
 // R rows, H heads, n keys so far, d head width
 
 /** Keys [R, H, d, n] and values [R, H, n, d] of one layer's self-attention, growing with every token. Owns its tensors. */
@@ -109,20 +60,20 @@ export class KvCache implements Disposable {
     if (this.#padded.length > 0) this.#padded = rows.map((r) => this.#padded[r]!);
   }
 
-  /** Appends the newest token's keys and values of another layer. */
-  appendNewest(other: KvCache, padded?: readonly (readonly boolean[])[]): void {
+  /** Appends the keys and values of the last token of another layer. */
+  appendLastToken(other: KvCache, padded?: readonly (readonly boolean[])[]): void {
     const {keys, values} = other.#held!;
     const last = other.length - 1;
-    const newest = {
+    const lastToken = {
       keys: tf.slice(keys, [0, 0, 0, last], [-1, -1, -1, 1]),
       values: tf.slice(values, [0, 0, last, 0], [-1, -1, 1, -1]),
     };
-    this.append(newest, padded);
-    newest.keys.dispose();
-    newest.values.dispose();
+    this.append(lastToken, padded);
+    lastToken.keys.dispose();
+    lastToken.values.dispose();
   }
 
-  /** Takes over the whole history of another layer (mode `copy`); the tensors are shared, the caches stay independent. */
+  /** Takes over the whole cache of another layer; the tensors are shared, the caches stay independent. */
   copyFrom(other: KvCache): void {
     if (!other.#held) return;
     this.#replace({keys: other.#held.keys.clone(), values: other.#held.values.clone()});
@@ -139,4 +90,54 @@ export class KvCache implements Disposable {
     this.#held?.values.dispose();
     this.#held = undefined;
   }
+}
+
+// R rows, T new tokens, n keys with the new ones, D width, H heads
+
+/** Where some rows or positions left earlier, a layer works on the others, but its cache grows by all. */
+export interface PartialRows {
+  /** Input of the layer for all rows and positions [R', T', D]; borrowed. */
+  readonly all: tf.Tensor3D;
+  /** Selects from a tensor like `all` what the layer works on. */
+  readonly part: (all: tf.Tensor3D) => tf.Tensor3D;
+  /** Rows of the cache that the input's rows are; all by default. */
+  readonly rows?: readonly number[];
+}
+
+/**
+ * Appends the keys and values of new tokens. Not to be called inside a tidy, which the cache must outlive.
+ * @param normed   their normed states [R', T', D], borrowed
+ * @param padded   per row and new token, whether its key may never be attended to
+ */
+export function growCache(
+  attention: Attention,
+  normed: tf.Tensor3D,
+  cache: KvCache,
+  padded?: readonly (readonly boolean[])[],
+): void {
+  const next = attention.keysValues(normed);
+  cache.append(next, padded);
+  next.keys.dispose();
+  next.values.dispose();
+}
+
+/**
+ * New tokens attend to themselves and to all before them. Called inside a tidy, after `growCache`.
+ * @param normed   their normed states [R, T, D]
+ * @param bias     broadcast to [R, H, T, n]
+ * @param rows     rows of the cache that these are; all by default
+ * @returns        [R, T, D], projected
+ */
+export function attendCached(
+  attention: Attention,
+  normed: tf.Tensor3D,
+  cache: KvCache,
+  bias: readonly tf.Tensor[],
+  rows?: readonly number[],
+): tf.Tensor3D {
+  const own = <T extends tf.Tensor>(all: T): T => (rows ? gatherRows(all, rows) : all);
+  const {keys, values} = cache.held!;
+  const mask = cache.mask();
+  const queries = splitHeads(attention.queries(normed), attention.config.heads);
+  return attention.project(attention.attend(queries, own(keys), own(values), mask ? [...bias, own(mask)] : bias));
 }

@@ -1,30 +1,28 @@
 import * as tf from '@tensorflow/tfjs';
 import {runFused} from '../runtime/kernels.js';
-import {Block, input} from './block.js';
+import {Block} from './block.js';
 
 const EPSILON = 1e-5;
+/** Smallest length that `unitRows` divides by. */
+const SMALLEST_LENGTH = 1e-12;
 
-/** Layer normalisation over the last axis, biased variance, ε 1e-5, with gain and bias (ofa_mue section 0). */
+/** Layer normalisation over the last axis, biased variance, ε 1e-5, with gain and bias. */
 export class LayerNorm extends Block<{size: number}> {
   static className = 'MueLayerNorm';
 
   constructor(config: {size: number}) {
     super(config);
-    this.declare('weight', [config.size], tf.initializers.ones());
-    this.declare('bias', [config.size], tf.initializers.zeros());
+    this.declare('weight', [config.size], {initializer: tf.initializers.ones(), neutral: 1});
+    this.declare('bias', [config.size], {initializer: tf.initializers.zeros(), neutral: 0});
   }
 
-  /** @param x [..., size]. @returns the same shape, the caller's. */
+  /**
+   * @param x   [..., size]
+   * @returns   the same shape, the caller's
+   */
   forward<T extends tf.Tensor>(x: T): T {
     const [gain, bias] = [this.weight('weight'), this.weight('bias')];
     return runFused<T>('MueLayerNorm', {x, gain, bias}, {epsilon: EPSILON}) ?? composed(x, gain, bias);
-  }
-
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward(input(inputs));
-  }
-  override computeOutputShape(shape: tf.Shape): tf.Shape {
-    return shape;
   }
 }
 tf.serialization.registerClass(LayerNorm);
@@ -36,4 +34,13 @@ function composed<T extends tf.Tensor>(x: T, gain: tf.Tensor, bias: tf.Tensor): 
     const variance = centred.square().mean(-1, true);
     return centred.mul(variance.add(EPSILON).rsqrt()).mul(gain).add(bias) as T;
   });
+}
+
+/**
+ * Rows scaled to length one; a row of zeros stays.
+ * @param x   [B, e]
+ * @returns   [B, e], the caller's
+ */
+export function unitRows(x: tf.Tensor2D): tf.Tensor2D {
+  return tf.tidy(() => x.div(tf.maximum(x.square().sum(1, true).sqrt(), SMALLEST_LENGTH)) as tf.Tensor2D);
 }

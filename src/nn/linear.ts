@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {runFused} from '../runtime/kernels.js';
 import {gelu} from './activations.js';
-import {Block, input} from './block.js';
+import {Block} from './block.js';
 
 export interface ProjectionConfig {
   readonly inputSize: number;
   readonly units: number;
-  /** What the weight is called; it stands among those of the block around it. */
+  /** Name of the weight, which stands among those of the block around it. */
   readonly weight: string;
 }
 
@@ -16,14 +16,16 @@ export class Projection extends Block<ProjectionConfig> {
 
   constructor(config: ProjectionConfig) {
     super(config);
-    this.declare(
-      config.weight,
-      [config.inputSize, config.units],
-      tf.initializers.randomNormal({stddev: config.inputSize ** -0.5}),
-    );
+    this.declare(config.weight, [config.inputSize, config.units], {
+      initializer: tf.initializers.randomNormal({stddev: config.inputSize ** -0.5}),
+    });
   }
 
-  /** @param x [N, in]. @param columns only these outputs. @returns [N, out or columns], the caller's. */
+  /**
+   * @param x         [N, in]
+   * @param columns   compute only these outputs
+   * @returns         [N, out] or [N, columns.length], the caller's
+   */
   forward(x: tf.Tensor2D, columns?: readonly number[]): tf.Tensor2D {
     return tf.tidy(() => {
       const w = this.weight<tf.Tensor2D>(this.config.weight);
@@ -31,27 +33,29 @@ export class Projection extends Block<ProjectionConfig> {
     });
   }
 
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward(input(inputs));
-  }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     return [...shape.slice(0, -1), this.config.units];
   }
 }
 tf.serialization.registerClass(Projection);
 
-/** x·W + b over the last axis. W is [in, out], transposed from the checkpoint's [out, in] at conversion. */
+/** x·W + b over the last axis. W is [in, out], transposed from the checkpoint's [out, in] at conversion; fresh ones are N(0, 0.02²). */
 export class Linear extends Block<{inputSize: number; units: number}> {
   static className = 'MueLinear';
 
   constructor(config: {inputSize: number; units: number}) {
     super(config);
-    // ofa_mue section 1.2: linear weights are drawn from N(0, 0.02²), biases are zero.
-    this.declare('weight', [config.inputSize, config.units], tf.initializers.randomNormal({stddev: 0.02}));
-    this.declare('bias', [config.units], tf.initializers.zeros());
+    this.declare('weight', [config.inputSize, config.units], {
+      initializer: tf.initializers.randomNormal({stddev: 0.02}),
+      layout: 'linear',
+    });
+    this.declare('bias', [config.units], {initializer: tf.initializers.zeros()});
   }
 
-  /** @param x [..., in]. @returns [..., out], activated; the caller's. */
+  /**
+   * @param x   [..., in]
+   * @returns   [..., out], activated; the caller's
+   */
   forward<T extends tf.Tensor>(x: T, activation: 'linear' | 'gelu' = 'linear'): T {
     const [weight, bias] = [this.weight<tf.Tensor2D>('weight'), this.weight('bias')];
     const fused = runFused<T>('MueLinear', {x, weight, bias}, {activation});
@@ -63,9 +67,6 @@ export class Linear extends Block<{inputSize: number; units: number}> {
     });
   }
 
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward(input(inputs));
-  }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     return [...shape.slice(0, -1), this.config.units];
   }

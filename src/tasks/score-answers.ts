@@ -36,7 +36,7 @@ export async function scoreAnswers(
   if (mode === 'corrected' && answers.every((answer) => answer.length === 1)) {
     const words = answers.map(([word]) => word!);
     const at = prompts.map((prompt, row) => ({row, position: prompt.length - 1}));
-    const {logits, runs} = await model.score(encoded, {targets: prompts, at, words}, policy, {signal});
+    const {logits, runs} = await model.score(encoded, {targets: prompts, at, ids: words}, policy, {signal});
     const values = (await scope.hold(logits).data()) as Float32Array;
     const part = (p: number): Float64Array =>
       Float64Array.from(values.subarray(p * words.length, (p + 1) * words.length));

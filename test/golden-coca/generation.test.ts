@@ -87,9 +87,9 @@ describeCoca(
           using decoding = model.startDecoding(of, generation_type === 'top_k' ? 1 : beams, length, 'project');
           if (generation_type === 'top_k') {
             const greedy = {...writing, topK: 1, temperature: 1, random: () => seededRandom(0)};
-            return (await sample(decoding, of.pictures, never, greedy)).texts.map(({tokens}) => tokens);
+            return (await sample(decoding, of.images, never, greedy)).texts.map(({tokens}) => tokens);
           }
-          return (await searchBeams(decoding, of.pictures, never, {...writing, beams})).texts.map(
+          return (await searchBeams(decoding, of.images, never, {...writing, beams})).texts.map(
             ([best]) => best!.tokens,
           );
         };

@@ -142,7 +142,7 @@ describeCoca(
         for (const [i, {self, cross}] of multimodal.layers.entries()) {
           x = inner.replace(x, self.forward(x, [causal]));
           await check(x.clone(), `multimodal.self.${i + 1}`, STATES);
-          using memory = cross.remember(encoded.tokens);
+          using memory = cross.crossKv(encoded.tokens);
           x = inner.replace(x, cross.forwardCross(x, memory));
           await check(x.clone(), `multimodal.state.${i + 1}`, STATES);
         }

@@ -10,6 +10,7 @@ import type {OfaEncoded} from '../../src/models/ofa/encode.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {causalMask} from '../../src/nn/attention.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
+import {codeLogits} from '../support/models/code-logits.js';
 import {onBackends} from '../support/backends.js';
 import {closeArrays, closeTo, LOGITS, SIMILARITIES, STATES} from '../support/golden/close-to.js';
 import {golden, type GoldenArray} from '../support/golden/golden.js';
@@ -151,13 +152,13 @@ onBackends('decoder', () => {
       for (let l = 0; l < decoder.layers.length; l++) {
         const expectedKeys = arrays[`${name}.cache.layer${l}.cross_k`];
         if (!expectedKeys) continue;
-        const memory = pass.memories.of(l, [...Array(encoded.pictures).keys()]);
+        const memory = pass.crossAttention.of(l, [...Array(encoded.images).keys()]);
         await closeTo(scope.hold(memory.keys.all.transpose([0, 1, 3, 2])), expectedKeys, STATES);
         await closeTo(memory.values.all, arrays[`${name}.cache.layer${l}.cross_v`]!, STATES);
       }
     });
 
-    test('codes of a picture', async () => {
+    test("logits of image codes, composed from the decoder's blocks", async () => {
       using scope = new TensorScope();
       const tokens = cases['code']!.prev_output_tokens;
       const length = tokens[0]!.length;
@@ -168,9 +169,7 @@ onBackends('decoder', () => {
       ] as const) {
         const expected = arrays[`code.${part}`];
         if (!expected) throw new Error(`no golden code.${part}`);
-        const logits = scope.hold(
-          await model.scoring.codeLogits(model.targetPass(encoded, length, scope), tokens, masks),
-        );
+        const logits = scope.hold(codeLogits(model, model.targetPass(encoded, length, scope), tokens, masks));
         await closeTo(logits, expected, LOGITS);
       }
     });
@@ -210,7 +209,7 @@ onBackends('decoder', () => {
       mode: 'gap' | 'copy',
     ): Promise<void> => {
       const encoded = encodings[c.case]!;
-      using decoding = model.startDecoding(encoded, c.rows / encoded.pictures, c.steps.length, mode);
+      using decoding = model.startDecoding(encoded, c.rows / encoded.images, c.steps.length, mode);
       const logits: Float32Array[] = [];
       for (const step of c.steps) {
         if (step.reorder) {

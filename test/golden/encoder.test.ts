@@ -3,7 +3,8 @@ import * as tf from '@tensorflow/tfjs';
 import {never, stackPolicies} from '../../src/exit/policy.js';
 import {similarity} from '../../src/exit/policies/similarity.js';
 import {ImageBias} from '../../src/models/ofa/bias-tables.js';
-import {codePositionIds, imageBucket, tokenBucket} from '../../src/models/ofa/positions.js';
+import {imageBucket, tokenBucket} from '../../src/models/ofa/positions.js';
+import {codePositionIds} from '../support/models/code-logits.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
@@ -87,8 +88,8 @@ onBackends('encoder', (device) => {
     );
 
     const bias = scope.hold(new ImageBias(encoder, patches_h, patches_w));
-    const image = encoding.image(features, bias, patch_masks, scope);
-    const text = encoding.text(src_tokens, scope);
+    const image = encoding.imageStream(features, bias, patch_masks, scope);
+    const text = encoding.textStream(src_tokens, scope);
     await check(encoder.embedPatches(features), 'image_embed');
     await check(
       tf.tidy(() => encoder.embedTokens(tf.tensor2d(src_tokens as number[][], undefined, 'int32'))),
@@ -193,8 +194,8 @@ onBackends('encoder', (device) => {
     const features = scope.hold(await featuresOf(letter));
     const [, height, width] = features.shape;
     const bias = scope.hold(new ImageBias(model.encoder, height, width));
-    const image = model.encoding.image(features, bias, undefined, scope);
-    const text = model.encoding.text(src_tokens, scope);
+    const image = model.encoding.imageStream(features, bias, undefined, scope);
+    const text = model.encoding.textStream(src_tokens, scope);
     const states: Record<string, tf.Tensor[]> = {'encoder.image': [], 'encoder.text': []};
     const watch = {
       name: 'watch',
@@ -204,7 +205,7 @@ onBackends('encoder', (device) => {
       },
     };
     scope.hold((await model.encoding.runImage(image, bias, watch)).x);
-    scope.hold((await model.encoding.runText(text, watch)).x);
+    scope.hold((await model.encoding.runText(text, [], watch)).x);
     for (let l = 0; l < 3; l++) {
       await closeTo(states['encoder.image']![l]!, expected[`${letter}.never.image.layer${l}.out`]!, STATES);
       await closeTo(states['encoder.text']![l]!, expected[`${letter}.never.text.layer${l}.out`]!, STATES);

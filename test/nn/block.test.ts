@@ -209,7 +209,7 @@ describe.each(Object.entries(KINDS))('%s', (_name, {make, inputs, output, parame
 
   test('is filled by names, all of them, both ways; a failed load keeps nothing', async () => {
     const block = make();
-    const requests = block.requests('').map(({name, shape}) => [name, shape] as const);
+    const requests = block.storedWeights().map(({name, shape}) => [name, shape] as const);
     const source = (entries: readonly (readonly [string, readonly number[]])[], fail?: string): WeightSource => {
       const shapes = new Map(entries);
       return {

@@ -76,7 +76,7 @@ export async function recordEntailment(
   const watch: PolicyPerImage = between.length === 0 ? watchAll : pairs.map((_, c) => watchOne(c));
   const encoded = scope.hold(prompt.combine(pairs.map((pair) => pair.slice(0, known.length))));
   const at = pairs.map((_, row) => ({row, position: target.length - 1}));
-  const {logits: last} = await model.score(encoded, {targets: pairs.map(() => target), at, words: answers}, watch, {
+  const {logits: last} = await model.score(encoded, {targets: pairs.map(() => target), at, ids: answers}, watch, {
     signal,
   });
   last.dispose();

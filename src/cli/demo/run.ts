@@ -136,5 +136,5 @@ function depths(layers: Answer['layers'], of: (run: LayersRun) => number): {enco
 /** Multiply-accumulates of the picture's ResNet, which never exits. */
 export function resnetMacs({model}: Mue): number {
   const {patch_image_size: size} = model.config;
-  return model.cost.resnet(size, size);
+  return model.cost.stem(size, size);
 }

@@ -1,24 +1,25 @@
 import * as tf from '@tensorflow/tfjs';
 import {cosine} from '../../exit/policies/cosine.js';
 import type {ExitPolicy} from '../../exit/policy.js';
+import {type Macs, withoutTests} from '../../exit/trace.js';
 import {gatherRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {ImageStates, MultiDepthEncoding, RunOptions} from '../model.js';
-import type {CocaCost} from './macs.js';
+import type {CocaMacs} from './macs.js';
 import {CocaEncoded, type CocaEncoding} from './encode.js';
 
 // L depths, S image tokens, d text width, C combinations
 
-/** A picture at every depth of the image tower: its image tokens as each would give them. Owns its tensors. */
-export class CocaPictureDepths implements ImageStates {
+/** One image at every depth of the image tower: the image tokens that each depth gives. Owns its tensors. */
+export class CocaImageStates implements ImageStates {
   private constructor(
-    private readonly cost: CocaCost,
+    private readonly cost: CocaMacs,
     /** [L, S, d] */
     private readonly tokens: tf.Tensor3D,
     private readonly similarity: readonly number[],
   ) {}
 
-  static async run(encoding: CocaEncoding, pixels: tf.Tensor4D, options: RunOptions = {}): Promise<CocaPictureDepths> {
+  static async run(encoding: CocaEncoding, pixels: tf.Tensor4D, options: RunOptions = {}): Promise<CocaImageStates> {
     using scope = new TensorScope();
     const similarity: number[] = [];
     const tokens: tf.Tensor3D[] = [];
@@ -30,8 +31,8 @@ export class CocaPictureDepths implements ImageStates {
         return {exit: false};
       },
     };
-    scope.hold((await encoding.run(pixels, watch, options)).x);
-    return new CocaPictureDepths(encoding.cost, tf.concat(tokens, 0), similarity);
+    scope.hold((await encoding.runTower(pixels, watch, options)).x);
+    return new CocaImageStates(encoding.cost, tf.concat(tokens, 0), similarity);
   }
 
   /** The image tower sees no prompt: nothing is added, and nothing new is owned. */
@@ -40,7 +41,7 @@ export class CocaPictureDepths implements ImageStates {
     return Promise.resolve({
       stacks,
       combine: (depths) => this.combine(depths),
-      scoringMacs: (depths, layers, tokens, words) => this.scoringMacs(depths, layers, tokens, words),
+      scoringMacs: (depths, layers, tokens, ids) => this.scoringMacs(depths, layers, tokens, ids),
       [Symbol.dispose]: () => undefined,
     });
   }
@@ -52,20 +53,24 @@ export class CocaPictureDepths implements ImageStates {
   combine(depths: readonly (readonly number[])[]): CocaEncoded {
     const index = depths.map(([depth]) => depth! - 1);
     const tokens = tf.tidy(() => gatherRows(this.tokens, index));
-    const full = this.#towerMacs(this.similarity.length);
-    return new CocaEncoded(
-      tokens,
-      depths.map(([depth]) => ({traces: [], macs: {run: this.#towerMacs(depth!), full}})),
-    );
+    const runs = depths.map(([depth]) => ({traces: [], macs: this.#encodeMacs(depth!)}));
+    return new CocaEncoded(tokens, runs);
   }
 
-  #towerMacs(layers: number): number {
-    return this.cost.patches() + layers * this.cost.visionLayer() + this.cost.pooler();
+  #encodeMacs(layers: number): Macs {
+    return this.cost.encode(withoutTests(layers, this.similarity.length).trace);
   }
 
-  scoringMacs([vision, text]: readonly number[], multimodal: number, tokens: number, words: number): number {
-    const {run} = this.cost.decoderPass(1, 1, tokens, text!, multimodal);
-    return this.#towerMacs(vision!) + run + this.cost.logits(words);
+  scoringMacs([vision, text]: readonly number[], multimodal: number, tokens: number, ids: number): number {
+    const scoring = this.cost.score({
+      text: withoutTests(text!, text!),
+      multimodal: withoutTests(multimodal, multimodal),
+      rows: 1,
+      length: tokens,
+      decidedOn: 0,
+      logits: ids,
+    });
+    return this.#encodeMacs(vision!).run + scoring.run;
   }
 
   [Symbol.dispose](): void {

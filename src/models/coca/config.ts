@@ -1,6 +1,65 @@
 import {z} from 'zod';
 
-/** open_clip's `generate`; its six beams in three groups find what two beams find (coca section 7). */
+const count = z.number().int().positive();
+const perChannel = z.tuple([z.number(), z.number(), z.number()]).readonly();
+/** Depth and sizes of one tower. */
+const tower = {layers: count, heads: count, mlp_width: count};
+
+/** How captions are generated where a call does not say; the names are open_clip's `generate` (docs/reference/coca.md 7). */
+const generationSchema = z.strictObject({
+  rules: z.enum(['classic', 'current']),
+  /** Most tokens, and fewest, start and end counted. */
+  seq_len: count,
+  min_seq_len: z.number().int().min(0),
+  num_beams: count,
+  num_beam_groups: count,
+  repetition_penalty: z.number().positive(),
+  temperature: z.number().positive(),
+  top_k: count,
+  top_p: z.number().positive(),
+});
+export type CocaGeneration = Readonly<z.infer<typeof generationSchema>>;
+
+/** The `config.json` of a converted CoCa model: everything that the weights alone do not say. */
+export const cocaConfigSchema = z.strictObject({
+  format: z.literal('mue-tfjs'),
+  version: z.literal(1),
+  family: z.literal('coca'),
+  /** Width of image and text embeddings. */
+  embed_dim: count,
+  vision: z.strictObject({
+    ...tower,
+    /** Side of the square images, and of the patches they are cut into, in pixels. */
+    image_size: count,
+    patch_size: count,
+    width: count,
+    /** The attentional pooler; null: the decoder reads the patches themselves (`coca_base`). */
+    pooler: z.strictObject({queries: z.number().int().min(2), heads: count}).nullable(),
+  }),
+  /** The unimodal half of the text decoder. Its width is the multimodal half's, too. */
+  text: z.strictObject({
+    ...tower,
+    /** Most tokens of a text, start and end counted; there is one position more, for CLS. */
+    context_length: count,
+    vocab_size: z.number().int().min(3),
+    width: count,
+  }),
+  /** The multimodal half; a layer is a self block and a cross block. */
+  multimodal: z.strictObject(tower),
+  activation: z.enum(['gelu', 'quick_gelu']),
+  /** `legacy`: the validity bits of the text tower are shifted by one, as in all published weights (docs/reference/coca.md 2.3). */
+  cls_mask: z.enum(['legacy', 'correct']),
+  pad_id: z.number().int().min(0),
+  start_id: z.number().int().min(0),
+  end_id: z.number().int().min(0),
+  /** Normalisation of images, per channel. */
+  image_mean: perChannel,
+  image_std: perChannel,
+  generation: generationSchema,
+});
+export type CocaConfig = Readonly<z.infer<typeof cocaConfigSchema>>;
+
+/** open_clip's `generate`; its six beams in three groups find what two beams find (docs/reference/coca.md 7). */
 export const COCA_GENERATION: CocaGeneration = {
   rules: 'classic',
   seq_len: 30,
@@ -13,7 +72,7 @@ export const COCA_GENERATION: CocaGeneration = {
   top_p: 0.1,
 };
 
-/** CLIP's normalisation of pictures (coca section 5). */
+/** CLIP's normalisation of images (docs/reference/coca.md 5). */
 export const CLIP_MEAN: CocaConfig['image_mean'] = [0.48145466, 0.4578275, 0.40821073];
 export const CLIP_STD: CocaConfig['image_std'] = [0.26862954, 0.26130258, 0.27577711];
 
@@ -68,102 +127,7 @@ export const COCA_ARCHITECTURES: Readonly<Record<string, object>> = {
   },
 };
 
-const count = z.number().int().positive();
-const triple = z.tuple([z.number(), z.number(), z.number()]);
-
-/** How captions are written where a call does not say; the names are open_clip's `generate` (coca section 7). */
-export interface CocaGeneration {
-  readonly rules: 'classic' | 'current';
-  /** Most tokens, and fewest, start and end counted. */
-  readonly seq_len: number;
-  readonly min_seq_len: number;
-  readonly num_beams: number;
-  readonly num_beam_groups: number;
-  readonly repetition_penalty: number;
-  readonly temperature: number;
-  readonly top_k: number;
-  readonly top_p: number;
-}
-
-/** Depth and sizes of one tower. */
-export interface CocaTower {
-  readonly layers: number;
-  readonly heads: number;
-  readonly mlp_width: number;
-}
-
-/** The `config.json` of a converted CoCa model: everything that the weights alone do not say. */
-export interface CocaConfig {
-  readonly format: 'mue-tfjs';
-  readonly version: 1;
-  readonly family: 'coca';
-  /** Width of image and text embeddings. */
-  readonly embed_dim: number;
-  readonly vision: CocaTower & {
-    /** Side of the square pictures, and of the patches they are cut into, in pixels. */
-    readonly image_size: number;
-    readonly patch_size: number;
-    readonly width: number;
-    /** The attentional pooler; null: the decoder reads the patches themselves (`coca_base`). */
-    readonly pooler: {readonly queries: number; readonly heads: number} | null;
-  };
-  /** The unimodal half of the text decoder. Its width is the multimodal half's, too. */
-  readonly text: CocaTower & {
-    /** Most tokens of a text, start and end counted; there is one position more, for CLS. */
-    readonly context_length: number;
-    readonly vocab_size: number;
-    readonly width: number;
-  };
-  /** The multimodal half; a layer is a self block and a cross block. */
-  readonly multimodal: CocaTower;
-  readonly activation: 'gelu' | 'quick_gelu';
-  /** `legacy`: the validity bits of the text tower are shifted by one, as in all published weights (coca section 2.3). */
-  readonly cls_mask: 'legacy' | 'correct';
-  readonly pad_id: number;
-  readonly start_id: number;
-  readonly end_id: number;
-  /** Normalisation of pictures, per channel. */
-  readonly image_mean: readonly [number, number, number];
-  readonly image_std: readonly [number, number, number];
-  readonly generation: CocaGeneration;
-}
-
-const tower = {layers: count, heads: count, mlp_width: count};
-export const cocaConfigSchema: z.ZodType<CocaConfig> = z.strictObject({
-  format: z.literal('mue-tfjs'),
-  version: z.literal(1),
-  family: z.literal('coca'),
-  embed_dim: count,
-  vision: z.strictObject({
-    ...tower,
-    image_size: count,
-    patch_size: count,
-    width: count,
-    pooler: z.strictObject({queries: z.number().int().min(2), heads: count}).nullable(),
-  }),
-  text: z.strictObject({...tower, context_length: count, vocab_size: z.number().int().min(3), width: count}),
-  multimodal: z.strictObject(tower),
-  activation: z.enum(['gelu', 'quick_gelu']),
-  cls_mask: z.enum(['legacy', 'correct']),
-  pad_id: z.number().int().min(0),
-  start_id: z.number().int().min(0),
-  end_id: z.number().int().min(0),
-  image_mean: triple,
-  image_std: triple,
-  generation: z.strictObject({
-    rules: z.enum(['classic', 'current']),
-    seq_len: count,
-    min_seq_len: z.number().int().min(0),
-    num_beams: count,
-    num_beam_groups: count,
-    repetition_penalty: z.number().positive(),
-    temperature: z.number().positive(),
-    top_k: count,
-    top_p: z.number().positive(),
-  }),
-});
-
-/** Patches on a side of the picture. */
+/** Patches on a side of the image. */
 export function patchGrid({vision}: CocaConfig): number {
   return Math.floor(vision.image_size / vision.patch_size);
 }

@@ -1,46 +1,55 @@
 import * as tf from '@tensorflow/tfjs';
 import {decidingRows, decodingPolicies, stepUnits} from '../../exit/deciders.js';
-import type {PolicyPerImage, ExitPolicy} from '../../exit/policy.js';
-import {exitLogits, rowsOfUnits, type ActiveUnits, runStackBatched, type UnitPass} from '../../exit/run-stack.js';
+import type {ExitPolicy, PolicyPerImage} from '../../exit/policy.js';
+import {
+  type ActiveUnits,
+  exitLogits,
+  type RunLayer,
+  rowsOfUnits,
+  runStackBatched,
+  type UnitPass,
+} from '../../exit/run-stack.js';
 import {type SkippedKv, SkippedKvCache} from '../../exit/skipped-kv-cache.js';
-import type {Macs, StackTrace} from '../../exit/trace.js';
+import type {Macs, StepPass} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
+import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
 import {gatherRows} from '../../nn/gather-rows.js';
 import type {PartialRows} from '../../nn/kv-cache.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
-import type {Decoding, RunOptions, StepOptions} from '../model.js';
+import type {Decoded, Decoding, RunOptions, StepOptions} from '../model.js';
 import {prefillByStep} from '../prefill.js';
 import type {CocaEncoded} from './encode.js';
-import {type CocaCost, CocaDecodingCosts} from './macs.js';
+import type {CocaMacs, TokenPasses} from './macs.js';
 import type {CocaModule} from './model.js';
 import {paddedKeys} from './text.js';
 
-// B pictures, K beams each, R = B·K rows, n keys so far, d width, S image tokens
+// B images still decoding, K beams each, R = B·K rows, n keys so far, d width, S image tokens, V words.
+// An image keeps its number in the encoded batch when others finish.
 
-/** One caption a picture, token by token, with caches in both halves of the decoder (coca section 10). */
+/** Writes one caption an image, token by token, with caches in both halves of the decoder (docs/reference/coca.md 10). */
 export class CocaDecoding implements Decoding {
   readonly #scope = new TensorScope();
   readonly #text: SkippedKvCache;
   readonly #multimodal: SkippedKvCache;
-  readonly #memories: CrossAttentionCache;
-  readonly #costs: CocaDecodingCosts;
-  /** By their first numbers, which they keep when others leave. */
-  #pictures: readonly number[];
+  readonly #crossAttention: CrossAttentionCache;
+  /** Passes of each image of the encoded batch, one entry a token. */
+  readonly #passes: readonly TokenPasses[][];
+  /** Numbers of the B images that still decode. */
+  #images: readonly number[];
   #beams: number;
-  /** What each row was fed last. */
-  #before: readonly number[] | undefined;
+  /** Token that each row was fed last. */
+  #lastTokens: readonly number[] | undefined;
   #step = 0;
 
   /**
-   * @param encoded borrowed, only during the call
-   * @param beams K, rows a picture
-   * @throws UsageError for `gap`: caches with holes are a quirk of another model's release
+   * @param encoded   borrowed, only during the call
+   * @param beams     K
+   * @throws          UsageError for `gap`: caches with holes are a quirk of another model's release
    */
   constructor(
     private readonly module: CocaModule,
-    cost: CocaCost,
+    private readonly cost: CocaMacs,
     encoded: CocaEncoded,
     beams: number,
     private readonly maxSteps: number,
@@ -50,140 +59,129 @@ export class CocaDecoding implements Decoding {
       throw new UsageError(
         'skipped-kv',
         "this model fills the caches of skipped layers: 'gap' is not one of its modes",
-        {
-          hint: 'Use project, copy or just-in-time.',
-        },
+        {hint: 'Use project, copy or just-in-time.'},
       );
+    const hold = this.#scope.hold.bind(this.#scope);
     const {text, multimodal} = module;
-    this.#text = this.#scope.hold(new SkippedKvCache(text.layers.length, skipped, 'newest'));
-    this.#multimodal = this.#scope.hold(new SkippedKvCache(multimodal.layers.length, skipped, 'newest'));
-    this.#memories = this.#scope.hold(multimodal.memories(this.#scope.hold(encoded.tokens.clone())));
-    this.#costs = new CocaDecodingCosts(cost, module.config, encoded.pictures, skipped === 'project');
-    this.#pictures = Array.from({length: encoded.pictures}, (_, b) => b);
+    this.#text = hold(new SkippedKvCache(text.layers.length, skipped, 'lastToken'));
+    this.#multimodal = hold(new SkippedKvCache(multimodal.layers.length, skipped, 'lastToken'));
+    this.#crossAttention = hold(multimodal.crossAttentionCache(hold(encoded.tokens.clone())));
+    this.#passes = encoded.runs.map(() => []);
+    this.#images = encoded.runs.map((_, image) => image);
     this.#beams = beams;
   }
 
   get macs(): readonly Macs[] {
-    return this.#costs.macs.map((macs) => ({...macs}));
+    return this.#passes.map((passes) => this.cost.decode(this.skipped, passes));
   }
 
-  /** Keys that each layer has, of the text half and of the multimodal half: of one length but for `just-in-time`. */
+  /** Keys in each layer's cache, of the text half and of the multimodal half: of one length but for `just-in-time`. */
   get cacheLengths(): {readonly text: readonly number[]; readonly multimodal: readonly number[]} {
     const lengths = ({caches}: SkippedKvCache): number[] => caches.map((cache) => cache.length);
     return {text: lengths(this.#text), multimodal: lengths(this.#multimodal)};
   }
 
-  async step(
-    tokens: readonly number[],
-    policy: PolicyPerImage,
-    options: StepOptions = {},
-  ): Promise<{logits: tf.Tensor2D; traces: readonly (readonly StackTrace[])[]}> {
+  async step(tokens: readonly number[], policy: PolicyPerImage, options: StepOptions = {}): Promise<Decoded> {
     using scope = new TensorScope();
     const {text, multimodal, config} = this.module;
     const policies = decodingPolicies(policy, this.skipped);
     this.#check(tokens);
-    // Before each text, nothing: the first key is always seen. The published mask shuts out the key behind a pad.
-    const padded = tokens.map((token, r) =>
-      paddedKeys(this.#before ? [this.#before[r]!, token] : [token], config).slice(-1),
-    );
+    // The published mask shuts out the key behind a pad. Nothing stands before the first token: its key is always seen.
+    const padded = tokens.map((token, row) => {
+      const before = this.#lastTokens ? [this.#lastTokens[row]!] : [];
+      return paddedKeys([...before, token], config).slice(-1);
+    });
     this.#text.begin(padded);
     this.#multimodal.begin(tokens.map(() => [false]));
-    const embedded = scope.hold(
-      tf.tidy(() => text.embed(tf.tensor2d([...tokens], [tokens.length, 1], 'int32'), this.#step)),
-    );
-    const ranText = await this.#stack('text', embedded, (...of) => this.#textLayer(...of), policies, options);
-    scope.hold(ranText.x);
-    this.#text.fill(ranText.x, deepest(ranText.runs), (x, layer) => text.layers[layer]!.selfKeysValues(x));
+    const ids = scope.hold(tf.tensor2d([...tokens], [tokens.length, 1], 'int32'));
+    const embedded = scope.hold(text.embed(ids, this.#step));
+
+    const textLayer: RunLayer = (x, layer, active) => this.#textLayer(x, layer, active);
+    const ofText = await this.#runHalf('text', embedded, textLayer, policies, options);
+    scope.hold(ofText.x);
+    this.#text.fill(ofText.x, deepest(ofText.passes), (x, layer) => text.layers[layer]!.selfKv(x));
+
     const logits = (x: tf.Tensor3D): tf.Tensor2D => tf.tidy(() => multimodal.logits(x.squeeze([1]) as tf.Tensor2D));
-    const ran = await this.#stack(
-      'multimodal',
-      ranText.x,
-      (...of) => this.#multimodalLayer(...of),
-      policies,
-      options,
-      logits,
-    );
-    scope.hold(ran.x);
-    this.#multimodal.fill(ran.x, deepest(ran.runs), (x, layer) => multimodal.layers[layer]!.self.selfKeysValues(x));
-    const traces = this.#pictures.map((picture, i) => {
-      const last = ran.runs[i] ?? ran.runs[0]!;
-      this.#costs.token(picture, this.#step, this.#beams, last.logits !== undefined);
-      return [(ranText.runs[i] ?? ranText.runs[0]!).trace, last.trace];
+    const crossLayer: RunLayer = (x, layer, active) => this.#multimodalLayer(x, layer, active);
+    const last = await this.#runHalf('multimodal', ofText.x, crossLayer, policies, options, logits);
+    scope.hold(last.x);
+    this.#multimodal.fill(last.x, deepest(last.passes), (x, layer) => multimodal.layers[layer]!.self.selfKv(x));
+
+    const traces = this.#images.map((image, i) => {
+      const passes = {text: ofText.passes[i] ?? ofText.passes[0]!, multimodal: last.passes[i] ?? last.passes[0]!};
+      this.#record(image, i, passes, options.rows);
+      return [passes.text.trace, passes.multimodal.trace];
     });
     this.#step++;
-    this.#before = [...tokens];
-    return {logits: exitLogits(ran.x, ran.runs, logits), traces};
+    this.#lastTokens = [...tokens];
+    return {logits: exitLogits(last.x, last.passes, logits), traces};
   }
 
-  /** Step by step: what a token is to the multimodal half depends on where it left the text half. */
-  prefill(
-    tokens: readonly (readonly number[])[],
-    policy: PolicyPerImage,
-    options: RunOptions = {},
-  ): ReturnType<Decoding['prefill']> {
+  /** Step by step: a token's state in the multimodal half depends on where it left the text half. */
+  prefill(tokens: readonly (readonly number[])[], policy: PolicyPerImage, options: RunOptions = {}): Promise<Decoded> {
     return prefillByStep(this, tokens, policy, options);
   }
 
-  /** Runs one half for the newest token and counts what the decisions cost. */
-  async #stack(
+  /** Runs one half of the decoder for the newest token. @param logits left out where the half has none */
+  async #runHalf(
     stack: 'text' | 'multimodal',
     x: tf.Tensor3D,
-    forward: (x: tf.Tensor3D, layer: number, running: ActiveUnits) => tf.Tensor3D,
+    forward: RunLayer,
     policies: readonly ExitPolicy[],
     {rows, signal}: StepOptions,
     logits?: (x: tf.Tensor3D) => tf.Tensor2D,
-  ): Promise<{x: tf.Tensor3D; runs: readonly UnitPass[]}> {
+  ): Promise<{x: tf.Tensor3D; passes: readonly UnitPass[]}> {
     const depth = this.module[stack].layers.length;
-    const samples = stepUnits(policies, x.shape[0], rows, logits);
-    const at = {stack, depth, step: this.#step, maxSteps: this.maxSteps};
-    const ran = await runStackBatched(x, forward, at, samples, {signal, ...(logits ? {logits} : {})});
+    const units = stepUnits(policies, x.shape[0], rows, logits);
+    const position = {stack, depth, step: this.#step, maxSteps: this.maxSteps};
+    return await runStackBatched(x, forward, position, units, {signal, logits});
+  }
+
+  /** @param i place of the image among those that still decode */
+  #record(
+    image: number,
+    i: number,
+    passes: Readonly<Record<'text' | 'multimodal', UnitPass>>,
+    rows: readonly number[] | undefined,
+  ): void {
     const beams = this.#beams;
-    for (const [i, picture] of this.#pictures.entries())
-      this.#costs.half(
-        picture,
-        ran.runs[i] ?? ran.runs[0]!,
-        beams,
-        decidingRows(rows, i * beams, (i + 1) * beams).length,
-      );
-    return ran;
+    const deciding = decidingRows(rows, i * beams, (i + 1) * beams).length;
+    const of = ({trace, logitsTests, logitsKnown}: UnitPass): StepPass => ({
+      trace,
+      logitsTests,
+      logitsKnown,
+      rows: beams,
+      decidingRows: deciding,
+    });
+    this.#passes[image]!.push({text: of(passes.text), multimodal: of(passes.multimodal)});
   }
 
-  #textLayer(x: tf.Tensor3D, layer: number, running: ActiveUnits): tf.Tensor3D {
+  #textLayer(x: tf.Tensor3D, layer: number, active: ActiveUnits): tf.Tensor3D {
     return this.#text.run(x, layer, (input, cache, padded) => {
-      const tokens = input.shape[1];
-      const output = withCausal(tokens, cache.length + tokens, (bias) =>
-        this.module.text.layers[layer]!.forwardCached(input, cache, bias, padded, this.#among(running)),
-      );
-      for (const picture of this.#picturesOf(running))
-        this.#costs.textLayer(picture, this.#beams, tokens, cache.length);
-      return output;
+      using scope = new TensorScope();
+      const bias = causalBias(input.shape[1], cache.length, scope);
+      return this.module.text.layers[layer]!.forwardCached(input, cache, bias, padded, this.#partial(active));
     });
   }
 
-  #multimodalLayer(x: tf.Tensor3D, layer: number, running: ActiveUnits): tf.Tensor3D {
-    const pictures = this.#picturesOf(running);
-    const memory = this.#memories.of(layer, pictures);
+  #multimodalLayer(x: tf.Tensor3D, layer: number, active: ActiveUnits): tf.Tensor3D {
+    const {indices, total} = active;
+    const images = indices.length === total ? this.#images : indices.map((unit) => this.#images[unit]!);
+    const memory = this.#crossAttention.of(layer, images);
     return this.#multimodal.run(x, layer, (input, cache) => {
-      const tokens = input.shape[1];
+      using scope = new TensorScope();
       const {self, cross} = this.module.multimodal.layers[layer]!;
-      const between = withCausal(tokens, cache.length + tokens, (bias) =>
-        self.forwardCached(input, cache, bias, undefined, this.#among(running)),
-      );
-      const output = cross.forwardCross(between, memory);
-      between.dispose();
-      for (const picture of pictures) this.#costs.multimodalLayer(layer, picture, this.#beams, tokens, cache.length);
-      return output;
+      const bias = causalBias(input.shape[1], cache.length, scope);
+      const between = scope.hold(self.forwardCached(input, cache, bias, undefined, this.#partial(active)));
+      return cross.forwardCross(between, memory);
     });
   }
 
-  #picturesOf({indices: samples, total: of}: ActiveUnits): readonly number[] {
-    return samples.length === of ? this.#pictures : samples.map((s) => this.#pictures[s]!);
-  }
-
-  #among({indices: samples, total: of, states: state}: ActiveUnits): PartialRows | undefined {
-    if (samples.length === of) return undefined;
-    const rows = rowsOfUnits(samples, this.#beams);
-    return {all: state, part: (all) => gatherRows(all, rows), rows};
+  /** Where only some units are active, a layer's input holds some of the rows of its cache. */
+  #partial({indices, total, states}: ActiveUnits): PartialRows | undefined {
+    if (indices.length === total) return undefined;
+    const rows = rowsOfUnits(indices, this.#beams);
+    return {all: states, part: (all) => gatherRows(all, rows), rows};
   }
 
   #check(tokens: readonly number[]): void {
@@ -193,7 +191,7 @@ export class CocaDecoding implements Decoding {
         'text-too-long',
         `the caption has ${this.#step} tokens already, but the model has positions for ${context_length}`,
       );
-    const rows = this.#pictures.length * this.#beams;
+    const rows = this.#images.length * this.#beams;
     if (tokens.length !== rows)
       throw new UsageError('decoding-rows', `a step takes ${rows} tokens, one a row, but got ${tokens.length}`);
     const bad = tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= vocab_size);
@@ -204,13 +202,13 @@ export class CocaDecoding implements Decoding {
   reorder(rows: readonly number[], beams: number = this.#beams): void {
     this.#text.reorder(rows);
     this.#multimodal.reorder(rows);
-    this.#before = this.#before && rows.map((r) => this.#before![r]!);
-    const pictures = Array.from(
+    this.#lastTokens = this.#lastTokens && rows.map((row) => this.#lastTokens![row]!);
+    const images = Array.from(
       {length: rows.length / beams},
-      (_, b) => this.#pictures[Math.floor(rows[b * beams]! / this.#beams)]!,
+      (_, b) => this.#images[Math.floor(rows[b * beams]! / this.#beams)]!,
     );
-    if (pictures.length < this.#pictures.length) this.#memories.keep(pictures);
-    this.#pictures = pictures;
+    if (images.length < this.#images.length) this.#crossAttention.keep(images);
+    this.#images = images;
     this.#beams = beams;
   }
 
@@ -219,17 +217,11 @@ export class CocaDecoding implements Decoding {
   }
 }
 
-/** With the causal mask of several new tokens; a single one sees all keys. */
-function withCausal(tokens: number, keys: number, run: (bias: readonly tf.Tensor[]) => tf.Tensor3D): tf.Tensor3D {
-  if (tokens === 1) return run([]);
-  const mask = causalMask(tokens, keys);
-  try {
-    return run([mask]);
-  } finally {
-    mask.dispose();
-  }
+/** Causal mask of several new tokens, held by `scope`; a single one sees all keys. @param before keys in the cache */
+function causalBias(tokens: number, before: number, scope: TensorScope): readonly tf.Tensor[] {
+  return tokens === 1 ? [] : [scope.hold(causalMask(tokens, before + tokens))];
 }
 
-function deepest(runs: readonly UnitPass[]): number {
-  return Math.max(...runs.map(({trace}) => trace.exitLayer));
+function deepest(passes: readonly UnitPass[]): number {
+  return Math.max(...passes.map(({trace}) => trace.exitLayer));
 }

@@ -1,60 +1,48 @@
 import * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy} from '../../exit/policy.js';
-import {type ActiveUnits, runStackBatched} from '../../exit/run-stack.js';
-import {exitTestCount, type ImageRun} from '../../exit/trace.js';
+import {type RunLayer, runStackBatched} from '../../exit/run-stack.js';
+import type {ImageRun} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
 import {gatherRows} from '../../nn/gather-rows.js';
+import {unitRows} from '../../nn/layer-norm.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Embedded, RunOptions} from '../model.js';
 import {checkTexts} from './check-input.js';
-import type {CocaCost} from './macs.js';
+import type {CocaMacs} from './macs.js';
 import {type CocaText, keyMask, paddedCls, paddedKeys} from './text.js';
-
-const SMALLEST = 1e-12;
-
-/** Rows scaled to length one; a row of zeros stays. @param x [B, e]. @returns the caller's. */
-export function unitRows(x: tf.Tensor2D): tf.Tensor2D {
-  return tf.tidy(() => x.div(tf.maximum(x.square().sum(1, true).sqrt(), SMALLEST)) as tf.Tensor2D);
-}
 
 // R texts, n tokens of each, d width, e embedding width
 
-/** Text embeddings: the unimodal tower with CLS behind the text. */
+/** Embeds texts: the unimodal tower with CLS behind the text. */
 export class CocaTextEncoding {
   constructor(
     readonly text: CocaText,
-    readonly cost: CocaCost,
+    readonly cost: CocaMacs,
   ) {}
 
   /**
-   * Texts of one length run together: none is padded, none pays for a longer one, and each leaves for itself. A policy that remembers
-   * what it saw is asked about one text after the other.
+   * Texts of one length run together: none is padded, none pays for a longer one, and each leaves for itself. A policy that
+   * remembers what it saw is asked about one text after the other.
    */
   async embed(texts: readonly (readonly number[])[], policy: ExitPolicy, options: RunOptions = {}): Promise<Embedded> {
     using scope = new TensorScope();
     checkTexts(texts, this.text.config);
-    const places = policy.observeEach ? sameLength(texts) : texts.map((_, i) => [i]);
+    const groups = policy.observeEach ? groupByLength(texts) : texts.map((_, i) => [i]);
     const features: tf.Tensor2D[] = [];
     const runs = new Array<ImageRun>(texts.length);
-    for (const some of places) {
-      const found = await this.#together(
-        some.map((i) => texts[i]!),
-        policy,
-        options,
-      );
-      features.push(scope.hold(found.embeddings));
-      for (const [row, i] of some.entries()) runs[i] = found.runs[row]!;
+    for (const group of groups) {
+      const own = group.map((i) => texts[i]!);
+      const embedded = await this.#embedTogether(own, policy, options);
+      features.push(scope.hold(embedded.embeddings));
+      for (const [row, i] of group.entries()) runs[i] = embedded.runs[row]!;
     }
-    const order = places.flat();
+    const order = groups.flat();
     const rows = texts.map((_, i) => order.indexOf(i));
-    return {
-      features: tf.tidy(() => unitRows(gatherRows(tf.concat(features, 0), rows))),
-      runs,
-    };
+    return {features: tf.tidy(() => unitRows(gatherRows(tf.concat(features, 0), rows))), runs};
   }
 
-  /** Texts of one length. @returns [R, e], not of unit length; the caller's */
-  async #together(
+  /** Texts of one length. @returns embeddings [R, e], not of unit length; the caller's */
+  async #embedTogether(
     texts: readonly (readonly number[])[],
     policy: ExitPolicy,
     {signal}: RunOptions,
@@ -68,28 +56,17 @@ export class CocaTextEncoding {
     const causal = scope.hold(causalMask(positions, positions));
     const keys = keyMask(visible.map(({padded}) => padded));
     if (keys) scope.hold(keys);
-    const depth = layers.length;
     const cls = (state: tf.Tensor3D): tf.Tensor3D => tf.slice(state, [0, positions - 1, 0], [-1, 1, -1]);
-    const forward = (state: tf.Tensor3D, at: number, {indices: samples, total: of}: ActiveUnits): tf.Tensor3D =>
+    const forward: RunLayer = (state, layer, {indices, total}) =>
       tf.tidy(() => {
-        const mask = keys && (samples.length === of ? keys : gatherRows(keys, samples));
-        return layers[at]!.forward(state, mask ? [causal, mask] : [causal]);
+        const mask = keys && (indices.length === total ? keys : gatherRows(keys, indices));
+        return layers[layer]!.forward(state, mask ? [causal, mask] : [causal]);
       });
-    const samples = texts.map(() => ({policy, view: cls}));
-    const {x: last, runs} = await runStackBatched(x, forward, {stack: 'text', depth}, samples, {signal});
-    scope.hold(last);
-    const layer = this.cost.textLayer(positions, positions);
-    const test = this.cost.exitTest(config.text.width);
-    const projection = this.cost.textProjection();
+    const units = texts.map(() => ({policy, view: cls}));
+    const ran = await runStackBatched(x, forward, {stack: 'text', depth: layers.length}, units, {signal});
     return {
-      embeddings: this.text.embedding(last),
-      runs: runs.map(({trace}) => ({
-        traces: [trace],
-        macs: {
-          run: trace.exitLayer * layer + projection + exitTestCount(trace) * test,
-          full: depth * layer + projection,
-        },
-      })),
+      embeddings: this.text.embedding(scope.hold(ran.x)),
+      runs: ran.passes.map(({trace}) => ({traces: [trace], macs: this.cost.embedText(positions, trace)})),
     };
   }
 }
@@ -97,8 +74,8 @@ export class CocaTextEncoding {
 /** Texts that run together: more take memory, and no longer less time. */
 const BATCH = 32;
 
-/** Places of the texts, at most so many of one length together. */
-function sameLength(texts: readonly (readonly number[])[]): number[][] {
+/** Indices of the texts in groups of one length, at most `BATCH` a group. */
+function groupByLength(texts: readonly (readonly number[])[]): number[][] {
   const found = new Map<number, number[][]>();
   for (const [i, {length}] of texts.entries()) {
     const groups = found.get(length) ?? [];
@@ -111,7 +88,7 @@ function sameLength(texts: readonly (readonly number[])[]): number[][] {
 }
 
 /**
- * The positions that matter for CLS (coca section 2.3, exact): the text, the first pad where the published mask lets CLS see
+ * The positions that matter for CLS (docs/reference/coca.md 2.3): the text, the first pad where the published mask lets CLS see
  * it, and CLS; with the keys that may not be attended to.
  */
 export function visibleTokens(

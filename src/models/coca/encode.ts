@@ -1,15 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
-import type {PolicyPerImage, ExitPolicy} from '../../exit/policy.js';
+import type {ExitPolicy, PolicyPerImage} from '../../exit/policy.js';
 import {runStackBatched} from '../../exit/run-stack.js';
-import {addMacs, exitTestCount, type Macs, type ImageRun} from '../../exit/trace.js';
+import type {ImageRun, StackTrace} from '../../exit/trace.js';
+import {unitRows} from '../../nn/layer-norm.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Embedded, Encoded, RunOptions} from '../model.js';
 import {checkPixels} from './check-input.js';
-import type {CocaCost} from './macs.js';
-import {unitRows} from './embed-text.js';
+import type {CocaMacs} from './macs.js';
 import type {CocaVision} from './vision.js';
 
-// B pictures, N patches, D vision width, Q queries, S image tokens, d text width, e embedding width
+// B images, N patches, D vision width, Q queries, S image tokens, d text width, e embedding width
 
 /** Image tokens as the multimodal decoder reads them. Owns its tensor. */
 export class CocaEncoded implements Encoded {
@@ -19,7 +19,7 @@ export class CocaEncoded implements Encoded {
     readonly runs: readonly ImageRun[],
   ) {}
 
-  get pictures(): number {
+  get images(): number {
     return this.tokens.shape[0];
   }
 
@@ -28,14 +28,15 @@ export class CocaEncoded implements Encoded {
   }
 }
 
-/** Pictures after their stack. */
-interface Seen {
-  /** [B, N + 1, D], the caller's */
+/** Images after the last layer that ran for each. */
+interface TowerRun {
+  /** Exit states [B, N + 1, D], the caller's. */
   readonly x: tf.Tensor3D;
-  readonly runs: readonly ImageRun[];
+  /** One an image. */
+  readonly traces: readonly StackTrace[];
 }
 
-/** Runs the image tower: each picture leaves for itself, whatever the others do (coca section 10). Owns the pooler's queries. */
+/** Runs the image tower: each image leaves for itself, whatever the others do (docs/reference/coca.md 10). Owns the pooler's queries. */
 export class CocaEncoding implements Disposable {
   readonly #scope = new TensorScope();
   readonly #queries: tf.Tensor4D | undefined;
@@ -44,7 +45,7 @@ export class CocaEncoding implements Disposable {
 
   constructor(
     readonly vision: CocaVision,
-    readonly cost: CocaCost,
+    readonly cost: CocaMacs,
   ) {
     if (!vision.pooler) return;
     this.#queries = this.#scope.hold(vision.pooler.queries());
@@ -53,72 +54,64 @@ export class CocaEncoding implements Disposable {
 
   async encode(pixels: tf.Tensor4D, policy: PolicyPerImage, options: RunOptions = {}): Promise<CocaEncoded> {
     using scope = new TensorScope();
-    const {x, runs} = await this.run(pixels, policy, options);
+    const {x, traces} = await this.runTower(pixels, policy, options);
     const tokens = this.imageTokens(scope.hold(x));
-    return new CocaEncoded(tokens, withMore(runs, this.cost.pooler()));
+    return new CocaEncoded(
+      tokens,
+      traces.map((trace) => ({traces: [trace], macs: this.cost.encode(trace)})),
+    );
   }
 
   async embed(pixels: tf.Tensor4D, policy: ExitPolicy, options: RunOptions = {}): Promise<Embedded> {
     using scope = new TensorScope();
-    const {x, runs} = await this.run(pixels, policy, options);
+    const {x, traces} = await this.runTower(pixels, policy, options);
     scope.hold(x);
     return {
       features: tf.tidy(() => unitRows(this.vision.embedding(this.vision.pool(x, this.#firstQuery)))),
-      runs: withMore(runs, this.cost.pooler(1) + this.cost.imageProjection()),
+      runs: traces.map((trace) => ({traces: [trace], macs: this.cost.embedImage(trace)})),
     };
   }
 
-  /** What the decoder reads of a state of the tower, of any depth. @param x [B, N + 1, D]. @returns [B, S, d], the caller's. */
+  /**
+   * Image tokens for the decoder, from a state of the tower at any depth.
+   * @param x   [B, N + 1, D]
+   * @returns   [B, S, d], the caller's
+   */
   imageTokens(x: tf.Tensor3D): tf.Tensor3D {
     return tf.tidy(() => this.vision.imageTokens(this.vision.pool(x, this.#queries)));
   }
 
-  /** The tower's layers. @param pixels [B, h, w, 3], borrowed. @returns the exit states, the caller's. */
-  async run(pixels: tf.Tensor4D, policy: PolicyPerImage, options: RunOptions = {}): Promise<Seen> {
+  /** Runs the tower's layers. @param pixels [B, h, w, 3], borrowed */
+  async runTower(pixels: tf.Tensor4D, policy: PolicyPerImage, options: RunOptions = {}): Promise<TowerRun> {
     checkPixels(pixels, this.vision.config);
-    const [pictures] = pixels.shape;
-    if (Array.isArray(policy)) return await this.#together(pixels, policy as readonly ExitPolicy[], options);
+    const [images] = pixels.shape;
+    if (Array.isArray(policy)) return await this.#runTogether(pixels, policy as readonly ExitPolicy[], options);
     const own = policy as ExitPolicy;
-    if (own.observeEach) return await this.#together(pixels, new Array<ExitPolicy>(pictures).fill(own), options);
-    // One that remembers what it saw is asked about one picture after the other.
+    if (own.observeEach) return await this.#runTogether(pixels, new Array<ExitPolicy>(images).fill(own), options);
+    // A policy that remembers what it saw is asked about one image after the other.
     using scope = new TensorScope();
-    const seen: Seen[] = [];
-    for (let b = 0; b < pictures; b++) {
-      const picture = scope.hold(tf.slice(pixels, [b, 0, 0, 0], [1, -1, -1, -1]));
-      const one = await this.#together(picture, [own], options);
-      scope.hold(one.x);
-      seen.push(one);
+    const runs: TowerRun[] = [];
+    for (let b = 0; b < images; b++) {
+      const image = scope.hold(tf.slice(pixels, [b, 0, 0, 0], [1, -1, -1, -1]));
+      const run = await this.#runTogether(image, [own], options);
+      scope.hold(run.x);
+      runs.push(run);
     }
-    return {x: tf.concat(seen.map(({x}) => x)), runs: seen.flatMap(({runs}) => runs)};
+    return {x: tf.concat(runs.map(({x}) => x)), traces: runs.flatMap(({traces}) => traces)};
   }
 
-  async #together(pixels: tf.Tensor4D, policies: readonly ExitPolicy[], {signal}: RunOptions): Promise<Seen> {
+  async #runTogether(pixels: tf.Tensor4D, policies: readonly ExitPolicy[], {signal}: RunOptions): Promise<TowerRun> {
     using scope = new TensorScope();
-    const {vision, cost} = this;
-    const embedded = scope.hold(vision.embed(pixels));
-    const depth = vision.layers.length;
-    const samples = policies.map((policy) => ({policy}));
-    const forward = (x: tf.Tensor3D, layer: number): tf.Tensor3D => vision.layers[layer]!.forward(x);
-    const {x, runs} = await runStackBatched(embedded, forward, {stack: 'vision', depth}, samples, {signal});
-    return {
-      x,
-      runs: runs.map(({trace}) => ({
-        traces: [trace],
-        macs: {
-          run: cost.patches() + trace.exitLayer * cost.visionLayer() + exitTestCount(trace) * cost.visionTest(),
-          full: cost.patches() + depth * cost.visionLayer(),
-        },
-      })),
-    };
+    const {layers} = this.vision;
+    const embedded = scope.hold(this.vision.embed(pixels));
+    const forward = (x: tf.Tensor3D, layer: number): tf.Tensor3D => layers[layer]!.forward(x);
+    const units = policies.map((policy) => ({policy}));
+    const stack = {stack: 'vision', depth: layers.length} as const;
+    const {x, passes} = await runStackBatched(embedded, forward, stack, units, {signal});
+    return {x, traces: passes.map(({trace}) => trace)};
   }
 
   [Symbol.dispose](): void {
     this.#scope[Symbol.dispose]();
   }
-}
-
-/** With a cost that every picture has, wherever it left. */
-function withMore(runs: readonly ImageRun[], cost: number): readonly ImageRun[] {
-  const more: Macs = {run: cost, full: cost};
-  return runs.map(({traces, macs}) => ({traces, macs: addMacs(macs, more)}));
 }

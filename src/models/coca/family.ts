@@ -1,8 +1,8 @@
 import type {ModelFamily} from '../family.js';
 import {COCA_ARCHITECTURES, type CocaConfig, cocaConfigSchema} from './config.js';
 import {importCoca, isCoca} from './import/import.js';
-import {cocaWeights, partOf} from './import/names.js';
-import {CocaModel} from './model.js';
+import {partOf} from './import/names.js';
+import {CocaModel, cocaWeights} from './model.js';
 
 /** CoCa as open_clip has it. */
 export const cocaFamily: ModelFamily<CocaConfig> = {

@@ -1,10 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {causalMask} from '../../nn/attention.js';
+import {unitRows} from '../../nn/layer-norm.js';
 import {UsageError} from '../../runtime/errors.js';
 import {checkPixels, checkTexts} from './check-input.js';
 import type {CocaModule} from './model.js';
 import {keyMask, paddedCls, paddedKeys} from './text.js';
-import {unitRows} from './embed-text.js';
 
 // B pairs of a picture and a text, T text positions, d text width, V words, N labels that are not padding
 
@@ -96,7 +96,7 @@ function captionLosses(
   const causal = causalMask(length, length);
   let x = states;
   return multimodal.layers.map(({self, cross}) => {
-    const memory = cross.remember(tokens);
+    const memory = cross.crossKv(tokens);
     x = cross.forwardCross(self.forward(x, [causal]), memory);
     const logits = multimodal.logits(tf.gather(x.reshape([-1, size]), at) as tf.Tensor2D);
     return crossEntropy(logits, targets);

@@ -1,62 +1,33 @@
-import type {UnitPass} from '../../exit/run-stack.js';
-import {exitTestCount, type Macs} from '../../exit/trace.js';
+import {CacheLengths, type SkippedKv} from '../../exit/skipped-kv-cache.js';
+import {exitTestCount, type Macs, type StackPass, type StepPass, type TracedDepth} from '../../exit/trace.js';
 import {type CocaConfig, memoryLength, patchGrid} from './config.js';
 
-/** Multiply-accumulates of every picture of a decoding, as if it were alone. */
-export class CocaDecodingCosts {
-  readonly macs: readonly {run: number; full: number}[];
-  /** Pictures whose cross memory has been counted, a layer. */
-  readonly #remembered: readonly Set<number>[];
+// Multiply-accumulates, computed from sizes and traces after an answer (docs/reference/coca.md 9).
+// N patches, D vision width, d text width, Q queries, S image tokens, T positions, K rows (beams) an image
 
-  /** @param projects whether skipped layers project keys and values */
-  constructor(
-    private readonly cost: CocaCost,
-    private readonly config: Pick<CocaConfig, 'text' | 'multimodal'>,
-    pictures: number,
-    private readonly projects: boolean,
-  ) {
-    const {layers} = config.multimodal;
-    this.#remembered = Array.from({length: layers}, () => new Set());
-    // A full answer runs every layer at its first step.
-    this.macs = Array.from({length: pictures}, () => ({run: 0, full: layers * cost.crossMemory()}));
-  }
-
-  /** One unimodal layer for `tokens` new tokens of each of `rows` rows. */
-  textLayer(picture: number, rows: number, tokens: number, keys: number): void {
-    this.macs[picture]!.run += rows * this.cost.textLayer(tokens, keys);
-  }
-
-  /** One multimodal layer; its memory, if it is the first time. */
-  multimodalLayer(layer: number, picture: number, rows: number, tokens: number, keys: number): void {
-    const remembered = this.#remembered[layer]!;
-    const memory = remembered.has(picture) ? 0 : this.cost.crossMemory();
-    remembered.add(picture);
-    this.macs[picture]!.run += rows * this.cost.multimodalLayer(tokens, keys) + memory;
-  }
-
-  /** What one token costs besides its layers, in one half. @param rows that were fed, @param deciding those that were looked at */
-  half(picture: number, {trace, asked}: UnitPass, rows: number, deciding: number): void {
-    const {cost} = this;
-    const filled = this.projects ? (trace.depth - trace.exitLayer) * rows * cost.projectedKeysValues() : 0;
-    const tests =
-      exitTestCount(trace) * cost.exitTest(deciding * this.config.text.width) + asked * deciding * cost.logits();
-    this.macs[picture]!.run += filled + tests;
-  }
-
-  /** What the words of one token cost, and all of it at full depth. @param known whether the last decision computed them */
-  token(picture: number, step: number, rows: number, known: boolean): void {
-    const {cost, config} = this;
-    const macs = this.macs[picture]!;
-    macs.run += known ? 0 : rows * cost.logits();
-    macs.full += rows * (cost.logits() + config.text.layers * cost.textLayer(1, step + 1));
-    macs.full += rows * config.multimodal.layers * cost.multimodalLayer(1, step + 1);
-  }
+/** One token of a decoding: its passes through both halves of the decoder. */
+export interface TokenPasses {
+  readonly text: StepPass;
+  readonly multimodal: StepPass;
 }
 
-// Multiply-accumulates from shapes (coca section 9).   N patches, D vision width, d text width, Q queries, S image tokens, T positions
+/** One teacher-forced pass over the targets of one image. */
+export interface ScoringPasses {
+  readonly text: StackPass;
+  readonly multimodal: StackPass;
+  /** K */
+  readonly rows: number;
+  /** T of the longest target. */
+  readonly length: number;
+  /** Numbers that an exit test looked at. */
+  readonly decidedOn: number;
+  /** Logits that were asked for: positions times ids. */
+  readonly logits: number;
+}
 
-/** The cost of every part of a model, in multiply-accumulates. */
-export class CocaCost {
+/** Multiply-accumulates of every part of a model and of whole passes. Pure: sizes and traces in, numbers out. */
+export class CocaMacs {
+  /** d */
   readonly #d: number;
   /** N + 1 */
   readonly #tokens: number;
@@ -64,10 +35,6 @@ export class CocaCost {
   constructor(private readonly config: CocaConfig) {
     this.#d = config.text.width;
     this.#tokens = patchGrid(config) ** 2 + 1;
-  }
-
-  get textDepth(): number {
-    return this.config.text.layers;
   }
 
   patches(): number {
@@ -80,7 +47,7 @@ export class CocaCost {
     return this.#tokens * (4 * width ** 2 + 2 * width * mlp_width) + 2 * this.#tokens ** 2 * width;
   }
 
-  /** The attentional pooler for some of its queries, the query side not counted: it is computed once, not once a picture. */
+  /** The attentional pooler for some of its queries. The query side is not counted: it is computed once, not once an image. */
   pooler(queries: number = this.config.vision.pooler?.queries ?? 0): number {
     if (!this.config.vision.pooler) return 0;
     const {width} = this.config.vision;
@@ -102,12 +69,16 @@ export class CocaCost {
     return this.#d * this.config.embed_dim;
   }
 
-  /** One unimodal layer for `tokens` new positions of one row. @param keys of self-attention, the new ones included. */
+  /**
+   * One unimodal layer for one row.
+   * @param tokens   new positions
+   * @param keys     of self-attention, the new ones included
+   */
   textLayer(tokens: number, keys: number): number {
     return tokens * (4 * this.#d ** 2 + 2 * this.#d * this.config.text.mlp_width + 2 * keys * this.#d);
   }
 
-  /** One self block of the multimodal half. */
+  /** One self block of the multimodal half; parameters as of `textLayer`. */
   selfBlock(tokens: number, keys: number): number {
     return tokens * (4 * this.#d ** 2 + 2 * this.#d * this.config.multimodal.mlp_width + 2 * keys * this.#d);
   }
@@ -118,37 +89,27 @@ export class CocaCost {
     return tokens * (2 * this.#d ** 2 + 2 * this.#d * mlp_width + 2 * memoryLength(this.config) * this.#d);
   }
 
-  /** One multimodal layer, its cross keys and values not counted. */
+  /** One multimodal layer, its cross-attention keys and values not counted; parameters as of `textLayer`. */
   multimodalLayer(tokens: number, keys: number): number {
     return this.selfBlock(tokens, keys) + this.crossBlock(tokens);
   }
 
-  /** Keys and values of the picture for one multimodal layer; once a picture. */
-  crossMemory(): number {
+  /** Cross-attention keys and values of one multimodal layer; once an image. */
+  crossAttentionKv(): number {
     return 2 * memoryLength(this.config) * this.#d ** 2;
   }
 
-  /** Whole targets through so many layers of both halves of the decoder, and through all; without scores of words. */
-  decoderPass(rows: number, pictures: number, length: number, textLayers: number, multimodalLayers: number): Macs {
-    const text = rows * this.textLayer(length, length);
-    const multimodal = rows * this.multimodalLayer(length, length) + pictures * this.crossMemory();
-    return {
-      run: textLayers * text + multimodalLayers * multimodal,
-      full: this.config.text.layers * text + this.config.multimodal.layers * multimodal,
-    };
-  }
-
-  /** Keys and values of a skipped layer, projected from the exit state, for one row. */
-  projectedKeysValues(): number {
+  /** Keys and values of one skipped layer, projected from the exit state, for one row. */
+  projectedKv(): number {
     return 2 * this.#d ** 2;
   }
 
-  /** Scores of `words` words for one row. */
-  logits(words: number = this.config.text.vocab_size): number {
-    return words * this.#d;
+  /** Logits of one row for `ids` token ids; all by default. */
+  logits(ids: number = this.config.text.vocab_size): number {
+    return ids * this.#d;
   }
 
-  /** One test of the image tower's state. */
+  /** One exit test of the image tower's state. */
   visionTest(): number {
     return this.exitTest(this.#tokens * this.config.vision.width);
   }
@@ -157,4 +118,82 @@ export class CocaCost {
   exitTest(elements: number): number {
     return 3 * elements;
   }
+
+  /** One image through the image tower. */
+  tower(trace: TracedDepth): Macs {
+    return {
+      run: this.patches() + trace.exitLayer * this.visionLayer() + exitTestCount(trace) * this.visionTest(),
+      full: this.patches() + trace.depth * this.visionLayer(),
+    };
+  }
+
+  /** Encoding one image for the decoder. */
+  encode(trace: TracedDepth): Macs {
+    return plus(this.tower(trace), this.pooler());
+  }
+
+  /** The embedding of one image. */
+  embedImage(trace: TracedDepth): Macs {
+    return plus(this.tower(trace), this.pooler(1) + this.imageProjection());
+  }
+
+  /** The embedding of one text. @param positions tokens, and CLS behind them */
+  embedText(positions: number, trace: TracedDepth): Macs {
+    const layer = this.textLayer(positions, positions);
+    const tests = exitTestCount(trace) * this.exitTest(this.#d);
+    return plus({run: trace.exitLayer * layer + tests, full: trace.depth * layer}, this.textProjection());
+  }
+
+  /** Decoding one image token by token. @param passes one a token, in order */
+  decode(skipped: SkippedKv, passes: readonly TokenPasses[]): Macs {
+    const {text, multimodal} = this.config;
+    const reached = Math.max(0, ...passes.map((token) => token.multimodal.trace.exitLayer));
+    const macs = {
+      run: reached * this.crossAttentionKv(),
+      // A full answer runs every layer at its first token.
+      full: multimodal.layers * this.crossAttentionKv(),
+    };
+    const textCaches = new CacheLengths(text.layers, skipped);
+    const multimodalCaches = new CacheLengths(multimodal.layers, skipped);
+    for (const [step, token] of passes.entries()) {
+      const {rows, logitsKnown} = token.multimodal;
+      for (const {tokens, keys} of textCaches.step(token.text.trace.exitLayer))
+        macs.run += rows * this.textLayer(tokens, keys);
+      for (const {tokens, keys} of multimodalCaches.step(token.multimodal.trace.exitLayer))
+        macs.run += rows * this.multimodalLayer(tokens, keys);
+      macs.run += this.#besidesLayers(token.text, skipped) + this.#besidesLayers(token.multimodal, skipped);
+      macs.run += logitsKnown ? 0 : rows * this.logits();
+      macs.full += rows * (this.logits() + text.layers * this.textLayer(1, step + 1));
+      macs.full += rows * multimodal.layers * this.multimodalLayer(1, step + 1);
+    }
+    return macs;
+  }
+
+  /** Exit tests of one token in one half, and what fills the caches of skipped layers. */
+  #besidesLayers({trace, logitsTests, rows, decidingRows}: StepPass, skipped: SkippedKv): number {
+    const filled = skipped === 'project' ? (trace.depth - trace.exitLayer) * rows * this.projectedKv() : 0;
+    const tests = exitTestCount(trace) * this.exitTest(decidingRows * this.#d);
+    return filled + tests + logitsTests * decidingRows * this.logits();
+  }
+
+  /** Scoring the targets of one image in one pass. */
+  score({text, multimodal, rows, length, decidedOn, logits: asked}: ScoringPasses): Macs {
+    const textLayer = rows * this.textLayer(length, length);
+    const multimodalLayer = rows * this.multimodalLayer(length, length) + this.crossAttentionKv();
+    const logits = this.logits(asked);
+    const tests = (exitTestCount(text.trace) + exitTestCount(multimodal.trace)) * this.exitTest(decidedOn);
+    return {
+      run:
+        text.trace.exitLayer * textLayer +
+        multimodal.trace.exitLayer * multimodalLayer +
+        tests +
+        (multimodal.logitsTests + (multimodal.logitsKnown ? 0 : 1)) * logits,
+      full: text.trace.depth * textLayer + multimodal.trace.depth * multimodalLayer + logits,
+    };
+  }
+}
+
+/** A cost that an image or text has wherever it left. */
+function plus({run, full}: Macs, cost: number): Macs {
+  return {run: run + cost, full: full + cost};
 }

@@ -1,15 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
 import type {PolicyPerImage, ExitPolicy, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
-import {Block, input, type WeightSource} from '../../nn/block.js';
+import {Block, type StoredWeight, type WeightSource} from '../../nn/block.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {ContrastiveModel, Embedded, EncodeInput, RunOptions, Scored, ScoreInput} from '../model.js';
-import {CocaPictureDepths} from './all-depths.js';
+import {CocaImageStates} from './all-depths.js';
 import type {CocaConfig} from './config.js';
 import {CocaDecoding} from './decode.js';
 import {CocaTextEncoding} from './embed-text.js';
 import {type CocaEncoded, CocaEncoding} from './encode.js';
-import {CocaCost} from './macs.js';
+import {CocaMacs} from './macs.js';
 import {CocaMultimodal} from './multimodal.js';
 import {CocaScoring} from './score.js';
 import {CocaText} from './text.js';
@@ -27,7 +27,7 @@ export class CocaModule extends Block<CocaConfig> {
 
   constructor(config: CocaConfig) {
     super(config);
-    this.declare('logit_scale', [], tf.initializers.constant({value: INITIAL_LOGIT_SCALE}));
+    this.declare('logit_scale', [], {initializer: tf.initializers.constant({value: INITIAL_LOGIT_SCALE})});
     this.vision = this.child('visual', new CocaVision(config));
     this.text = this.child('text', new CocaText(config));
     this.multimodal = this.child('text_decoder', new CocaMultimodal(config));
@@ -38,9 +38,9 @@ export class CocaModule extends Block<CocaConfig> {
     return this.weight('logit_scale');
   }
 
-  /** As a layer: pixels [B, h, w, 3] to the image tower's state 0. */
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.vision.call(input(inputs));
+  /** As a layer: pixels [B, h, w, 3] to the image tower's state 0, the caller's. */
+  forward(pixels: tf.Tensor4D): tf.Tensor3D {
+    return this.vision.forward(pixels);
   }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     return this.vision.computeOutputShape(shape);
@@ -48,10 +48,15 @@ export class CocaModule extends Block<CocaConfig> {
 }
 tf.serialization.registerClass(CocaModule);
 
+/** Every weight of the model that a configuration describes, in the order of files (docs/reference/coca.md 3.2). */
+export function cocaWeights(config: CocaConfig): readonly StoredWeight[] {
+  return new CocaModule(config).storedWeights();
+}
+
 /** CoCa: weights, the image tower, text embeddings, and two ways through the decoder. Owns its tensors. */
 export class CocaModel implements ContrastiveModel {
   readonly config: CocaConfig;
-  readonly cost: CocaCost;
+  readonly cost: CocaMacs;
   readonly module: CocaModule;
   readonly encoding: CocaEncoding;
   readonly textEncoding: CocaTextEncoding;
@@ -64,7 +69,7 @@ export class CocaModel implements ContrastiveModel {
     this.module = this.#scope.hold(module);
     this.config = module.config;
     this.logitScale = logitScale;
-    this.cost = new CocaCost(this.config);
+    this.cost = new CocaMacs(this.config);
     this.textEncoding = new CocaTextEncoding(module.text, this.cost);
     this.scoring = new CocaScoring(module, this.cost);
     this.encoding = this.#scope.hold(new CocaEncoding(module.vision, this.cost));
@@ -113,8 +118,8 @@ export class CocaModel implements ContrastiveModel {
     return this.scoring.score(encoded, input, policy, options);
   }
 
-  imageStates(pixels: tf.Tensor4D, options?: RunOptions): Promise<CocaPictureDepths> {
-    return CocaPictureDepths.run(this.encoding, pixels, options);
+  imageStates(pixels: tf.Tensor4D, options?: RunOptions): Promise<CocaImageStates> {
+    return CocaImageStates.run(this.encoding, pixels, options);
   }
 
   embedImages(pixels: tf.Tensor4D, policy: ExitPolicy, options?: RunOptions): Promise<Embedded> {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {Block, input} from '../../nn/block.js';
+import {Block} from '../../nn/block.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Projection} from '../../nn/linear.js';
 import {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
@@ -8,13 +8,13 @@ import {ResidualBlock} from './residual-block.js';
 
 // R rows, T tokens, d width, V words
 
-/** One layer for exits: a block over the text, then one that looks at the picture. */
+/** One layer, as exits count them: a block over the text, then one that looks at the image. */
 export interface MultimodalLayer {
   readonly self: ResidualBlock;
   readonly cross: ResidualBlock;
 }
 
-/** The multimodal half of the text decoder: everything of it that has weights (coca section 2.4). */
+/** The weights of the multimodal half of the text decoder, and what each part computes (docs/reference/coca.md 2.4). */
 export class CocaMultimodal extends Block<CocaConfig> {
   static className = 'MueCocaMultimodal';
   readonly layers: readonly MultimodalLayer[];
@@ -25,34 +25,42 @@ export class CocaMultimodal extends Block<CocaConfig> {
     super(config);
     const {width: size, vocab_size} = config.text;
     const {layers, heads, mlp_width: hidden} = config.multimodal;
-    const block = (name: string, cross: boolean): ResidualBlock =>
-      this.child(name, new ResidualBlock({size, heads, hidden, activation: config.activation, cross}));
-    this.layers = Array.from({length: layers}, (_, i) => ({
-      self: block(`resblocks.${i}`, false),
-      cross: block(`cross_attn.${i}`, true),
-    }));
+    const blocks = (name: string, cross: boolean): ResidualBlock[] =>
+      Array.from({length: layers}, (_, i) =>
+        this.child(`${name}.${i}`, new ResidualBlock({size, heads, hidden, activation: config.activation, cross})),
+      );
+    const self = blocks('resblocks', false);
+    const cross = blocks('cross_attn', true);
+    this.layers = self.map((block, i) => ({self: block, cross: cross[i]!}));
     this.norm = this.child('ln_final', new LayerNorm({size}));
-    this.head = this.child('', new Projection({inputSize: size, units: vocab_size, weight: 'text_projection'}), 'head');
+    this.head = this.child('', new Projection({inputSize: size, units: vocab_size, weight: 'text_projection'}));
   }
 
-  /** What the cross blocks read, layer by layer. @param tokens of the pictures [B, S, d], borrowed as long as the result lives */
-  memories(tokens: tf.Tensor3D): CrossAttentionCache {
+  /**
+   * Keys and values of the cross blocks, each made when its layer first runs.
+   * @param tokens   image tokens [B, S, d], borrowed as long as the result lives
+   */
+  crossAttentionCache(tokens: tf.Tensor3D): CrossAttentionCache {
     return new CrossAttentionCache(this.layers.length, tokens, {
-      make: (some, layer) => this.layers[layer]!.cross.remember(some),
+      make: (some, layer) => this.layers[layer]!.cross.crossKv(some),
     });
   }
 
-  /** Scores of the next word. @param x [N, d], not yet normed. @param words only these. @returns [N, V or words], the caller's. */
-  logits(x: tf.Tensor2D, words?: readonly number[]): tf.Tensor2D {
-    return tf.tidy(() => this.head.forward(this.norm.forward(x), words));
+  /**
+   * Next-token logits.
+   * @param x     [N, d], before the final norm
+   * @param ids   compute only these token ids
+   * @returns     [N, V] or [N, ids.length], the caller's
+   */
+  logits(x: tf.Tensor2D, ids?: readonly number[]): tf.Tensor2D {
+    return tf.tidy(() => this.head.forward(this.norm.forward(x), ids));
   }
 
-  /** As a layer: states [R, T, d] to scores of the next words [R, T, V]. */
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
+  /** As a layer: states [R, T, d] to next-token logits [R, T, V], the caller's. */
+  forward(x: tf.Tensor3D): tf.Tensor3D {
     return tf.tidy(() => {
-      const x = input<tf.Tensor3D>(inputs);
       const [r, t, d] = x.shape;
-      return this.logits(x.reshape([r * t, d]) as tf.Tensor2D).reshape([r, t, -1]);
+      return this.logits(x.reshape([r * t, d]) as tf.Tensor2D).reshape([r, t, -1]) as tf.Tensor3D;
     });
   }
   override computeOutputShape(shape: tf.Shape): tf.Shape {

@@ -1,109 +1,123 @@
 import * as tf from '@tensorflow/tfjs';
 import type {PolicyPerImage} from '../../exit/policy.js';
-import {exitLogits, rowsOfUnits, type RunLayer, runStackBatched, type UnitPass} from '../../exit/run-stack.js';
-import {exitTestCount, type ImageRun} from '../../exit/trace.js';
+import {exitLogits, type RunLayer, rowsOfUnits, runStackBatched, type UnitPass} from '../../exit/run-stack.js';
+import type {ImageRun} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
 import {gatherRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
-import {decidedOn, ofPicture, scoredRows, scoringUnits, statesAt, targetLengths} from '../scoring-samples.js';
+import {
+  decidedOn,
+  positionsOfImage,
+  positionsOfUnits,
+  scoringUnits,
+  statesAt,
+  targetLengths,
+} from '../scoring-units.js';
 import {checkTexts} from './check-input.js';
-import type {CocaCost} from './macs.js';
 import type {CocaEncoded} from './encode.js';
+import type {CocaMacs} from './macs.js';
 import type {CocaModule} from './model.js';
 import {keyMask, paddedKeys} from './text.js';
 
-// B pictures, K targets each, R = B·K rows, T positions, d width, V words
+// B images, K targets each, R = B·K rows, T positions, d width, V words
 
-interface Pass extends RunOptions {
-  readonly logits?: (x: tf.Tensor3D, samples: readonly number[]) => tf.Tensor2D;
+/** Exits and logits of a pass over targets. */
+interface ScoringOptions extends RunOptions {
+  readonly logits?: (x: tf.Tensor3D, units: readonly number[]) => tf.Tensor2D;
   readonly decideOn?: ScoreInput['decideOn'];
 }
 
-/** Whole targets in one pass through both halves of the decoder: one exit decision a half, for all of them or each picture. */
+/** Whole targets after both halves of the decoder. */
+interface HalvesRun {
+  /** Exit states [R, T, d], the caller's. */
+  readonly x: tf.Tensor3D;
+  /** One a unit, of each half. */
+  readonly text: readonly UnitPass[];
+  readonly multimodal: readonly UnitPass[];
+}
+
+/** Runs whole targets in one pass through both halves of the decoder: in each half one exit decision for each unit. */
 export class CocaScoring {
   constructor(
     private readonly module: CocaModule,
-    private readonly cost: CocaCost,
+    private readonly cost: CocaMacs,
   ) {}
 
   async score(
     encoded: CocaEncoded,
-    {targets, at, words, decideOn}: ScoreInput,
+    {targets, at, ids, decideOn}: ScoreInput,
     policy: PolicyPerImage,
     options: RunOptions = {},
   ): Promise<Scored> {
     using scope = new TensorScope();
-    const perPicture = targets.length / encoded.pictures;
-    const logits = (x: tf.Tensor3D, samples: readonly number[]): tf.Tensor2D =>
-      this.logits(x, scoredRows(policy, at, perPicture, samples), words);
-    const {x, runs, samples} = await this.run(encoded, targets, policy, {
-      ...options,
-      logits,
-      ...(decideOn ? {decideOn} : {}),
-    });
+    const {width, vocab_size} = this.module.config.text;
+    const rows = targets.length / encoded.images;
+    const logits = (x: tf.Tensor3D, units: readonly number[]): tf.Tensor2D =>
+      this.logits(x, positionsOfUnits(policy, at, rows, units), ids);
+    const {x, text, multimodal} = await this.run(encoded, targets, policy, {...options, logits, decideOn});
     scope.hold(x);
-    const whole = runs.map(({traces, macs}, b) => {
-      const {asked, logits: known} = samples[b] ?? samples[0]!;
-      const last = ofPicture(at, perPicture, b).length * this.cost.logits(words?.length);
-      return {traces, macs: {run: macs.run + (asked + (known ? 0 : 1)) * last, full: macs.full + last}};
+    const lengths = targetLengths(targets, encoded.images);
+    const runs = lengths.map((length, b): ImageRun => {
+      const passes = {text: text[b] ?? text[0]!, multimodal: multimodal[b] ?? multimodal[0]!};
+      const macs = this.cost.score({
+        ...passes,
+        rows,
+        length,
+        decidedOn: decidedOn(lengths, rows, decideOn, b, width),
+        logits: positionsOfImage(at, rows, b).length * (ids?.length ?? vocab_size),
+      });
+      return {traces: [passes.text.trace, passes.multimodal.trace], macs};
     });
-    return {logits: exitLogits(x, samples, logits), runs: whole};
+    return {logits: exitLogits(x, multimodal, logits), runs};
   }
 
-  /** @param x [R, T, d], not yet normed. @returns [at.length, V or words], the caller's. */
-  logits(x: tf.Tensor3D, at: ScoreInput['at'], words?: readonly number[]): tf.Tensor2D {
-    return tf.tidy(() => this.module.multimodal.logits(statesAt(x, at), words));
+  /**
+   * Next-token logits at some positions.
+   * @param x   [R, T, d], before the final norm
+   * @returns   [at.length, V or ids.length], the caller's
+   */
+  logits(x: tf.Tensor3D, at: ScoreInput['at'], ids?: readonly number[]): tf.Tensor2D {
+    return tf.tidy(() => this.module.multimodal.logits(statesAt(x, at), ids));
   }
 
-  /** @returns the exit state [R, T, d], the caller's; what each picture did, word scores not counted; and what each last decision did */
   async run(
     encoded: CocaEncoded,
     targets: readonly (readonly number[])[],
     policy: PolicyPerImage,
-    {logits, signal, decideOn}: Pass = {},
-  ): Promise<{x: tf.Tensor3D; runs: readonly ImageRun[]; samples: readonly UnitPass[]}> {
+    {logits, signal, decideOn}: ScoringOptions = {},
+  ): Promise<HalvesRun> {
     using scope = new TensorScope();
     const {text, multimodal, config} = this.module;
     checkTexts(targets, config);
-    const {pictures} = encoded;
-    const perPicture = targets.length / pictures;
-    const lengths = targetLengths(targets, pictures);
+    const rows = targets.length / encoded.images;
+    const lengths = targetLengths(targets, encoded.images);
     const length = Math.max(...lengths);
     const ids = targets.map((row) => [...row, ...new Array<number>(length - row.length).fill(config.pad_id)]);
     const keys = keyMask(ids.map((row) => paddedKeys(row, config)));
     if (keys) scope.hold(keys);
     const causal = scope.hold(causalMask(length, length));
     const embedded = scope.hold(tf.tidy(() => text.embed(tf.tensor2d(ids, [ids.length, length], 'int32'))));
-    const samples = scoringUnits(policy, lengths, perPicture, decideOn);
-    const textLayer: RunLayer = (x, layer, {indices: running, total: of}) =>
+    const units = scoringUnits(policy, lengths, rows, decideOn);
+
+    const textLayer: RunLayer = (x, layer, {indices, total}) =>
       tf.tidy(() => {
-        const mask = keys && (running.length === of ? keys : gatherRows(keys, rowsOfUnits(running, perPicture)));
-        return text.layers[layer]!.forward(x, mask ? [causal, mask] : [causal]);
+        const mask = keys && (indices.length === total ? keys : gatherRows(keys, rowsOfUnits(indices, rows)));
+        return text.layers[layer]!.forwardSelf(x, mask ? [causal, mask] : [causal]);
       });
-    const ranText = await runStackBatched(embedded, textLayer, {stack: 'text', depth: text.layers.length}, samples, {
-      signal,
-    });
-    scope.hold(ranText.x);
-    const memories = scope.hold(multimodal.memories(encoded.tokens));
-    const all = lengths.map((_, b) => b);
-    const multimodalLayer: RunLayer = (x, layer, {indices: running, total: of}) => {
+    const textStack = {stack: 'text', depth: text.layers.length} as const;
+    const ofText = await runStackBatched(embedded, textLayer, textStack, units, {signal});
+    scope.hold(ofText.x);
+
+    const crossAttention = scope.hold(multimodal.crossAttentionCache(encoded.tokens));
+    const everyImage = lengths.map((_, b) => b);
+    const multimodalLayer: RunLayer = (x, layer, {indices, total}) => {
       const {self, cross} = multimodal.layers[layer]!;
-      const memory = memories.of(layer, running.length === of ? all : running);
-      return tf.tidy(() => cross.forwardCross(self.forward(x, [causal]), memory));
+      const memory = crossAttention.of(layer, indices.length === total ? everyImage : indices);
+      return tf.tidy(() => cross.forwardCross(self.forwardSelf(x, [causal]), memory));
     };
     const stack = {stack: 'multimodal', depth: multimodal.layers.length} as const;
-    const {x, runs} = await runStackBatched(ranText.x, multimodalLayer, stack, samples, {
-      signal,
-      ...(logits ? {logits} : {}),
-    });
-    const each = lengths.map((own, b): ImageRun => {
-      const traces = [(ranText.runs[b] ?? ranText.runs[0]!).trace, (runs[b] ?? runs[0]!).trace] as const;
-      const tested = traces.reduce((sum, trace) => sum + exitTestCount(trace), 0);
-      const {run, full} = this.cost.decoderPass(perPicture, 1, own, traces[0].exitLayer, traces[1].exitLayer);
-      const test = this.cost.exitTest(decidedOn(lengths, perPicture, decideOn, b, config.text.width));
-      return {traces, macs: {run: run + tested * test, full}};
-    });
-    return {x, runs: each, samples: runs};
+    const {x, passes} = await runStackBatched(ofText.x, multimodalLayer, stack, units, {signal, logits});
+    return {x, text: ofText.passes, multimodal: passes};
   }
 }

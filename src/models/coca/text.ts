@@ -1,15 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
-import {Block, input} from '../../nn/block.js';
+import {asList, Block} from '../../nn/block.js';
 import {Embedding} from '../../nn/embedding.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Projection} from '../../nn/linear.js';
 import type {CocaConfig} from './config.js';
 import {ResidualBlock} from './residual-block.js';
 
-// Which keys of the unimodal tower may never be attended to (coca section 2.3).   T tokens of a text
+// Which keys of the unimodal tower may never be attended to (docs/reference/coca.md 2.3).   R rows, T tokens, n keys, d width, e embedding width
 
 /**
- * Flags of a text's own tokens. In the published (`legacy`) mode the bits are shifted by one: a key is shut out by the pad
+ * For each token of a text, whether its key is shut out. In the published (`legacy`) mode the bits are shifted by one: a key is shut out by the pad
  * *before* it, so the first pad is seen. Id 0 is a byte of real text, too, and is then taken for padding, as in the reference.
  */
 export function paddedKeys(
@@ -19,7 +19,7 @@ export function paddedKeys(
   return ids.map((id, j) => (cls_mask === 'legacy' ? j > 0 && ids[j - 1] === pad_id : id === pad_id));
 }
 
-/** Whether CLS may not attend to itself: the shifted bit of the last token. @param last id at the context's last position */
+/** Whether CLS may not attend to itself: the shifted bit of the last token. @param last token id at the context's last position */
 export function paddedCls(last: number, {cls_mask, pad_id}: Pick<CocaConfig, 'cls_mask' | 'pad_id'>): boolean {
   return cls_mask === 'legacy' && last === pad_id;
 }
@@ -33,9 +33,7 @@ export function keyMask(padded: readonly (readonly boolean[])[]): tf.Tensor4D | 
   );
 }
 
-// R rows, T tokens, d width, e embedding width
-
-/** The unimodal half of the text decoder: everything of it that has weights. */
+/** The weights of the unimodal half of the text decoder, and what each part computes. */
 export class CocaText extends Block<CocaConfig> {
   static className = 'MueCocaText';
   readonly tokens: Embedding;
@@ -46,22 +44,25 @@ export class CocaText extends Block<CocaConfig> {
   constructor(config: CocaConfig) {
     super(config);
     const {width: size, heads, layers, mlp_width: hidden, vocab_size, context_length} = config.text;
+    const random = tf.initializers.randomNormal({stddev: 0.01});
     this.tokens = this.child('token_embedding', new Embedding({rows: vocab_size, size}));
-    this.declare('positional_embedding', [context_length + 1, size], tf.initializers.randomNormal({stddev: 0.01}));
-    this.declare('cls_emb', [size], tf.initializers.randomNormal({stddev: 0.01}));
+    this.declare('positional_embedding', [context_length + 1, size], {initializer: random});
+    this.declare('cls_emb', [size], {initializer: random});
     const block = {size, heads, hidden, activation: config.activation, cross: false};
     this.layers = Array.from({length: layers}, (_, i) =>
       this.child(`transformer.resblocks.${i}`, new ResidualBlock(block)),
     );
     this.norm = this.child('ln_final', new LayerNorm({size}));
-    this.projection = this.child(
-      '',
-      new Projection({inputSize: size, units: config.embed_dim, weight: 'text_projection'}),
-      'projection',
-    );
+    const projection = new Projection({inputSize: size, units: config.embed_dim, weight: 'text_projection'});
+    this.projection = this.child('', projection);
   }
 
-  /** State 0 of tokens that stand from position `first` on. @param ids [R, T]. @returns [R, T, d], the caller's. */
+  /**
+   * State 0 of tokens.
+   * @param ids     [R, T]
+   * @param first   position of the first token
+   * @returns       [R, T, d], the caller's
+   */
   embed(ids: tf.Tensor2D, first = 0): tf.Tensor3D {
     return tf.tidy(() => {
       const positions = tf.slice(this.weight<tf.Tensor2D>('positional_embedding'), [first, 0], [ids.shape[1], -1]);
@@ -69,7 +70,11 @@ export class CocaText extends Block<CocaConfig> {
     });
   }
 
-  /** State 0 of whole texts with CLS behind them, which stands at the context's end however short the texts are. @returns [R, T + 1, d] */
+  /**
+   * State 0 of whole texts with CLS behind them. CLS has the last position of the context, however short the texts are.
+   * @param ids   [R, T]
+   * @returns     [R, T + 1, d], the caller's
+   */
   embedWithCls(ids: tf.Tensor2D): tf.Tensor3D {
     return tf.tidy(() => {
       const {context_length, width} = this.config.text;
@@ -79,7 +84,11 @@ export class CocaText extends Block<CocaConfig> {
     });
   }
 
-  /** The embedding, from the last position, CLS. @param x [R, ≥ 1, d]. @returns [R, e], not of unit length; the caller's. */
+  /**
+   * The embedding, from the last position, CLS.
+   * @param x   [R, ≥ 1, d]
+   * @returns   [R, e], not of unit length; the caller's
+   */
   embedding(x: tf.Tensor3D): tf.Tensor2D {
     return tf.tidy(() => {
       const cls = tf.slice(x, [0, x.shape[1] - 1, 0], [-1, 1, -1]).squeeze([1]) as tf.Tensor2D;
@@ -87,9 +96,12 @@ export class CocaText extends Block<CocaConfig> {
     });
   }
 
-  /** As a layer: token ids [R, T] to state 0 with CLS. */
+  /** As a layer: token ids [R, T] to state 0 with CLS [R, T + 1, d], the caller's. */
+  forward(ids: tf.Tensor2D): tf.Tensor3D {
+    return this.embedWithCls(ids);
+  }
   override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.embedWithCls(input(inputs).toInt() as tf.Tensor2D);
+    return this.embedWithCls(asList(inputs)[0]!.toInt() as tf.Tensor2D);
   }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     return [shape[0] ?? null, shape[1] == null ? null : shape[1] + 1, this.config.text.width];

@@ -1,14 +1,14 @@
 import * as tf from '@tensorflow/tfjs';
-import {Block, input} from '../../nn/block.js';
+import {Block} from '../../nn/block.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Projection} from '../../nn/linear.js';
 import {type CocaConfig, patchGrid} from './config.js';
 import {AttentionalPooler} from './pooler.js';
 import {ResidualBlock} from './residual-block.js';
 
-// B pictures, p patch side, N patches, D width, Q pooler queries, d text width, S image tokens, e embedding width
+// B images, p patch side, N patches, D width, Q pooler queries, d text width, S image tokens, e embedding width
 
-/** Everything of the image tower that has weights; in which order layers run, and when they stop, is the model's. */
+/** The weights of the image tower and what each part computes. `CocaEncoding` runs the layers and takes the exits. */
 export class CocaVision extends Block<CocaConfig> {
   static className = 'MueCocaVision';
   readonly norm: LayerNorm;
@@ -22,9 +22,12 @@ export class CocaVision extends Block<CocaConfig> {
     const {vision, text, embed_dim} = config;
     const {width: size, patch_size: side, heads, mlp_width: hidden} = vision;
     const random = tf.initializers.randomNormal({stddev: size ** -0.5});
-    this.declare('conv1.weight', [side, side, 3, size], tf.initializers.glorotUniform({}));
-    this.declare('class_embedding', [size], random);
-    this.declare('positional_embedding', [patchGrid(config) ** 2 + 1, size], random);
+    this.declare('class_embedding', [size], {initializer: random});
+    this.declare('positional_embedding', [patchGrid(config) ** 2 + 1, size], {initializer: random});
+    this.declare('conv1.weight', [side, side, 3, size], {
+      initializer: tf.initializers.glorotUniform({}),
+      layout: 'conv',
+    });
     this.norm = this.child('ln_pre', new LayerNorm({size}));
     const block = {size, heads, hidden, activation: config.activation, cross: false};
     this.layers = Array.from({length: vision.layers}, (_, i) =>
@@ -35,10 +38,14 @@ export class CocaVision extends Block<CocaConfig> {
       : undefined;
     const outputs = vision.pooler ? text.width : size;
     this.outputNorm = this.child('ln_post', new LayerNorm({size: outputs}));
-    this.projection = this.child('', new Projection({inputSize: outputs, units: embed_dim, weight: 'proj'}), 'proj');
+    this.projection = this.child('', new Projection({inputSize: outputs, units: embed_dim, weight: 'proj'}));
   }
 
-  /** State 0. @param pixels normalised [B, h, w, 3]. @returns [B, N + 1, D], class token first; the caller's. */
+  /**
+   * State 0.
+   * @param pixels   normalised [B, h, w, 3]
+   * @returns        [B, N + 1, D], class token first; the caller's
+   */
   embed(pixels: tf.Tensor4D): tf.Tensor3D {
     return tf.tidy(() => {
       const {patch_size: side, width} = this.config.vision;
@@ -50,24 +57,32 @@ export class CocaVision extends Block<CocaConfig> {
     });
   }
 
-  /** The pooler and its norm, or the norm alone. @param queries of the pooler, if there is one. @returns [B, Q or N + 1, d], the caller's. */
+  /**
+   * The pooler and its norm, or the norm alone where there is no pooler.
+   * @param queries   of the pooler, all or the first few
+   * @returns         [B, Q or N + 1, d], the caller's
+   */
   pool(x: tf.Tensor3D, queries: tf.Tensor4D | undefined): tf.Tensor3D {
     return tf.tidy(() => this.outputNorm.forward(this.pooler && queries ? this.pooler.forward(x, queries) : x));
   }
 
-  /** The embedding of pooled tokens, from the first of them. @param pooled [B, ≥ 1, d]. @returns [B, e], not of unit length; the caller's. */
+  /**
+   * The embedding, from the first pooled token.
+   * @param pooled   [B, ≥ 1, d]
+   * @returns        [B, e], not of unit length; the caller's
+   */
   embedding(pooled: tf.Tensor3D): tf.Tensor2D {
     return tf.tidy(() => this.projection.forward(tf.slice(pooled, [0, 0, 0], [-1, 1, -1]).squeeze([1]) as tf.Tensor2D));
   }
 
-  /** What the decoder reads: all pooled tokens but the first. @returns [B, S, d], the caller's. */
+  /** Image tokens, which the decoder reads: all pooled tokens but the first. @returns [B, S, d], the caller's */
   imageTokens(pooled: tf.Tensor3D): tf.Tensor3D {
     return tf.slice(pooled, [0, 1, 0], [-1, -1, -1]);
   }
 
-  /** As a layer: pixels [B, h, w, 3] to state 0. */
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.embed(input(inputs));
+  /** As a layer: pixels [B, h, w, 3] to state 0, the caller's. */
+  forward(pixels: tf.Tensor4D): tf.Tensor3D {
+    return this.embed(pixels);
   }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     return [shape[0] ?? null, patchGrid(this.config) ** 2 + 1, this.config.vision.width];

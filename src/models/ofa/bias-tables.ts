@@ -1,11 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {OfaDecoder, Target} from './decoder.js';
+import type {OfaDecoder} from './decoder.js';
 import type {OfaEncoder} from './encoder.js';
 
-// Biases that depend on sizes alone, made once and kept: by the model for the sizes it expects, else by one call.
+// Biases depend on sizes alone. The model makes those of the sizes it expects once and keeps them; other sizes are made for one call.
+// P patches, T targets, D width, H heads
 
-/** Above this many bytes a picture's biases are computed layer by layer instead of kept (OFA-Base at 480 px: 233 MB). */
+/** Above this many bytes an image's biases are computed layer by layer instead of kept (OFA-Base at 480 px: 233 MB). */
 const MOST_KEPT = 160e6;
 
 /** Position vectors and attention biases of a feature map of one size. Owns its tensors. */
@@ -36,7 +37,7 @@ export class ImageBias implements Disposable {
         : [];
   }
 
-  /** Q1: the authors' MuE code drops the relative bias of the image stream; checkpoints trained with it say so. */
+  /** The authors' MuE code drops the relative bias of the image stream; checkpoints trained with it say so. */
   get #relative(): boolean {
     return !this.#encoder.config.train_mue || this.#encoder.config.mue_image_rel_bias;
   }
@@ -49,8 +50,8 @@ export class ImageBias implements Disposable {
   }
 
   /**
-   * MuE: the whole bias of the image stream; plain: its relative part. [1, H, P, P], borrowed. Call inside a tidy: what is
-   * not kept is made anew.
+   * Bias of one layer [1, H, P, P], borrowed: for MuE the whole bias of the image stream, for plain OFA its relative part.
+   * Call it inside a tidy: a bias that is not kept is made anew.
    */
   layer(layer: number): tf.Tensor4D {
     if (!this.#relative) return this.#absolute!;
@@ -67,18 +68,17 @@ export class TargetBias implements Disposable {
   readonly #scope = new TensorScope();
   /** [1, T, D] */
   readonly positions: tf.Tensor3D;
-  /** A layer: [1, H, T, T], without causality. */
+  /** Self-attention biases [1, H, T, T], one a layer, without causality. */
   readonly self: readonly tf.Tensor4D[];
 
   constructor(
     decoder: OfaDecoder,
     readonly length: number,
-    target: Target = 'text',
   ) {
-    this.positions = this.#scope.hold(decoder.positions(length, target));
+    this.positions = this.#scope.hold(decoder.positions(length));
     using scope = new TensorScope();
     const absolute = scope.hold(decoder.selfAbsoluteBias(this.positions));
-    this.self = decoder.layers.map((_, layer) => this.#scope.hold(decoder.selfBias(layer, absolute, target)));
+    this.self = decoder.layers.map((_, layer) => this.#scope.hold(decoder.selfBias(layer, absolute)));
   }
 
   [Symbol.dispose](): void {

@@ -1,8 +1,73 @@
 import {z} from 'zod';
 
+const count = z.number().int().positive();
+const perChannel = z.tuple([z.number(), z.number(), z.number()]).readonly();
+
+/** Token id of padding, fairseq's in every OFA vocabulary. */
+export const PAD = 1;
+
+/** How answers of one task are searched for; the names are Hugging Face's, the values fairseq's (docs/reference/ofa-mue.md 8). */
+export const generationSchema = z.strictObject({
+  num_beams: count,
+  /** fairseq's max_len_b: most tokens before the end symbol. */
+  max_new_tokens: count,
+  min_length: z.number().int().min(0),
+  no_repeat_ngram_size: z.number().int().min(0),
+  length_penalty: z.number(),
+  /** Divide scores by length ** length_penalty (fairseq's default), or rank by the sum (`--unnormalized`). */
+  normalize_scores: z.boolean(),
+});
+export type GenerationDefaults = Readonly<z.infer<typeof generationSchema>>;
+
+/** The `config.json` of a converted OFA model: everything that the weights alone do not say. */
+export const ofaConfigSchema = z.strictObject({
+  format: z.literal('mue-tfjs'),
+  version: z.literal(1),
+  family: z.literal('ofa'),
+  d_model: count,
+  encoder_layers: count,
+  decoder_layers: count,
+  encoder_ffn_dim: count,
+  decoder_ffn_dim: count,
+  encoder_attention_heads: count,
+  decoder_attention_heads: count,
+  /** Bottleneck blocks of the three ResNet stages. */
+  resnet_layers: z.tuple([count, count, count]).readonly(),
+  batch_norm_epsilon: z.number().positive(),
+  vocab_size: count,
+  code_dict_size: z.number().int().min(0),
+  num_bins: z.number().int().min(0),
+  max_source_positions: count,
+  max_target_positions: count,
+  token_bucket_size: count,
+  image_bucket_size: count,
+  attn_scale_factor: z.number().positive(),
+  code_image_size: count,
+  scale_attn: z.boolean(),
+  scale_fc: z.boolean(),
+  scale_heads: z.boolean(),
+  scale_resids: z.boolean(),
+  /** Trained for multiple early exiting: image and text are two streams. False: one joint encoder (plain OFA). */
+  train_mue: z.boolean(),
+  /** Whether the image stream of a MuE model uses its relative position bias; in plain OFA it always does. */
+  mue_image_rel_bias: z.boolean(),
+  /** Side of the square that images are resized to, in pixels. */
+  patch_image_size: count,
+  /** Normalisation, per channel. */
+  image_mean: perChannel,
+  image_std: perChannel,
+  /** What the decoder of closed tasks is fed before the answer. */
+  prompt_type: z.enum(['none', 'src', 'prev_output']),
+  /** Whether entailment prompts were trained with a text premise ("can image and text1 …"). */
+  add_caption: z.boolean(),
+  max_src_length: count,
+  generation: z.strictObject({caption: generationSchema, vqa: generationSchema, prompt: generationSchema}),
+});
+export type OfaConfig = Readonly<z.infer<typeof ofaConfigSchema>>;
+
 export type OfaSize = 'tiny' | 'medium' | 'base' | 'large' | 'huge';
 
-/** Bottleneck blocks by the name that checkpoints store (ofa_mue section 1.1). */
+/** Bottleneck blocks by the name that checkpoints store (docs/reference/ofa-mue.md 1.1). */
 export const RESNET_LAYERS: Readonly<Record<string, readonly [number, number, number]>> = {
   resnet50: [3, 4, 6],
   resnet101: [3, 4, 23],
@@ -17,7 +82,7 @@ interface Size {
   readonly resnet: string;
 }
 
-/** Section 1.1. */
+/** Released sizes (docs/reference/ofa-mue.md 1.1). */
 const SIZES: Readonly<Record<OfaSize, Size>> = {
   tiny: {d_model: 256, heads: 4, encoder_layers: 4, decoder_layers: 4, resnet: 'resnet50'},
   medium: {d_model: 512, heads: 8, encoder_layers: 4, decoder_layers: 4, resnet: 'resnet101'},
@@ -28,7 +93,7 @@ const SIZES: Readonly<Record<OfaSize, Size>> = {
 
 export const OFA_SIZES: readonly OfaSize[] = ['tiny', 'medium', 'base', 'large', 'huge'];
 
-/** How the tasks search where a checkpoint does not say (section 8). */
+/** How the tasks search where a checkpoint does not say (docs/reference/ofa-mue.md 8). */
 export const GENERATION_DEFAULTS: OfaConfig['generation'] = (() => {
   const caption: GenerationDefaults = {
     num_beams: 5,
@@ -45,7 +110,7 @@ export const GENERATION_DEFAULTS: OfaConfig['generation'] = (() => {
   };
 })();
 
-/** What every released model has (section 1.2), where a checkpoint does not say. */
+/** Settings of every released model, where a checkpoint does not say (docs/reference/ofa-mue.md 1.2). */
 export const OFA_DEFAULTS: Pick<
   OfaConfig,
   | 'batch_norm_epsilon'
@@ -106,108 +171,27 @@ export function ofaConfigOfSize(name: OfaSize, options: {readonly train_mue?: bo
   };
 }
 
-const count = z.number().int().positive();
-
-/** How answers of one task are searched for; the names are Hugging Face's, the values fairseq's (ofa_mue section 8). */
-export interface GenerationDefaults {
-  readonly num_beams: number;
-  /** fairseq's max_len_b: most tokens before the end symbol. */
-  readonly max_new_tokens: number;
-  readonly min_length: number;
-  readonly no_repeat_ngram_size: number;
-  readonly length_penalty: number;
-  /** Divide scores by length ** length_penalty (fairseq's default), or rank by the sum (`--unnormalized`). */
-  readonly normalize_scores: boolean;
+/** Sizes and flags of one transformer layer, encoder and decoder alike. */
+export interface LayerConfig {
+  readonly size: number;
+  readonly heads: number;
+  readonly hidden: number;
+  readonly scaleFactor: number;
+  readonly scaleAttention: boolean;
+  readonly scaleFeedForward: boolean;
+  readonly scaleHeads: boolean;
+  readonly scaleResiduals: boolean;
 }
-export const generationSchema: z.ZodType<GenerationDefaults> = z.strictObject({
-  num_beams: count,
-  max_new_tokens: count,
-  min_length: z.number().int().min(0),
-  no_repeat_ngram_size: z.number().int().min(0),
-  length_penalty: z.number(),
-  normalize_scores: z.boolean(),
-});
 
-/** The `config.json` of a converted OFA model: everything that the weights alone do not say. */
-export interface OfaConfig {
-  readonly format: 'mue-tfjs';
-  readonly version: 1;
-  readonly family: 'ofa';
-  readonly d_model: number;
-  readonly encoder_layers: number;
-  readonly decoder_layers: number;
-  readonly encoder_ffn_dim: number;
-  readonly decoder_ffn_dim: number;
-  readonly encoder_attention_heads: number;
-  readonly decoder_attention_heads: number;
-  /** Bottleneck blocks of the three ResNet stages. */
-  readonly resnet_layers: readonly [number, number, number];
-  readonly batch_norm_epsilon: number;
-  readonly vocab_size: number;
-  readonly code_dict_size: number;
-  readonly num_bins: number;
-  readonly max_source_positions: number;
-  readonly max_target_positions: number;
-  readonly token_bucket_size: number;
-  readonly image_bucket_size: number;
-  readonly attn_scale_factor: number;
-  readonly code_image_size: number;
-  readonly scale_attn: boolean;
-  readonly scale_fc: boolean;
-  readonly scale_heads: boolean;
-  readonly scale_resids: boolean;
-  /** Trained for multiple early exiting: image and text are two streams. False: one joint encoder (plain OFA). */
-  readonly train_mue: boolean;
-  /** Whether the image stream of a MuE model uses its relative position bias (quirk Q1); in plain OFA it always does. */
-  readonly mue_image_rel_bias: boolean;
-  /** Side of the square that pictures are resized to, in pixels; and their normalisation, per channel. */
-  readonly patch_image_size: number;
-  readonly image_mean: readonly [number, number, number];
-  readonly image_std: readonly [number, number, number];
-  /** What the decoder of closed tasks is fed before the answer. */
-  readonly prompt_type: 'none' | 'src' | 'prev_output';
-  /** Whether entailment prompts were trained with a text premise ("can image and text1 …"). */
-  readonly add_caption: boolean;
-  readonly max_src_length: number;
-  readonly generation: {
-    readonly caption: GenerationDefaults;
-    readonly vqa: GenerationDefaults;
-    readonly prompt: GenerationDefaults;
+export function layerConfig(config: OfaConfig, side: 'encoder' | 'decoder'): LayerConfig {
+  return {
+    size: config.d_model,
+    heads: config[`${side}_attention_heads`],
+    hidden: config[`${side}_ffn_dim`],
+    scaleFactor: config.attn_scale_factor,
+    scaleAttention: config.scale_attn,
+    scaleFeedForward: config.scale_fc,
+    scaleHeads: config.scale_heads,
+    scaleResiduals: config.scale_resids,
   };
 }
-export const ofaConfigSchema: z.ZodType<OfaConfig> = z.strictObject({
-  format: z.literal('mue-tfjs'),
-  version: z.literal(1),
-  family: z.literal('ofa'),
-  d_model: count,
-  encoder_layers: count,
-  decoder_layers: count,
-  encoder_ffn_dim: count,
-  decoder_ffn_dim: count,
-  encoder_attention_heads: count,
-  decoder_attention_heads: count,
-  resnet_layers: z.tuple([count, count, count]),
-  batch_norm_epsilon: z.number().positive(),
-  vocab_size: count,
-  code_dict_size: z.number().int().min(0),
-  num_bins: z.number().int().min(0),
-  max_source_positions: count,
-  max_target_positions: count,
-  token_bucket_size: count,
-  image_bucket_size: count,
-  attn_scale_factor: z.number().positive(),
-  code_image_size: count,
-  scale_attn: z.boolean(),
-  scale_fc: z.boolean(),
-  scale_heads: z.boolean(),
-  scale_resids: z.boolean(),
-  train_mue: z.boolean(),
-  mue_image_rel_bias: z.boolean(),
-  patch_image_size: count,
-  image_mean: z.tuple([z.number(), z.number(), z.number()]),
-  image_std: z.tuple([z.number(), z.number(), z.number()]),
-  prompt_type: z.enum(['none', 'src', 'prev_output']),
-  add_caption: z.boolean(),
-  max_src_length: count,
-  generation: z.strictObject({caption: generationSchema, vqa: generationSchema, prompt: generationSchema}),
-});

@@ -1,8 +1,8 @@
 import type {ModelFamily} from '../family.js';
 import {type OfaConfig, ofaConfigSchema} from './config.js';
 import {checkTied, importOfa, isOfa} from './import/import.js';
-import {OfaModel} from './model.js';
-import {ofaWeights, partOf, TIED_EMBEDDING} from './import/names.js';
+import {partOf, TIED_EMBEDDING} from './import/names.js';
+import {OfaModel, ofaWeights} from './model.js';
 
 /** OFA, plain or with MuE. */
 export const ofaFamily: ModelFamily<OfaConfig> = {

@@ -2,12 +2,12 @@ import * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy} from '../../exit/policy.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
+import {PAD} from './config.js';
 import type {OfaEncoded} from './encode.js';
 import type {OfaModel} from './model.js';
 
 // B rows of targets, T positions, N target tokens that are not padding, V words
 
-const PAD = 1;
 /** The release keeps ε/(n − 1) finite where only one word is allowed; there log 1 = 0 makes the term vanish. */
 const ONE_ALLOWED = 1e-6;
 
@@ -82,28 +82,28 @@ export async function taskLoss(
     },
   };
   const pass = model.targetPass(encoded, Math.max(...inputs.map((row) => row.length)), scope);
-  const {x, samples} = await model.scoring.run(pass, inputs, measure, {
+  const {x, passes} = await model.scoring.run(pass, inputs, measure, {
     logits: (state) => model.scoring.logits(state, at),
   });
-  for (const last of [x, samples[0]!.logits]) if (last) scope.hold(last);
+  for (const last of [x, passes[0]!.logits]) if (last) scope.hold(last);
   const total = (of: (layer: LayerLoss) => number): number => perLayer.reduce((sum, layer) => sum + of(layer), 0);
   return {loss: total((l) => l.loss), nllLoss: total((l) => l.nllLoss), sampleSize: perLayer.at(-1)!.tokens, perLayer};
 }
 
-function checked(batch: LossBatch, {pictures}: OfaEncoded): LossBatch {
+function checked(batch: LossBatch, {images}: OfaEncoded): LossBatch {
   const {inputs, targets, allowed, confidences} = batch;
   const lengths = inputs.map((row) => row.length);
   const fits = (other: readonly {readonly length: number}[] | undefined): boolean =>
     other === undefined || (other.length === inputs.length && other.every((row, i) => row.length === lengths[i]));
   if (
-    inputs.length !== pictures ||
+    inputs.length !== images ||
     !fits(targets) ||
     !fits(allowed) ||
     (confidences && confidences.length !== inputs.length)
   ) {
     throw new UsageError(
       'loss-batch',
-      `a loss needs as many rows of inputs, targets, allowed words and confidences as there are pictures (${pictures}), each of one length`,
+      `a loss needs as many rows of inputs, targets, allowed words and confidences as there are pictures (${images}), each of one length`,
     );
   }
   if (!targets.some((row) => row.some((id) => id !== PAD)))

@@ -1,76 +1,40 @@
-import type {UnitPass} from '../../exit/run-stack.js';
-import {exitTestCount} from '../../exit/trace.js';
+import {CacheLengths, type SkippedKv} from '../../exit/skipped-kv-cache.js';
+import {exitTestCount, type Macs, type StackPass, type StepPass, type TracedDepth} from '../../exit/trace.js';
 import type {OfaConfig} from './config.js';
 import {bottlenecks} from './resnet.js';
 
-/** Multiply-accumulates of every picture of a decoding, as if it were alone. */
-export class DecodingCosts {
-  readonly macs: readonly {run: number; full: number}[];
-  /** Pictures whose cross memory has been counted, a layer. */
-  readonly #remembered: Set<number>[];
+// Multiply-accumulates, computed from sizes and traces after an answer (docs/reference/ofa-mue.md 13).
+// P patches, S text tokens, M = P + S, T target tokens, D width, K rows (beams) an image
 
-  /** @param lengths M of each picture. @param depth layers. @param projects whether skipped layers project keys and values */
-  constructor(
-    private readonly cost: OfaCost,
-    private readonly lengths: readonly number[],
-    depth: number,
-    private readonly sizes: {readonly width: number; readonly words: number; readonly projects: boolean},
-  ) {
-    this.#remembered = Array.from({length: depth}, () => new Set());
-    this.macs = lengths.map((length) => {
-      const positions = cost.crossPositions(length);
-      // A full answer runs every layer at its first step.
-      return {run: positions, full: positions + depth * cost.crossMemory(length)};
-    });
-  }
-
-  /** One layer for `tokens` new tokens of each of `rows` rows; its memory, if it is the first time. */
-  layer(layer: number, picture: number, rows: number, tokens: number, keys: number): void {
-    const length = this.lengths[picture]!;
-    const macs = this.macs[picture]!;
-    if (!this.#remembered[layer]!.has(picture)) {
-      this.#remembered[layer]!.add(picture);
-      macs.run += this.cost.crossMemory(length);
-    }
-    macs.run += rows * this.cost.decoderLayer(tokens, keys, length);
-  }
-
-  /** Mode `copy`: a layer takes over another's memory. */
-  copy(from: number, to: number): void {
-    this.#remembered[to] = new Set(this.#remembered[from]);
-  }
-
-  /** What one token costs besides its layers. @param rows that were fed, @param deciding those that were looked at */
-  token(picture: number, {trace, asked, logits}: UnitPass, step: number, rows: number, deciding: number): void {
-    const {cost} = this;
-    const {width, words, projects} = this.sizes;
-    const length = this.lengths[picture]!;
-    const macs = this.macs[picture]!;
-    const scores = cost.logits(words);
-    const positions = cost.targetPositions(1, step + 1, length);
-    macs.full += positions + rows * scores + trace.depth * rows * cost.decoderLayer(1, step + 1, length);
-    // What the last decision computed is not computed again.
-    macs.run +=
-      positions +
-      (logits ? 0 : rows * scores) +
-      asked * deciding * scores +
-      exitTestCount(trace) * cost.exitTest(deciding * width);
-    if (projects) macs.run += (trace.depth - trace.exitLayer) * rows * cost.projectedKeysValues();
-  }
+/** One stream of the encoder after its run. */
+export interface StreamPass {
+  readonly trace: TracedDepth;
+  /** Tokens, without padding. */
+  readonly length: number;
 }
 
-// Multiply-accumulates from shapes (ofa_mue section 13).   P patches, S text tokens, M = P + S, T target tokens, D width
+/** One teacher-forced pass over the targets of one image. */
+export interface ScoringPass extends StackPass {
+  /** K */
+  readonly rows: number;
+  /** T of the longest target. */
+  readonly length: number;
+  /** Numbers that an exit test looked at. */
+  readonly decidedOn: number;
+  /** Logits that were asked for: positions times ids. */
+  readonly logits: number;
+}
 
-/** The cost of every part of a model, in multiply-accumulates. */
-export class OfaCost {
+/** Multiply-accumulates of every part of a model and of whole passes. Pure: sizes and traces in, numbers out. */
+export class OfaMacs {
   readonly #d: number;
 
   constructor(private readonly config: OfaConfig) {
     this.#d = config.d_model;
   }
 
-  /** The ResNet, for a picture of the given side lengths in pixels. */
-  resnet(height: number, width: number): number {
+  /** The ResNet, for an image of the given sides in pixels. */
+  stem(height: number, width: number): number {
     const half = (n: number): number => Math.floor((n - 1) / 2) + 1;
     let [h, w] = [half(height), half(width)];
     let total = h * w * 3 * 64 * 49;
@@ -99,39 +63,122 @@ export class OfaCost {
     return length * (4 * d * d + 2 * d * f) + 2 * length ** 2 * d;
   }
 
-  /** Keys and values of the encoder's states for one decoder layer; once a picture. */
-  crossMemory(length: number): number {
+  /** Cross-attention keys and values of M encoder states for one decoder layer; once an image. */
+  crossAttentionKv(length: number): number {
     return 2 * length * this.#d ** 2;
   }
 
-  /** Position keys of the encoder's tokens; once a picture. */
+  /** Position keys of M encoder tokens; once an image. */
   crossPositions(length: number): number {
     return length * this.#d ** 2;
   }
 
-  /** Position terms of `tokens` new targets: shared by layers and rows. @param keys of self-attention. */
+  /**
+   * Position terms of new targets, shared by layers and rows.
+   * @param tokens   new targets
+   * @param keys     of self-attention
+   * @param length   M
+   */
   targetPositions(tokens: number, keys: number, length: number): number {
     return tokens * (3 * this.#d ** 2 + keys * this.#d + length * this.#d);
   }
 
-  /** One decoder layer for `tokens` new targets of one row. @param keys of self-attention, the new ones included. */
+  /**
+   * One decoder layer for one row.
+   * @param tokens   new targets
+   * @param keys     of self-attention, the new ones included
+   * @param length   M
+   */
   decoderLayer(tokens: number, keys: number, length: number): number {
     const {d_model: d, decoder_ffn_dim: f} = this.config;
     return tokens * (6 * d * d + 2 * d * f + 2 * keys * d + 2 * length * d);
   }
 
-  /** Keys and values of a skipped layer, projected from the exit state, for one row. */
-  projectedKeysValues(): number {
+  /** Keys and values of one skipped layer, projected from the exit state, for one row. */
+  projectedKv(): number {
     return 2 * this.#d ** 2;
   }
 
-  /** Scores of `words` words for one row. */
-  logits(words: number): number {
-    return words * this.#d;
+  /** Logits of one row for `ids` token ids; all by default. */
+  logits(ids: number = this.config.vocab_size): number {
+    return ids * this.#d;
   }
 
   /** One cosine over `elements` numbers: a product and two norms. */
   exitTest(elements: number): number {
     return 3 * elements;
   }
+
+  /**
+   * Encoding one image with its prompt.
+   * @param stem      multiply-accumulates of the ResNet
+   * @param patches   P
+   */
+  encode(stem: number, patches: number, streams: readonly StreamPass[]): Macs {
+    const embedding = stem + this.patchProjection(patches);
+    const macs = {run: embedding, full: embedding};
+    for (const {trace, length} of streams) {
+      const positions = this.encoderPositions(length);
+      const layer = this.encoderLayer(length);
+      macs.run += positions + trace.exitLayer * layer + exitTestCount(trace) * this.exitTest(length * this.#d);
+      macs.full += positions + trace.depth * layer;
+    }
+    return macs;
+  }
+
+  /**
+   * Decoding one image token by token.
+   * @param length   M
+   * @param passes   one a token, in order; none before the first
+   */
+  decode(length: number, skipped: SkippedKv, passes: readonly StepPass[]): Macs {
+    const {decoder_layers: depth} = this.config;
+    const positions = this.crossPositions(length);
+    const reached = layersWithCrossAttentionKv(skipped, passes);
+    const macs = {
+      run: positions + reached * this.crossAttentionKv(length),
+      // A full answer runs every layer at its first token.
+      full: positions + depth * this.crossAttentionKv(length),
+    };
+    const caches = new CacheLengths(depth, skipped);
+    for (const [step, {trace, logitsTests, logitsKnown, rows, decidingRows}] of passes.entries()) {
+      const target = this.targetPositions(1, step + 1, length);
+      const logits = this.logits();
+      macs.run += target + (logitsKnown ? 0 : rows * logits) + logitsTests * decidingRows * logits;
+      macs.run += exitTestCount(trace) * this.exitTest(decidingRows * this.#d);
+      for (const {tokens, keys} of caches.step(trace.exitLayer))
+        macs.run += rows * this.decoderLayer(tokens, keys, length);
+      if (skipped === 'project') macs.run += (depth - trace.exitLayer) * rows * this.projectedKv();
+      macs.full += target + rows * logits + depth * rows * this.decoderLayer(1, step + 1, length);
+    }
+    return macs;
+  }
+
+  /**
+   * Scoring the targets of one image in one pass.
+   * @param length   M
+   */
+  score(length: number, {trace, logitsTests, logitsKnown, ...pass}: ScoringPass): Macs {
+    const tokens = pass.length;
+    const shared = this.crossPositions(length) + this.targetPositions(tokens, tokens, length);
+    const layer = pass.rows * this.decoderLayer(tokens, tokens, length) + this.crossAttentionKv(length);
+    const logits = this.logits(pass.logits);
+    return {
+      run:
+        shared +
+        trace.exitLayer * layer +
+        exitTestCount(trace) * this.exitTest(pass.decidedOn) +
+        (logitsTests + (logitsKnown ? 0 : 1)) * logits,
+      full: shared + trace.depth * layer + logits,
+    };
+  }
+}
+
+/**
+ * Decoder layers for which cross-attention keys and values were computed: every layer that ran at some token. In mode
+ * `copy` the layers that the first token skipped take over those of its exit layer and never compute their own.
+ */
+function layersWithCrossAttentionKv(skipped: SkippedKv, passes: readonly StepPass[]): number {
+  const exits = passes.map(({trace}) => trace.exitLayer);
+  return skipped === 'copy' ? (exits[0] ?? 0) : Math.max(0, ...exits);
 }

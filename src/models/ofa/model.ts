@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {PolicyPerImage, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
-import {Block, input, type WeightSource} from '../../nn/block.js';
+import {Block, type StoredWeight, type WeightSource} from '../../nn/block.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {EncodeInput, RunOptions, Scored, ScoreInput, VisionLanguageModel} from '../model.js';
 import {OfaImageStates} from './all-depths.js';
@@ -11,8 +11,11 @@ import {OfaDecoding} from './decode.js';
 import {OfaDecoder} from './decoder.js';
 import {type OfaEncoded, OfaEncoding} from './encode.js';
 import {OfaEncoder} from './encoder.js';
-import {OfaCost} from './macs.js';
+import {OfaMacs} from './macs.js';
 import {OfaScoring, type TargetPass} from './score.js';
+
+/** Targets whose self-attention biases are kept; longer ones make their own. */
+const KEPT_TARGETS = 64;
 
 /** The tree of weights, named as in the checkpoint: `encoder.…`, `decoder.…`. */
 export class OfaModule extends Block<OfaConfig> {
@@ -26,9 +29,9 @@ export class OfaModule extends Block<OfaConfig> {
     this.decoder = this.child('decoder', new OfaDecoder(config, this.encoder.tokens));
   }
 
-  /** As a layer: pixels [B, h, w, 3] to embedded patches [B, P, D]. */
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.encoder.call(input(inputs));
+  /** As a layer: pixels [B, h, w, 3] to embedded patches [B, P, D], the caller's. */
+  forward(pixels: tf.Tensor4D): tf.Tensor3D {
+    return this.encoder.forward(pixels);
   }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     return this.encoder.computeOutputShape(shape);
@@ -36,13 +39,15 @@ export class OfaModule extends Block<OfaConfig> {
 }
 tf.serialization.registerClass(OfaModule);
 
-/** Targets whose self-attention biases are kept; longer ones make their own. */
-const KEPT_TARGETS = 64;
+/** Every weight of the model that a configuration describes, in the order of files; the tied matrix once. */
+export function ofaWeights(config: OfaConfig): readonly StoredWeight[] {
+  return new OfaModule(config).storedWeights();
+}
 
 /** OFA, plain or with MuE's two streams: weights, the encoder, and two ways through the decoder. Owns its tensors. */
 export class OfaModel implements VisionLanguageModel {
   readonly config: OfaConfig;
-  readonly cost: OfaCost;
+  readonly cost: OfaMacs;
   readonly module: OfaModule;
   readonly encoding: OfaEncoding;
   readonly scoring: OfaScoring;
@@ -52,17 +57,13 @@ export class OfaModel implements VisionLanguageModel {
   private constructor(module: OfaModule) {
     this.module = this.#scope.hold(module);
     this.config = module.config;
-    this.cost = new OfaCost(this.config);
+    this.cost = new OfaMacs(this.config);
     const side = Math.ceil(this.config.patch_image_size / 16);
     try {
-      this.encoding = new OfaEncoding(
-        module.encoder,
-        this.cost,
-        this.#scope.hold(new ImageBias(module.encoder, side, side)),
-      );
-      this.#targetBias = this.#scope.hold(
-        new TargetBias(module.decoder, Math.min(KEPT_TARGETS, this.config.max_target_positions)),
-      );
+      const imageBias = this.#scope.hold(new ImageBias(module.encoder, side, side));
+      this.encoding = new OfaEncoding(module.encoder, this.cost, imageBias);
+      const targets = Math.min(KEPT_TARGETS, this.config.max_target_positions);
+      this.#targetBias = this.#scope.hold(new TargetBias(module.decoder, targets));
     } catch (error) {
       this.#scope[Symbol.dispose]();
       throw error;
@@ -70,7 +71,7 @@ export class OfaModel implements VisionLanguageModel {
     this.scoring = new OfaScoring(module.decoder, this.cost);
   }
 
-  /** @throws WeightsError if names or shapes do not match the configuration, both ways. */
+  /** @throws WeightsError if names or shapes do not match the configuration, both ways */
   static async load(config: OfaConfig, weights: WeightSource): Promise<OfaModel> {
     const module = new OfaModule(config);
     await module.load(weights);
@@ -110,20 +111,17 @@ export class OfaModel implements VisionLanguageModel {
 
   async score(encoded: OfaEncoded, input: ScoreInput, policy: PolicyPerImage, options?: RunOptions): Promise<Scored> {
     using scope = new TensorScope();
-    return await this.scoring.score(
-      this.targetPass(encoded, Math.max(...input.targets.map((t) => t.length)), scope),
-      input,
-      policy,
-      options,
-    );
+    const longest = Math.max(...input.targets.map((target) => target.length));
+    return await this.scoring.score(this.targetPass(encoded, longest, scope), input, policy, options);
   }
 
   /** What teacher-forced passes over one encoding share; `scope` owns it. */
   targetPass(encoded: OfaEncoded, length: number, scope: TensorScope): TargetPass {
+    const kept = length <= this.#targetBias.length;
     return {
       encoded,
-      bias: length <= this.#targetBias.length ? this.#targetBias : scope.hold(new TargetBias(this.decoder, length)),
-      memories: scope.hold(this.decoder.memories(encoded.states, encoded.remember)),
+      bias: kept ? this.#targetBias : scope.hold(new TargetBias(this.decoder, length)),
+      crossAttention: scope.hold(this.decoder.crossAttentionCache(encoded.states, encoded.precomputedKv)),
     };
   }
 

@@ -3,7 +3,7 @@ import type {Embedding} from '../../nn/embedding.js';
 import {batchedMatMul, splitHeads, splitHeadsTransposed} from '../../nn/heads.js';
 import type {Linear} from '../../nn/linear.js';
 
-// Which row of a relative-position table a pair of positions reads (ofa_mue section 3.3).
+// Row of a relative-position table that a pair of positions reads (docs/reference/ofa-mue.md 3.3).
 
 /** Row of the token table for a distance query − key: exact up to half the bucket size, logarithmic beyond. */
 export function tokenBucket(distance: number, bucketSize: number, maxPosition = 1024): number {
@@ -25,7 +25,7 @@ export function tokenBuckets(length: number, bucketSize: number, maxPosition?: n
   );
 }
 
-/** Position id of row y, column x on the grid of `gridSize` columns, whatever the picture's size; 0 is kept for "begin". */
+/** Position id of row y, column x on the grid of `gridSize` columns, whatever the image's size; 0 is kept for "begin". */
 export function imagePositionIds(height: number, width: number, gridSize: number): Int32Array {
   return Int32Array.from({length: height * width}, (_, p) => Math.floor(p / width) * gridSize + (p % width) + 1);
 }
@@ -46,18 +46,15 @@ export function imageBuckets(ids: Int32Array, gridSize: number): Int32Array {
   return Int32Array.from({length: n * n}, (_, i) => imageBucket(ids[Math.floor(i / n)]!, ids[i % n]!, gridSize));
 }
 
-/** Position ids of the codes of a generated picture: begin, then `window`² codes row by row, then 1024s up to `length`. */
-export function codePositionIds(window: number, gridSize: number, length: number): Int32Array {
-  return Int32Array.from({length}, (_, i) => {
-    if (i === 0) return 0;
-    return i <= window * window ? Math.floor((i - 1) / window) * gridSize + ((i - 1) % window) + 1 : 1024;
-  });
-}
-
 // Positions act only through attention biases: a content-free product of position vectors, shared by all layers, and a
-// table of relative positions, one a layer (ofa_mue sections 3.2, 3.3, 4.2).   N positions, H heads
+// table of relative positions, one a layer (docs/reference/ofa-mue.md 3.2, 3.3, 4.2).   N positions, H heads
 
-/** Product of position vectors a head. @param from [1, N, D]. @param to [1, M, D]. @returns [1, H, N, M], the caller's. */
+/**
+ * Product of position vectors, per head.
+ * @param from   [1, N, D]
+ * @param to     [1, M, D]
+ * @returns      [1, H, N, M], the caller's
+ */
 export function absoluteBias(
   from: tf.Tensor3D,
   to: tf.Tensor3D,
@@ -76,8 +73,10 @@ export function absoluteBias(
 }
 
 /**
- * Rows of a relative table as a bias. @param table [rows, H]. @param buckets [N · M] row numbers.
- * @returns [1, H, N, M], the caller's.
+ * Rows of a relative table as a bias.
+ * @param table     [rows, H]
+ * @param buckets   [N · M] row numbers
+ * @returns         [1, H, N, M], the caller's
  */
 export function relativeBias(table: Embedding, buckets: Int32Array, n: number, m: number): tf.Tensor4D {
   return tf.tidy(() => {

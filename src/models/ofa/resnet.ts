@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
-import {Block, input} from '../../nn/block.js';
-import {ConvBatchNorm} from '../../nn/conv-batch-norm.js';
+import {Block} from '../../nn/block.js';
+import {ConvBatchNorm, type ConvBatchNormConfig} from '../../nn/conv-batch-norm.js';
 
 // OFA's picture front end: a ResNet without its last stage (ofa_mue section 2.1).   B batch, h w height and width
 
@@ -21,49 +21,17 @@ export class Bottleneck extends Block<BottleneckConfig> {
   constructor(config: BottleneckConfig) {
     super(config);
     const {inputs, planes, stride, epsilon} = config;
-    const conv = (
-      i: number,
-      from: number,
-      filters: number,
-      kernel: number,
-      step: number,
-      relu: boolean,
-    ): ConvBatchNorm =>
-      this.child(
-        '',
-        new ConvBatchNorm({
-          conv: `conv${i}`,
-          norm: `bn${i}`,
-          inputs: from,
-          filters,
-          kernel,
-          stride: step,
-          epsilon,
-          relu,
-        }),
-        `conv${i}`,
-      );
+    const outputs = 4 * planes;
+    const conv = (conv: string, norm: string, sizes: Omit<ConvBatchNormConfig, 'conv' | 'norm' | 'epsilon'>) =>
+      this.child('', new ConvBatchNorm({conv, norm, epsilon, ...sizes}));
     this.convs = [
-      conv(1, inputs, planes, 1, 1, true),
-      conv(2, planes, planes, 3, stride, true),
-      conv(3, planes, 4 * planes, 1, 1, false),
+      conv('conv1', 'bn1', {inputs, filters: planes, kernel: 1, stride: 1, relu: true}),
+      conv('conv2', 'bn2', {inputs: planes, filters: planes, kernel: 3, stride, relu: true}),
+      conv('conv3', 'bn3', {inputs: planes, filters: outputs, kernel: 1, stride: 1, relu: false}),
     ];
     this.shortcut =
-      inputs !== 4 * planes || stride > 1
-        ? this.child(
-            '',
-            new ConvBatchNorm({
-              conv: 'downsample.0',
-              norm: 'downsample.1',
-              inputs,
-              filters: 4 * planes,
-              kernel: 1,
-              stride,
-              epsilon,
-              relu: false,
-            }),
-            'downsample',
-          )
+      inputs !== outputs || stride > 1
+        ? conv('downsample.0', 'downsample.1', {inputs, filters: outputs, kernel: 1, stride, relu: false})
         : undefined;
   }
 
@@ -75,9 +43,6 @@ export class Bottleneck extends Block<BottleneckConfig> {
     });
   }
 
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward(input(inputs));
-  }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     return (this.shortcut ?? this.convs[2]).computeOutputShape(shape);
   }
@@ -99,20 +64,8 @@ export class ResNet extends Block<ResNetConfig> {
   constructor(config: ResNetConfig) {
     super(config);
     const {epsilon} = config;
-    this.stem = this.child(
-      '',
-      new ConvBatchNorm({
-        conv: 'conv1',
-        norm: 'bn1',
-        inputs: 3,
-        filters: 64,
-        kernel: 7,
-        stride: 2,
-        epsilon,
-        relu: true,
-      }),
-      'stem',
-    );
+    const sizes = {inputs: 3, filters: 64, kernel: 7, stride: 2};
+    this.stem = this.child('', new ConvBatchNorm({conv: 'conv1', norm: 'bn1', ...sizes, epsilon, relu: true}));
     this.stages = bottlenecks(config.blocks).map(({name, ...block}) =>
       this.child(name, new Bottleneck({...block, epsilon})),
     );
@@ -132,9 +85,6 @@ export class ResNet extends Block<ResNetConfig> {
     });
   }
 
-  override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
-    return this.forward(input(inputs));
-  }
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     const side = (n: number | null | undefined): number | null => (n == null ? null : Math.ceil(n / 16));
     return [shape[0] ?? null, side(shape[1]), side(shape[2]), 1024];

@@ -4,7 +4,8 @@ import {elementCount, type TensorEntry} from '../../checkpoint/checkpoint.js';
 import type {StateName} from '../../checkpoint/torch-zip.js';
 import {familyOfCheckpoint, knownConfig} from '../../models/families.js';
 import type {ModelConfig, ModelFamily} from '../../models/family.js';
-import {parameterCount, type StoredWeight} from '../../models/weights.js';
+import {parameterCount} from '../../models/weights.js';
+import type {StoredWeight} from '../../nn/block.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {openCheckpoint} from './open-checkpoint.js';
 

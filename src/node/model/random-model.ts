@@ -3,8 +3,8 @@ import {bytesOf, type TensorPlan, writeSafetensors} from '../../checkpoint/safet
 import {planShards, shardIndex, shardName} from '../../checkpoint/shards.js';
 import {parseConfig} from '../../models/families.js';
 import type {ModelConfig} from '../../models/family.js';
-import {checkpointShape, parameterCount, type StoredWeight} from '../../models/weights.js';
-import type {WeightSource} from '../../nn/block.js';
+import {checkpointShape, parameterCount} from '../../models/weights.js';
+import type {StoredWeight, WeightSource} from '../../nn/block.js';
 import {throwIfAborted} from '../../runtime/errors.js';
 import {type FileRecord, writeFolder} from './model-folder.js';
 import {vocabularyFor} from './model-vocabulary.js';

@@ -1,7 +1,8 @@
 import {expect, test} from '@jest/globals';
-import {CocaCost} from '../../../src/models/coca/macs.js';
+import {CocaMacs} from '../../../src/models/coca/macs.js';
 import {importConfig} from '../../../src/models/coca/import/config.js';
-import {cocaWeights, partOf} from '../../../src/models/coca/import/names.js';
+import {partOf, sourcesOf} from '../../../src/models/coca/import/names.js';
+import {cocaWeights} from '../../../src/models/coca/model.js';
 import {COCA_ARCHITECTURES} from '../../../src/models/coca/config.js';
 import {parameterCount} from '../../../src/models/weights.js';
 
@@ -52,8 +53,9 @@ test.each([
   const config = importConfig(COCA_ARCHITECTURES[name]);
   const weights = cocaWeights(config);
   expect(parameterCount(weights)).toBe(parameters);
-  expect(new Set(weights.map(({sources}) => sources[0]!.name)).size).toBe(tensors);
-  const cost = new CocaCost(config);
+  const shapes = new Map(weights.map(({name, shape}) => [name, shape]));
+  expect(new Set(weights.map((weight) => sourcesOf(weight, shapes)[0]!.name)).size).toBe(tensors);
+  const cost = new CocaMacs(config);
   const pooler = cost.pooler() + cost.poolerQueries();
   const got: Record<keyof typeof want, number> = {
     patches: cost.patches(),
@@ -63,11 +65,11 @@ test.each([
     text: cost.textLayer(T + 1, T + 1),
     self: cost.selfBlock(T, T),
     cross: cost.crossBlock(T),
-    memory: cost.crossMemory(),
+    memory: cost.crossAttentionKv(),
     head: cost.logits(),
     textStep: cost.textLayer(1, 20),
     step: cost.multimodalLayer(1, 20),
-    fill: cost.projectedKeysValues(),
+    fill: cost.projectedKv(),
   };
   // The table gives four digits, small ones three.
   for (const [part, millions] of Object.entries(want))
@@ -78,7 +80,7 @@ test('coca_base reads the patches themselves', () => {
   const config = importConfig(COCA_ARCHITECTURES['coca_base']);
   expect(config.vision.pooler).toBeNull();
   expect(parameterCount(cocaWeights(config)) / M).toBeCloseTo(440.37, 1);
-  expect(new CocaCost(config).pooler()).toBe(0);
+  expect(new CocaMacs(config).pooler()).toBe(0);
 });
 
 test('every weight belongs to a part', () => {

@@ -1,9 +1,9 @@
-import {OfaCost} from '../../../src/models/ofa/macs.js';
+import {OfaMacs} from '../../../src/models/ofa/macs.js';
 import {ofaConfigOfSize} from '../../../src/models/ofa/config.js';
 
 // Expected numbers: ofa_mue section 13, in the digits that it gives; the scenes' from the reference evaluation of the trained models.
 
-const base = new OfaCost(ofaConfigOfSize('base'));
+const base = new OfaMacs(ofaConfigOfSize('base'));
 const PATCHES = 900;
 const G = 1e9;
 const M = 1e6;
@@ -20,11 +20,11 @@ test.each([
   ['base', 512, '36.52'],
   ['large', 480, '49.14'],
 ] as const)('ResNet of OFA-%s at %d pixels: %s G', (size, side, wanted) => {
-  expectDigits(new OfaCost(ofaConfigOfSize(size)).resnet(side, side), wanted, G);
+  expectDigits(new OfaMacs(ofaConfigOfSize(size)).stem(side, side), wanted, G);
 });
 
 test('a ResNet of pictures that are not square, or of odd sides', () => {
-  expect(base.resnet(64, 96)).toBe(base.resnet(96, 64));
+  expect(base.stem(64, 96)).toBe(base.stem(96, 64));
   // One pixel: every convolution runs once.
   const blocks = ofaConfigOfSize('base').resnet_layers;
   const bottleneck = (inputs: number, planes: number): number => inputs * planes + 13 * planes ** 2;
@@ -35,7 +35,7 @@ test('a ResNet of pictures that are not square, or of odd sides', () => {
       return bottleneck(inputs, planes) + (b === 0 ? inputs * 4 * planes : 0);
     }),
   );
-  expect(base.resnet(1, 1)).toBe(49 * 3 * 64 + stages.reduce((a, b) => a + b, 0));
+  expect(base.stem(1, 1)).toBe(49 * 3 * 64 + stages.reduce((a, b) => a + b, 0));
 });
 
 test.each([
@@ -50,11 +50,11 @@ test.each([
   ['encoder layer, joint 925', base.encoderLayer(925), '7.861', G],
   ['six layers, joint', 6 * base.encoderLayer(908), '46.16', G],
   ['six layers, two streams', 6 * (base.encoderLayer(PATCHES) + base.encoderLayer(8)), '46.03', G],
-  ['keys and values of the memory', base.crossMemory(908), '1.071', G],
+  ['keys and values of the memory', base.crossAttentionKv(908), '1.071', G],
   ['position keys of the memory', base.crossPositions(908), '0.536', G],
   ['decoder layer, step 12', base.decoderLayer(1, 12, 908), '9.67', M],
   ['position terms of a step', base.targetPositions(1, 12, 908), '2.5', M],
-  ['keys and values of a skipped layer', base.projectedKeysValues(), '1.18', M],
+  ['keys and values of a skipped layer', base.projectedKv(), '1.18', M],
   ['scores of all words', base.logits(59457), '45.66', M],
 ] as const)('%s', (_name, value, wanted, unit) => expectDigits(value, wanted, unit));
 
@@ -64,7 +64,7 @@ test('a teacher-forced decoder layer: 14TD² + 2T²D + 2TMD, its memory apart', 
 });
 
 describe('the scenes models', () => {
-  const cost = new OfaCost({
+  const cost = new OfaMacs({
     ...ofaConfigOfSize('tiny'),
     encoder_layers: 6,
     decoder_layers: 6,
@@ -72,7 +72,7 @@ describe('the scenes models', () => {
     vocab_size: 608,
   });
   // reference_results.json, cost_model_gmacs
-  test('ResNet', () => expectDigits(cost.resnet(256, 256), '1.9996', G));
+  test('ResNet', () => expectDigits(cost.stem(256, 256), '1.9996', G));
   test.each([
     ['image_proj', cost.patchProjection(256), 0.067108864],
     ['image_position_bias', cost.encoderPositions(256), 0.050331648],

@@ -121,7 +121,7 @@ onBackends('model', () => {
     };
     const all = await data(scope.hold((await mue.score(encoded, input, never)).logits));
     const words = [319, 4, 117];
-    const few = await data(scope.hold((await mue.score(encoded, {...input, words}, never)).logits));
+    const few = await data(scope.hold((await mue.score(encoded, {...input, ids: words}, never)).logits));
     closeArrays(
       few,
       [0, 1].flatMap((row) => words.map((word) => all[row * mue.vocabularySize + word]!)),
@@ -205,7 +205,7 @@ onBackends('model', () => {
     const {source, target} = mues.mue.entailmentTokens('a dog');
     const memory = 16 + source.length;
     const {cost} = mue;
-    const decoder = cost.decoderLayer(target.length, target.length, memory) + cost.crossMemory(memory);
+    const decoder = cost.decoderLayer(target.length, target.length, memory) + cost.crossAttentionKv(memory);
     expect(macs.full - macs.run).toBe(2 * cost.encoderLayer(16) + 2 * decoder);
   });
 
@@ -240,8 +240,8 @@ onBackends('model', () => {
       );
     const [x, states] = [wave(4), wave(6)];
     const cache = scope.hold(new KvCache());
-    const memory = scope.hold(layer.remember(states));
-    const stepped = scope.hold(layer.forward(x, cache, memory, () => ({self: [], cross: []})));
+    const memory = scope.hold(layer.crossKv(states));
+    const stepped = scope.hold(layer.forwardCached(x, {cache, memory, bias: {self: [], cross: []}}));
     closeArrays(await data(scope.hold(layer.call([x, states]))), await data(stepped), 1e-6);
   });
 });

@@ -35,7 +35,7 @@ const SHAPES = [
 async function fill(block: Block): Promise<void> {
   const weights = new Map(
     block
-      .requests()
+      .storedWeights()
       .map(({name, shape}, i) => [
         name,
         {shape, data: Float32Array.from(numbers(tf.util.sizeFromShape([...shape]), i), Math.abs)},

@@ -7,7 +7,6 @@ import {openModelWeights} from '../../../src/checkpoint/model-weights.js';
 import {bytesOf, type TensorPlan, writeSafetensors} from '../../../src/checkpoint/safetensors.js';
 import {planShards, shardIndex} from '../../../src/checkpoint/shards.js';
 import {type OfaConfig, ofaConfigOfSize, ofaConfigSchema} from '../../../src/models/ofa/config.js';
-import {toHuggingFaceName} from '../../../src/models/ofa/import/names.js';
 import {type ConvertReport, formatReport} from '../../../src/node/model/convert-report.js';
 import {convertCheckpoint, type ConvertOptions, type ConvertProgress} from '../../../src/node/model/convert.js';
 import {FileAccess} from '../../../src/node/model/file-access.js';
@@ -15,7 +14,7 @@ import {formatInspection, inspect} from '../../../src/node/model/inspect.js';
 import {openCheckpoint} from '../../../src/node/model/open-checkpoint.js';
 import {writeRandomModel} from '../../../src/node/model/random-model.js';
 import {golden, type GoldenArray, goldenBytes} from '../../support/golden/golden.js';
-import {MICRO_HUGGING_FACE} from '../../support/models/micro-hugging-face.js';
+import {MICRO_HUGGING_FACE, toHuggingFaceName} from '../../support/models/micro-hugging-face.js';
 import {Call, Global, type Pickled, stateDict, torchZip} from '../../support/data/torch-zip-writer.js';
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-convert-'));

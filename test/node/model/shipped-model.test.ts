@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {openModelWeights} from '../../../src/checkpoint/model-weights.js';
 import {ofaConfigSchema} from '../../../src/models/ofa/config.js';
-import {ofaWeights} from '../../../src/models/ofa/import/names.js';
+import {ofaWeights} from '../../../src/models/ofa/model.js';
 import {parameterCount} from '../../../src/models/weights.js';
 import {FileAccess} from '../../../src/node/model/file-access.js';
 

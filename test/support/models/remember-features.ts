@@ -33,7 +33,7 @@ export function rememberFeatures(...models: readonly OfaModel[]): RememberedFeat
     model.encode = async ({pixels, ...input}, policy, options) => {
       using scope = new TensorScope();
       const features = scope.hold(await of(pixels));
-      const front = model.cost.resnet(pixels.shape[1], pixels.shape[2]);
+      const front = model.cost.stem(pixels.shape[1], pixels.shape[2]);
       return await model.encoding.encodeFeatures(features, front, input, policy, options);
     };
   }

@@ -1,9 +1,11 @@
 import type {Checkpoint, PlainValue} from '../../../checkpoint/checkpoint.js';
+import type {StoredWeight} from '../../../nn/block.js';
 import {UsageError, WeightsError} from '../../../runtime/errors.js';
 import {checkComplete, checkpointShape, checkTensors, type ImportedWeight, type ModelImport} from '../../weights.js';
 import {COCA_ARCHITECTURES, type CocaConfig, patchGrid} from '../config.js';
 import {importConfig, isOpenClipConfig} from './config.js';
-import {type CocaSource, type CocaWeight, cocaWeights, ignoredReason} from './names.js';
+import {cocaWeights} from '../model.js';
+import {type CocaSource, ignoredReason, sourcesOf} from './names.js';
 import {resizeGrid, resizeRows} from './position-grid.js';
 
 const GRID = 'visual.positional_embedding';
@@ -35,10 +37,10 @@ export function importCoca(checkpoint: Checkpoint, cfg: PlainValue, architecture
     return source === undefined ? undefined : checkpoint.entry(source).shape;
   };
   const config = chooseConfig(checkpoint.source, cfg, architecture, shape, notes);
-  const wanted = cocaWeights(config);
-  const chosen = wanted.map((weight) => weight.sources.find(({name}) => sources.has(name)));
+  const wanted = weightsWithSources(config);
+  const chosen = wanted.map(({from}) => from.find(({name}) => sources.has(name)));
   const used = new Set(chosen.flatMap((source) => (source ? [source.name] : [])));
-  const missing = new Set(wanted.flatMap((weight, i) => (chosen[i] ? [] : [weight.sources[0]!.name])));
+  const missing = new Set(wanted.flatMap(({from}, i) => (chosen[i] ? [] : [from[0]!.name])));
   const rest = [...sources]
     .filter(([name]) => !used.has(name))
     .map(([name, source]) => ({name: source, reason: ignoredReason(name)}));
@@ -47,13 +49,12 @@ export function importCoca(checkpoint: Checkpoint, cfg: PlainValue, architecture
     [...missing],
     rest.flatMap(({name, reason}) => (reason === null ? [name] : [])),
   );
-  const weights = wanted.map((weight, i): ImportedWeight => {
+  const weights = wanted.map(({weight}, i): ImportedWeight => {
     const {name, rows} = chosen[i]!;
     const source = sources.get(name)!;
     const adapt = adapted(weight, shape(name)!, config, notes);
-    const {sources: _, ...stored} = weight;
     return {
-      ...stored,
+      ...weight,
       source,
       dtype: checkpoint.entry(source).dtype,
       ...(rows ? {rows} : {}),
@@ -62,7 +63,7 @@ export function importCoca(checkpoint: Checkpoint, cfg: PlainValue, architecture
   });
   checkTensors(
     checkpoint,
-    wanted.flatMap((weight, i): [string, readonly number[]][] => {
+    wanted.flatMap(({weight}, i): [string, readonly number[]][] => {
       const source = chosen[i]!;
       return weights[i]!.adapt ? [] : [[sources.get(source.name)!, sourceShape(weight, source, shape(source.name)!)]];
     }),
@@ -72,8 +73,17 @@ export function importCoca(checkpoint: Checkpoint, cfg: PlainValue, architecture
   return {config, weights, ignored: rest.map(({name, reason}) => ({name, reason: reason ?? ''})), notes};
 }
 
-/** What a tensor of the file should look like. @param got its shape: one number may be stored as a list of one */
-function sourceShape(weight: CocaWeight, {rows}: CocaSource, got: readonly number[]): readonly number[] {
+/** Every weight of the model, and the tensors of a file that it may be. */
+function weightsWithSources(
+  config: CocaConfig,
+): readonly {readonly weight: StoredWeight; readonly from: readonly CocaSource[]}[] {
+  const weights = cocaWeights(config);
+  const shapes = new Map(weights.map(({name, shape}) => [name, shape]));
+  return weights.map((weight) => ({weight, from: sourcesOf(weight, shapes)}));
+}
+
+/** The shape that a tensor of the file should have. @param got its shape: one number may be stored as a list of one */
+function sourceShape(weight: StoredWeight, {rows}: CocaSource, got: readonly number[]): readonly number[] {
   const shape = checkpointShape(weight);
   if (shape.length === 0 && got.join() === '1') return got;
   return rows ? [rows.of, ...shape.slice(1)] : shape;
@@ -98,11 +108,8 @@ function chooseConfig(
   }
   if (isOpenClipConfig(cfg)) return importConfig(cfg);
   const fits = Object.entries(COCA_ARCHITECTURES).find(([, settings]) => {
-    const weights = cocaWeights(importConfig(settings));
-    return weights.every((weight) =>
-      weight.sources.some(
-        (from) => shape(from.name)?.join() === sourceShape(weight, from, shape(from.name) ?? []).join(),
-      ),
+    return weightsWithSources(importConfig(settings)).every(({weight, from}) =>
+      from.some((one) => shape(one.name)?.join() === sourceShape(weight, one, shape(one.name) ?? []).join()),
     );
   });
   if (!fits)
@@ -119,7 +126,7 @@ function chooseConfig(
 
 /** Position vectors of other sizes are resampled, as open_clip does; undefined where there is nothing to do, or nothing sensible. */
 function adapted(
-  weight: CocaWeight,
+  weight: StoredWeight,
   got: readonly number[],
   config: CocaConfig,
   notes: string[],

@@ -1,17 +1,12 @@
 import type {Checkpoint, PlainValue} from '../../../checkpoint/checkpoint.js';
 import {toFloat32} from '../../../checkpoint/dtype.js';
 import {WeightsError} from '../../../runtime/errors.js';
-import {
-  checkComplete,
-  checkpointShape,
-  checkTensors,
-  type ImportedWeight,
-  type ModelImport,
-  type StoredWeight,
-} from '../../weights.js';
+import {checkComplete, checkpointShape, checkTensors, type ImportedWeight, type ModelImport} from '../../weights.js';
+import type {StoredWeight} from '../../../nn/block.js';
 import type {OfaConfig} from '../config.js';
+import {ofaWeights} from '../model.js';
 import {importConfig, type NamedShapes} from './config.js';
-import {fromHuggingFaceName, ignoredReason, ofaWeights, TIED_COPIES, TIED_EMBEDDING} from './names.js';
+import {fromHuggingFaceName, ignoredReason, TIED_COPIES, TIED_EMBEDDING} from './names.js';
 import {OfaSettings} from './settings.js';
 
 /** How a checkpoint becomes a model. */

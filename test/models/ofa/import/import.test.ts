@@ -3,10 +3,9 @@ import {MemoryAccess} from '../../../../src/checkpoint/memory-access.js';
 import {TorchFile} from '../../../../src/checkpoint/torch-zip.js';
 import {GENERATION_DEFAULTS} from '../../../../src/models/ofa/config.js';
 import {checkTied, importOfa} from '../../../../src/models/ofa/import/import.js';
-import {toHuggingFaceName} from '../../../../src/models/ofa/import/names.js';
 import {parameterCount, readImported, toStored} from '../../../../src/models/weights.js';
 import {golden, goldenBytes} from '../../../support/golden/golden.js';
-import {MICRO_HUGGING_FACE} from '../../../support/models/micro-hugging-face.js';
+import {MICRO_HUGGING_FACE, toHuggingFaceName} from '../../../support/models/micro-hugging-face.js';
 
 interface Micro {
   readonly V: number;

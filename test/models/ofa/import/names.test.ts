@@ -1,4 +1,6 @@
-import {fromHuggingFaceName, ofaWeights, toHuggingFaceName} from '../../../../src/models/ofa/import/names.js';
+import {fromHuggingFaceName} from '../../../../src/models/ofa/import/names.js';
+import {ofaWeights} from '../../../../src/models/ofa/model.js';
+import {toHuggingFaceName} from '../../../support/models/micro-hugging-face.js';
 import {checkpointShape, parameterCount} from '../../../../src/models/weights.js';
 import {OFA_SIZES, type OfaSize, ofaConfigOfSize} from '../../../../src/models/ofa/config.js';
 

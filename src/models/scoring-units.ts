@@ -1,0 +1,83 @@
+import * as tf from '@tensorflow/tfjs';
+import {toPolicyList} from '../exit/deciders.js';
+import type {PolicyPerImage} from '../exit/policy.js';
+import type {ExitUnit} from '../exit/run-stack.js';
+import type {ScoreInput} from './model.js';
+
+// Who decides, and on what, in a teacher-forced pass.   B images, K targets each, R = B·K rows, T positions, D width
+
+/** Length of each image's longest target, as if it were scored alone. */
+export function targetLengths(targets: ScoreInput['targets'], images: number): readonly number[] {
+  const rows = targets.length / images;
+  return Array.from({length: images}, (_, b) =>
+    Math.max(...targets.slice(b * rows, (b + 1) * rows).map((target) => target.length)),
+  );
+}
+
+/**
+ * The exit units of a pass over whole targets.
+ * @param lengths   of each image's longest target
+ * @param rows      K
+ */
+export function scoringUnits(
+  policy: PolicyPerImage,
+  lengths: readonly number[],
+  rows: number,
+  decideOn: ScoreInput['decideOn'],
+): readonly ExitUnit[] {
+  const longest = Math.max(...lengths);
+  const ofFirstRow = (count: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [1, count, -1]);
+  const ofAllRows = (count: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [-1, count, -1]);
+  const eachDecides = Array.isArray(policy);
+  return toPolicyList(policy).map((own, b): ExitUnit => {
+    const count = decideOn?.[b];
+    if (count !== undefined && (count < longest || rows > 1)) return {policy: own, view: ofFirstRow(count)};
+    return {policy: own, view: eachDecides && lengths[b]! < longest ? ofAllRows(lengths[b]!) : undefined};
+  });
+}
+
+/** How many numbers an exit decision about image b looks at, for states of width `width`. */
+export function decidedOn(
+  lengths: readonly number[],
+  rows: number,
+  decideOn: ScoreInput['decideOn'],
+  b: number,
+  width: number,
+): number {
+  return (decideOn?.[b] ?? rows * lengths[b]!) * width;
+}
+
+/**
+ * Positions to compute logits at, for a state that holds the rows of some units only.
+ * @param rows    K
+ * @param units   whose rows the state holds
+ */
+export function positionsOfUnits(
+  policy: PolicyPerImage,
+  at: ScoreInput['at'],
+  rows: number,
+  units: readonly number[],
+): ScoreInput['at'] {
+  if (!Array.isArray(policy)) return at;
+  return units.flatMap((b, i) =>
+    positionsOfImage(at, rows, b).map(({row, position}) => ({row: row + (i - b) * rows, position})),
+  );
+}
+
+/** @param rows K */
+export function positionsOfImage(at: ScoreInput['at'], rows: number, b: number): ScoreInput['at'] {
+  return at.filter(({row}) => Math.floor(row / rows) === b);
+}
+
+/**
+ * States at some positions.
+ * @param x   [R, T, D], borrowed
+ * @returns   [at.length, D], the caller's
+ */
+export function statesAt(x: tf.Tensor3D, at: ScoreInput['at']): tf.Tensor2D {
+  return tf.tidy(() => {
+    const [, t, d] = x.shape;
+    const index = at.map(({row, position}) => row * t + position);
+    return tf.gather(x.reshape([-1, d]), tf.tensor1d(index, 'int32')) as tf.Tensor2D;
+  });
+}
