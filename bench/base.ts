@@ -1,6 +1,6 @@
 import {ofaConfigOfSize, type OfaSize} from '../src/models/ofa/config.js';
 import type {Answer} from '../src/tasks/answer.js';
-import type {ExitChoice} from '../src/tasks/assistant.js';
+import type {ExitChoice} from '../src/tasks/exits.js';
 import type {Mue} from '../src/tasks/mue.js';
 import {CLOCKS} from './measure/clock.js';
 import {forcedExits, noise, randomMue} from './cases/random-mue.js';

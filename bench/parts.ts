@@ -3,7 +3,7 @@ import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {decodeImage} from '../src/node/picture/decode.js';
 import {type Answer, meanLayers} from '../src/tasks/answer.js';
-import type {CustomExit} from '../src/tasks/assistant.js';
+import type {CustomExit} from '../src/tasks/exits.js';
 import type {Mue} from '../src/tasks/mue.js';
 import type {ClockName} from './measure/clock.js';
 import type {Row} from './measure/result-file.js';
@@ -79,7 +79,7 @@ async function answer(
   choice: 'never' | 'model',
   ask: Ask,
 ): Promise<Run> {
-  const exits = mue.exits(task, choice);
+  const exits = mue.resolveExits(task, choice);
   const exit = {...exits, policy: watchPolicy(exits.policy, watch)};
   const bytes = fs.readFileSync(question.image);
   watch.take();

@@ -1,17 +1,14 @@
 // The public API, as a table of contents. Nothing here touches a platform; `mue-tfjs/node` loads models on Node.
 export {fixed} from './exit/policies/static.js';
+export {type ExitPlan, type ExitPlans, parsePlan, type StackPlan} from './exit/plan/schema.js';
+export {createPolicy as planPolicy} from './exit/plan/policies.js';
 export {
-  type ExitPlan,
-  type ExitPlans,
-  parsePlan,
-  planPolicy,
   releasePlan,
   similarityPlan,
-  type StackPlan,
   thresholdPlan,
   type Thresholds,
-  type ThresholdSurroundings,
-} from './exit/plan.js';
+  type PlanDefaults as ThresholdSurroundings,
+} from './exit/plan/presets.js';
 export {type ExitPolicy, never, type Observation, type Position, type StackName} from './exit/policy.js';
 export {runStack} from './exit/run-stack.js';
 export {type Schedule, type ScheduleName, thresholdAt} from './exit/policies/threshold.js';
@@ -33,10 +30,10 @@ export type {
   AskOptions,
   Assistant,
   Embedder,
-  ExitChoice,
   GenerateOptions,
   StreamedToken,
 } from './tasks/assistant.js';
+export type {ExitChoice} from './tasks/exits.js';
 export {ContrastiveCaptioner} from './tasks/contrastive-captioner.js';
 export {Mue} from './tasks/mue.js';
 export {type Classified, type Classifier, classify, TEMPLATES, zeroShotClassifier} from './tasks/zero-shot.js';

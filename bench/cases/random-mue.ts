@@ -4,7 +4,7 @@ import {randomWeights} from '../../src/node/model/random-model.js';
 import {findVocabulary, vocabularyTokenizer} from '../../src/node/model/vocabulary-files.js';
 import type {OfaConfig} from '../../src/models/ofa/config.js';
 import {OfaModel} from '../../src/models/ofa/model.js';
-import type {CustomExit} from '../../src/tasks/assistant.js';
+import type {CustomExit} from '../../src/tasks/exits.js';
 import {Mue} from '../../src/tasks/mue.js';
 import type {RgbImage} from '../../src/data/image.js';
 

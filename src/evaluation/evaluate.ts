@@ -2,7 +2,8 @@ import type {Dataset, DatasetItem, DatasetTask, ImageSource} from '../data/datas
 import type {RgbImage} from '../data/image.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
 import type {Answer} from '../tasks/answer.js';
-import type {Assistant, ExitChoice, GenerateOptions} from '../tasks/assistant.js';
+import type {Assistant, GenerateOptions} from '../tasks/assistant.js';
+import type {ExitChoice} from '../tasks/exits.js';
 import {type EvaluationRow, evaluationRow} from './row.js';
 import {inShard, type Shard, WHOLE} from './shard.js';
 

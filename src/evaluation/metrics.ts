@@ -1,5 +1,5 @@
 import type {DatasetTask} from '../data/dataset.js';
-import type {ExitPlan} from '../exit/plan.js';
+import type {ExitPlan} from '../exit/plan/schema.js';
 import type {StackName} from '../exit/policy.js';
 import {countLayers} from '../exit/stacks.js';
 import type {Macs} from '../exit/trace.js';

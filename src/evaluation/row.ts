@@ -67,13 +67,13 @@ export const evaluationRowSchema: z.ZodType<EvaluationRow> = z.strictObject({
   references: z.array(z.string()).min(1).optional(),
   answers: z.array(z.tuple([z.string(), z.number()])).optional(),
   correct: z.number().optional(),
-  layers: z.partialRecord(z.enum(STACK_NAMES as [StackName, ...StackName[]]), layers),
+  layers: z.partialRecord(z.enum(STACK_NAMES), layers),
   macs: z.strictObject({run: z.number().nonnegative(), full: z.number().nonnegative()}),
   extra: z.record(z.string(), z.unknown()).optional(),
   exits: z
     .array(
       z.strictObject({
-        stack: z.enum(STACK_NAMES as [StackName, ...StackName[]]),
+        stack: z.enum(STACK_NAMES),
         step: count.optional(),
         layer: count,
         scores: measured,

@@ -1,22 +1,8 @@
 import type * as tf from '@tensorflow/tfjs';
 
-/** One policy a stack; a stack left out never exits. */
-export function stackPolicies(policies: Readonly<Partial<Record<StackName, ExitPolicy>>>): ExitPolicy {
-  const all = Object.values(policies);
-  const names = new Set(all.map((policy) => policy.name));
-  const of = ({stack}: Position): ExitPolicy => policies[stack] ?? never;
-  return {
-    name: names.size === 1 ? [...names][0]! : names.size === 0 ? never.name : 'mixed',
-    observe: (before, after, at, logits) => of(at).observe(before, after, at, logits),
-    ...(all.every((policy) => policy.observeEach)
-      ? {observeEach: (before, after, at, logits) => of(at[0]!).observeEach!(before, after, at, logits)}
-      : {}),
-  };
-}
+// B rows, T positions, D width, V words
 
-/** Where a stack of layers sits; thresholds are kept by this name. `encoder` is the joint one of plain OFA. */
-export type StackName = 'encoder.image' | 'encoder.text' | 'encoder' | 'decoder' | 'vision' | 'text' | 'multimodal';
-export const STACK_NAMES: readonly StackName[] = [
+export const STACK_NAMES = [
   'encoder.image',
   'encoder.text',
   'encoder',
@@ -24,7 +10,9 @@ export const STACK_NAMES: readonly StackName[] = [
   'vision',
   'text',
   'multimodal',
-];
+] as const;
+/** A stack of layers that may exit; thresholds are kept by this name. `encoder` is the joint one of plain OFA. */
+export type StackName = (typeof STACK_NAMES)[number];
 
 /** A point between two layers. */
 export interface Position {
@@ -37,7 +25,7 @@ export interface Position {
   readonly maxSteps?: number;
 }
 
-/** What a policy saw at one position, and decided. No score where it did not look. */
+/** What a policy measured at one position, and decided. No score where it did not look. */
 export interface Observation {
   readonly exit: boolean;
   readonly score?: number;
@@ -49,15 +37,16 @@ export interface ExitPolicy {
   readonly name: string;
   /**
    * Async, because reading a number from a GPU is.
-   * @param before state before the layer just run, [B, T, D]; borrowed
-   * @param after state after it
-   * @param logits scores of the next word for `after`, [B, V] or of the allowed answers only; computed when called, borrowed
+   * @param before   state before the layer just run [B, T, D], borrowed
+   * @param after    state after it, borrowed
+   * @param logits   next-token logits for `after`, [B, V] or of the allowed answers only; computed when called, borrowed
    */
   observe(before: tf.Tensor3D, after: tf.Tensor3D, at: Position, logits: () => tf.Tensor2D): Promise<Observation>;
   /**
-   * The same for several samples at once, which are equal shares of the rows, in order: one observation each. Only policies
-   * that remember nothing have it: they may be asked about passes in any order.
-   * @param at a position a sample, all of one layer
+   * Decides for several units at once, which are equal shares of the rows, in order. Only policies that remember nothing have
+   * it: they may be asked about passes in any order.
+   * @param at   a position for each unit, all of one layer
+   * @returns    one observation for each unit
    */
   observeEach?(
     before: tf.Tensor3D,
@@ -67,15 +56,15 @@ export interface ExitPolicy {
   ): Promise<readonly Observation[]>;
 }
 
-/** Who decides: one policy for all pictures together, as in the authors' release, or one a picture. */
+/** Who decides: one policy for all images together, as in the authors' release, or one for each image. */
 export type PolicyPerImage = ExitPolicy | readonly ExitPolicy[];
 
-/** Of a list of policies, those of some pictures. */
-export function policiesOfImages(policy: PolicyPerImage, pictures: readonly number[]): PolicyPerImage {
-  return Array.isArray(policy) ? pictures.map((b) => (policy as readonly ExitPolicy[])[b]!) : policy;
+/** Selects the policies of the given images; a shared policy is returned unchanged. */
+export function policiesOfImages(policy: PolicyPerImage, images: readonly number[]): PolicyPerImage {
+  return Array.isArray(policy) ? images.map((b) => (policy as readonly ExitPolicy[])[b]!) : policy;
 }
 
-/** A policy that remembers nothing, from what it says of several samples. */
+/** A policy that remembers nothing, from its decisions about several units. */
 export function memoryless(name: string, observeEach: NonNullable<ExitPolicy['observeEach']>): ExitPolicy {
   return {
     name,
@@ -88,3 +77,17 @@ export function memoryless(name: string, observeEach: NonNullable<ExitPolicy['ob
 export const never: ExitPolicy = memoryless('never', (_before, _after, at) =>
   Promise.resolve(at.map(() => ({exit: false}))),
 );
+
+/** One policy for each stack; a stack left out never exits. */
+export function stackPolicies(policies: Readonly<Partial<Record<StackName, ExitPolicy>>>): ExitPolicy {
+  const all = Object.values(policies);
+  const names = new Set(all.map((policy) => policy.name));
+  const policyAt = ({stack}: Position): ExitPolicy => policies[stack] ?? never;
+  return {
+    name: names.size === 1 ? [...names][0]! : names.size === 0 ? never.name : 'mixed',
+    observe: (before, after, at, logits) => policyAt(at).observe(before, after, at, logits),
+    observeEach: all.every((policy) => policy.observeEach)
+      ? (before, after, at, logits) => policyAt(at[0]!).observeEach!(before, after, at, logits)
+      : undefined,
+  };
+}

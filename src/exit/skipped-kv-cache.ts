@@ -12,8 +12,8 @@ import {TensorScope} from '../runtime/tensor-scope.js';
  * - `project`: from the exit state, through their own projections.
  * - `just-in-time`: exactly; the token is run through the missing layers together with the next one that goes deeper.
  */
-export type SkippedKv = 'gap' | 'copy' | 'project' | 'just-in-time';
-export const SKIPPED_KV: readonly SkippedKv[] = ['gap', 'copy', 'project', 'just-in-time'];
+export const SKIPPED_KV = ['gap', 'copy', 'project', 'just-in-time'] as const;
+export type SkippedKv = (typeof SKIPPED_KV)[number];
 
 // R rows, T new tokens, k late tokens (they left before a layer that a later token needs), D width
 

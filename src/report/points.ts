@@ -1,4 +1,4 @@
-import type {ExitPlan, StackPlan} from '../exit/plan.js';
+import type {ExitPlan, StackPlan} from '../exit/plan/schema.js';
 import type {StackName} from '../exit/policy.js';
 import {countLayers} from '../exit/stacks.js';
 import type {EvaluationMetrics} from '../evaluation/metrics.js';

@@ -1,4 +1,4 @@
-import type {ExitPlan} from '../exit/plan.js';
+import type {ExitPlan} from '../exit/plan/schema.js';
 import {escapeHtml} from '../charts/html-page.js';
 import type {DifficultyChart} from './charts.js';
 import {costOf, isFull, type ReportPoint} from './points.js';

@@ -1,28 +1,12 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {RgbImage} from '../data/image.js';
-import type {ExitPlan, ExitPlans} from '../exit/plan.js';
-import type {PolicyPerImage, ExitPolicy} from '../exit/policy.js';
-import type {Mode} from '../exit/policies/similarity.js';
-import type {SkippedKv} from '../exit/skipped-kv-cache.js';
+import type {ExitPlans} from '../exit/plan/schema.js';
+import type {PolicyPerImage} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {WritingRules} from '../generation/step.js';
 import type {Decoding, VisionLanguageModel} from '../models/model.js';
 import type {Answer, AnswerHypothesis, Embedding, Entailment} from './answer.js';
-
-export type TaskName = 'caption' | 'snli-ve' | 'vqa' | 'prompt' | 'embed';
-
-/** A policy of the caller's own, with what surrounds it. */
-export interface CustomExit {
-  readonly policy: ExitPolicy;
-  readonly mode?: Mode;
-  readonly skippedKv?: SkippedKv;
-}
-
-/**
- * When to stop: `model` the model folder's own plan (never, if it has none), `never`, `release` the authors' scripts in
- * reference mode, a plan, or a policy.
- */
-export type ExitChoice = 'model' | 'never' | 'release' | ExitPlan | CustomExit;
+import type {ExitChoice, ResolvedExits, TaskName} from './exits.js';
 
 /** A token as it is written; beam 1 only. */
 export interface StreamedToken {
@@ -127,13 +111,6 @@ export interface WrittenAnswer {
   readonly traces: readonly StackTrace[];
 }
 
-/** The exits of one answer: a policy and what surrounds it. */
-export interface Exits {
-  readonly policy: ExitPolicy;
-  readonly mode: Mode;
-  readonly skippedKv: SkippedKv;
-}
-
 /** What an entailment question is to a model. */
 export interface EntailmentTokens {
   /** The encoder's prompt. */
@@ -183,7 +160,7 @@ export interface Assistant extends Disposable {
   /** Normalised pixels [1, size, size, 3], the caller's. */
   pixels(picture: Picture): Promise<tf.Tensor4D>;
   /** @throws UsageError for a plan that does not fit this model or task */
-  exits(task: TaskName, choice?: ExitChoice): Exits;
+  resolveExits(task: TaskName, choice?: ExitChoice): ResolvedExits;
 }
 
 /** What also puts pictures and texts in one space. */

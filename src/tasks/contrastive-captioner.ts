@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {centreSquare} from '../data/centre-square.js';
 import type {ClipTokenizer} from '../data/clip-tokenizer.js';
 import {toPixels} from '../data/image.js';
-import type {ExitPlans} from '../exit/plan.js';
+import type {ExitPlans} from '../exit/plan/schema.js';
 import type {PolicyPerImage} from '../exit/policy.js';
 import {searchBeams} from '../generation/open-clip-beam-search.js';
 import {sample} from '../generation/sampling.js';
@@ -28,16 +28,13 @@ import type {
   Embedder,
   EntailmentQuestion,
   EntailmentTokens,
-  ExitChoice,
-  Exits,
   GenerateOptions,
   Picture,
   Pictures,
   RunsOn,
-  TaskName,
 } from './assistant.js';
 import {checkStreaming} from './check-streaming.js';
-import {type BatchExits, batchExits, chosenExits} from './chosen-exits.js';
+import {type ExitChoice, type ResolvedExits, resolveExits, type TaskName} from './exits.js';
 import {Clock} from './clock.js';
 import {ENTAILMENT_ANSWERS} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
@@ -117,7 +114,9 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     if (questions.length === 0) return [];
     using scope = new TensorScope();
     const {signal} = options;
-    const {policy, mode} = this.#deciders('snli-ve', options.exit, questions.length);
+    const exits = this.resolveExits('snli-ve', options.exit);
+    const {mode} = exits;
+    const policy = exits.policiesFor(questions.length);
     const asked = questions.map(({hypothesis, premise}) => this.entailmentTokens(hypothesis, premise));
     const {answers} = asked[0]!;
     const clock = new Clock(questions.length);
@@ -182,17 +181,13 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     return tf.tensor4d(toPixels(centreSquare(image, size), mean, std), [1, size, size, 3]);
   }
 
-  exits(task: TaskName, choice?: ExitChoice): Exits {
-    return chosenExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
-  }
-
-  #deciders(task: TaskName, choice: ExitChoice | undefined, pictures: number): BatchExits {
-    return batchExits(() => this.exits(task, choice), choice, pictures);
+  resolveExits(task: TaskName, choice?: ExitChoice): ResolvedExits {
+    return resolveExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
   }
 
   async embedPicture(picture: Picture, options: AnswerOptions = {}): Promise<Embedding> {
     using scope = new TensorScope();
-    const {policy} = this.exits('embed', options.exit);
+    const {policy} = this.resolveExits('embed', options.exit);
     const clock = new Clock();
     const pixels = scope.hold(await this.#look([picture], clock, options.signal));
     const embedded = await this.model.embedImages(pixels, policy, {signal: options.signal});
@@ -205,7 +200,7 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
 
   async embedTexts(texts: readonly string[], options: AnswerOptions = {}): Promise<readonly Embedding[]> {
     if (texts.length === 0) return [];
-    const {policy} = this.exits('embed', options.exit);
+    const {policy} = this.resolveExits('embed', options.exit);
     const clock = new Clock(texts.length);
     const {contextLength} = this.model;
     const all = texts.map((text) => this.tokenizer.sequence(text, contextLength));
@@ -257,7 +252,9 @@ export class ContrastiveCaptioner implements Assistant, Embedder {
     if (pictures.length === 0) return [];
     using scope = new TensorScope();
     const {signal} = options;
-    const {policy, skippedKv} = this.#deciders(task, options.exit, pictures.length);
+    const exits = this.resolveExits(task, options.exit);
+    const {skippedKv} = exits;
+    const policy = exits.policiesFor(pictures.length);
     const writer = this.#writer(prompt, options);
     checkStreaming(options, writer.rows, pictures.length);
     const clock = new Clock(pictures.length);

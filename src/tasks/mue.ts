@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {resizeBicubic, toPixels} from '../data/image.js';
 import {removePunctuation} from '../data/text-cleaning.js';
 import type {Tokenizer} from '../data/tokenizer.js';
-import type {ExitPlans} from '../exit/plan.js';
+import type {ExitPlans} from '../exit/plan/schema.js';
 import type {PolicyPerImage} from '../exit/policy.js';
 import {beamSearch, type Hypothesis, type SearchOptions, type SearchStep} from '../generation/fairseq-beam-search.js';
 import {TokenTrie} from '../generation/token-trie.js';
@@ -27,18 +27,15 @@ import type {
   Assistant,
   EntailmentQuestion,
   EntailmentTokens,
-  ExitChoice,
-  Exits,
   GenerateOptions,
   Picture,
   PictureQuestion,
   Pictures,
   RunsOn,
   StreamedToken,
-  TaskName,
 } from './assistant.js';
 import {checkStreaming} from './check-streaming.js';
-import {type BatchExits, batchExits, chosenExits} from './chosen-exits.js';
+import {type ExitChoice, type ResolvedExits, resolveExits, type TaskName} from './exits.js';
 import {Clock} from './clock.js';
 import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
@@ -204,13 +201,8 @@ export class Mue implements Assistant {
     return tf.tensor4d(toPixels(resizeBicubic(image, size, size), image_mean, image_std), [1, size, size, 3]);
   }
 
-  /** The policy and its surroundings for one answer. @throws UsageError for a plan that does not fit this model or task */
-  exits(task: TaskName, choice?: ExitChoice): Exits {
-    return chosenExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
-  }
-
-  #deciders(task: TaskName, choice: ExitChoice | undefined, pictures: number): BatchExits {
-    return batchExits(() => this.exits(task, choice), choice, pictures);
+  resolveExits(task: TaskName, choice?: ExitChoice): ResolvedExits {
+    return resolveExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
   }
 
   /** Begin symbol, words, end symbol. @throws InputError if the model has no positions for so many */
@@ -259,7 +251,9 @@ export class Mue implements Assistant {
   ): Promise<readonly (Answer & {scores: readonly number[]})[]> {
     if (items.length === 0) return [];
     using scope = new TensorScope();
-    const {policy, mode} = this.#deciders(task, exit, items.length);
+    const exits = this.resolveExits(task, exit);
+    const {mode} = exits;
+    const policy = exits.policiesFor(items.length);
     const clock = new Clock(items.length);
     const encoded = scope.hold(await this.#encode(items, policy, clock, signal));
     const {scores, runs} = await scoreAnswers(this.model, encoded, policy, {
@@ -288,7 +282,9 @@ export class Mue implements Assistant {
     if (items.length === 0) return [];
     using scope = new TensorScope();
     const {signal, onToken} = options;
-    const {policy, mode, skippedKv} = this.#deciders(task, options.exit, items.length);
+    const exits = this.resolveExits(task, options.exit);
+    const {mode, skippedKv} = exits;
+    const policy = exits.policiesFor(items.length);
     const longest = Math.max(...items.map(({prefix}) => prefix.length));
     // The beams of a batch begin at one step: one that is still being forced would be K rows where alone it is one.
     if (items.some(({prefix}) => prefix.length < longest)) return await this.#writeByLength(items, task, trie, options);

@@ -1,6 +1,7 @@
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {oracle} from '../../src/exit/policies/static.js';
-import {NEVER_PLAN, planPolicy, POLICY_NAMES, type StackPlan} from '../../src/exit/plan.js';
+import {NEVER_PLAN, type StackPlan} from '../../src/exit/plan/schema.js';
+import {createPolicy, POLICY_NAMES} from '../../src/exit/plan/policies.js';
 import {type ExitPolicy, never} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';
 import {SKIPPED_KV} from '../../src/exit/skipped-kv-cache.js';
@@ -81,7 +82,7 @@ const TOKENS = [0, 99, 315, 16, 5];
 test('every policy that plans know is here', () => {
   const known = new Set([...Object.keys(SETTINGS), 'never', 'oracle']);
   expect(new Set(POLICY_NAMES)).toEqual(known);
-  expect(() => planPolicy({...NEVER_PLAN, stacks: {decoder: {policy: 'oracle'}}}, {decoder: 4})).toThrow(
+  expect(() => createPolicy({...NEVER_PLAN, stacks: {decoder: {policy: 'oracle'}}}, {decoder: 4})).toThrow(
     expect.objectContaining({code: 'plan-oracle', exitCode: 2}),
   );
 });
@@ -139,7 +140,7 @@ onBackends(
       };
     };
     const policyOf = ({encoder}: Settings, plan: StackPlan): ExitPolicy =>
-      planPolicy(
+      createPolicy(
         {
           ...NEVER_PLAN,
           stacks: encoder ? {'encoder.image': plan, 'encoder.text': plan, decoder: plan} : {decoder: plan},

@@ -1,6 +1,7 @@
 import {expect, test} from '@jest/globals';
 import {readTsv} from '../../src/data/tsv.js';
-import {type ExitPlan, NEVER_PLAN, thresholdPlan} from '../../src/exit/plan.js';
+import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan/schema.js';
+import {thresholdPlan} from '../../src/exit/plan/presets.js';
 import {onBackends} from '../support/backends.js';
 import {chunks, collect} from '../support/data/chunks.js';
 import {golden, goldenBytes} from '../support/golden/golden.js';

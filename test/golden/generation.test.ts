@@ -1,5 +1,6 @@
 import {expect, test} from '@jest/globals';
-import {planPolicy, thresholdPlan} from '../../src/exit/plan.js';
+import {createPolicy} from '../../src/exit/plan/policies.js';
+import {thresholdPlan} from '../../src/exit/plan/presets.js';
 import {never, stackPolicies} from '../../src/exit/policy.js';
 import {thresholdAt} from '../../src/exit/policies/threshold.js';
 import {similarity} from '../../src/exit/policies/similarity.js';
@@ -57,7 +58,7 @@ const pictures = golden('generation_inputs.safetensors');
 /** Their result depends on torch.topk's order among candidates of score −∞ (the goldens' README): fed the recorded tokens. */
 const UNDEFINED_ORDER = ['mue_vqa_prefix_trie_b1', 'mue_vqa_prefix_trie_b2'];
 
-function policyOf({model, kwargs}: Case): ReturnType<typeof planPolicy> {
+function policyOf({model, kwargs}: Case): ReturnType<typeof createPolicy> {
   if (model === 'plain') return never;
   // Validation mode: the encoder never exits, the generator's threshold stays 1.
   const {is_train, img_thres, txt_thres, decoder_thres} = kwargs;
@@ -67,7 +68,7 @@ function policyOf({model, kwargs}: Case): ReturnType<typeof planPolicy> {
     text: txt_thres ?? 2,
     ...(is_train || decoder_thres === undefined ? {} : {decoder: decoder_thres}),
   });
-  return planPolicy(plan, {'encoder.image': 3, 'encoder.text': 3, decoder: 4});
+  return createPolicy(plan, {'encoder.image': 3, 'encoder.text': 3, decoder: 4});
 }
 
 const number = (value: number | string): number => (value === '-Infinity' ? -Infinity : Number(value));

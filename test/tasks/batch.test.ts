@@ -1,8 +1,9 @@
 import {expect, test} from '@jest/globals';
 import type {RgbImage} from '../../src/data/image.js';
-import {type ExitPlan, NEVER_PLAN, thresholdPlan} from '../../src/exit/plan.js';
+import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan/schema.js';
+import {thresholdPlan} from '../../src/exit/plan/presets.js';
 import type {Answer} from '../../src/tasks/answer.js';
-import type {ExitChoice} from '../../src/tasks/assistant.js';
+import type {ExitChoice} from '../../src/tasks/exits.js';
 import type {Mue} from '../../src/tasks/mue.js';
 import {onBackends} from '../support/backends.js';
 import {type BatchCall, compareBatch, thresholdBetween} from '../support/models/batch.js';

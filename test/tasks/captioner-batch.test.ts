@@ -1,6 +1,6 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../src/data/image.js';
-import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan.js';
+import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan/schema.js';
 import type {ContrastiveCaptioner} from '../../src/tasks/contrastive-captioner.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {type BatchCall, compareBatch, thresholdBetween} from '../support/models/batch.js';

@@ -72,7 +72,7 @@ describeCoca('a contrastive captioner', FILES, () => {
         expect(layers.vision).toEqual({run: 1, of: 2});
         expect(macs.run).toBeLessThan(macs.full);
         const other: AnswerOptions = {exit: {...exit, stacks: {decoder: {policy: 'fixed', layers: 1}}}};
-        expect(() => model.exits('embed', other.exit)).toThrow(
+        expect(() => model.resolveExits('embed', other.exit)).toThrow(
           expect.objectContaining({code: 'plan-stack', exitCode: 2}),
         );
       });

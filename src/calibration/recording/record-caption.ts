@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {confidence} from '../../exit/policies/confidence.js';
 import {rowCosines} from '../../exit/policies/cosine.js';
 import {type PolicyPerImage, type ExitPolicy, never, type StackName} from '../../exit/policy.js';
-import {NEVER_PLAN} from '../../exit/plan.js';
+import {NEVER_PLAN} from '../../exit/plan/schema.js';
 import {writingStack} from '../../exit/stacks.js';
 import {addMacs} from '../../exit/trace.js';
 import type {ImageStates, MultiDepthEncoding, VisionLanguageModel} from '../../models/model.js';

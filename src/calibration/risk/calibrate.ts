@@ -1,5 +1,5 @@
 import type {LinearHead} from '../../exit/policies/linear-head.js';
-import type {ExitPlan} from '../../exit/plan.js';
+import type {ExitPlan} from '../../exit/plan/schema.js';
 import {UsageError} from '../../runtime/errors.js';
 import {type DecoderPolicy, type PolicySetting, settingPlan} from '../settings/setting.js';
 import type {LayerMilliseconds} from '../replay/layer-milliseconds.js';

@@ -1,4 +1,5 @@
-import {type ExitPlan, NEVER_PLAN, planPolicy, type StackPlan} from '../../exit/plan.js';
+import {type ExitPlan, NEVER_PLAN, type StackPlan} from '../../exit/plan/schema.js';
+import {createPolicy} from '../../exit/plan/policies.js';
 import type {StackName} from '../../exit/policy.js';
 import {perToken, writingStack} from '../../exit/stacks.js';
 import {addMacs, type Macs, type StackTrace} from '../../exit/trace.js';
@@ -68,7 +69,7 @@ export class SettingRunner {
           hint: 'Leave these settings out, or run a calibrated plan with `mue evaluate --exit`.',
         });
       const plan = settingPlan(setting, this.target);
-      planPolicy(plan, stacks);
+      createPolicy(plan, stacks);
       const written = (Object.entries(plan.stacks) as [StackName, StackPlan][]).filter(([stack]) => perToken(stack));
       const plans = Object.fromEntries(written.map(([stack, own]) => [stack, withoutIdleTests(own, stacks[stack]!)]));
       return {setting, plans, key: JSON.stringify(plans)};
@@ -112,7 +113,7 @@ export class SettingRunner {
     const model: VisionLanguageModel = this.mue.model;
     const {rows, maxSteps} = this.#writer;
     // Policies may remember what they saw: one a search.
-    const policies = wanted.map(({plans}) => planPolicy({...NEVER_PLAN, stacks: plans}, model.stacks));
+    const policies = wanted.map(({plans}) => createPolicy({...NEVER_PLAN, stacks: plans}, model.stacks));
     const encoded = scope.hold(prompt.combine(wanted.map(({depths}) => depths)));
     const decoding = scope.hold(model.startDecoding(encoded, rows, maxSteps, NEVER_PLAN.skippedKv));
     const written = await this.#writer.write(decoding, wanted.length, policies, {signal});

@@ -1,7 +1,8 @@
 import type {Command} from 'commander';
 import {AbortError, BackendError, UsageError, WeightsError} from '../../runtime/errors.js';
 import type {Answer} from '../../tasks/answer.js';
-import type {AnswerOptions, Assistant, TaskName} from '../../tasks/assistant.js';
+import type {AnswerOptions, Assistant} from '../../tasks/assistant.js';
+import type {TaskName} from '../../tasks/exits.js';
 import type {CommandContext} from '../core/define-command.js';
 import {describeError} from '../core/errors.js';
 import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../options/model.js';
@@ -52,7 +53,7 @@ export async function answerPictures(
   using model = mue;
   const exit = exitChoice(flags, task, mue.plans);
   // A plan that does not fit the model is no fault of the first picture.
-  mue.exits(task, exit);
+  mue.resolveExits(task, exit);
   const backend = mue.runsOn?.device ?? flags.device;
   const width = Math.max(...images.map((image) => image.length));
   using progress = new PictureProgress(images.length, context.out.quiet);

@@ -21,7 +21,7 @@ export async function runClassify(
   exitChoice(flags, 'embed');
   using model = await loadEmbedder(flags, out);
   const exit = exitChoice(flags, 'embed', model.plans);
-  model.exits('embed', exit);
+  model.resolveExits('embed', exit);
   const classifier = await zeroShotClassifier(model, labels, templates, {exit, signal});
   for (const note of classifier.notes) out.warn(`warning: ${note}`);
   const objects: object[] = [];

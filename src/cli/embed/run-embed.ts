@@ -4,7 +4,8 @@ import {dataFingerprint} from '../../node/dataset/data-fingerprint.js';
 import {embedInto} from '../../node/runs/embeddings-folder.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import type {Assistant, Embedder, ExitChoice} from '../../tasks/assistant.js';
+import type {Assistant, Embedder} from '../../tasks/assistant.js';
+import type {ExitChoice} from '../../tasks/exits.js';
 import type {CommandContext} from '../core/define-command.js';
 import {eachPicture} from '../core/each-picture.js';
 import type {EmbedFlags} from './embed.js';
@@ -30,7 +31,7 @@ export async function runEmbed(
   if (data !== undefined) openDataset(data, {...flags, task: 'caption'});
   using model = await loadEmbedder(flags, out);
   const exit = exitChoice(flags, 'embed', model.plans);
-  model.exits('embed', exit);
+  model.resolveExits('embed', exit);
   if (shard) return await embedData(model, exit, flags, shard, context);
   for (const [i, {vector, notes}] of (await model.embedTexts(texts, {exit, signal})).entries()) {
     for (const note of notes) out.warn(`warning: ${note}`);
@@ -60,7 +61,12 @@ async function embedData(
       out.warn(`row skipped: line ${line}: ${error.message}`);
     },
   });
-  const plan = typeof exit === 'object' ? exit : exit === 'model' ? (model.plans?.plans['embed'] ?? 'never') : exit;
+  const plan =
+    typeof exit === 'object'
+      ? model.resolveExits('embed', exit).plan
+      : exit === 'model'
+        ? (model.plans?.plans['embed'] ?? 'never')
+        : exit;
   const header = {
     format: 'mue-embeddings',
     version: 1,

@@ -29,7 +29,7 @@ export async function runRetrieve(
   const index = flags.embeddings && (await readEmbeddings(flags.embeddings));
   using model = await loadEmbedder(flags, out);
   const exit = exitChoice(flags, 'embed', model.plans);
-  model.exits('embed', exit);
+  model.resolveExits('embed', exit);
   const options = {exit, signal};
   if (index === undefined) return await measureRecall(model, flags, ks, options, context);
   for (const text of texts) show({text}, await model.embedText(text, options), index);

@@ -2,7 +2,7 @@ import path from 'node:path';
 import type {EvaluationMetrics} from '../../evaluation/metrics.js';
 import {inShard, type Shard} from '../../evaluation/shard.js';
 import type {Dataset, OnBadRow} from '../../data/dataset.js';
-import {type ExitPlan, NEVER_PLAN, releasePlan} from '../../exit/plan.js';
+import type {ExitPlan} from '../../exit/plan/schema.js';
 import {countRows, dataFingerprint} from '../../node/dataset/data-fingerprint.js';
 import {evaluateInto, type Progress} from '../../node/runs/evaluate-into.js';
 import {type BadRowRecord, makeFolder} from '../../node/runs/evaluation-folder.js';
@@ -14,7 +14,7 @@ import {UsageError} from '../../runtime/errors.js';
 import type {Assistant} from '../../tasks/assistant.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {EvaluateFlags} from './evaluate.js';
-import {exitChoice} from '../options/exit.js';
+import {parseExitOptions} from '../options/exit.js';
 import {generateOptions} from '../options/generation.js';
 import {loadFrom} from '../options/model.js';
 import {readAnswers} from '../core/read-answers.js';
@@ -34,7 +34,7 @@ export async function evaluateShard(
   const {out, signal, onProgress} = context;
   const {task} = flags;
   // What can be found wrong without the model is found before it is loaded.
-  exitChoice(flags, task);
+  parseExitOptions(flags, task);
   const answers = flags.answers === undefined ? undefined : readAnswers(flags.answers);
   const {columns, images, split} = flags;
   const open = (onBadRow?: OnBadRow): Dataset => openDataset(flags.data, {task, columns, images, split, onBadRow});
@@ -46,7 +46,6 @@ export async function evaluateShard(
   const {mue} = await loadFrom(flags, out);
   using model = mue;
   const exit = exitPlan(flags, mue);
-  mue.exits(task, exit);
   const batch = batchOf(flags, mue, exit);
   const run: RunFile = {
     version: 1,
@@ -90,12 +89,9 @@ function decoding({exif, maxPixels}: EvaluateFlags): DecodeOptions {
 }
 
 /** The plan that the options come to, with thresholds and all. */
-function exitPlan(flags: EvaluateFlags, {plans}: Assistant): ExitPlan {
-  const choice = exitChoice(flags, flags.task, plans);
-  if (choice === 'never') return NEVER_PLAN;
-  if (choice === 'release') return releasePlan(flags.task);
+function exitPlan(flags: EvaluateFlags, mue: Assistant): ExitPlan {
   // Policies in code have no command line.
-  return choice === 'model' ? (plans?.plans[flags.task] ?? NEVER_PLAN) : (choice as ExitPlan);
+  return mue.resolveExits(flags.task, parseExitOptions(flags, flags.task)).plan!;
 }
 
 /** Options that change what rows say. Where pictures lie is not one of them. */

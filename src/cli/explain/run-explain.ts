@@ -3,7 +3,8 @@ import {recordingPolicy} from '../../exit/recording.js';
 import {cannotWrite, writeAtomic} from '../../node/runs/write-atomic.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {Answer} from '../../tasks/answer.js';
-import type {Assistant, CustomExit, TaskName} from '../../tasks/assistant.js';
+import type {Assistant} from '../../tasks/assistant.js';
+import type {CustomExit, TaskName} from '../../tasks/exits.js';
 import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';
 import type {CommandContext} from '../core/define-command.js';
 import {exitChoice} from '../options/exit.js';
@@ -37,7 +38,7 @@ export async function runExplain(
   const bytes = await readPicture(image);
   const {mue} = await loadFrom(flags, out);
   using model = mue;
-  const {policy, ...surroundings} = model.exits(task, exitChoice(flags, task, model.plans));
+  const {policy, ...surroundings} = model.resolveExits(task, exitChoice(flags, task, model.plans));
   const recording = recordingPolicy(policy);
   const answer = await answerOnce(model, flags, bytes, text, {...surroundings, policy: recording.policy}, signal);
   for (const note of answer.notes) out.say(`warning: ${note}`);

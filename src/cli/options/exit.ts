@@ -1,39 +1,21 @@
 import fs from 'node:fs';
-import {
-  type ExitPlan,
-  type ExitPlans,
-  NEVER_PLAN,
-  parsePlan,
-  releasePlan,
-  similarityPlan,
-  type StackPlan,
-  thresholdPlan,
-} from '../../exit/plan.js';
-import type {StackName} from '../../exit/policy.js';
-import {writes} from '../../exit/stacks.js';
+import {similarityPlan, thresholdPlan} from '../../exit/plan/presets.js';
+import {type ExitPlan, type ExitPlans, parsePlan} from '../../exit/plan/schema.js';
 import {UsageError} from '../../runtime/errors.js';
-import type {ExitChoice, TaskName} from '../../tasks/assistant.js';
+import type {ExitChoice, TaskName} from '../../tasks/exits.js';
 import type {ExitFlags} from './model.js';
 
 /**
- * What the exit options say together: any threshold replaces the plan; schedule, mode and skipped K/V given beside a plan change it.
- * @param plans the model's own, once it is loaded; without them only the options are checked
- * @throws UsageError for a plan that is missing or invalid
+ * The exit options together as one choice: any threshold replaces the plan; schedule, mode and skipped K/V given beside a plan
+ * change it. Needs no model: `resolveExits` does the rest.
+ * @throws UsageError for options that exclude each other, and for a plan that is missing or invalid
  */
-export function exitChoice(flags: ExitFlags, task: TaskName, plans?: ExitPlans): ExitChoice {
-  const {
-    exit = 'model',
-    img_thres: image,
-    txt_thres: text,
-    decoder_thres: decoder,
-    thres,
-    schedule,
-    mode,
-    skippedKv,
-  } = flags;
+export function parseExitOptions(options: ExitFlags, task: TaskName): ExitChoice {
+  const {exit = 'model', img_thres: image, txt_thres: text, decoder_thres: decoder, thres} = options;
+  const {schedule, mode, skippedKv} = options;
   const three = image !== undefined || text !== undefined || decoder !== undefined;
   if (three || thres !== undefined) {
-    if (flags.exit !== undefined)
+    if (options.exit !== undefined)
       throw new UsageError('exit-twice', `--exit ${exit} and thresholds exclude each other`, {
         hint: 'Thresholds are a plan of their own: leave --exit out.',
       });
@@ -41,22 +23,19 @@ export function exitChoice(flags: ExitFlags, task: TaskName, plans?: ExitPlans):
       throw new UsageError(
         'thresholds-twice',
         '--thres and --img_thres, --txt_thres, --decoder_thres exclude each other',
-        {
-          hint: 'Give all thresholds with --thres, by the names of the stacks.',
-        },
+        {hint: 'Give all thresholds with --thres, by the names of the stacks.'},
       );
-    const surroundings = {schedule, mode, skippedKv};
-    return thres ? similarityPlan(thres, surroundings) : thresholdPlan({image, text, decoder, ...surroundings});
+    const defaults = {schedule, mode, skippedKv};
+    return thres ? similarityPlan(thres, defaults) : thresholdPlan({image, text, decoder, ...defaults});
   }
-  if (schedule === undefined && mode === undefined && skippedKv === undefined)
-    return exit === 'model' || exit === 'never' || exit === 'release' ? exit : readPlan(exit, task);
-  return change(namedPlan(exit, task, plans), flags);
+  const plan = exit === 'model' || exit === 'never' || exit === 'release' ? exit : readPlan(exit, task);
+  const adjusted = schedule !== undefined || mode !== undefined || skippedKv !== undefined;
+  return adjusted ? {plan, schedule, mode, skippedKv} : plan;
 }
 
-function namedPlan(exit: string, task: TaskName, plans: ExitPlans | undefined): ExitPlan {
-  if (exit === 'model') return plans?.plans[task] ?? NEVER_PLAN;
-  if (exit === 'never') return NEVER_PLAN;
-  return exit === 'release' ? releasePlan(task) : readPlan(exit, task);
+/** `parseExitOptions`, for callers that still hand the model's plans along. */
+export function exitChoice(flags: ExitFlags, task: TaskName, _plans?: ExitPlans): ExitChoice {
+  return parseExitOptions(flags, task);
 }
 
 function readPlan(file: string, task: TaskName): ExitPlan {
@@ -70,19 +49,4 @@ function readPlan(file: string, task: TaskName): ExitPlan {
     });
   }
   return parsePlan(text, file, task);
-}
-
-/** Reference mode brings the release's caches and schedule along, unless the options say otherwise. */
-function change(plan: ExitPlan, {schedule, mode, skippedKv}: ExitFlags): ExitPlan {
-  const toReference = mode === 'reference' && plan.mode !== 'reference';
-  const move = ([stack, own]: [string, StackPlan]): [string, StackPlan] => {
-    const moved = schedule ?? (toReference && own.schedule === undefined ? 'release' : undefined);
-    return [stack, moved && writes(stack as StackName) ? {...own, schedule: moved} : own];
-  };
-  return {
-    ...plan,
-    mode: mode ?? plan.mode,
-    skippedKv: skippedKv ?? (toReference ? 'gap' : plan.skippedKv),
-    stacks: Object.fromEntries(Object.entries(plan.stacks).map(move)),
-  };
 }

@@ -2,8 +2,9 @@ import type * as tf from '@tensorflow/tfjs';
 import {UsageError} from '../../runtime/errors.js';
 import {type ExitPolicy, memoryless, type Position} from '../policy.js';
 
-/** How a decoder threshold λ moves with the decoding step t (from 0) of at most N (ofa_mue section 10.13). */
-export type ScheduleName = 'constant' | 'release' | 'paper' | 'calm' | 't5x';
+export const SCHEDULE_NAMES = ['constant', 'release', 'paper', 'calm', 't5x'] as const;
+/** How a decoder threshold λ moves with the decoding step t (from 0) of at most N (docs/reference/ofa-mue.md 10.13). */
+export type ScheduleName = (typeof SCHEDULE_NAMES)[number];
 
 export interface Schedule {
   readonly name: ScheduleName;
@@ -24,7 +25,6 @@ const FORMULAS: Record<
   calm: (threshold, t, n, {tau}) => Math.min(1, Math.max(0, 0.9 * threshold + 0.1 * Math.exp((-tau * t) / n))),
   t5x: (threshold, t, n, {tau}) => threshold * (0.9 + 0.1 * Math.exp((-tau * t) / n)),
 };
-export const SCHEDULE_NAMES = Object.keys(FORMULAS) as readonly ScheduleName[];
 
 /** The threshold at step `t` of at most `n`. Encoders and scoring have no steps: the threshold as it is. */
 export function thresholdAt(

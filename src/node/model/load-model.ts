@@ -4,7 +4,7 @@ import {fileURLToPath} from 'node:url';
 import {openModelWeights} from '../../checkpoint/model-weights.js';
 import {ClipTokenizer} from '../../data/clip-tokenizer.js';
 import type {Tokenizer} from '../../data/tokenizer.js';
-import {type ExitPlans, exitPlansSchema} from '../../exit/plan.js';
+import {type ExitPlans, exitPlansSchema} from '../../exit/plan/schema.js';
 import type {CocaConfig} from '../../models/coca/config.js';
 import {CocaModel} from '../../models/coca/model.js';
 import {parseConfig} from '../../models/families.js';

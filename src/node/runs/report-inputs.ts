@@ -3,7 +3,7 @@ import path from 'node:path';
 import {evaluationMetrics} from '../../evaluation/metrics.js';
 import type {ReportInputs} from '../../report/points.js';
 import {parseSweep} from '../../calibration/sweep/sweep-file.js';
-import {parsePlan} from '../../exit/plan.js';
+import {parsePlan} from '../../exit/plan/schema.js';
 import {InputError} from '../../runtime/errors.js';
 import {readEvaluation} from './evaluation-folder.js';
 

@@ -3,8 +3,8 @@ import path from 'node:path';
 import {z} from 'zod';
 import type {Depths, EvaluationSetup} from '../../evaluation/metrics.js';
 import type {Shard} from '../../evaluation/shard.js';
-import {exitPlanSchema} from '../../exit/plan.js';
-import {STACK_NAMES, type StackName} from '../../exit/policy.js';
+import {exitPlanSchema} from '../../exit/plan/schema.js';
+import {STACK_NAMES} from '../../exit/policy.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import type {DataFingerprint} from '../dataset/data-fingerprint.js';
 import {writeAtomic} from './write-atomic.js';
@@ -22,10 +22,7 @@ const runSchema = z.strictObject({
   version: z.literal(1),
   task: z.enum(['caption', 'snli-ve', 'vqa']),
   model: z.strictObject({name: z.string(), sha256: z.string().nullable()}),
-  depths: z.partialRecord(
-    z.enum(STACK_NAMES as [StackName, ...StackName[]]),
-    z.number(),
-  ) as unknown as z.ZodType<Depths>,
+  depths: z.partialRecord(z.enum(STACK_NAMES), z.number()) as unknown as z.ZodType<Depths>,
   data: z.strictObject({name: z.string(), bytes: z.number(), sha256: z.string(), sampled: z.boolean().optional()}),
   exit: exitPlanSchema,
   device: z.string(),

@@ -9,7 +9,7 @@ import {combinations, recordEntailment} from '../../../src/calibration/recording
 import {captionTarget, SettingRunner} from '../../../src/calibration/settings/runner.js';
 import {sweepRecording} from '../../../src/calibration/sweep/sweep.js';
 import {type EvaluationSetup, evaluationMetrics} from '../../../src/evaluation/metrics.js';
-import {type ExitPlan, NEVER_PLAN} from '../../../src/exit/plan.js';
+import {type ExitPlan, NEVER_PLAN} from '../../../src/exit/plan/schema.js';
 import {never} from '../../../src/exit/policy.js';
 import {recordingPolicy} from '../../../src/exit/recording.js';
 import type {ImageStates} from '../../../src/models/model.js';

@@ -12,7 +12,8 @@ import {
 import {settingGrid, staticSettings} from '../../../src/calibration/settings/grid.js';
 import {confidence} from '../../../src/exit/policies/confidence.js';
 import {headScore} from '../../../src/exit/policies/linear-head.js';
-import {exitPlanSchema, planPolicy} from '../../../src/exit/plan.js';
+import {exitPlanSchema} from '../../../src/exit/plan/schema.js';
+import {createPolicy} from '../../../src/exit/plan/policies.js';
 import {InputError} from '../../../src/runtime/errors.js';
 import {syntheticRecording} from '../../support/data/synthetic-recording.js';
 
@@ -34,7 +35,7 @@ async function decoderDepth(setting: PolicySetting, first: number): Promise<numb
     policy === 'entropy'
   ) {
     const plan = settingPlan(setting, recording.header);
-    const running = planPolicy({...plan, stacks: {decoder: plan.stacks.decoder!}}, {decoder: L});
+    const running = createPolicy({...plan, stacks: {decoder: plan.stacks.decoder!}}, {decoder: L});
     for (let layer = 1; layer < L; layer++) {
       const logits = tf.tensor2d([logitsAt(first + layer - 1)]);
       const state = tf.zeros([1, 1, 1]) as tf.Tensor3D;
@@ -119,7 +120,7 @@ test('every setting is a plan that the plan reader takes, for the recording’s 
     const plan = settingPlan(setting, recording.header, head);
     const parsed = exitPlanSchema.parse(JSON.parse(JSON.stringify(plan)));
     expect(parsed.model).toBe(recording.header.model);
-    expect(planPolicy(parsed, {'encoder.image': I, 'encoder.text': T, decoder: L}).name).toBeDefined();
+    expect(createPolicy(parsed, {'encoder.image': I, 'encoder.text': T, decoder: L}).name).toBeDefined();
   }
 });
 

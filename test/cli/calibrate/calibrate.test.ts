@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {parsePlan} from '../../../src/exit/plan.js';
+import {parsePlan} from '../../../src/exit/plan/schema.js';
 import {sampleEvaluation} from '../../support/data/evaluation-sample.js';
 import {mueCommand} from '../../support/cli/mue-command.js';
 import {SYNTHETIC_HEADER, syntheticRows, writeRecording} from '../../support/data/synthetic-recording.js';

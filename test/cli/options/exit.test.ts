@@ -1,7 +1,8 @@
-import {expect, test} from '@jest/globals';
-import {exitChoice} from '../../../src/cli/options/exit.js';
+import {parseExitOptions} from '../../../src/cli/options/exit.js';
+import {resolveExits} from '../../../src/tasks/exits.js';
 import {stackThresholds} from '../../../src/cli/options/values.js';
-import {planPolicy, similarityPlan, thresholdPlan} from '../../../src/exit/plan.js';
+import {createPolicy} from '../../../src/exit/plan/policies.js';
+import {similarityPlan, thresholdPlan} from '../../../src/exit/plan/presets.js';
 
 const parse = stackThresholds('--thres');
 const code = (name: string): Error => expect.objectContaining({code: name}) as unknown as Error;
@@ -9,7 +10,7 @@ const code = (name: string): Error => expect.objectContaining({code: name}) as u
 test('thresholds by the names of the stacks are a plan of these stacks alone', () => {
   const thres = parse('vision=0.97, text=.9,multimodal=-0.5');
   expect(thres).toEqual({vision: 0.97, text: 0.9, multimodal: -0.5});
-  expect(exitChoice({thres}, 'caption')).toEqual({
+  expect(parseExitOptions({thres}, 'caption')).toEqual({
     version: 1,
     mode: 'corrected',
     skippedKv: 'project',
@@ -26,16 +27,18 @@ test('thresholds by the names of the stacks are a plan of these stacks alone', (
 test("of MuE's stacks they are what the three options are, schedule and mode of the release too", () => {
   const thres = parse('encoder.image=.61,encoder.text=.54,decoder=.88');
   for (const rest of [{}, {mode: 'reference'}, {schedule: 'paper', skippedKv: 'copy'}] as const) {
-    const three = exitChoice({img_thres: 0.61, txt_thres: 0.54, decoder_thres: 0.88, ...rest}, 'caption');
-    expect(exitChoice({thres, ...rest}, 'caption')).toEqual(three);
+    const three = parseExitOptions({img_thres: 0.61, txt_thres: 0.54, decoder_thres: 0.88, ...rest}, 'caption');
+    expect(parseExitOptions({thres, ...rest}, 'caption')).toEqual(three);
     expect(three).toEqual(thresholdPlan({image: 0.61, text: 0.54, decoder: 0.88, ...rest}));
   }
 });
 
-test('a schedule beside a plan moves the stack that writes, whatever its name', () => {
+test('parseExitOptions: a schedule beside a plan changes the stack that produces tokens, whatever its name', () => {
   const plans = {version: 1, plans: {caption: similarityPlan({vision: 0.9, text: 0.8, multimodal: 0.7})}} as const;
-  const {stacks} = exitChoice({schedule: 'paper'}, 'caption', plans) as ReturnType<typeof similarityPlan>;
-  expect(Object.entries(stacks).map(([stack, {schedule}]) => [stack, schedule])).toEqual([
+  const choice = parseExitOptions({schedule: 'paper'}, 'caption');
+  expect(choice).toEqual({plan: 'model', schedule: 'paper'});
+  const {plan} = resolveExits('caption', choice, {stacks: {vision: 4, text: 4, multimodal: 4}, plans});
+  expect(Object.entries(plan!.stacks).map(([stack, {schedule}]) => [stack, schedule])).toEqual([
     ['vision', undefined],
     ['text', undefined],
     ['multimodal', 'paper'],
@@ -59,14 +62,14 @@ test.each([
 });
 
 test('thresholds exclude each other and plans', () => {
-  expect(() => exitChoice({thres: {vision: 1}, txt_thres: 1}, 'caption')).toThrow(code('thresholds-twice'));
-  expect(() => exitChoice({thres: {vision: 1}, exit: 'never'}, 'caption')).toThrow(code('exit-twice'));
+  expect(() => parseExitOptions({thres: {vision: 1}, txt_thres: 1}, 'caption')).toThrow(code('thresholds-twice'));
+  expect(() => parseExitOptions({thres: {vision: 1}, exit: 'never'}, 'caption')).toThrow(code('exit-twice'));
 });
 
 test('a stack that the model lacks is refused by name', () => {
   const plan = similarityPlan({'encoder.image': 0.9});
-  expect(() => planPolicy(plan, {vision: 4, text: 4, multimodal: 4})).toThrow(
+  expect(() => createPolicy(plan, {vision: 4, text: 4, multimodal: 4})).toThrow(
     /'encoder\.image', but this model has vision, text, multimodal/,
   );
-  expect(() => planPolicy(plan, {encoder: 4, decoder: 4})).toThrow(/encoder, decoder/);
+  expect(() => createPolicy(plan, {encoder: 4, decoder: 4})).toThrow(/encoder, decoder/);
 });

@@ -1,7 +1,8 @@
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../../src/data/image.js';
 import {fixed} from '../../../src/exit/policies/static.js';
-import {type ExitPlan, NEVER_PLAN, thresholdPlan} from '../../../src/exit/plan.js';
+import {type ExitPlan, NEVER_PLAN} from '../../../src/exit/plan/schema.js';
+import {thresholdPlan} from '../../../src/exit/plan/presets.js';
 import {type ExitPolicy, never, type StackName, stackPolicies} from '../../../src/exit/policy.js';
 import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/skipped-kv-cache.js';
 import {taskLoss} from '../../../src/models/ofa/loss.js';

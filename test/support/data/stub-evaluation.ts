@@ -1,6 +1,6 @@
 import type {Answerer} from '../../../src/evaluation/evaluate.js';
 import {badRow, type Dataset, type DatasetItem, type DatasetTask, type OnBadRow} from '../../../src/data/dataset.js';
-import type {ExitPlan} from '../../../src/exit/plan.js';
+import type {ExitPlan} from '../../../src/exit/plan/schema.js';
 import type {EvaluateIntoOptions} from '../../../src/node/runs/evaluate-into.js';
 import type {RunFile} from '../../../src/node/runs/run-file.js';
 import type {Answer, Entailment} from '../../../src/tasks/answer.js';

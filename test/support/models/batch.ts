@@ -1,7 +1,8 @@
 import {expect} from '@jest/globals';
 import type {StackName} from '../../../src/exit/policy.js';
 import type {Answer} from '../../../src/tasks/answer.js';
-import type {Assistant, ExitChoice} from '../../../src/tasks/assistant.js';
+import type {Assistant} from '../../../src/tasks/assistant.js';
+import type {ExitChoice} from '../../../src/tasks/exits.js';
 import {valueWithoutLeaks} from '../leaks.js';
 
 /** A task, asked of each picture alone and of all together. */

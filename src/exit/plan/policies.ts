@@ -1,0 +1,93 @@
+import {UsageError} from '../../runtime/errors.js';
+import {entropy, softmaxMargin, softmaxMax} from '../policies/confidence.js';
+import {cosineLast, cosineMean, relativeL2} from '../policies/hidden-state.js';
+import {linearHead} from '../policies/linear-head.js';
+import {patience} from '../policies/patience.js';
+import {quantileBudget} from '../policies/quantile-budget.js';
+import {type Mode, similarity} from '../policies/similarity.js';
+import {fixed, random} from '../policies/static.js';
+import type {Schedule, ThresholdOptions} from '../policies/threshold.js';
+import {type ExitPolicy, never, type StackName, stackPolicies} from '../policy.js';
+import type {ExitPlan, StackPlan} from './schema.js';
+
+type PolicyFactory = (plan: StackPlan, mode: Mode) => ExitPolicy;
+
+/** Every policy by the name that plans use. A new one is one file in src/exit/policies and one line here. */
+const POLICIES: Readonly<Record<string, PolicyFactory>> = {
+  never: () => never,
+  similarity: (plan, mode) => similarity({...thresholdOptions(plan), mode}),
+  'cosine-last': (plan) => cosineLast(thresholdOptions(plan)),
+  'cosine-mean': (plan) => cosineMean(thresholdOptions(plan)),
+  'relative-l2': (plan) => relativeL2(thresholdOptions(plan)),
+  'softmax-margin': (plan) => softmaxMargin(thresholdOptions(plan)),
+  'softmax-max': (plan) => softmaxMax(thresholdOptions(plan)),
+  entropy: (plan) => entropy(thresholdOptions(plan)),
+  patience: ({patience: layers}) => patience({patience: layers ?? Number.NaN}),
+  'patience-confidence': ({patience: layers, threshold}) =>
+    patience({patience: layers ?? Number.NaN, threshold: threshold ?? 0}),
+  'linear-head': ({head, ...plan}) => linearHead({head: head ?? {weights: [], biases: []}, ...thresholdOptions(plan)}),
+  fixed: ({layers}) => fixed({layers: layers ?? Number.NaN}),
+  random: ({histogram, seed}) => random({histogram: histogram ?? [], seed: seed ?? 0}),
+  'quantile-budget': ({thresholds, score}) =>
+    quantileBudget({thresholds: thresholds ?? [], score: score ?? 'similarity'}),
+};
+/** Names of the policies that can be run, and of the oracle, which can only be replayed. */
+export const POLICY_NAMES: readonly string[] = [...Object.keys(POLICIES), 'oracle'];
+
+function thresholdOptions({
+  threshold = null,
+  schedule: name = 'constant',
+  tau,
+  beta,
+  rows,
+}: StackPlan): ThresholdOptions & {schedule: Schedule} {
+  return {threshold, schedule: {name, tau, beta}, rows};
+}
+
+/**
+ * The policy of a plan. Policies may remember what they saw: make one for every answer.
+ * @param depths   the model's stacks
+ * @throws         UsageError for an unknown policy, a stack that the model lacks, or a threshold that is no number
+ */
+export function createPolicy(plan: ExitPlan, depths: Readonly<Partial<Record<StackName, number>>>): ExitPolicy {
+  const entries = Object.entries(plan.stacks) as [StackName, StackPlan][];
+  const policies = entries.map(([stack, stackPlan]) => {
+    if (depths[stack] !== undefined) return [stack, stackPolicy(stack, stackPlan, plan.mode)];
+    // A plan that never exits may name any stack: thresholds that were not given must fit a joint encoder, too.
+    if (neverExits(stackPlan)) return [stack, never];
+    throw unknownStack(stack, Object.keys(depths));
+  });
+  return stackPolicies(Object.fromEntries(policies));
+}
+
+function stackPolicy(stack: StackName, plan: StackPlan, mode: Mode): ExitPolicy {
+  if (plan.policy === 'oracle')
+    throw new UsageError(
+      'plan-oracle',
+      'an oracle knows the answer of the last layer, so that it can be replayed from a recording, but not run',
+      {hint: 'Use `mue sweep`.'},
+    );
+  const create = POLICIES[plan.policy];
+  if (create) return create(plan, mode);
+  throw new UsageError(
+    'plan-policy',
+    `the exit plan asks for the policy '${plan.policy}' in '${stack}'; known are ${POLICY_NAMES.join(', ')}`,
+  );
+}
+
+function neverExits({policy, threshold = null}: StackPlan): boolean {
+  return policy === 'never' || (policy === 'similarity' && threshold === null);
+}
+
+function unknownStack(stack: StackName, known: readonly string[]): UsageError {
+  const joint = known.includes('encoder');
+  return new UsageError(
+    'plan-stack',
+    `the exit plan speaks of the stack '${stack}', but this model has ${known.join(', ')}`,
+    {
+      hint: joint
+        ? "A model with a joint encoder has one stack 'encoder'; only one trained with MuE has 'encoder.image' and 'encoder.text'."
+        : `Thresholds by these names: --thres ${known.map((name) => `${name}=0.9`).join(',')}`,
+    },
+  );
+}

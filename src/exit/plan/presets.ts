@@ -1,0 +1,83 @@
+import type {Mode} from '../policies/similarity.js';
+import type {ScheduleName} from '../policies/threshold.js';
+import type {StackName} from '../policy.js';
+import type {SkippedKv} from '../skipped-kv-cache.js';
+import {writes} from '../stacks.js';
+import {type ExitPlan, type ExitPlans, NEVER_PLAN, type StackPlan} from './schema.js';
+
+/** What surrounds thresholds in a plan. */
+export interface PlanDefaults {
+  /** Schedule of the stack that produces tokens. */
+  readonly schedule?: ScheduleName;
+  readonly mode?: Mode;
+  readonly skippedKv?: SkippedKv;
+}
+
+/**
+ * A plan of similarity thresholds by the stacks' names, for a model of any family; a stack left out, or null, never exits.
+ * Reference mode brings the release's schedule and caches along, unless told otherwise.
+ */
+export function similarityPlan(
+  thresholds: Readonly<Partial<Record<StackName, number | null>>>,
+  {schedule, mode = 'corrected', skippedKv}: PlanDefaults = {},
+): ExitPlan {
+  const reference = mode === 'reference';
+  const named = schedule ?? (reference ? 'release' : 'constant');
+  const similar = ([stack, threshold]: [string, number | null]): [string, StackPlan] => [
+    stack,
+    {policy: 'similarity', threshold, ...(writes(stack as StackName) ? {schedule: named} : {})},
+  ];
+  return {
+    version: 1,
+    mode,
+    skippedKv: skippedKv ?? (reference ? 'gap' : 'project'),
+    stacks: Object.fromEntries(Object.entries(thresholds).map(similar)),
+  };
+}
+
+/** MuE's three thresholds; one not given never exits. */
+export interface Thresholds extends PlanDefaults {
+  readonly image?: number;
+  readonly text?: number;
+  readonly decoder?: number;
+}
+
+/** MuE's plan from three thresholds (see `similarityPlan`). */
+export function thresholdPlan({image, text, decoder, ...rest}: Thresholds): ExitPlan {
+  return similarityPlan({'encoder.image': image ?? null, 'encoder.text': text ?? null, decoder: decoder ?? null}, rest);
+}
+
+/**
+ * The thresholds of the authors' evaluation scripts, in reference mode (docs/reference/ofa-mue.md 10.6). Those of captions
+ * serve questions and prompts, too.
+ */
+export function releasePlan(task: string): ExitPlan {
+  return task === 'snli-ve'
+    ? thresholdPlan({image: 0.7, text: 0.99, decoder: 0.7, mode: 'reference'})
+    : thresholdPlan({image: 0.99, text: 0.7, decoder: 0.9, mode: 'reference'});
+}
+
+/** Plans by name: the model folder's own (never, if it has none), never, or the authors' scripts. */
+export type PlanName = 'model' | 'never' | 'release';
+
+/** @param plans the model folder's own */
+export function namedPlan(name: PlanName, task: string, plans: ExitPlans | undefined): ExitPlan {
+  if (name === 'never') return NEVER_PLAN;
+  if (name === 'release') return releasePlan(task);
+  return plans?.plans[task] ?? NEVER_PLAN;
+}
+
+/** A plan with other surroundings. Reference mode brings the release's schedule and caches along, unless told otherwise. */
+export function adjustPlan(plan: ExitPlan, {schedule, mode, skippedKv}: PlanDefaults): ExitPlan {
+  const toReference = mode === 'reference' && plan.mode !== 'reference';
+  const adjust = ([stack, own]: [string, StackPlan]): [string, StackPlan] => {
+    const adjusted = schedule ?? (toReference && own.schedule === undefined ? 'release' : undefined);
+    return [stack, adjusted && writes(stack as StackName) ? {...own, schedule: adjusted} : own];
+  };
+  return {
+    ...plan,
+    mode: mode ?? plan.mode,
+    skippedKv: skippedKv ?? (toReference ? 'gap' : plan.skippedKv),
+    stacks: Object.fromEntries(Object.entries(plan.stacks).map(adjust)),
+  };
+}
