@@ -1,7 +1,7 @@
 import {ofaConfigOfSize, type OfaSize} from '../src/models/ofa/config.js';
 import type {Answer} from '../src/tasks/answer.js';
 import type {ExitChoice} from '../src/tasks/exits.js';
-import type {Mue} from '../src/tasks/mue.js';
+import type {OfaPipeline} from '../src/tasks/ofa-processor.js';
 import {CLOCKS} from './measure/clock.js';
 import {forcedExits, noise, randomMue} from './cases/random-mue.js';
 import type {Row} from './measure/result-file.js';
@@ -83,7 +83,7 @@ export async function measureBase({rounds, size = 'base', side = 480, say, signa
   ];
 }
 
-function ask(mue: Mue, picture: ReturnType<typeof noise>, {group, exit}: Variant): Promise<Answer> {
+function ask(mue: OfaPipeline, picture: ReturnType<typeof noise>, {group, exit}: Variant): Promise<Answer> {
   return group === 'caption'
     ? mue.caption(picture, {
         exit,

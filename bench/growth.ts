@@ -3,7 +3,7 @@ import {lineChart} from '../src/charts/line-chart.js';
 import {never} from '../src/exit/policy.js';
 import {hostMemory} from '../src/runtime/kernels.js';
 import {type OfaSize, ofaConfigOfSize} from '../src/models/ofa/config.js';
-import type {Mue} from '../src/tasks/mue.js';
+import type {OfaPipeline} from '../src/tasks/ofa-processor.js';
 import {CLOCKS} from './measure/clock.js';
 import {finished} from './measure/measure.js';
 import {noise, randomMue} from './cases/random-mue.js';
@@ -14,7 +14,7 @@ import {growthExponent, quantile, summarize} from './measure/statistics.js';
 interface Sweep {
   readonly group: string;
   readonly values: readonly number[];
-  run(mue: Mue, value: number): Promise<number>;
+  run(mue: OfaPipeline, value: number): Promise<number>;
 }
 
 const SIDES = [224, 288, 352, 416, 480, 544, 608, 672];
@@ -22,7 +22,7 @@ const SIDES = [224, 288, 352, 416, 480, 544, 608, 672];
 const SMALL = 224;
 
 /** One encoding at full depth. @returns its MACs */
-async function encode(mue: Mue, side: number, tokens: number): Promise<number> {
+async function encode(mue: OfaPipeline, side: number, tokens: number): Promise<number> {
   const pixels = tf.zeros([1, side, side, 3]) as tf.Tensor4D;
   using encoded = await mue.model.encode({pixels, prompts: [words(tokens)]}, never);
   await finished(encoded.states);
@@ -30,7 +30,7 @@ async function encode(mue: Mue, side: number, tokens: number): Promise<number> {
   return encoded.runs[0]!.macs.run;
 }
 
-async function caption(mue: Mue, beams: number, tokens: number, pictures = 1): Promise<number> {
+async function caption(mue: OfaPipeline, beams: number, tokens: number, pictures = 1): Promise<number> {
   const options = {
     exit: 'never',
     num_beams: beams,

@@ -2,15 +2,15 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {Command} from 'commander';
 import {fail} from '../src/cli/core/errors.js';
-import type {Mue} from '../src/tasks/mue.js';
+import type {OfaPipeline} from '../src/tasks/ofa-processor.js';
 import {addMeasurement, type Flags, type Measurement, say} from './measure/measurement.js';
 import {type Row, readResult} from './measure/result-file.js';
 
 // What a measurement needs is imported when it runs.
 
-const shipped = async (flags: Flags): Promise<Mue> => {
+const shipped = async (flags: Flags): Promise<OfaPipeline> => {
   const model = await (await import('../src/node/model/load-model.js')).loadModel(undefined, flags);
-  if (model instanceof (await import('../src/tasks/mue.js')).Mue) return model;
+  if (model instanceof (await import('../src/tasks/ofa-processor.js')).OfaPipeline) return model;
   throw new TypeError('the shipped model is of the family ofa');
 };
 

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
-import type {Mue} from '../src/tasks/mue.js';
+import type {OfaPipeline} from '../src/tasks/ofa-processor.js';
 import {testQuestions} from './parts.js';
 import type {Row} from './measure/result-file.js';
 import {summarize} from './measure/statistics.js';
@@ -13,7 +13,7 @@ export interface MemoryOptions {
 }
 
 /** Captions many pictures in one process: resident memory and tensors at the 100th (or a tenth of fewer) and at the end. */
-export async function measureMemory(mue: Mue, {captions, beams, say, signal}: MemoryOptions): Promise<Row[]> {
+export async function measureMemory(mue: OfaPipeline, {captions, beams, say, signal}: MemoryOptions): Promise<Row[]> {
   const pictures = testQuestions('caption-test.jsonl', 100).map(({image}) => image);
   const early = Math.min(100, Math.ceil(captions / 10));
   const rows: Row[] = [];

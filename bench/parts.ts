@@ -4,7 +4,7 @@ import {fileURLToPath} from 'node:url';
 import {decodeImage} from '../src/node/picture/decode.js';
 import {type Answer, meanLayers} from '../src/tasks/answer.js';
 import type {CustomExit} from '../src/tasks/exits.js';
-import type {Mue} from '../src/tasks/mue.js';
+import type {OfaPipeline} from '../src/tasks/ofa-processor.js';
 import type {ClockName} from './measure/clock.js';
 import type {Row} from './measure/result-file.js';
 import {medianByPart, summarize} from './measure/statistics.js';
@@ -29,14 +29,19 @@ export function testQuestions(file: string, count: number): Question[] {
   return firsts.slice(0, count).map(({image, text = ''}) => ({image: path.join(SCENES, image), text}));
 }
 
-type Ask = (mue: Mue, picture: Parameters<Mue['caption']>[0], question: Question, exit: CustomExit) => Promise<Answer>;
+type Ask = (
+  mue: OfaPipeline,
+  picture: Parameters<OfaPipeline['caption']>[0],
+  question: Question,
+  exit: CustomExit,
+) => Promise<Answer>;
 
 /**
  * Where the time of captions and entailments goes, at full depth and with the model's own exits: the same pictures, in turn, in an order
  * that changes from picture to picture. Each part's MACs stand beside it where the model says them.
  */
 export async function measureParts(
-  mue: Mue,
+  mue: OfaPipeline,
   {pictures, clock, signal}: {pictures: number; clock: ClockName; signal?: AbortSignal},
 ): Promise<Row[]> {
   const watch = watchModel(mue.model, clock);
@@ -72,7 +77,7 @@ interface Run {
 }
 
 async function answer(
-  mue: Mue,
+  mue: OfaPipeline,
   watch: Stopwatch,
   task: 'caption' | 'snli-ve',
   question: Question,

@@ -16,7 +16,11 @@ export {type Mode, similarity} from './exit/policies/similarity.js';
 export type {SkippedKv} from './exit/skipped-kv-cache.js';
 export {stackPolicies} from './exit/policy.js';
 export type {Macs, StackTrace} from './exit/trace.js';
-export {beamSearch, type Hypothesis, type SearchOptions} from './generation/fairseq-beam-search.js';
+export {
+  fairseqBeamSearch as beamSearch,
+  type Hypothesis,
+  type SearchOptions,
+} from './generation/fairseq-beam-search.js';
 export {TokenTrie} from './generation/token-trie.js';
 export type {Decoding, Encoded, VisionLanguageModel} from './models/model.js';
 export {type LossBatch, type LossOptions, type TaskLoss, taskLoss} from './models/ofa/loss.js';
@@ -25,15 +29,9 @@ export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError
 export {TensorScope} from './runtime/tensor-scope.js';
 export {nearest, type Neighbour, type Points, type Recall, recallAt} from './metrics/retrieval.js';
 export type {Answer, Embedding, Entailment} from './tasks/answer.js';
-export type {
-  AnswerOptions,
-  AskOptions,
-  Assistant,
-  Embedder,
-  GenerateOptions,
-  StreamedToken,
-} from './tasks/assistant.js';
+export type {AnswerOptions, GenerateOptions, StreamedToken} from './tasks/generation-options.js';
+export type {AskOptions, VisionLanguagePipeline as Assistant, Embedder} from './tasks/pipeline.js';
 export type {ExitChoice} from './tasks/exits.js';
-export {ContrastiveCaptioner} from './tasks/contrastive-captioner.js';
-export {Mue} from './tasks/mue.js';
+export {CocaPipeline as ContrastiveCaptioner} from './tasks/coca-processor.js';
+export {OfaPipeline as Mue} from './tasks/ofa-processor.js';
 export {type Classified, type Classifier, classify, TEMPLATES, zeroShotClassifier} from './tasks/zero-shot.js';

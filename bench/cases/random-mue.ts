@@ -5,14 +5,14 @@ import {findVocabulary, vocabularyTokenizer} from '../../src/node/model/vocabula
 import type {OfaConfig} from '../../src/models/ofa/config.js';
 import {OfaModel} from '../../src/models/ofa/model.js';
 import type {CustomExit} from '../../src/tasks/exits.js';
-import {Mue} from '../../src/tasks/mue.js';
+import {OfaPipeline} from '../../src/tasks/ofa-processor.js';
 import type {RgbImage} from '../../src/data/image.js';
 
 /** A model with random weights, made in memory, with OFA's own vocabulary. Runs on the current backend; the caller's to dispose. */
-export async function randomMue(config: OfaConfig): Promise<Mue> {
+export async function randomMue(config: OfaConfig): Promise<OfaPipeline> {
   const tokenizer = vocabularyTokenizer(findVocabulary(undefined, '', undefined), config);
   const model = await OfaModel.load(config, randomWeights(config));
-  return new Mue({
+  return new OfaPipeline({
     model,
     tokenizer,
     pictures: {decode: () => Promise.reject(new Error('the bench has its pictures decoded'))},

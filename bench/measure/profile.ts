@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import {decodeImage} from '../../src/node/picture/decode.js';
-import type {Mue} from '../../src/tasks/mue.js';
+import type {OfaPipeline} from '../../src/tasks/ofa-processor.js';
 import type {ClockName} from './clock.js';
 import {profileKernels} from '../cases/kernel-times.js';
 import {testQuestions} from '../parts.js';
@@ -8,7 +8,7 @@ import type {Row} from './result-file.js';
 
 /** Kernels of captions and entailments of the shipped model, at full depth; means over pictures. */
 export async function profileAnswers(
-  mue: Mue,
+  mue: OfaPipeline,
   {pictures, clock}: {pictures: number; clock: ClockName},
 ): Promise<Row[]> {
   const captions = testQuestions('caption-test.jsonl', pictures);

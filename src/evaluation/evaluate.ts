@@ -2,13 +2,14 @@ import type {Dataset, DatasetItem, DatasetTask, ImageSource} from '../data/datas
 import type {RgbImage} from '../data/image.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
 import type {Answer} from '../tasks/answer.js';
-import type {Assistant, GenerateOptions} from '../tasks/assistant.js';
+import type {VisionLanguagePipeline} from '../tasks/pipeline.js';
+import type {GenerateOptions} from '../tasks/generation-options.js';
 import type {ExitChoice} from '../tasks/exits.js';
 import {type EvaluationRow, evaluationRow} from './row.js';
 import {inShard, type Shard, WHOLE} from './shard.js';
 
 /** What is evaluated: a model with its tasks. */
-export type Answerer = Pick<Assistant, 'captionAll' | 'entailAll' | 'askAll'>;
+export type Answerer = Pick<VisionLanguagePipeline, 'captionAll' | 'entailAll' | 'askAll'>;
 
 export interface EvaluationOptions {
   readonly task: DatasetTask;

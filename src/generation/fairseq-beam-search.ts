@@ -4,7 +4,7 @@ import type {Decoding} from '../models/model.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {TokenTrie} from './token-trie.js';
-import {bestWords, repeatingTokens, type WordScore} from './logits.js';
+import {bestNextTokens, repeatingTokens, type NextToken} from './logits.js';
 
 // b picture, k beam, row = b·K + k, s step, N most tokens before the end symbol   (ofa_mue section 9)
 
@@ -34,7 +34,7 @@ export interface SearchOptions {
    * Whether beams without any finite score take part in the exit decision, as they do in the release. Their tokens are
    * arbitrary, so a decision that includes them is, too (section 17).
    */
-  readonly deadBeamsDecide?: boolean;
+  readonly includeDeadBeams?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** Called after every step; for beam 1, `rows[0].tokens` ends with the newest token. */
   readonly onStep?: (step: SearchStep) => void;
@@ -83,13 +83,13 @@ interface Sentence {
  * @param policy a list has one a picture; what a picture gets is then what it gets alone
  * @returns hypotheses of each picture, best first, and the trace of every step that it took
  */
-export async function beamSearch(
+export async function fairseqBeamSearch(
   decoding: Decoding,
   pictures: number,
   policy: PolicyPerImage,
   options: SearchOptions,
 ): Promise<{hypotheses: readonly (readonly Hypothesis[])[]; traces: readonly (readonly StackTrace[])[]}> {
-  const {beams, maxLength, signal, deadBeamsDecide = false} = options;
+  const {beams, maxLength, signal, includeDeadBeams: deadBeamsDecide = false} = options;
   const first = deadBeamsDecide ? beams : 1;
   const all: Sentence[] = Array.from({length: pictures}, (_, index) => ({
     index,
@@ -118,7 +118,8 @@ export async function beamSearch(
         step,
         options,
         Array.isArray(policy),
-        (k, rules) => bestWords(values.subarray((b * width + k) * size, (b * width + k + 1) * size), 2 * beams, rules),
+        (k, rules) =>
+          bestNextTokens(values.subarray((b * width + k) * size, (b * width + k + 1) * size), 2 * beams, rules),
         size,
       ),
     );
@@ -159,7 +160,7 @@ async function oneStep(
   open: readonly Sentence[],
   step: number,
   policy: PolicyPerImage,
-  {deadBeamsDecide, signal}: SearchOptions,
+  {includeDeadBeams: deadBeamsDecide, signal}: SearchOptions,
 ): Promise<StepResult> {
   using scope = new TensorScope();
   const rows = open.flatMap((sentence) => sentence.rows);
@@ -222,7 +223,7 @@ function repeating(tokens: readonly number[], step: number, noRepeatNgram: numbe
   return repeatingTokens(tokens, step >= noRepeatNgram - 2 ? noRepeatNgram : 0);
 }
 
-type Words = (beam: number, rules: Parameters<typeof bestWords>[2]) => WordScore[];
+type Words = (beam: number, rules: Parameters<typeof bestNextTokens>[2]) => NextToken[];
 
 /** The 2·K best continuations of one picture's beams, best first; impossible ones only where nothing else is left. */
 function extend(

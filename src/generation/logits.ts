@@ -21,13 +21,13 @@ export function penalizeRepetition(scores: Float64Array, tokens: readonly number
 }
 
 /** Leaves the k best; of equals that straddle the limit, all. */
-export function keepTopK(scores: Float64Array, k: number): void {
-  const least = bestTokens(scores, k).at(-1)?.score ?? IMPOSSIBLE;
+export function topKFilter(scores: Float64Array, k: number): void {
+  const least = topKTokens(scores, k).at(-1)?.score ?? IMPOSSIBLE;
   for (let i = 0; i < scores.length; i++) if (scores[i]! < least) scores[i] = IMPOSSIBLE;
 }
 
 /** Leaves the fewest of the likeliest words whose probability reaches p, at least one: the word that crosses it is kept. */
-export function keepTopP(scores: Float64Array, p: number): void {
+export function topPFilter(scores: Float64Array, p: number): void {
   const probabilities = softmax(scores);
   const order = Array.from(probabilities, (_, i) => i).sort((a, b) => probabilities[b]! - probabilities[a]! || a - b);
   let sum = 0;
@@ -55,12 +55,12 @@ export function logSoftmax(scores: Float64Array): Float64Array {
 }
 
 /** The best words, best first, ties to the lower id; fewer where fewer are possible. */
-export function bestTokens(scores: Float64Array, count: number): TokenScore[] {
+export function topKTokens(scores: Float64Array, count: number): TokenScore[] {
   return topK(scores, count).map(({index, score}) => ({token: index, score}));
 }
 
 /** The word at a place from 0 to 1 of the words laid side by side, each as wide as it is likely. */
-export function tokenAt(probabilities: Float64Array, place: number): number {
+export function sampleFromCdf(probabilities: Float64Array, place: number): number {
   let sum = 0;
   let last = 0;
   for (let token = 0; token < probabilities.length; token++) {
@@ -80,12 +80,12 @@ export function logSumExp(scores: Float64Array): number {
 }
 
 /** One possible next word of a row: its log-probability is final, with everything forbidden left out. */
-export interface WordScore {
+export interface NextToken {
   readonly token: number;
   readonly logProbability: number;
 }
 
-export interface WordRules {
+export interface TokenRules {
   readonly temperature: number;
   /** Ids allowed before the softmax (answer trie); all if undefined. */
   readonly allowed?: readonly number[] | undefined;
@@ -101,11 +101,11 @@ export interface WordRules {
  * The `count` best next words of one row, best first, ties to the lower id (ofa_mue section 9, steps 2 to 10). Log-softmax
  * over what is allowed, in double precision.
  */
-export function bestWords(
+export function bestNextTokens(
   logits: Float32Array,
   count: number,
-  {temperature, allowed, banned, only, unk, unkPenalty}: WordRules,
-): WordScore[] {
+  {temperature, allowed, banned, only, unk, unkPenalty}: TokenRules,
+): NextToken[] {
   const scores = allowed ? Float64Array.from(allowed, (id) => logits[id]!) : new Float64Array(logits);
   // A place of −1 is none: what is written there is lost.
   const place = (token: number): number => (allowed ? allowed.indexOf(token) : token);
@@ -117,7 +117,7 @@ export function bestWords(
     const score = scores[place(only)] ?? -Infinity;
     return score > -Infinity ? [{token: only, logProbability: score - total}] : [];
   }
-  return bestTokens(scores, count).map(({token, score}) => ({
+  return topKTokens(scores, count).map(({token, score}) => ({
     token: allowed?.[token] ?? token,
     logProbability: score - total,
   }));

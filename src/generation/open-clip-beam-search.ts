@@ -1,12 +1,12 @@
 import {type PolicyPerImage, policiesOfImages} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
-import {bestTokens, logSoftmax, penalizeRepetition} from './logits.js';
-import {feedPrompt, nextScores, type WritingOptions, type Written} from './step.js';
+import {topKTokens, logSoftmax, penalizeRepetition} from './logits.js';
+import {feedPrompt, nextLogits, type DecodingOptions, type GeneratedText} from './step.js';
 
 // b picture, k beam, row = b·K + k   (coca.md section 7; the search of OFA's models is in beam-search)
 
-export interface BeamsOptions extends WritingOptions {
+export interface OpenClipBeamOptions extends DecodingOptions {
   /** K. open_clip's groups have no diversity term, so that G groups of K beams find what K / G beams find. */
   readonly beams: number;
 }
@@ -24,7 +24,7 @@ interface Candidate extends Row {
 interface Search {
   readonly rows: readonly Row[];
   /** Texts that are complete, the K best; the later of equals is the better. */
-  readonly found: readonly Written[];
+  readonly found: readonly GeneratedText[];
   readonly done: boolean;
 }
 
@@ -33,12 +33,12 @@ interface Search {
  * @param policy a list has one a picture
  * @returns texts of each picture, best first, and the traces of every step that it took
  */
-export async function searchBeams(
+export async function openClipBeamSearch(
   decoding: Decoding,
   pictures: number,
   policy: PolicyPerImage,
-  options: BeamsOptions,
-): Promise<{texts: readonly (readonly Written[])[]; traces: readonly (readonly StackTrace[])[]}> {
+  options: OpenClipBeamOptions,
+): Promise<{texts: readonly (readonly GeneratedText[])[]; traces: readonly (readonly StackTrace[])[]}> {
   const {beams, prompt, maxLength, rules, signal} = options;
   const extend = rules === 'classic' ? extendClassic : extendCurrent;
   // At the first step all rows are the same: but for the first they are as good as ruled out.
@@ -48,7 +48,7 @@ export async function searchBeams(
   let open = all.map((_, b) => b);
   for (let length = prompt.length; open.length > 0 && length < maxLength; length++) {
     const inputs = open.flatMap((b) => all[b]!.rows.map(({tokens}) => tokens));
-    const next = await nextScores(
+    const next = await nextLogits(
       decoding,
       inputs.map((tokens) => tokens.at(-1)!),
       policiesOfImages(policy, open),
@@ -71,14 +71,18 @@ export async function searchBeams(
 }
 
 /** The 2·K best continuations of a picture's rows, best first, ends among them. */
-function bestContinuations(rows: readonly Row[], scores: readonly Float64Array[], options: BeamsOptions): Candidate[] {
+function bestContinuations(
+  rows: readonly Row[],
+  scores: readonly Float64Array[],
+  options: OpenClipBeamOptions,
+): Candidate[] {
   const {beams, rules, repetitionPenalty, minLength, end} = options;
   const candidates = rows.flatMap(({tokens, sum}, beam) => {
     // The releases add raw scores, which is no probability of anything; `current` adds log-probabilities.
     const words = rules === 'classic' ? scores[beam]! : logSoftmax(scores[beam]!);
     penalizeRepetition(words, tokens, repetitionPenalty);
     if (tokens.length < minLength) words[end] = Number.NEGATIVE_INFINITY;
-    return bestTokens(words, 2 * beams).map(({token, score}) => ({tokens: [...tokens, token], sum: sum + score, beam}));
+    return topKTokens(words, 2 * beams).map(({token, score}) => ({tokens: [...tokens, token], sum: sum + score, beam}));
   });
   return candidates
     .sort((a, b) => b.sum - a.sum || a.beam - b.beam || a.tokens.at(-1)! - b.tokens.at(-1)!)
@@ -88,13 +92,13 @@ function bestContinuations(rows: readonly Row[], scores: readonly Float64Array[]
 type Extend = (
   search: Search,
   candidates: readonly Candidate[],
-  options: BeamsOptions,
+  options: OpenClipBeamOptions,
 ) => Search & {readonly kept: readonly Candidate[]};
 
 const extendClassic: Extend = ({found}, candidates, {beams, end, maxLength}) => {
   const isEnd = ({tokens}: Row): boolean => tokens.at(-1) === end;
   // Whole length counts, begin and end included.
-  const complete = (row: Row): Written => ({tokens: row.tokens, score: row.sum / row.tokens.length});
+  const complete = (row: Row): GeneratedText => ({tokens: row.tokens, score: row.sum / row.tokens.length});
   // An end behind the K best is dropped, and no continuation takes its place in the order.
   const ended = candidates.slice(0, beams).filter(isEnd).map(complete);
   const kept = candidates.filter((row) => !isEnd(row)).slice(0, beams);
@@ -126,7 +130,7 @@ const extendCurrent: Extend = ({found}, candidates, {beams, prompt, end, maxLeng
 };
 
 /** Adds a text where it belongs; only the best stay, and of equals the later comes first. */
-function insert(list: readonly Written[], text: Written, most: number): readonly Written[] {
+function insert(list: readonly GeneratedText[], text: GeneratedText, most: number): readonly GeneratedText[] {
   if (list.length === most && !(text.score > list.at(-1)!.score)) return list;
   const place = list.findIndex(({score}) => text.score >= score);
   return (place < 0 ? [...list, text] : list.toSpliced(place, 0, text)).slice(0, most);

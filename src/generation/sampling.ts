@@ -2,10 +2,19 @@ import {type PolicyPerImage, policiesOfImages} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import type {Random} from '../runtime/random.js';
-import {bestTokens, divideBy, keepTopK, keepTopP, logSoftmax, penalizeRepetition, softmax, tokenAt} from './logits.js';
-import {feedPrompt, nextScores, type WritingOptions, type Written} from './step.js';
+import {
+  topKTokens,
+  divideBy,
+  topKFilter,
+  topPFilter,
+  logSoftmax,
+  penalizeRepetition,
+  softmax,
+  sampleFromCdf,
+} from './logits.js';
+import {feedPrompt, nextLogits, type DecodingOptions, type GeneratedText} from './step.js';
 
-export interface SampleOptions extends WritingOptions {
+export interface SampleOptions extends DecodingOptions {
   /** Draw among the k likeliest words; 1 is greedy. */
   readonly topK?: number | undefined;
   /** Draw among the likeliest words that together reach this probability. `classic` takes this or `topK`. */
@@ -29,14 +38,14 @@ export async function sample(
   pictures: number,
   policy: PolicyPerImage,
   options: SampleOptions,
-): Promise<{texts: readonly Written[]; traces: readonly (readonly StackTrace[])[]}> {
+): Promise<{texts: readonly GeneratedText[]; traces: readonly (readonly StackTrace[])[]}> {
   const {rules, prompt, end, maxLength, random, signal} = options;
   const texts = Array.from({length: pictures}, (_, index) => ({index, tokens: [...prompt], sum: 0, random: random()}));
   const traces = await feedPrompt(decoding, pictures, 1, policy, options);
   let open = texts;
   for (let length = prompt.length; open.length > 0 && length < maxLength; length++) {
     const inputs = open.map(({tokens}) => [...tokens]);
-    const next = await nextScores(
+    const next = await nextLogits(
       decoding,
       inputs.map((tokens) => tokens.at(-1)!),
       policiesOfImages(
@@ -72,13 +81,13 @@ export async function sample(
 }
 
 function choose(scores: Float64Array, tokens: readonly number[], options: SampleOptions, random: Random): number {
-  nextWordScores(scores, tokens, options);
-  if (options.topK === 1) return bestTokens(scores, 1)[0]?.token ?? options.end;
-  return tokenAt(softmax(scores), random.next());
+  applySamplingRules(scores, tokens, options);
+  if (options.topK === 1) return topKTokens(scores, 1)[0]?.token ?? options.end;
+  return sampleFromCdf(softmax(scores), random.next());
 }
 
 /** What the words are drawn by, in place: rules in the order of either line. */
-export function nextWordScores(
+export function applySamplingRules(
   scores: Float64Array,
   tokens: readonly number[],
   options: Omit<SampleOptions, 'random'>,
@@ -89,7 +98,7 @@ export function nextWordScores(
   if (tokens.length < minLength) scores[end] = Number.NEGATIVE_INFINITY;
   if (rules === 'current') divideBy(scores, temperature);
   const k = topK ?? (rules === 'current' ? DEFAULT_TOP_K : undefined);
-  if (k !== undefined) keepTopK(scores, k);
-  if (topP !== undefined) keepTopP(scores, topP);
+  if (k !== undefined) topKFilter(scores, k);
+  if (topP !== undefined) topPFilter(scores, topP);
   if (rules === 'classic') divideBy(scores, temperature);
 }

@@ -8,11 +8,11 @@ import {TensorScope} from '../runtime/tensor-scope.js';
  * Two rule sets for writing a text, both open_clip's: `classic` is what its releases up to 3.3 do and published captions were made with,
  * `current` its development line, which follows Hugging Face's generation (coca.md section 7).
  */
-export const WRITING_RULES: readonly ['classic', 'current'] = ['classic', 'current'];
-export type WritingRules = (typeof WRITING_RULES)[number];
+export const DECODING_RULES: readonly ['classic', 'current'] = ['classic', 'current'];
+export type DecodingRules = (typeof DECODING_RULES)[number];
 
-export interface WritingOptions {
-  readonly rules: WritingRules;
+export interface DecodingOptions {
+  readonly rules: DecodingRules;
   /** What every text begins with: the begin symbol and any words given. */
   readonly prompt: readonly number[];
   readonly end: number;
@@ -24,10 +24,10 @@ export interface WritingOptions {
   readonly repetitionPenalty: number;
   readonly signal?: AbortSignal | undefined;
   /** Called after every step with what each row was continued with. */
-  readonly onStep?: ((step: WritingStep) => void) | undefined;
+  readonly onStep?: ((step: DecodingStep) => void) | undefined;
 }
 
-export interface WritingStep {
+export interface DecodingStep {
   readonly step: number;
   /** Of the unfinished pictures, in order. */
   readonly traces: readonly StackTrace[];
@@ -38,14 +38,14 @@ export interface WritingStep {
 }
 
 /** One text of a picture. */
-export interface Written {
+export interface GeneratedText {
   /** Prompt included; with the end symbol, unless the text was cut off at its greatest length. */
   readonly tokens: readonly number[];
   readonly score: number;
 }
 
 /** Feeds the newest token of every row. @returns scores of the next words, one row each, and the traces of each picture. @throws InputError for NaN */
-export async function nextScores(
+export async function nextLogits(
   decoding: Decoding,
   tokens: readonly number[],
   policy: PolicyPerImage,
@@ -76,7 +76,7 @@ export async function feedPrompt(
   pictures: number,
   rows: number,
   policy: PolicyPerImage,
-  {prompt, signal}: WritingOptions,
+  {prompt, signal}: DecodingOptions,
 ): Promise<StackTrace[][]> {
   const given = prompt.slice(0, -1);
   if (given.length === 0) return Array.from({length: pictures}, () => []);

@@ -58,14 +58,22 @@ export function entailmentScores(scores: readonly number[]): Entailment['scores'
   return Object.fromEntries(ENTAILMENT_ANSWERS.map((word, i) => [word, scores[i]!])) as unknown as Entailment['scores'];
 }
 
-/** @param hypotheses best first. @param runs the parts of the answer */
+/** The first of a search's finds, which may be none: then an empty text that is impossible. */
+export function bestHypothesis(hypotheses: readonly AnswerHypothesis[]): AnswerHypothesis {
+  return hypotheses[0] ?? {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
+}
+
+/**
+ * @param hypotheses   best first
+ * @param runs         the parts of the answer
+ */
 export function answerOf(
   hypotheses: readonly AnswerHypothesis[],
   runs: readonly ImageRun[],
   ms: Milliseconds,
   notes: readonly string[] = [],
 ): Answer {
-  const best = hypotheses[0] ?? {text: '', tokens: [], score: Number.NEGATIVE_INFINITY};
+  const best = bestHypothesis(hypotheses);
   const trace = runs.flatMap(({traces}) => traces);
   return {
     ...best,
@@ -96,4 +104,23 @@ export function layersRun(traces: readonly StackTrace[]): Answer['layers'] {
 /** Mean layers run in a stack. */
 export function meanLayers({run}: LayersRun): number {
   return typeof run === 'number' ? run : run.reduce((sum, n) => sum + n, 0) / run.length;
+}
+
+/** Milliseconds of an answer's parts, between laps, shared by the images of a batch. */
+export class Clock {
+  readonly #start = performance.now();
+  #last = this.#start;
+  readonly #laps = {preprocess: 0, encode: 0, decode: 0};
+
+  constructor(private readonly images = 1) {}
+
+  lap(part: 'preprocess' | 'encode' | 'decode'): void {
+    const now = performance.now();
+    this.#laps[part] += (now - this.#last) / this.images;
+    this.#last = now;
+  }
+
+  read(): Milliseconds {
+    return {...this.#laps, total: (this.#last - this.#start) / this.images};
+  }
 }

@@ -2,9 +2,9 @@ import {beforeAll, describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {never} from '../../src/exit/policy.js';
 import {logSoftmax} from '../../src/generation/logits.js';
-import {type BeamsOptions, searchBeams} from '../../src/generation/open-clip-beam-search.js';
+import {type OpenClipBeamOptions, openClipBeamSearch} from '../../src/generation/open-clip-beam-search.js';
 import {sample, type SampleOptions} from '../../src/generation/sampling.js';
-import {WRITING_RULES, type WritingOptions, type Written} from '../../src/generation/step.js';
+import {DECODING_RULES, type DecodingOptions, type GeneratedText} from '../../src/generation/step.js';
 import {selectBackend} from '../../src/node/backends/select.js';
 import {seededRandom} from '../../src/runtime/random.js';
 import {valueWithoutLeaks, withoutLeaks} from '../support/leaks.js';
@@ -13,7 +13,7 @@ import {toyDecoding, toyScores} from '../support/models/toy-decoding.js';
 const START = 0;
 const END = 1;
 const VOCABULARY = 12;
-const base: WritingOptions = {
+const base: DecodingOptions = {
   rules: 'classic',
   prompt: [START],
   end: END,
@@ -26,9 +26,13 @@ beforeAll(async () => {
   await selectBackend('cpu');
 });
 
-async function beams(pictures: number, options: Partial<BeamsOptions> & {beams: number}, vocabulary = VOCABULARY) {
+async function beams(
+  pictures: number,
+  options: Partial<OpenClipBeamOptions> & {beams: number},
+  vocabulary = VOCABULARY,
+) {
   const {texts} = await valueWithoutLeaks(() =>
-    searchBeams(toyDecoding(pictures, options.beams, vocabulary), pictures, never, {...base, ...options}),
+    openClipBeamSearch(toyDecoding(pictures, options.beams, vocabulary), pictures, never, {...base, ...options}),
   );
   return texts;
 }
@@ -40,7 +44,7 @@ async function draw(pictures: number, options: Partial<SampleOptions>, seed = 1)
   return {texts, steps: decoding.steps};
 }
 
-const tokens = (texts: readonly Written[]): number[][] => texts.map((text) => [...text.tokens]);
+const tokens = (texts: readonly GeneratedText[]): number[][] => texts.map((text) => [...text.tokens]);
 
 describe('greedy', () => {
   test('takes the best word each time; the last place is the end, or is not', async () => {
@@ -73,7 +77,7 @@ describe('greedy', () => {
   });
 });
 
-describe.each(WRITING_RULES)('%s', (rules) => {
+describe.each(DECODING_RULES)('%s', (rules) => {
   test('no end before the least length, none beyond the greatest, prompts stay', async () => {
     const found = [
       ...(await beams(4, {rules, beams: 3, minLength: 6, prompt: [START, 4, 2]})).map(([best]) => best!),
@@ -115,7 +119,7 @@ describe.each(WRITING_RULES)('%s', (rules) => {
 test('with room for every text, current beams find the best of all', async () => {
   const vocabulary = 4;
   const maxLength = 5;
-  const all: Written[] = [];
+  const all: GeneratedText[] = [];
   const walk = (row: readonly number[], sum: number): void => {
     if (row.at(-1) === END || row.length === maxLength) {
       all.push({tokens: row, score: sum / (row.length - 1)});
@@ -136,7 +140,7 @@ test('with room for every text, current beams find the best of all', async () =>
 test('one classic beam is greedy without a forced end', async () => {
   await fc.assert(
     fc.asyncProperty(fc.integer({min: 2, max: 9}), async (maxLength) => {
-      const [[text]] = (await beams(1, {beams: 1, maxLength})) as [readonly Written[]];
+      const [[text]] = (await beams(1, {beams: 1, maxLength})) as [readonly GeneratedText[]];
       const greedy = (await draw(1, {topK: 1, maxLength, rules: 'current'})).texts[0]!;
       expect(text!.tokens).toEqual(greedy.tokens);
     }),
@@ -155,13 +159,13 @@ test('scores that are no numbers end the text with an error, and nothing is left
     };
     return {...decoding, step};
   };
-  const result = await withoutLeaks(() => searchBeams(broken(), 1, never, {...base, beams: 2}));
+  const result = await withoutLeaks(() => openClipBeamSearch(broken(), 1, never, {...base, beams: 2}));
   expect(result).toEqual({error: expect.objectContaining({code: 'score-not-finite', exitCode: 1})});
 });
 
 test('an abort stops the search', async () => {
   const result = await withoutLeaks(() =>
-    searchBeams(toyDecoding(1, 2, 12), 1, never, {...base, beams: 2, signal: AbortSignal.abort()}),
+    openClipBeamSearch(toyDecoding(1, 2, 12), 1, never, {...base, beams: 2, signal: AbortSignal.abort()}),
   );
   expect(result).toEqual({error: expect.objectContaining({code: 'aborted'})});
 });

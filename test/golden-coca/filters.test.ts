@@ -1,5 +1,5 @@
 import {expect, test} from '@jest/globals';
-import {nextWordScores} from '../../src/generation/sampling.js';
+import {applySamplingRules} from '../../src/generation/sampling.js';
 import {penalizeRepetition, softmax} from '../../src/generation/logits.js';
 import {closeArrays} from '../support/golden/close-to.js';
 import {cocaArrays, describeCoca} from '../support/golden/golden-coca.js';
@@ -28,7 +28,7 @@ describeCoca('rules on scores equal the release', ['micro/goldens.safetensors'],
   ])('%s', (name, options) => {
     for (let r = 0; r < rows; r++) {
       const scores = row('filter.logits', r);
-      nextWordScores(scores, [], {
+      applySamplingRules(scores, [], {
         rules: 'classic',
         prompt: [],
         end: 511,

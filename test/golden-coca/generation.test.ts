@@ -1,8 +1,8 @@
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {never} from '../../src/exit/policy.js';
-import {searchBeams} from '../../src/generation/open-clip-beam-search.js';
+import {openClipBeamSearch} from '../../src/generation/open-clip-beam-search.js';
 import {sample} from '../../src/generation/sampling.js';
-import type {WritingOptions, WritingRules} from '../../src/generation/step.js';
+import type {DecodingOptions, DecodingRules} from '../../src/generation/step.js';
 import type {CocaEncoded} from '../../src/models/coca/encode.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
 import {seededRandom} from '../../src/runtime/random.js';
@@ -64,7 +64,7 @@ describeCoca(
 
         const write = async (
           of: CocaEncoded,
-          rules: WritingRules,
+          rules: DecodingRules,
           options: Options,
         ): Promise<(readonly number[])[]> => {
           const {start_id, end_id} = model.config;
@@ -75,7 +75,7 @@ describeCoca(
             min_seq_len = 5,
             repetition_penalty = 1,
           } = options;
-          const writing: WritingOptions = {
+          const writing: DecodingOptions = {
             rules,
             prompt: options.text ?? [start_id],
             end: end_id,
@@ -89,7 +89,7 @@ describeCoca(
             const greedy = {...writing, topK: 1, temperature: 1, random: () => seededRandom(0)};
             return (await sample(decoding, of.images, never, greedy)).texts.map(({tokens}) => tokens);
           }
-          return (await searchBeams(decoding, of.images, never, {...writing, beams})).texts.map(
+          return (await openClipBeamSearch(decoding, of.images, never, {...writing, beams})).texts.map(
             ([best]) => best!.tokens,
           );
         };
@@ -97,7 +97,7 @@ describeCoca(
           const end = row.indexOf(model.config.end_id);
           return end < 0 ? row : row.slice(0, end + 1);
         };
-        const check = async (rules: WritingRules, {options, batch, single}: Case, alone: boolean): Promise<void> => {
+        const check = async (rules: DecodingRules, {options, batch, single}: Case, alone: boolean): Promise<void> => {
           const golden = (single ?? batch)!.map(ids);
           expect(await write(encoded, rules, options)).toEqual(golden);
           if (batch) expect(batch.map(ids)).toEqual(golden);

@@ -1,7 +1,7 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import {never} from '../../src/exit/policy.js';
 import {recallAt} from '../../src/metrics/retrieval.js';
-import type {ContrastiveCaptioner} from '../../src/tasks/contrastive-captioner.js';
+import type {CocaPipeline} from '../../src/tasks/coca-processor.js';
 import {type Classifier, classify, TEMPLATES, zeroShotClassifier} from '../../src/tasks/zero-shot.js';
 import {onBackends} from '../support/backends.js';
 import {closeArrays} from '../support/golden/close-to.js';
@@ -32,7 +32,7 @@ describeCoca("a zero-shot classifier equals open_clip's, from words to numbers",
     );
     const arrays = cocaArrays('fullvocab/goldens.safetensors');
     const classes = zero_shot.classes.length;
-    let model: ContrastiveCaptioner;
+    let model: CocaPipeline;
     let classifier: Classifier;
     beforeAll(async () => {
       model = await cocaCaptioner();

@@ -4,7 +4,7 @@ import {thresholdPlan} from '../../src/exit/plan/presets.js';
 import {never, stackPolicies} from '../../src/exit/policy.js';
 import {thresholdAt} from '../../src/exit/policies/threshold.js';
 import {similarity} from '../../src/exit/policies/similarity.js';
-import {beamSearch, type SearchStep} from '../../src/generation/fairseq-beam-search.js';
+import {fairseqBeamSearch, type SearchStep} from '../../src/generation/fairseq-beam-search.js';
 import {TokenTrie} from '../../src/generation/token-trie.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
@@ -110,7 +110,7 @@ onBackends('generation', () => {
       const decoding = scope.hold(model.startDecoding(encoded, beam, maxLength, 'gap'));
       const seen: SearchStep[] = [];
       const cacheLengths: number[][] = [];
-      const {hypotheses} = await beamSearch(decoding, src_tokens.length, policy, {
+      const {hypotheses} = await fairseqBeamSearch(decoding, src_tokens.length, policy, {
         beams: beam,
         maxLength,
         minLength: min_len,
@@ -119,7 +119,7 @@ onBackends('generation', () => {
         normalize: !unnormalized,
         temperature,
         unkPenalty: unkpen,
-        deadBeamsDecide: true,
+        includeDeadBeams: true,
         ...(c.prefix_tokens ? {prefixes: prefix_tokens!.map((row) => row.filter((id) => id !== 1))} : {}),
         ...(c.constraint_trie ? {trie} : {}),
         onStep: (step) => {

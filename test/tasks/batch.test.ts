@@ -4,7 +4,7 @@ import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan/schema.js';
 import {thresholdPlan} from '../../src/exit/plan/presets.js';
 import type {Answer} from '../../src/tasks/answer.js';
 import type {ExitChoice} from '../../src/tasks/exits.js';
-import type {Mue} from '../../src/tasks/mue.js';
+import type {OfaPipeline} from '../../src/tasks/ofa-processor.js';
 import {onBackends} from '../support/backends.js';
 import {type BatchCall, compareBatch, thresholdBetween} from '../support/models/batch.js';
 import {golden} from '../support/golden/golden.js';
@@ -48,7 +48,7 @@ const calls = Object.entries(CALLS);
 onBackends('batch', () => {
   const {mues} = useMicroModels();
 
-  const compare = (call: BatchCall, mue: Mue, exit: ExitChoice): Promise<readonly Answer[]> =>
+  const compare = (call: BatchCall, mue: OfaPipeline, exit: ExitChoice): Promise<readonly Answer[]> =>
     compareBatch(call, mue, pictures.length, exit);
 
   test.each(calls)('%s: at full depth, plain and MuE', async (_name, call) => {

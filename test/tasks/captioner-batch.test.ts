@@ -1,7 +1,7 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../src/data/image.js';
 import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan/schema.js';
-import type {ContrastiveCaptioner} from '../../src/tasks/contrastive-captioner.js';
+import type {CocaPipeline} from '../../src/tasks/coca-processor.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {type BatchCall, compareBatch, thresholdBetween} from '../support/models/batch.js';
 import {cocaCaptioner} from '../support/models/coca-captioner.js';
@@ -42,7 +42,7 @@ describeCoca('a batch of a contrastive captioner', FILES, () => {
   onBackends(
     'batch',
     () => {
-      let model: ContrastiveCaptioner;
+      let model: CocaPipeline;
       beforeAll(async () => {
         model = await cocaCaptioner();
       });

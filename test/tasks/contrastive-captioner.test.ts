@@ -1,7 +1,7 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../src/data/image.js';
-import type {AnswerOptions} from '../../src/tasks/assistant.js';
-import type {ContrastiveCaptioner} from '../../src/tasks/contrastive-captioner.js';
+import type {AnswerOptions} from '../../src/tasks/generation-options.js';
+import type {CocaPipeline} from '../../src/tasks/coca-processor.js';
 import {TEMPLATES, zeroShotClassifier} from '../../src/tasks/zero-shot.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {cocaCaptioner} from '../support/models/coca-captioner.js';
@@ -15,7 +15,7 @@ describeCoca('a contrastive captioner', FILES, () => {
   onBackends(
     'tasks',
     () => {
-      let model: ContrastiveCaptioner;
+      let model: CocaPipeline;
       beforeAll(async () => {
         model = await cocaCaptioner();
       });
@@ -77,7 +77,7 @@ describeCoca('a contrastive captioner', FILES, () => {
         );
       });
       test.each([
-        ['a question', () => model.ask(), 'task-unsupported'],
+        ['a question', () => model.ask(picture, 'what is it?'), 'task-unsupported'],
         ['a premise', () => model.entail(picture, 'a dog', {premise: 'a cat'}), 'task-unsupported'],
         ['an empty hypothesis', () => model.entail(picture, ' \n'), 'text-empty'],
         ['a prompt without room', () => model.prompt(picture, 'a '.repeat(80)), 'text-too-long'],

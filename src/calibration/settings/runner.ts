@@ -6,8 +6,10 @@ import {addMacs, type Macs, type StackTrace} from '../../exit/trace.js';
 import type {ImageStates, MultiDepthEncoding, VisionLanguageModel} from '../../models/model.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {AnswerHypothesis} from '../../tasks/answer.js';
-import type {AnswerWriter, Assistant, GenerateOptions} from '../../tasks/assistant.js';
+import {type AnswerHypothesis, bestHypothesis} from '../../tasks/answer.js';
+import type {AnswerWriter} from '../../tasks/processor.js';
+import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
+import type {GenerateOptions} from '../../tasks/generation-options.js';
 import {unusable} from '../../evaluation/evaluate.js';
 import {firstExit} from '../replay/exit-layers.js';
 import {type PolicySetting, type SettingTarget, settingPlan} from './setting.js';
@@ -38,7 +40,7 @@ interface Prepared {
 }
 
 /** What settings are run on. */
-type Captioner = Pick<Assistant, 'model' | 'sha256' | 'captionWriter'>;
+type Captioner = Pick<VisionLanguagePipeline, 'model' | 'sha256' | 'captionWriter'>;
 
 /**
  * Runs many settings on a picture for real: every answer, layer and multiply-accumulate is what `mue caption` with the setting's plan would
@@ -123,7 +125,7 @@ export class SettingRunner {
     return wanted.map(({depths}, b) => {
       const macs = addMacs(encoded.runs[b]!.macs, costs[b]!);
       const {hypotheses, traces} = written[b]!;
-      const best = hypotheses[0]!;
+      const best = bestHypothesis(hypotheses);
       const error = unusable({...best, macs});
       if (error) throw error;
       return {
@@ -150,7 +152,7 @@ function stepLayers(traces: readonly StackTrace[], of: StackName): number[] {
 }
 
 /** The stacks that settings speak of. @throws UsageError `settings-joint` for a model that lacks them */
-export function captionTarget({model, sha256}: Pick<Assistant, 'model' | 'sha256'>): SettingTarget {
+export function captionTarget({model, sha256}: Pick<VisionLanguagePipeline, 'model' | 'sha256'>): SettingTarget {
   const stacks = Object.entries(model.stacks).map(([stack, depth]) => ({stack, depth}));
   if (stacks.length !== 3)
     throw new UsageError(

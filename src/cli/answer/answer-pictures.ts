@@ -1,7 +1,8 @@
 import type {Command} from 'commander';
 import {AbortError, BackendError, UsageError, WeightsError} from '../../runtime/errors.js';
 import type {Answer} from '../../tasks/answer.js';
-import type {AnswerOptions, Assistant} from '../../tasks/assistant.js';
+import type {AnswerOptions} from '../../tasks/generation-options.js';
+import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {TaskName} from '../../tasks/exits.js';
 import type {CommandContext} from '../core/define-command.js';
 import {describeError} from '../core/errors.js';
@@ -29,7 +30,7 @@ export function addAnswerOptions(command: Command): Command {
 }
 
 /** One answer about one picture. */
-export type AnswerOne = (mue: Assistant, picture: Uint8Array, options: AnswerOptions) => Promise<Answer>;
+export type AnswerOne = (mue: VisionLanguagePipeline, picture: Uint8Array, options: AnswerOptions) => Promise<Answer>;
 
 /**
  * Answers about pictures, one after the other, with one model. A picture that fails is reported and the rest is done.

@@ -3,12 +3,12 @@ import type {Dataset, DatasetItem} from '../../data/dataset.js';
 import type {ImageStates} from '../../models/model.js';
 import type {RowLog} from '../../node/runs/row-log.js';
 import {InputError, type MueError, throwIfAborted} from '../../runtime/errors.js';
-import type {Assistant} from '../../tasks/assistant.js';
+import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {Output} from '../core/output.js';
 import {readPicture} from '../core/read-picture.js';
 
 export interface RecordRowsOptions {
-  readonly mue: Assistant;
+  readonly mue: VisionLanguagePipeline;
   readonly dataset: Dataset;
   /** Rows go here; those that it has already are not run again. */
   readonly log: RowLog;
@@ -74,7 +74,11 @@ export async function recordRows({
   return done.size + written;
 }
 
-async function pictureDepths(mue: Assistant, {image}: DatasetItem, signal: AbortSignal): Promise<ImageStates> {
+async function pictureDepths(
+  mue: VisionLanguagePipeline,
+  {image}: DatasetItem,
+  signal: AbortSignal,
+): Promise<ImageStates> {
   const pixels = await mue.pixels('bytes' in image ? image.bytes : await readPicture(image.path));
   try {
     return await mue.model.imageStates(pixels, {signal});

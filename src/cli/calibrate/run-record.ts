@@ -14,7 +14,7 @@ import {dataFingerprint} from '../../node/dataset/data-fingerprint.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
 import {RowLog} from '../../node/runs/row-log.js';
 import {InputError} from '../../runtime/errors.js';
-import type {Assistant} from '../../tasks/assistant.js';
+import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';
 import type {CommandContext} from '../core/define-command.js';
 import {loadFrom} from '../options/model.js';
@@ -60,7 +60,7 @@ interface Recorder {
   readonly row: (picture: ImageStates, item: DatasetItem, index: number, signal: AbortSignal) => Promise<object>;
 }
 
-function captions(mue: Assistant, data: string): Recorder {
+function captions(mue: VisionLanguagePipeline, data: string): Recorder {
   const writer = mue.captionWriter();
   const {model, stacks} = captionTarget(mue);
   return {
@@ -78,7 +78,7 @@ function captions(mue: Assistant, data: string): Recorder {
   };
 }
 
-function entailments(mue: Assistant, data: string): Recorder {
+function entailments(mue: VisionLanguagePipeline, data: string): Recorder {
   const stacks = Object.entries(mue.model.stacks).map(([stack, depth]) => ({stack, depth}));
   const depths = stacks.map(({depth}) => depth);
   return {
@@ -96,7 +96,7 @@ function entailments(mue: Assistant, data: string): Recorder {
 }
 
 async function entailmentRow(
-  mue: Assistant,
+  mue: VisionLanguagePipeline,
   picture: ImageStates,
   item: DatasetItem,
   index: number,

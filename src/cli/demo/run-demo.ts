@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {UsageError} from '../../runtime/errors.js';
-import {Mue} from '../../tasks/mue.js';
+import {OfaPipeline} from '../../tasks/ofa-processor.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {DemoFlags} from './demo.js';
 import {demoPage} from './page.js';
@@ -13,7 +13,7 @@ export async function runDemo(_: readonly [], flags: DemoFlags, {out, signal}: C
   const start = performance.now();
   const {mue, ms} = await loadFrom(flags, out);
   using model = mue;
-  if (!(model instanceof Mue))
+  if (!(model instanceof OfaPipeline))
     throw new UsageError('task-unsupported', 'the demo shows an encoder and a decoder, which this model has not', {
       hint: 'Leave --model out.',
     });

@@ -5,7 +5,7 @@ import {z} from 'zod';
 import {encoderLayers, expectedTimeReduction} from '../../metrics/savings.js';
 import {throwIfAborted, UsageError} from '../../runtime/errors.js';
 import {type Answer, type Entailment, type LayersRun, meanLayers} from '../../tasks/answer.js';
-import type {Mue} from '../../tasks/mue.js';
+import type {OfaPipeline} from '../../tasks/ofa-processor.js';
 
 /** The pictures that come with the package. */
 const PICTURES = fileURLToPath(new URL('../../../examples/pictures', import.meta.url));
@@ -41,7 +41,7 @@ export interface DemoRow {
 
 /** Answers about every example picture, full and early one after the other, so that both meet the same machine. */
 export async function* runExamples(
-  mue: Mue,
+  mue: OfaPipeline,
   signal: AbortSignal,
   most: number = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<DemoRow> {
@@ -134,7 +134,7 @@ function depths(layers: Answer['layers'], of: (run: LayersRun) => number): {enco
 }
 
 /** Multiply-accumulates of the picture's ResNet, which never exits. */
-export function resnetMacs({model}: Mue): number {
+export function resnetMacs({model}: OfaPipeline): number {
   const {patch_image_size: size} = model.config;
   return model.cost.stem(size, size);
 }

@@ -1,10 +1,10 @@
 import {UsageError} from '../../runtime/errors.js';
-import type {Assistant, Embedder} from '../../tasks/assistant.js';
+import type {VisionLanguagePipeline, Embedder} from '../../tasks/pipeline.js';
 import type {Output} from '../core/output.js';
 import {loadFrom, type ModelFlags} from '../options/model.js';
 
 /** Loads a model that embeds pictures and texts. The caller disposes it. @throws UsageError `task-unsupported` for another one */
-export async function loadEmbedder(flags: ModelFlags, out: Output): Promise<Assistant & Embedder> {
+export async function loadEmbedder(flags: ModelFlags, out: Output): Promise<VisionLanguagePipeline & Embedder> {
   const {mue} = await loadFrom(flags, out);
   if (isEmbedder(mue)) return mue;
   mue[Symbol.dispose]();
@@ -13,6 +13,6 @@ export async function loadEmbedder(flags: ModelFlags, out: Output): Promise<Assi
   });
 }
 
-function isEmbedder(assistant: Assistant): assistant is Assistant & Embedder {
+function isEmbedder(assistant: VisionLanguagePipeline): assistant is VisionLanguagePipeline & Embedder {
   return 'embedPicture' in assistant;
 }

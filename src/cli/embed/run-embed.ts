@@ -4,7 +4,7 @@ import {dataFingerprint} from '../../node/dataset/data-fingerprint.js';
 import {embedInto} from '../../node/runs/embeddings-folder.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import type {Assistant, Embedder} from '../../tasks/assistant.js';
+import type {VisionLanguagePipeline, Embedder} from '../../tasks/pipeline.js';
 import type {ExitChoice} from '../../tasks/exits.js';
 import type {CommandContext} from '../core/define-command.js';
 import {eachPicture} from '../core/each-picture.js';
@@ -44,7 +44,7 @@ export async function runEmbed(
 }
 
 async function embedData(
-  model: Assistant & Embedder,
+  model: VisionLanguagePipeline & Embedder,
   exit: ExitChoice,
   flags: EmbedFlags,
   shard: Shard,

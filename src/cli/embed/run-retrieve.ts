@@ -3,7 +3,8 @@ import {openDataset} from '../../node/dataset/open-dataset.js';
 import {nearest, recallAt, similarities} from '../../metrics/retrieval.js';
 import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {Embedding} from '../../tasks/answer.js';
-import type {AnswerOptions, Assistant, Embedder} from '../../tasks/assistant.js';
+import type {AnswerOptions} from '../../tasks/generation-options.js';
+import type {VisionLanguagePipeline, Embedder} from '../../tasks/pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
 import {exitChoice} from '../options/exit.js';
 import {loadEmbedder} from './load-embedder.js';
@@ -64,7 +65,7 @@ export async function runRetrieve(
 }
 
 async function measureRecall(
-  model: Assistant & Embedder,
+  model: VisionLanguagePipeline & Embedder,
   flags: RetrieveFlags,
   ks: readonly number[],
   options: AnswerOptions,

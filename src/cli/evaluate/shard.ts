@@ -11,7 +11,7 @@ import {SHIPPED_MODEL} from '../../node/model/load-model.js';
 import {openDataset} from '../../node/dataset/open-dataset.js';
 import type {RunFile} from '../../node/runs/run-file.js';
 import {UsageError} from '../../runtime/errors.js';
-import type {Assistant} from '../../tasks/assistant.js';
+import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {EvaluateFlags} from './evaluate.js';
 import {parseExitOptions} from '../options/exit.js';
@@ -89,7 +89,7 @@ function decoding({exif, maxPixels}: EvaluateFlags): DecodeOptions {
 }
 
 /** The plan that the options come to, with thresholds and all. */
-function exitPlan(flags: EvaluateFlags, mue: Assistant): ExitPlan {
+function exitPlan(flags: EvaluateFlags, mue: VisionLanguagePipeline): ExitPlan {
   // Policies in code have no command line.
   return mue.resolveExits(flags.task, parseExitOptions(flags, flags.task)).plan!;
 }
@@ -118,7 +118,7 @@ function rowOptions(flags: EvaluateFlags, batch: number): RunFile['options'] {
 const CUDA_BATCH = 16;
 
 /** @throws UsageError `batch-reference` */
-function batchOf({batch}: EvaluateFlags, {runsOn}: Assistant, {mode}: ExitPlan): number {
+function batchOf({batch}: EvaluateFlags, {runsOn}: VisionLanguagePipeline, {mode}: ExitPlan): number {
   if (mode !== 'reference') return batch ?? (runsOn?.device === 'cuda' ? CUDA_BATCH : 1);
   if (batch === undefined || batch === 1) return 1;
   throw new UsageError(
@@ -130,7 +130,7 @@ function batchOf({batch}: EvaluateFlags, {runsOn}: Assistant, {mode}: ExitPlan):
   );
 }
 
-function threadsOf({runsOn}: Assistant): number | null {
+function threadsOf({runsOn}: VisionLanguagePipeline): number | null {
   const threads = runsOn && 'threads' in runsOn ? runsOn.threads : undefined;
   return typeof threads === 'number' ? threads : null;
 }

@@ -3,7 +3,7 @@ import {recordingPolicy} from '../../exit/recording.js';
 import {cannotWrite, writeAtomic} from '../../node/runs/write-atomic.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {Answer} from '../../tasks/answer.js';
-import type {Assistant} from '../../tasks/assistant.js';
+import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {CustomExit, TaskName} from '../../tasks/exits.js';
 import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';
 import type {CommandContext} from '../core/define-command.js';
@@ -65,7 +65,7 @@ export async function runExplain(
 }
 
 async function answerOnce(
-  mue: Assistant,
+  mue: VisionLanguagePipeline,
   {task, maxNewTokens}: ExplainFlags,
   picture: Uint8Array,
   text: string | undefined,

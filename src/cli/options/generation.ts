@@ -1,7 +1,7 @@
 import {type Command, Option} from 'commander';
-import {WRITING_RULES, type WritingRules} from '../../generation/step.js';
+import {DECODING_RULES, type DecodingRules} from '../../generation/step.js';
 import {UsageError} from '../../runtime/errors.js';
-import type {GenerateOptions, StreamedToken} from '../../tasks/assistant.js';
+import type {GenerateOptions, StreamedToken} from '../../tasks/generation-options.js';
 import type {Output} from '../core/output.js';
 import {finiteNumber, wholeNumber} from './values.js';
 
@@ -36,7 +36,7 @@ export interface GenerationFlags {
   readonly topK?: number;
   readonly topP?: number;
   readonly repetitionPenalty?: number;
-  readonly rules?: WritingRules;
+  readonly rules?: DecodingRules;
 }
 
 /** Hugging Face's names; fairseq's are aliases (see option-aliases). */
@@ -58,7 +58,7 @@ export function addGenerationOptions(command: Command): Command {
     .option('--repetition-penalty <x>', 'CoCa: above 1 avoids words that are there already', finiteNumber)
     .addOption(
       new Option('--rules <name>', "CoCa: open_clip's rules of the releases or of the development line").choices(
-        WRITING_RULES,
+        DECODING_RULES,
       ),
     )
     .option(

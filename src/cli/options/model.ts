@@ -2,12 +2,12 @@ import {type Command, Option} from 'commander';
 import {SCHEDULE_NAMES, type ScheduleName} from '../../exit/policies/threshold.js';
 import {SKIPPED_KV, type SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {loadModel, type LoadOptions} from '../../node/model/load-model.js';
-import type {Assistant} from '../../tasks/assistant.js';
+import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {Output} from '../core/output.js';
 import {type StackThresholds, stackThresholds, threshold, wholeNumber} from './values.js';
 
 /** Loads the model that the options name, and says where it runs. The caller disposes it. */
-export async function loadFrom(flags: ModelFlags, out: Output): Promise<{mue: Assistant; ms: number}> {
+export async function loadFrom(flags: ModelFlags, out: Output): Promise<{mue: VisionLanguagePipeline; ms: number}> {
   const start = performance.now();
   const mue = await loadModel(flags.model, loadOptions(flags));
   out.say(`running on ${mue.runsOn?.note ?? flags.device}`);

@@ -13,9 +13,9 @@ import type {OfaConfig} from '../../models/ofa/config.js';
 import {OfaModel} from '../../models/ofa/model.js';
 import type {WeightSource} from '../../nn/block.js';
 import {UsageError, WeightsError} from '../../runtime/errors.js';
-import type {Assistant, Pictures, RunsOn} from '../../tasks/assistant.js';
-import {ContrastiveCaptioner} from '../../tasks/contrastive-captioner.js';
-import {Mue} from '../../tasks/mue.js';
+import type {VisionLanguagePipeline, ImageDecoder, RunsOn} from '../../tasks/pipeline.js';
+import {CocaPipeline} from '../../tasks/coca-processor.js';
+import {OfaPipeline} from '../../tasks/ofa-processor.js';
 import {selectBackend} from '../backends/select.js';
 import {FileAccess} from './file-access.js';
 import {decodeImage} from '../picture/decode.js';
@@ -44,11 +44,11 @@ interface Surroundings {
   readonly plans: ExitPlans | undefined;
   readonly sha256: string | undefined;
   readonly runsOn: RunsOn;
-  readonly pictures: Pictures;
+  readonly pictures: ImageDecoder;
 }
 
 /** A model whose configuration and vocabulary are read; what is left are its weights. */
-type Loader = (weights: WeightSource, surroundings: Surroundings) => Promise<Assistant>;
+type Loader = (weights: WeightSource, surroundings: Surroundings) => Promise<VisionLanguagePipeline>;
 
 /** What answers with a model, by its family. A new one is one line here. */
 const ASSISTANTS: Readonly<Record<string, (folder: string, config: ModelConfig) => Loader>> = {
@@ -61,7 +61,10 @@ const ASSISTANTS: Readonly<Record<string, (folder: string, config: ModelConfig) 
  * @returns the model, the caller's to dispose
  * @throws WeightsError if the folder is no model or damaged, BackendError if the device cannot run
  */
-export async function loadModel(folder: string = SHIPPED_MODEL, options: LoadOptions = {}): Promise<Assistant> {
+export async function loadModel(
+  folder: string = SHIPPED_MODEL,
+  options: LoadOptions = {},
+): Promise<VisionLanguagePipeline> {
   const {device = 'auto', exif, rgb, maxPixels, threads, tf32} = options;
   const json = readJson(folder, 'config.json');
   if (json === undefined)
@@ -90,21 +93,17 @@ export async function loadModel(folder: string = SHIPPED_MODEL, options: LoadOpt
 function openOfa(folder: string, config: ModelConfig): Loader {
   const tokenizer = readTokenizer(folder, config as OfaConfig);
   return async (weights, surroundings) =>
-    new Mue({model: await OfaModel.load(config as OfaConfig, weights), tokenizer, ...surroundings});
+    new OfaPipeline({model: await OfaModel.load(config as OfaConfig, weights), tokenizer, ...surroundings});
 }
 
 function openCoca(folder: string, parsed: ModelConfig): Loader {
   const config = parsed as CocaConfig;
   // A larger vocabulary than CLIP's has ids that no text makes.
   const tokenizer = new ClipTokenizer({merges: findClipMerges(folder).toString('utf8'), size: config.end_id + 1});
-  const square = {size: config.vision.image_size, mean: config.image_mean, std: config.image_std};
-  const {generation} = config;
   return async (weights, surroundings) =>
-    new ContrastiveCaptioner({
+    new CocaPipeline({
       model: await CocaModel.load(config, weights),
       tokenizer,
-      square,
-      generation,
       ...surroundings,
     });
 }

@@ -10,7 +10,7 @@ import type {RgbImage} from '../../../src/data/image.js';
 import {never} from '../../../src/exit/policy.js';
 import {recordingPolicy} from '../../../src/exit/recording.js';
 import type {ImageStates} from '../../../src/models/model.js';
-import type {Mue} from '../../../src/tasks/mue.js';
+import type {OfaPipeline} from '../../../src/tasks/ofa-processor.js';
 import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
 import {withoutLeaks} from '../../support/leaks.js';
 import {useMicroModels} from '../../support/models/use-micro-models.js';
@@ -26,7 +26,7 @@ onBackends(
   'recorded captions',
   () => {
     const {mues} = useMicroModels();
-    const depthsOf = async (mue: Mue): Promise<ImageStates> => {
+    const depthsOf = async (mue: OfaPipeline): Promise<ImageStates> => {
       const pixels = await mue.pixels(picture);
       try {
         return await mue.model.imageStates(pixels);
@@ -34,7 +34,7 @@ onBackends(
         pixels.dispose();
       }
     };
-    const record = async (mue: Mue, generation = GREEDY): Promise<CaptionRecord> => {
+    const record = async (mue: OfaPipeline, generation = GREEDY): Promise<CaptionRecord> => {
       using depths = await depthsOf(mue);
       return await recordCaption(mue.model, depths, mue.captionWriter(generation));
     };

@@ -14,8 +14,8 @@ import {never} from '../../../src/exit/policy.js';
 import {recordingPolicy} from '../../../src/exit/recording.js';
 import type {ImageStates} from '../../../src/models/model.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
-import type {GenerateOptions} from '../../../src/tasks/assistant.js';
-import type {ContrastiveCaptioner} from '../../../src/tasks/contrastive-captioner.js';
+import type {GenerateOptions} from '../../../src/tasks/generation-options.js';
+import type {CocaPipeline} from '../../../src/tasks/coca-processor.js';
 import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
 import {cocaCaptioner} from '../../support/models/coca-captioner.js';
 import {describeCoca} from '../../support/golden/golden-coca.js';
@@ -30,7 +30,7 @@ describeCoca('a recording of three towers', FILES, () => {
   onBackends(
     'recording',
     () => {
-      let model: ContrastiveCaptioner;
+      let model: CocaPipeline;
       beforeAll(async () => {
         model = await cocaCaptioner();
       });
@@ -81,7 +81,7 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
   onBackends(
     'recorded and run',
     () => {
-      let model: ContrastiveCaptioner;
+      let model: CocaPipeline;
       beforeAll(async () => {
         model = await cocaCaptioner('micro');
       });

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import {type PolicySetting, settingPlan} from '../../../src/calibration/settings/setting.js';
 import {SettingRunner, type SettingRuns} from '../../../src/calibration/settings/runner.js';
 import type {RgbImage} from '../../../src/data/image.js';
-import type {Mue} from '../../../src/tasks/mue.js';
+import type {OfaPipeline} from '../../../src/tasks/ofa-processor.js';
 import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
 import {withoutLeaks} from '../../support/leaks.js';
 import {similar} from '../../support/settings.js';
@@ -35,7 +35,7 @@ const SETTINGS: readonly PolicySetting[] = [
 ];
 const GENERATION = {num_beams: 3, max_new_tokens: 6};
 
-async function runAll(mue: Mue, settings: readonly PolicySetting[], picture: RgbImage): Promise<SettingRuns> {
+async function runAll(mue: OfaPipeline, settings: readonly PolicySetting[], picture: RgbImage): Promise<SettingRuns> {
   const pixels = await mue.pixels(picture);
   using depths = await mue.model.imageStates(pixels);
   pixels.dispose();

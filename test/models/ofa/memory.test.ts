@@ -7,8 +7,8 @@ import {type ExitPolicy, never, type StackName, stackPolicies} from '../../../sr
 import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/skipped-kv-cache.js';
 import {taskLoss} from '../../../src/models/ofa/loss.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
-import type {AnswerOptions} from '../../../src/tasks/assistant.js';
-import type {Mue} from '../../../src/tasks/mue.js';
+import type {AnswerOptions} from '../../../src/tasks/generation-options.js';
+import type {OfaPipeline} from '../../../src/tasks/ofa-processor.js';
 import {FIRST_DEVICE, onBackends} from '../../support/backends.js';
 import {withoutLeaks} from '../../support/leaks.js';
 import {microModel} from '../../support/models/micro-model.js';
@@ -19,7 +19,7 @@ import {microMue} from '../../support/models/micro-mue.js';
 const picture: RgbImage = {width: 20, height: 30, data: Uint8Array.from({length: 1800}, (_, i) => (i * 37) % 256)};
 const text = (words: string): Uint8Array => new TextEncoder().encode(words);
 
-type Call = (mue: Mue, options: AnswerOptions) => Promise<unknown>;
+type Call = (mue: OfaPipeline, options: AnswerOptions) => Promise<unknown>;
 const CALLS: Readonly<Record<string, Call>> = {
   caption: (mue, options) => mue.caption(picture, {...options, num_beams: 3, max_new_tokens: 6}),
   'caption, one beam': (mue, options) =>
@@ -64,8 +64,8 @@ const atDecision = (n: number, what: () => void): ExitPolicy => {
 onBackends(
   'memory',
   () => {
-    let mue: Mue;
-    let plain: Mue;
+    let mue: OfaPipeline;
+    let plain: OfaPipeline;
     beforeAll(async () => {
       mue = microMue(await microModel('mue'));
       plain = microMue(await microModel('plain'));

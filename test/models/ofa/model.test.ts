@@ -8,8 +8,8 @@ import {DecoderLayer} from '../../../src/models/ofa/decoder.js';
 import type {OfaModel} from '../../../src/models/ofa/model.js';
 import {KvCache} from '../../../src/nn/kv-cache.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
-import type {AnswerOptions} from '../../../src/tasks/assistant.js';
-import type {Mue} from '../../../src/tasks/mue.js';
+import type {AnswerOptions} from '../../../src/tasks/generation-options.js';
+import type {OfaPipeline} from '../../../src/tasks/ofa-processor.js';
 import {onBackends} from '../../support/backends.js';
 import {closeArrays, LOGITS, STATES} from '../../support/golden/close-to.js';
 import {golden} from '../../support/golden/golden.js';
@@ -24,7 +24,7 @@ const LONG = [0, 32, 51, 282, 116, 333, 35, 264, 5, 2];
 const data = async (x: tf.Tensor): Promise<Float32Array> => (await x.data()) as Float32Array;
 
 onBackends('model', () => {
-  const mues = {} as Record<'plain' | 'mue', Mue>;
+  const mues = {} as Record<'plain' | 'mue', OfaPipeline>;
   let mue: OfaModel;
   let remembered: RememberedFeatures;
   let three: tf.Tensor4D;
@@ -156,7 +156,7 @@ onBackends('model', () => {
 
   const picture = {width: 64, height: 64, data: (pictures['caption_batch1_0.rgb_u8']!.data as Uint8Array).slice()};
   const CALLS: Readonly<
-    Record<string, (of: Mue, options: AnswerOptions) => Promise<{macs: {run: number; full: number}}>>
+    Record<string, (of: OfaPipeline, options: AnswerOptions) => Promise<{macs: {run: number; full: number}}>>
   > = {
     caption: (of, options) => of.caption(picture, {...options, num_beams: 2, max_new_tokens: 5}),
     entail: (of, options) => of.entail(picture, 'a dog', options),

@@ -1,20 +1,20 @@
 import {expect} from '@jest/globals';
 import type {StackName} from '../../../src/exit/policy.js';
 import type {Answer} from '../../../src/tasks/answer.js';
-import type {Assistant} from '../../../src/tasks/assistant.js';
+import type {VisionLanguagePipeline} from '../../../src/tasks/pipeline.js';
 import type {ExitChoice} from '../../../src/tasks/exits.js';
 import {valueWithoutLeaks} from '../leaks.js';
 
 /** A task, asked of each picture alone and of all together. */
 export interface BatchCall {
-  readonly alone: (mue: Assistant, i: number, exit: ExitChoice) => Promise<Answer>;
-  readonly together: (mue: Assistant, exit: ExitChoice) => Promise<readonly Answer[]>;
+  readonly alone: (mue: VisionLanguagePipeline, i: number, exit: ExitChoice) => Promise<Answer>;
+  readonly together: (mue: VisionLanguagePipeline, exit: ExitChoice) => Promise<readonly Answer[]>;
 }
 
 /** Everything but the time is what each picture gets alone. @returns the answers of each alone */
 export async function compareBatch(
   call: BatchCall,
-  mue: Assistant,
+  mue: VisionLanguagePipeline,
   pictures: number,
   exit: ExitChoice,
 ): Promise<readonly Answer[]> {

@@ -1,12 +1,12 @@
 import {Tokenizer} from '../../../src/data/tokenizer.js';
 import type {OfaModel} from '../../../src/models/ofa/model.js';
 import {decodeImage} from '../../../src/node/picture/decode.js';
-import {Mue} from '../../../src/tasks/mue.js';
+import {OfaPipeline} from '../../../src/tasks/ofa-processor.js';
 import {microVocabulary} from '../data/vocabulary.js';
 
 /** A micro model with its tokenizer and Node's picture decoders. Takes ownership of the model. */
-export function microMue(model: OfaModel): Mue {
-  return new Mue({
+export function microMue(model: OfaModel): OfaPipeline {
+  return new OfaPipeline({
     model,
     tokenizer: new Tokenizer(microVocabulary()),
     pictures: {decode: (bytes) => decodeImage(bytes)},

@@ -1,6 +1,6 @@
 import {afterAll, beforeAll} from '@jest/globals';
 import type {OfaModel} from '../../../src/models/ofa/model.js';
-import type {Mue} from '../../../src/tasks/mue.js';
+import type {OfaPipeline} from '../../../src/tasks/ofa-processor.js';
 import {microModel} from './micro-model.js';
 import {microMue} from './micro-mue.js';
 import {type RememberedFeatures, rememberFeatures} from './remember-features.js';
@@ -11,7 +11,7 @@ type Kind = 'plain' | 'mue';
 export interface MicroModels {
   readonly models: Record<Kind, OfaModel>;
   /** The same models, with everything around them. */
-  readonly mues: Record<Kind, Mue>;
+  readonly mues: Record<Kind, OfaPipeline>;
 }
 
 /** The micro model as the plain one and as MuE, for the suite that calls it; their ResNet runs once a picture. */

@@ -1,0 +1,406 @@
+import * as tf from '@tensorflow/tfjs';
+import type {RgbImage} from '../data/image.js';
+import type {ExitPlans} from '../exit/plan/schema.js';
+import type {PolicyPerImage} from '../exit/policy.js';
+import type {ContrastiveModel, Embedded, Encoded, VisionLanguageModel} from '../models/model.js';
+import {InputError} from '../runtime/errors.js';
+import {TensorScope} from '../runtime/tensor-scope.js';
+import {yieldToEventLoop} from '../runtime/yield.js';
+import {
+  type Answer,
+  answerOf,
+  Clock,
+  type Embedding,
+  type Entailment,
+  type EntailmentLabel,
+  entailmentScores,
+  layersRun,
+} from './answer.js';
+import {type ExitChoice, type ResolvedExits, resolveExits, type TaskName} from './exits.js';
+import {type AnswerOptions, checkStreaming, type GenerateOptions} from './generation-options.js';
+import type {AnswerWriter, EntailmentTokens, Processor, Prompt} from './processor.js';
+import {ENTAILMENT_ANSWERS} from './prompts.js';
+import {scoreAnswers} from './score-answers.js';
+
+/** Bytes of an image file, or a decoded image. */
+export type Picture = Uint8Array | RgbImage;
+
+/** Decodes image files; a platform lends it. */
+export interface ImageDecoder {
+  /**
+   * @returns   8-bit RGB, row by row
+   * @throws    InputError if the bytes are no image that it knows, or one that is too large
+   */
+  decode(bytes: Uint8Array): Promise<RgbImage>;
+}
+
+/** Where a model computes. */
+export interface RunsOn {
+  /** Name for `--device`: native, cuda, webgpu, onnx, wasm or cpu. */
+  readonly device: string;
+  /** Name of the tfjs backend. */
+  readonly backend: string;
+  /** One line for people: what runs, and why not something faster. */
+  readonly note: string;
+}
+
+export interface AskOptions extends GenerateOptions {
+  /** The answers that are allowed; any words by default. */
+  readonly answers?: readonly string[];
+  /** Search among the allowed answers with a trie (default), or score each of them (`all-candidates`). */
+  readonly method?: 'trie' | 'all-candidates';
+  /** Names of objects in the image, for models trained with them in the prompt (`add_object`). */
+  readonly objects?: readonly string[];
+}
+
+/** A hypothesis about an image. */
+export interface EntailmentQuestion {
+  readonly picture: Picture;
+  readonly hypothesis: string;
+  /** A text that holds beside the image. */
+  readonly premise?: string;
+}
+
+export interface PictureQuestion {
+  readonly picture: Picture;
+  readonly question: string;
+  /** Names of objects in the image, for models trained with them in the prompt (`add_object`). */
+  readonly objects?: readonly string[];
+}
+
+export interface PipelineParts<M extends VisionLanguageModel> {
+  readonly model: M;
+  readonly pictures: ImageDecoder;
+  /** The model folder's own plans. */
+  readonly plans?: ExitPlans;
+  /** SHA-256 of the weights; plans made for others are refused. */
+  readonly sha256?: string;
+  readonly runsOn?: RunsOn;
+}
+
+/** One image with its request as tokens. */
+interface Item {
+  readonly picture: Picture;
+  readonly prompt: Prompt;
+}
+
+/**
+ * A model of any family with everything around it that a request needs: captions, visual entailment, questions, free prompts. Requests
+ * that the family does not take are UsageErrors `task-unsupported`. Every request throws InputError for an image or text that cannot
+ * be used, and AbortError if its signal fires. Owns the model.
+ */
+export class VisionLanguagePipeline<
+  M extends VisionLanguageModel = VisionLanguageModel,
+  P extends Processor = Processor,
+> implements Disposable
+{
+  readonly model: M;
+  /** SHA-256 of the weights. */
+  readonly sha256: string | undefined;
+  /** The model folder's own plans. */
+  readonly plans: ExitPlans | undefined;
+  readonly runsOn: RunsOn | undefined;
+  readonly #images: ImageDecoder;
+
+  /** Takes ownership of the model. */
+  constructor(
+    {model, pictures, plans, sha256, runsOn}: PipelineParts<M>,
+    protected readonly processor: P,
+  ) {
+    this.model = model;
+    this.plans = plans;
+    this.sha256 = sha256;
+    this.runsOn = runsOn;
+    this.#images = pictures;
+  }
+
+  get tokenizer(): P['tokenizer'] {
+    return this.processor.tokenizer;
+  }
+
+  /** Whether the model was trained with a text premise beside the image. */
+  get readsPremise(): boolean {
+    return this.processor.readsPremise;
+  }
+
+  /** Describes an image. */
+  async caption(picture: Picture, options: GenerateOptions = {}): Promise<Answer> {
+    return (await this.captionAll([picture], options))[0]!;
+  }
+
+  /**
+   * Describes several images in one batch. Each leaves when its own states say so: words, exits and multiply-accumulates are those that
+   * it has alone; of the time each has an equal share.
+   * @throws UsageError `batch-reference`, `batch-policy`, `batch-skipped-kv`: exits that images cannot take each for itself
+   */
+  async captionAll(pictures: readonly Picture[], options: GenerateOptions = {}): Promise<readonly Answer[]> {
+    const prompt = this.processor.captionPrompt();
+    return await this.#generate(
+      pictures.map((picture) => ({picture, prompt})),
+      'caption',
+      options,
+    );
+  }
+
+  /** How `caption` generates, for callers that run many exits on one image and share its encodings. */
+  captionWriter(options: GenerateOptions = {}): AnswerWriter {
+    return this.processor.writer('caption', [this.processor.captionPrompt()], options);
+  }
+
+  /** Decides whether an image (and a text premise) entails a hypothesis. */
+  async entail(
+    picture: Picture,
+    hypothesis: string,
+    options: AnswerOptions & {premise?: string} = {},
+  ): Promise<Entailment> {
+    return (await this.entailAll([{picture, hypothesis, premise: options.premise}], options))[0]!;
+  }
+
+  /** Several at once; see captionAll. */
+  async entailAll(
+    questions: readonly EntailmentQuestion[],
+    options: AnswerOptions = {},
+  ): Promise<readonly Entailment[]> {
+    const prompts = questions.map(({hypothesis, premise}) => this.processor.entailmentPrompt(hypothesis, premise));
+    const items = questions.map(({picture}, i) => ({picture, prompt: prompts[i]!}));
+    const answers = ENTAILMENT_ANSWERS.map((text, i) => ({text, tokens: prompts[0]?.answers[i] ?? []}));
+    const scored = await this.#score(items, 'snli-ve', answers, options);
+    return scored.map(({answer, scores}) => ({
+      ...answer,
+      text: answer.text as EntailmentLabel,
+      scores: entailmentScores(scores),
+      notes: answer.notes,
+    }));
+  }
+
+  /** An entailment question as tokens, for callers that score it at many exits. */
+  entailmentTokens(hypothesis: string, premise?: string): EntailmentTokens {
+    const {source, target, answers} = this.processor.entailmentPrompt(hypothesis, premise);
+    return {source, target, answers};
+  }
+
+  /** Answers a question in any words, or with one of the given answers. */
+  async ask(picture: Picture, question: string, options: AskOptions = {}): Promise<Answer> {
+    return (await this.askAll([{picture, question, objects: options.objects}], options))[0]!;
+  }
+
+  /** Several at once; see captionAll. */
+  async askAll(
+    questions: readonly PictureQuestion[],
+    options: Omit<AskOptions, 'objects'> = {},
+  ): Promise<readonly Answer[]> {
+    const items = questions.map(({picture, question, objects}) => ({
+      picture,
+      prompt: this.processor.questionPrompt(question, objects),
+    }));
+    const answers = options.answers && this.processor.answerTokens(options.answers);
+    if (!answers || options.method !== 'all-candidates') return await this.#generate(items, 'vqa', options, answers);
+    const choices = answers.map((tokens) => ({text: this.processor.decode(tokens, 'vqa'), tokens}));
+    return (await this.#score(items, 'vqa', choices, options)).map(({answer}) => answer);
+  }
+
+  /** Continues any prompt. */
+  async prompt(picture: Picture, text: string, options: GenerateOptions = {}): Promise<Answer> {
+    const prompt = this.processor.freePrompt(text);
+    return (await this.#generate([{picture, prompt}], 'prompt', options))[0]!;
+  }
+
+  /** Normalised pixels [1, size, size, 3], the caller's. */
+  async pixels(picture: Picture): Promise<tf.Tensor4D> {
+    return this.processor.pixels(picture instanceof Uint8Array ? await this.#images.decode(picture) : picture);
+  }
+
+  /** @throws UsageError for a plan that does not fit this model or task */
+  resolveExits(task: TaskName, choice?: ExitChoice): ResolvedExits {
+    return resolveExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
+  }
+
+  /** Generates answers token by token. @param answers the allowed ones; any words by default */
+  async #generate(
+    items: readonly Item[],
+    task: TaskName,
+    options: GenerateOptions,
+    answers?: readonly (readonly number[])[],
+  ): Promise<readonly Answer[]> {
+    if (items.length === 0) return [];
+    using scope = new TensorScope();
+    const {signal} = options;
+    const exits = this.resolveExits(task, options.exit);
+    const policy = exits.policiesFor(items.length);
+    // The beams of a batch begin at one step: a prompt that is still being fed would be K rows where alone it is one.
+    const lengths = new Set(items.map(({prompt}) => prompt.target.length));
+    if (lengths.size > 1) return await this.#generateByLength(items, [...lengths], task, options, answers);
+    const prompts = items.map(({prompt}) => prompt);
+    const writer = this.processor.writer(task, prompts, options, answers);
+    checkStreaming(options, writer.rows, items.length);
+    const clock = new Clock(items.length);
+    const encoded = scope.hold(await this.#encode(items, policy, clock, signal));
+    const model: VisionLanguageModel = this.model;
+    const decoding = scope.hold(model.startDecoding(encoded, writer.rows, writer.maxSteps, exits.skippedKv));
+    const includeDeadBeams = exits.mode === 'reference';
+    const generated = await writer.write(decoding, items.length, policy, {signal, includeDeadBeams});
+    clock.lap('decode');
+    const {macs} = decoding;
+    return generated.map(({hypotheses, traces}, b) =>
+      answerOf(hypotheses, [encoded.runs[b]!, {traces, macs: macs[b]!}], clock.read(), prompts[b]!.notes),
+    );
+  }
+
+  /** Generates for the items with prompts of one length together. */
+  async #generateByLength(
+    items: readonly Item[],
+    lengths: readonly number[],
+    task: TaskName,
+    options: GenerateOptions,
+    answers?: readonly (readonly number[])[],
+  ): Promise<readonly Answer[]> {
+    const found = new Map<Item, Answer>();
+    for (const length of lengths) {
+      const group = items.filter(({prompt}) => prompt.target.length === length);
+      const generated = await this.#generate(group, task, options, answers);
+      for (const [i, answer] of generated.entries()) found.set(group[i]!, answer);
+    }
+    return items.map((item) => found.get(item)!);
+  }
+
+  /** Scores given answers. @returns for each item the answer, and the scores in the order of `answers` */
+  async #score(
+    items: readonly Item[],
+    task: TaskName,
+    answers: readonly {readonly text: string; readonly tokens: readonly number[]}[],
+    {exit, signal}: AnswerOptions,
+  ): Promise<readonly {readonly answer: Answer; readonly scores: readonly number[]}[]> {
+    if (items.length === 0) return [];
+    using scope = new TensorScope();
+    const exits = this.resolveExits(task, exit);
+    const policy = exits.policiesFor(items.length);
+    const clock = new Clock(items.length);
+    const encoded = scope.hold(await this.#encode(items, policy, clock, signal));
+    const {scores, runs} = await scoreAnswers(this.model, encoded, policy, {
+      prompts: items.map(({prompt}) => prompt.target),
+      answers: answers.map(({tokens}) => tokens),
+      mode: exits.mode,
+      eos: this.tokenizer.eos,
+      signal,
+    });
+    clock.lap('decode');
+    return items.map(({prompt}, b) => {
+      const own = scores[b]!;
+      // The first of equals wins, as in the release.
+      const ranked = answers.map((answer, i) => ({...answer, score: own[i]!})).sort((x, y) => y.score - x.score);
+      return {answer: answerOf(ranked, [encoded.runs[b]!, runs[b]!], clock.read(), prompt.notes), scores: own};
+    });
+  }
+
+  async #encode(
+    items: readonly Item[],
+    policy: PolicyPerImage,
+    clock: Clock,
+    signal: AbortSignal | undefined,
+  ): Promise<Encoded> {
+    using scope = new TensorScope();
+    const pictures = items.map(({picture}) => picture);
+    const pixels = scope.hold(await this.stackedPixels(pictures, signal));
+    clock.lap('preprocess');
+    const prompts = items.map(({prompt}) => prompt.source);
+    const encoded = await this.model.encode({pixels, prompts}, policy, {signal});
+    clock.lap('encode');
+    return encoded;
+  }
+
+  /** Pixels of several images, decoded one after the other. @returns [B, h, w, 3], the caller's */
+  protected async stackedPixels(pictures: readonly Picture[], signal: AbortSignal | undefined): Promise<tf.Tensor4D> {
+    using scope = new TensorScope();
+    await yieldToEventLoop(signal);
+    const each: tf.Tensor4D[] = [];
+    for (const picture of pictures) each.push(scope.hold(await this.pixels(picture)));
+    return each.length === 1 ? scope.give(each[0]!) : tf.concat(each);
+  }
+
+  [Symbol.dispose](): void {
+    this.model[Symbol.dispose]();
+  }
+}
+
+/** Maps images and texts to one space. */
+export interface Embedder {
+  embedPicture(picture: Picture, options?: AnswerOptions): Promise<Embedding>;
+  /** A longer text than the model reads is cut off, and a note says so. */
+  embedText(text: string, options?: AnswerOptions): Promise<Embedding>;
+  /** Several at once: each is what it is alone; of the time each has an equal share. */
+  embedTexts(texts: readonly string[], options?: AnswerOptions): Promise<readonly Embedding[]>;
+}
+
+/** Splits a text into the tokens that an embedding model reads. */
+export interface TextSequencer {
+  /** @returns token ids with start and end, and how many tokens were cut off */
+  sequence(text: string, contextLength: number): {readonly ids: readonly number[]; readonly cut: number};
+}
+
+/** A pipeline whose model also embeds. */
+export class EmbeddingPipeline extends VisionLanguagePipeline<ContrastiveModel> implements Embedder {
+  constructor(
+    parts: PipelineParts<ContrastiveModel>,
+    processor: Processor,
+    private readonly sequencer: TextSequencer,
+  ) {
+    super(parts, processor);
+  }
+
+  async embedPicture(picture: Picture, options: AnswerOptions = {}): Promise<Embedding> {
+    using scope = new TensorScope();
+    const {signal} = options;
+    const {policy} = this.resolveExits('embed', options.exit);
+    const clock = new Clock();
+    const pixels = scope.hold(await this.stackedPixels([picture], signal));
+    clock.lap('preprocess');
+    const embedded = await this.model.embedImages(pixels, policy, {signal});
+    return (await this.#embeddings(embedded, clock, [[]]))[0]!;
+  }
+
+  async embedText(text: string, options: AnswerOptions = {}): Promise<Embedding> {
+    return (await this.embedTexts([text], options))[0]!;
+  }
+
+  async embedTexts(texts: readonly string[], options: AnswerOptions = {}): Promise<readonly Embedding[]> {
+    if (texts.length === 0) return [];
+    const {signal} = options;
+    const {policy} = this.resolveExits('embed', options.exit);
+    const clock = new Clock(texts.length);
+    const {contextLength} = this.model;
+    const sequences = texts.map((text) => this.sequencer.sequence(text, contextLength));
+    clock.lap('preprocess');
+    const ids = sequences.map((sequence) => sequence.ids);
+    const embedded = await this.model.embedTexts(ids, policy, {signal});
+    const notes = sequences.map(({cut}) =>
+      cut > 0
+        ? [`the text is longer than the model's context of ${contextLength}: its last ${cut} tokens are cut off`]
+        : [],
+    );
+    return await this.#embeddings(embedded, clock, notes);
+  }
+
+  /** @param notes of each row */
+  async #embeddings(
+    {features, runs}: Embedded,
+    clock: Clock,
+    notes: readonly (readonly string[])[],
+  ): Promise<Embedding[]> {
+    using scope = new TensorScope();
+    const values = (await scope.hold(features).data()) as Float32Array;
+    if (!values.every(Number.isFinite))
+      throw new InputError('score-not-finite', 'the embedding is not made of numbers', {
+        hint: 'Damaged weights give such embeddings.',
+      });
+    clock.lap('encode');
+    const size = values.length / runs.length;
+    return runs.map(({traces, macs}, r) => ({
+      vector: values.slice(r * size, (r + 1) * size),
+      layers: layersRun(traces),
+      macs,
+      ms: clock.read(),
+      trace: traces,
+      notes: notes[r]!,
+    }));
+  }
+}
