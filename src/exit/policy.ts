@@ -25,7 +25,7 @@ export interface Position {
   readonly maxSteps?: number;
 }
 
-/** What a policy measured at one position, and decided. No score where it did not look. */
+/** A policy's decision at one position, and its measurement; no score where it did not look. */
 export interface Observation {
   readonly exit: boolean;
   readonly score?: number;
@@ -56,7 +56,7 @@ export interface ExitPolicy {
   ): Promise<readonly Observation[]>;
 }
 
-/** Who decides: one policy for all images together, as in the authors' release, or one for each image. */
+/** The deciding policies: one for all images together, as in the authors' release, or one for each image. */
 export type PolicyPerImage = ExitPolicy | readonly ExitPolicy[];
 
 /** Selects the policies of the given images; a shared policy is returned unchanged. */

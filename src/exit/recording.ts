@@ -4,17 +4,17 @@ import {cosine} from './policies/cosine.js';
 import type {ExitPolicy, Position, StackName} from './policy.js';
 import {writes} from './stacks.js';
 
-/** What one layer of one pass looked like. */
+/** Measures of one layer of one pass. */
 export interface LayerReading {
   /** Layers run so far, from 1. */
   readonly layer: number;
   /** cos(before, after) of the whole tensors. */
   readonly similarity: number;
-  /** Of the likeliest word of every row, where the stack has a head. */
+  /** Confidence of the next token of every row, where the stack has a head. */
   readonly confidences?: readonly Confidence[];
-  /** Scores that a row of logits has: the vocabulary, or the allowed answers that `argmax` then counts. */
+  /** Logits in a row: the vocabulary, or the allowed answers, which `argmax` then counts. */
   readonly words?: number;
-  /** What the policy measured here and compared it with; absent where it did not look, and above its exit. */
+  /** Score of the wrapped policy, and the threshold it was compared with; absent where it did not look, and above its exit. */
   readonly score?: number;
   readonly threshold?: number;
 }

@@ -9,7 +9,7 @@ import type {StackPass, StackTrace} from './trace.js';
 // U units, B rows in all (B / U consecutive rows a unit, in order), T positions, D width, V words.
 // A unit is called by its number 0 … U − 1 everywhere; only `active` lists, ascending, those that are still running.
 
-/** What exits independently: one image with all its beams, one token of a prefix, or the whole batch. */
+/** A unit that exits independently: one image with all its beams, one token of a prefix, or the whole batch. */
 export interface ExitUnit {
   readonly policy: ExitPolicy;
   /**

@@ -6,7 +6,7 @@ import {TensorScope} from '../runtime/tensor-scope.js';
 import type {TokenTrie} from './token-trie.js';
 import {bestNextTokens, repeatingTokens, type NextToken} from './logits.js';
 
-// b picture, k beam, row = b·K + k, s step, N most tokens before the end symbol   (ofa_mue section 9)
+// Beam search of fairseq (docs/reference/ofa-mue.md 9).   b image, k beam, row = b·K + k, s step, N most tokens before the end symbol
 
 const BOS = 0;
 const PAD = 1;
@@ -26,13 +26,13 @@ export interface SearchOptions {
   readonly normalize: boolean;
   readonly temperature?: number;
   readonly unkPenalty?: number;
-  /** Tokens that every answer must begin with, after the begin symbol; one list a picture. */
+  /** Tokens that every answer must begin with, after the begin symbol; one list for each image. */
   readonly prefixes?: readonly (readonly number[])[];
-  /** What may follow the prefix. */
+  /** Answers that may follow the prefix. */
   readonly trie?: TokenTrie;
   /**
    * Whether beams without any finite score take part in the exit decision, as they do in the release. Their tokens are
-   * arbitrary, so a decision that includes them is, too (section 17).
+   * arbitrary, so a decision that includes them is, too (docs/reference/ofa-mue.md 17).
    */
   readonly includeDeadBeams?: boolean;
   readonly signal?: AbortSignal | undefined;
@@ -54,11 +54,11 @@ export interface Candidate {
 
 export interface SearchStep {
   readonly step: number;
-  /** Of the unfinished pictures, in order. */
+  /** Traces of the unfinished images, in order. */
   readonly traces: readonly StackTrace[];
-  /** What every row had been fed so far, begin symbol included. */
+  /** Tokens that every row had been fed so far, begin symbol included. */
   readonly inputs: readonly (readonly number[])[];
-  /** The 2·K best continuations of each unfinished picture. */
+  /** The 2·K best continuations of each unfinished image. */
   readonly candidates: readonly (readonly Candidate[])[];
 }
 
@@ -75,23 +75,23 @@ interface Sentence {
 }
 
 /**
- * Beam search as fairseq's SequenceGenerator does it for OFA. The decoding, of K rows a picture, is stepped, reordered and
- * left to the caller.
+ * Beam search as fairseq's SequenceGenerator does it for OFA.
  *
- * While the beams of a picture are all the same (until the first free choice) there is one row of it; a prefix that all
- * pictures have, or as much of it as all have, is fed at once. Not so where dead beams decide: they are none of one row.
- * @param policy a list has one a picture; what a picture gets is then what it gets alone
- * @returns hypotheses of each picture, best first, and the trace of every step that it took
+ * While the beams of an image are all the same (until the first free choice) there is one row of it; a prefix that all images have, or
+ * as much of it as all have, is fed at once. Where dead beams decide there are K rows from the start, since one row has none.
+ * @param decoding   of K rows an image; stepped, reordered and left to the caller
+ * @param policy     a list has one for each image, and every image then gets what it would get alone
+ * @returns          hypotheses of each image, best first, and the trace of every step that it took
  */
 export async function fairseqBeamSearch(
   decoding: Decoding,
-  pictures: number,
+  images: number,
   policy: PolicyPerImage,
   options: SearchOptions,
 ): Promise<{hypotheses: readonly (readonly Hypothesis[])[]; traces: readonly (readonly StackTrace[])[]}> {
   const {beams, maxLength, signal, includeDeadBeams: deadBeamsDecide = false} = options;
   const first = deadBeamsDecide ? beams : 1;
-  const all: Sentence[] = Array.from({length: pictures}, (_, index) => ({
+  const all: Sentence[] = Array.from({length: images}, (_, index) => ({
     index,
     finished: [],
     rows: new Array<Row>(first).fill({tokens: [BOS], score: 0}),
@@ -102,7 +102,7 @@ export async function fairseqBeamSearch(
       all.map(({index}) => index * beams),
       first,
     );
-  const ahead = deadBeamsDecide ? [] : await prefixSteps(decoding, pictures, policy, options);
+  const ahead = deadBeamsDecide ? [] : await prefixSteps(decoding, images, policy, options);
   let open = all;
   for (let step = 0; open.length > 0; step++) {
     throwIfAborted(signal);
@@ -149,9 +149,9 @@ export async function fairseqBeamSearch(
 }
 
 interface StepResult {
-  /** Scores of every word, row by row. */
+  /** Next-token logits, row by row. */
   readonly values: Float32Array;
-  /** Of each unfinished picture. */
+  /** Traces of each unfinished image. */
   readonly traces: readonly (readonly StackTrace[])[];
 }
 
@@ -164,7 +164,7 @@ async function oneStep(
 ): Promise<StepResult> {
   using scope = new TensorScope();
   const rows = open.flatMap((sentence) => sentence.rows);
-  // Where all of a picture are dead, its answer is lost, whoever decides.
+  // If all beams of an image are dead, its answer is lost, whichever decide.
   const counts = open.flatMap((sentence) => {
     const alive = sentence.rows.map(({score}) => score > -Infinity);
     return alive.includes(true) ? alive : alive.map(() => true);
@@ -182,14 +182,14 @@ async function oneStep(
   return {values: (await scope.hold(logits).data()) as Float32Array, traces};
 }
 
-/** The steps that feed what all pictures must begin with, and the one after; none without a prefix. */
+/** Results of the steps that feed the tokens with which all images must begin, and of the one after; none without a prefix. */
 async function prefixSteps(
   decoding: Decoding,
-  pictures: number,
+  images: number,
   policy: PolicyPerImage,
   options: SearchOptions,
 ): Promise<StepResult[]> {
-  const prefixes = Array.from({length: pictures}, (_, b) => options.prefixes?.[b] ?? []);
+  const prefixes = Array.from({length: images}, (_, b) => options.prefixes?.[b] ?? []);
   const shared = Math.min(...prefixes.map((prefix) => certain(prefix, options)));
   if (shared === 0) return [];
   using scope = new TensorScope();
@@ -197,16 +197,16 @@ async function prefixSteps(
   const {logits, traces} = await decoding.prefill(tokens, policy, {signal: options.signal});
   const values = (await scope.hold(logits).data()) as Float32Array;
   const steps = shared + 1;
-  const size = values.length / (steps * pictures);
+  const size = values.length / (steps * images);
   return Array.from({length: steps}, (_, step) => {
-    const scores = new Float32Array(pictures * size);
-    for (let b = 0; b < pictures; b++)
+    const scores = new Float32Array(images * size);
+    for (let b = 0; b < images; b++)
       scores.set(values.subarray((b * steps + step) * size, (b * steps + step + 1) * size), b * size);
     return {values: scores, traces: traces.map((own) => own.filter((trace) => trace.step === step))};
   });
 }
 
-/** Tokens of a prefix that will be written whatever the scores: up to one that the rules forbid, or that ends the answer. */
+/** Number of tokens of a prefix that are certain whatever the logits: up to one that the rules forbid, or that ends the answer. */
 function certain(prefix: readonly number[], {maxLength, noRepeatNgram}: SearchOptions): number {
   const free = prefix.findIndex(
     (token, step) =>
@@ -218,20 +218,21 @@ function certain(prefix: readonly number[], {maxLength, noRepeatNgram}: SearchOp
   return free < 0 ? Math.min(prefix.length, maxLength) : free;
 }
 
-/** Tokens that would repeat a group of words. */
+/** Tokens that would repeat an n-gram. */
 function repeating(tokens: readonly number[], step: number, noRepeatNgram: number): ReadonlySet<number> {
   return repeatingTokens(tokens, step >= noRepeatNgram - 2 ? noRepeatNgram : 0);
 }
 
-type Words = (beam: number, rules: Parameters<typeof bestNextTokens>[2]) => NextToken[];
+/** The best next tokens of one beam under some rules. */
+type NextTokens = (beam: number, rules: Parameters<typeof bestNextTokens>[2]) => NextToken[];
 
-/** The 2·K best continuations of one picture's beams, best first; impossible ones only where nothing else is left. */
+/** The 2·K best continuations of one image's beams, best first; impossible ones only where nothing else is left. */
 function extend(
   {index, rows}: Sentence,
   step: number,
   options: SearchOptions,
   alone: boolean,
-  words: Words,
+  nextTokens: NextTokens,
   vocabulary: number,
 ): Candidate[] {
   const {beams, maxLength, minLength, noRepeatNgram, temperature = 1, unkPenalty = 0, trie} = options;
@@ -248,11 +249,13 @@ function extend(
     const allowed = trie && step >= prefix.length ? trie.allowed(tokens.slice(1 + prefix.length)) : undefined;
     const only = step >= maxLength ? EOS : forced;
     if (only === EOS) banned.delete(EOS);
-    return words(beam, {temperature, allowed, banned, only, unk: UNK, unkPenalty}).map(({token, logProbability}) => ({
-      score: score + logProbability,
-      token,
-      beam,
-    }));
+    return nextTokens(beam, {temperature, allowed, banned, only, unk: UNK, unkPenalty}).map(
+      ({token, logProbability}) => ({
+        score: score + logProbability,
+        token,
+        beam,
+      }),
+    );
   });
   found.sort((a, b) => b.score - a.score || a.beam - b.beam || a.token - b.token);
   const best = found.slice(0, 2 * beams);
@@ -264,7 +267,7 @@ function extend(
   return best;
 }
 
-/** Hypotheses that end here: among the first K candidates, while there are fewer than K. */
+/** Adds the hypotheses that end here: among the first K candidates, while there are fewer than K. */
 function finish(
   {rows, finished}: Sentence,
   candidates: readonly Candidate[],

@@ -1,7 +1,7 @@
 import {topK} from '../runtime/top-k.js';
 import {sumOfExponentials} from '../runtime/log-sum-exp.js';
 
-// Rules on the scores of next words, in place: what is forbidden gets −∞   (coca.md section 7)
+// Rules on next-token logits, in place: a forbidden token gets −∞ (docs/reference/coca.md 7).
 
 const IMPOSSIBLE = Number.NEGATIVE_INFINITY;
 // A name of the module's own: looking up globals in inner loops is slow where they are intercepted (vm contexts).
@@ -12,7 +12,7 @@ export interface TokenScore {
   readonly score: number;
 }
 
-/** Makes words that a row has already less likely: a score above 0 is divided by the penalty, one below is multiplied. */
+/** Makes tokens that a row has already less likely: a score above 0 is divided by the penalty, one below is multiplied. */
 export function penalizeRepetition(scores: Float64Array, tokens: readonly number[], penalty: number): void {
   for (const token of new Set(tokens)) {
     const score = scores[token]!;
@@ -20,13 +20,13 @@ export function penalizeRepetition(scores: Float64Array, tokens: readonly number
   }
 }
 
-/** Leaves the k best; of equals that straddle the limit, all. */
+/** Keeps the k best; of equals that straddle the limit, all. */
 export function topKFilter(scores: Float64Array, k: number): void {
   const least = topKTokens(scores, k).at(-1)?.score ?? IMPOSSIBLE;
   for (let i = 0; i < scores.length; i++) if (scores[i]! < least) scores[i] = IMPOSSIBLE;
 }
 
-/** Leaves the fewest of the likeliest words whose probability reaches p, at least one: the word that crosses it is kept. */
+/** Keeps the fewest of the likeliest tokens whose probability reaches p, at least one: the token that crosses p is kept. */
 export function topPFilter(scores: Float64Array, p: number): void {
   const probabilities = softmax(scores);
   const order = Array.from(probabilities, (_, i) => i).sort((a, b) => probabilities[b]! - probabilities[a]! || a - b);
@@ -54,12 +54,12 @@ export function logSoftmax(scores: Float64Array): Float64Array {
   return out;
 }
 
-/** The best words, best first, ties to the lower id; fewer where fewer are possible. */
+/** The best tokens, best first, ties to the lower id; fewer where fewer are possible. */
 export function topKTokens(scores: Float64Array, count: number): TokenScore[] {
   return topK(scores, count).map(({index, score}) => ({token: index, score}));
 }
 
-/** The word at a place from 0 to 1 of the words laid side by side, each as wide as it is likely. */
+/** Inverts the cumulative distribution. @param place from 0 to 1 */
 export function sampleFromCdf(probabilities: Float64Array, place: number): number {
   let sum = 0;
   let last = 0;
@@ -69,7 +69,7 @@ export function sampleFromCdf(probabilities: Float64Array, place: number): numbe
     sum += probabilities[token]!;
     if (place < sum) return token;
   }
-  // The widths may sum to a little less than 1.
+  // The probabilities may sum to a little less than 1.
   return last;
 }
 
@@ -79,7 +79,7 @@ export function logSumExp(scores: Float64Array): number {
   return max + Math.log(sumOfExponentials(scores, max));
 }
 
-/** One possible next word of a row: its log-probability is final, with everything forbidden left out. */
+/** One possible next token of a row: its log-probability is final, with everything forbidden left out. */
 export interface NextToken {
   readonly token: number;
   readonly logProbability: number;
@@ -98,8 +98,8 @@ export interface TokenRules {
 }
 
 /**
- * The `count` best next words of one row, best first, ties to the lower id (ofa_mue section 9, steps 2 to 10). Log-softmax
- * over what is allowed, in double precision.
+ * The `count` best next tokens of one row, best first, ties to the lower id (docs/reference/ofa-mue.md 9, steps 2 to 10). The log-softmax
+ * is over the allowed tokens, in double precision.
  */
 export function bestNextTokens(
   logits: Float32Array,
@@ -107,7 +107,7 @@ export function bestNextTokens(
   {temperature, allowed, banned, only, unk, unkPenalty}: TokenRules,
 ): NextToken[] {
   const scores = allowed ? Float64Array.from(allowed, (id) => logits[id]!) : new Float64Array(logits);
-  // A place of −1 is none: what is written there is lost.
+  // Place −1 is none: a value written there is lost.
   const place = (token: number): number => (allowed ? allowed.indexOf(token) : token);
   if (temperature !== 1) divideBy(scores, temperature);
   const total = logSumExp(scores);

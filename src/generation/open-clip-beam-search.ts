@@ -4,7 +4,7 @@ import type {Decoding} from '../models/model.js';
 import {topKTokens, logSoftmax, penalizeRepetition} from './logits.js';
 import {feedPrompt, nextLogits, type DecodingOptions, type GeneratedText} from './step.js';
 
-// b picture, k beam, row = b·K + k   (coca.md section 7; the search of OFA's models is in beam-search)
+// Beam search of open_clip (docs/reference/coca.md 7).   b image, k beam, row = b·K + k
 
 export interface OpenClipBeamOptions extends DecodingOptions {
   /** K. open_clip's groups have no diversity term, so that G groups of K beams find what K / G beams find. */
@@ -13,7 +13,7 @@ export interface OpenClipBeamOptions extends DecodingOptions {
 
 interface Row {
   readonly tokens: readonly number[];
-  /** Sum of the scores of its words. */
+  /** Sum of the scores of its tokens. */
   readonly sum: number;
 }
 
@@ -23,28 +23,29 @@ interface Candidate extends Row {
 
 interface Search {
   readonly rows: readonly Row[];
-  /** Texts that are complete, the K best; the later of equals is the better. */
+  /** Complete texts, the K best; the later of equals is the better. */
   readonly found: readonly GeneratedText[];
   readonly done: boolean;
 }
 
 /**
- * Beam search by either rule set. The decoding is stepped, reordered and left to the caller.
- * @param policy a list has one a picture
- * @returns texts of each picture, best first, and the traces of every step that it took
+ * Beam search by either rule set.
+ * @param decoding   stepped, reordered and left to the caller
+ * @param policy     a list has one for each image
+ * @returns          texts of each image, best first, and the traces of every step that it took
  */
 export async function openClipBeamSearch(
   decoding: Decoding,
-  pictures: number,
+  images: number,
   policy: PolicyPerImage,
   options: OpenClipBeamOptions,
 ): Promise<{texts: readonly (readonly GeneratedText[])[]; traces: readonly (readonly StackTrace[])[]}> {
   const {beams, prompt, maxLength, rules, signal} = options;
   const extend = rules === 'classic' ? extendClassic : extendCurrent;
-  // At the first step all rows are the same: but for the first they are as good as ruled out.
+  // At the first step all rows are the same: all but the first are as good as ruled out.
   const first = Array.from({length: beams}, (_, k): Row => ({tokens: prompt, sum: k === 0 ? 0 : -1e9}));
-  const all = Array.from({length: pictures}, (): Search => ({rows: first, found: [], done: false}));
-  const traces = await feedPrompt(decoding, pictures, beams, policy, options);
+  const all = Array.from({length: images}, (): Search => ({rows: first, found: [], done: false}));
+  const traces = await feedPrompt(decoding, images, beams, policy, options);
   let open = all.map((_, b) => b);
   for (let length = prompt.length; open.length > 0 && length < maxLength; length++) {
     const inputs = open.flatMap((b) => all[b]!.rows.map(({tokens}) => tokens));
@@ -58,7 +59,7 @@ export async function openClipBeamSearch(
     for (const [place, b] of open.entries()) {
       traces[b]!.push(...next.traces[place]!);
       const {rows} = all[b]!;
-      const candidates = bestContinuations(rows, next.scores.slice(place * beams, (place + 1) * beams), options);
+      const candidates = bestContinuations(rows, next.logits.slice(place * beams, (place + 1) * beams), options);
       const {kept, ...search} = extend(all[b]!, candidates, options);
       all[b] = search;
       if (!search.done) from.push(...kept.map(({beam}) => place * beams + beam));
@@ -70,7 +71,7 @@ export async function openClipBeamSearch(
   return {texts: all.map(({found}) => found), traces};
 }
 
-/** The 2·K best continuations of a picture's rows, best first, ends among them. */
+/** The 2·K best continuations of an image's rows, best first, ends among them. */
 function bestContinuations(
   rows: readonly Row[],
   scores: readonly Float64Array[],
@@ -79,10 +80,10 @@ function bestContinuations(
   const {beams, rules, repetitionPenalty, minLength, end} = options;
   const candidates = rows.flatMap(({tokens, sum}, beam) => {
     // The releases add raw scores, which is no probability of anything; `current` adds log-probabilities.
-    const words = rules === 'classic' ? scores[beam]! : logSoftmax(scores[beam]!);
-    penalizeRepetition(words, tokens, repetitionPenalty);
-    if (tokens.length < minLength) words[end] = Number.NEGATIVE_INFINITY;
-    return topKTokens(words, 2 * beams).map(({token, score}) => ({tokens: [...tokens, token], sum: sum + score, beam}));
+    const added = rules === 'classic' ? scores[beam]! : logSoftmax(scores[beam]!);
+    penalizeRepetition(added, tokens, repetitionPenalty);
+    if (tokens.length < minLength) added[end] = Number.NEGATIVE_INFINITY;
+    return topKTokens(added, 2 * beams).map(({token, score}) => ({tokens: [...tokens, token], sum: sum + score, beam}));
   });
   return candidates
     .sort((a, b) => b.sum - a.sum || a.beam - b.beam || a.tokens.at(-1)! - b.tokens.at(-1)!)
@@ -97,7 +98,7 @@ type Extend = (
 
 const extendClassic: Extend = ({found}, candidates, {beams, end, maxLength}) => {
   const isEnd = ({tokens}: Row): boolean => tokens.at(-1) === end;
-  // Whole length counts, begin and end included.
+  // The whole length counts, begin and end included.
   const complete = (row: Row): GeneratedText => ({tokens: row.tokens, score: row.sum / row.tokens.length});
   // An end behind the K best is dropped, and no continuation takes its place in the order.
   const ended = candidates.slice(0, beams).filter(isEnd).map(complete);
@@ -106,7 +107,7 @@ const extendClassic: Extend = ({found}, candidates, {beams, end, maxLength}) => 
   const length = candidates[0]!.tokens.length;
   const done = best.length === beams && best.at(-1)!.score >= candidates[0]!.sum / length;
   if (done || length < maxLength) return {rows: kept, found: best, done, kept};
-  // Cut off: what is still running takes part, without an end.
+  // Cut off: unfinished rows take part, without an end.
   return {
     rows: kept,
     found: kept.map(complete).reduce((list, text) => insert(list, text, beams), best),
@@ -118,7 +119,7 @@ const extendClassic: Extend = ({found}, candidates, {beams, end, maxLength}) => 
 const extendCurrent: Extend = ({found}, candidates, {beams, prompt, end, maxLength}) => {
   const length = candidates[0]!.tokens.length;
   const isOver = ({tokens}: Row): boolean => length === maxLength || tokens.at(-1) === end;
-  // Only what was written counts.
+  // Only generated tokens count.
   const score = (row: Row): number => row.sum / (length - prompt.length);
   const best = candidates
     .slice(0, beams)

@@ -15,33 +15,34 @@ import {
 import {feedPrompt, nextLogits, type DecodingOptions, type GeneratedText} from './step.js';
 
 export interface SampleOptions extends DecodingOptions {
-  /** Draw among the k likeliest words; 1 is greedy. */
+  /** Sample among the k likeliest tokens; 1 is greedy. */
   readonly topK?: number | undefined;
-  /** Draw among the likeliest words that together reach this probability. `classic` takes this or `topK`. */
+  /** Sample among the likeliest tokens that together reach this probability. `classic` takes this or `topK`. */
   readonly topP?: number | undefined;
-  /** Above 1 evens the chances out. */
+  /** Above 1 makes the distribution flatter. */
   readonly temperature: number;
-  /** Made anew for each picture: its draws are those that it gets alone. */
+  /** Makes a stream for each image, so that it samples what it would sample alone. */
   readonly random: () => Random;
 }
 
-/** Hugging Face draws among this many at most unless told otherwise, also under top-p. */
+/** Hugging Face samples among this many at most unless told otherwise, also under top-p. */
 const DEFAULT_TOP_K = 50;
 
 /**
- * Writes one text a picture, word by word, each drawn by chance (or, with `topK` 1, the likeliest).
- * The decoding is stepped, reordered and left to the caller.
- * @returns a text of each picture, scored by the mean log-probability of its tokens after the prompt, and the traces of every step that it took
+ * Generates one text for each image, token by token, each sampled (or, with `topK` 1, the likeliest).
+ * @param decoding   stepped, reordered and left to the caller
+ * @returns          a text of each image, scored by the mean log-probability of its tokens after the prompt, and the traces of every
+ *                   step that it took
  */
 export async function sample(
   decoding: Decoding,
-  pictures: number,
+  images: number,
   policy: PolicyPerImage,
   options: SampleOptions,
 ): Promise<{texts: readonly GeneratedText[]; traces: readonly (readonly StackTrace[])[]}> {
   const {rules, prompt, end, maxLength, random, signal} = options;
-  const texts = Array.from({length: pictures}, (_, index) => ({index, tokens: [...prompt], sum: 0, random: random()}));
-  const traces = await feedPrompt(decoding, pictures, 1, policy, options);
+  const texts = Array.from({length: images}, (_, index) => ({index, tokens: [...prompt], sum: 0, random: random()}));
+  const traces = await feedPrompt(decoding, images, 1, policy, options);
   let open = texts;
   for (let length = prompt.length; open.length > 0 && length < maxLength; length++) {
     const inputs = open.map(({tokens}) => [...tokens]);
@@ -56,9 +57,9 @@ export async function sample(
     );
     for (const [r, text] of open.entries()) {
       traces[text.index]!.push(...next.traces[r]!);
-      const scores = next.scores[r]!;
+      const scores = next.logits[r]!;
       const logProbabilities = logSoftmax(scores);
-      // The last place is the end's. The published captions were made so; Hugging Face just stops.
+      // The last token must be the end symbol. The published captions were made so; Hugging Face just stops.
       const token =
         rules === 'classic' && length + 1 === maxLength ? end : choose(scores, text.tokens, options, text.random);
       text.tokens.push(token);
@@ -86,7 +87,7 @@ function choose(scores: Float64Array, tokens: readonly number[], options: Sample
   return sampleFromCdf(softmax(scores), random.next());
 }
 
-/** What the words are drawn by, in place: rules in the order of either line. */
+/** Turns logits into the scores that tokens are sampled by, in place; rules in the order of either line of open_clip. */
 export function applySamplingRules(
   scores: Float64Array,
   tokens: readonly number[],

@@ -1,6 +1,6 @@
 /**
- * The answers that are allowed, as a tree of tokens (ofa_mue section 8). An answer is entered as its ids and the end
- * symbol; the begin symbol is the root.
+ * The allowed answers as a tree of tokens (docs/reference/ofa-mue.md 8). An answer is entered as its token ids and the end symbol; the
+ * begin symbol is the root.
  */
 export class TokenTrie {
   readonly #root: Node = new Map();
@@ -19,7 +19,7 @@ export class TokenTrie {
     }
   }
 
-  /** Tokens that may follow; only the end symbol once the prefix has left the tree. */
+  /** Tokens that may follow a prefix; only the end symbol once the prefix has left the tree. */
   allowed(prefix: readonly number[]): readonly number[] {
     let node: Node | undefined = this.#root;
     for (const token of prefix) node = node?.get(token);

@@ -25,7 +25,10 @@ export function knownConfig(json: unknown): KnownConfig | undefined {
   return family && parsed?.success ? {family, config: parsed.data} : undefined;
 }
 
-/** @param source what messages call it. @throws WeightsError if it does not describe a model of a known family */
+/**
+ * @param source   what messages call it
+ * @throws         WeightsError if it does not describe a model of a known family
+ */
 export function parseConfig(json: unknown, source: string): KnownConfig {
   const family = named(json);
   const hint = 'A model folder is what `mue convert` writes.';

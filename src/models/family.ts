@@ -4,14 +4,14 @@ import type {StoredWeight, WeightSource} from '../nn/block.js';
 import type {VisionLanguageModel} from './model.js';
 import type {ImportedWeight, ModelImport} from './weights.js';
 
-/** What every `config.json` of a converted model begins with. */
+/** The beginning of every converted model's `config.json`. */
 export interface ModelConfig {
   readonly format: 'mue-tfjs';
   readonly version: 1;
   readonly family: string;
 }
 
-/** The files that a model's words come from: fairseq's dictionary over GPT-2's byte pairs, or CLIP's list of merges. */
+/** The files of a model's vocabulary: fairseq's dictionary over GPT-2's byte pairs, or CLIP's list of merges. */
 export type VocabularyKind =
   | {
       readonly kind: 'dictionary';
@@ -21,7 +21,7 @@ export type VocabularyKind =
     }
   | {readonly kind: 'merges'; readonly vocab_size: number};
 
-/** What files, reports and loaders ask of a model family; one object in its folder, one line in `families.ts`. */
+/** A model family, as files, reports and loaders use it: one object in its folder, one line in `families.ts`. */
 export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   readonly name: string;
   readonly configSchema: z.ZodType<C>;

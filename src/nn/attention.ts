@@ -50,13 +50,20 @@ export class Attention extends Block<AttentionConfig> {
     this.out = this.child('out_proj', linear(size));
   }
 
-  /** Scaled queries, heads not yet split. @param x [B, T, D]. @returns [B, T, D], the caller's. */
+  /**
+   * Scaled queries, heads not yet split.
+   * @param x   [B, T, D]
+   * @returns   [B, T, D], the caller's
+   */
   queries(x: tf.Tensor3D): tf.Tensor3D {
     const {size, heads, scaleFactor} = this.config;
     return tf.tidy(() => this.q.forward(x).mul(((size / heads) * scaleFactor) ** -0.5) as tf.Tensor3D);
   }
 
-  /** @param x [B, S, D]. @returns tensors of the caller's. */
+  /**
+   * @param x   [B, S, D]
+   * @returns   tensors of the caller's
+   */
   keysValues(x: tf.Tensor3D): KeysValues {
     const {heads} = this.config;
     return tf.tidy(() => ({
@@ -83,7 +90,11 @@ export class Attention extends Block<AttentionConfig> {
     });
   }
 
-  /** Self-attention over a whole sequence. @param x [B, T, D]. @returns [B, T, D], the caller's. */
+  /**
+   * Self-attention over a whole sequence.
+   * @param x   [B, T, D]
+   * @returns   [B, T, D], the caller's
+   */
   forward(x: tf.Tensor3D, bias: readonly tf.Tensor[] = []): tf.Tensor3D {
     return tf.tidy(() => {
       const {keys, values} = this.keysValues(x);
@@ -91,7 +102,11 @@ export class Attention extends Block<AttentionConfig> {
     });
   }
 
-  /** Merges heads and projects. @param heads [B, H, T, d]. @returns [B, T, D], the caller's. */
+  /**
+   * Merges heads and projects.
+   * @param heads   [B, H, T, d]
+   * @returns       [B, T, D], the caller's
+   */
   project(heads: tf.Tensor4D): tf.Tensor3D {
     return tf.tidy(() => this.out.forward(mergeHeads(heads)));
   }

@@ -30,7 +30,7 @@ export interface StoredWeight {
   readonly statistic?: true;
 }
 
-/** What a block says of one of its weights besides name and shape. */
+/** Declaration of a weight, besides its name and shape. */
 interface WeightDeclaration {
   /** Gives the value of a weight that is built without a file. */
   readonly initializer: Initializer;
@@ -52,7 +52,7 @@ type Entry =
  * `forward`. Making a block allocates nothing: `load` fills it from a source, `build` with fresh values.
  */
 export abstract class Block<C extends object = object> extends tf.layers.Layer {
-  /** What the block was made from; `getConfig` gives it back, so that tfjs can save and restore the layer. */
+  /** The sizes and flags that the block was made from; `getConfig` gives them back, so that tfjs can save and restore the layer. */
   readonly config: Readonly<C>;
   readonly #entries: Entry[] = [];
   readonly #variables = new Map<string, LayerVariable>();
@@ -151,7 +151,7 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
     return firstShape(shape);
   }
 
-  /** What the block computes; subclasses type it. */
+  /** Computes the block's output; subclasses type it. */
   abstract forward(x: tf.Tensor, ...rest: never[]): tf.Tensor;
 
   // tfjs reads and writes these in the base class's constructor, before the fields above exist.

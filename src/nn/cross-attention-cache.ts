@@ -56,7 +56,7 @@ export class CrossAttentionKv implements Disposable {
 export interface CrossAttentionSource {
   /** Computes them from the states of some images [b, M, D], borrowed. */
   readonly make: (states: tf.Tensor3D, layer: number) => CrossAttentionKv;
-  /** Those of all images, where they need not be computed from the states. */
+  /** Keys and values of all images, where they need not be computed from the states. */
   readonly precomputed?: (layer: number) => CrossAttentionKv;
 }
 

@@ -12,7 +12,10 @@ export class Embedding extends Block<{rows: number; size: number}> {
     });
   }
 
-  /** @param ids int32, any shape. @returns [..., size], the caller's. */
+  /**
+   * @param ids   int32, any shape
+   * @returns     [..., size], the caller's
+   */
   forward(ids: tf.Tensor): tf.Tensor {
     return tf.gather(this.weight('weight'), ids);
   }
@@ -46,7 +49,10 @@ export class TiedEmbedding extends Block<{rows: number; size: number}> {
     });
   }
 
-  /** @param ids [B, T]. @returns [B, T, size], the caller's. */
+  /**
+   * @param ids   [B, T]
+   * @returns     [B, T, size], the caller's
+   */
   forward(ids: tf.Tensor2D): tf.Tensor3D {
     return tf.tidy(() => {
       const columns = tf.gather(this.weight<tf.Tensor2D>('weight'), ids.flatten(), 1); // [D, B·T]
@@ -54,12 +60,20 @@ export class TiedEmbedding extends Block<{rows: number; size: number}> {
     });
   }
 
-  /** Scores of every word. @param x [N, size]. @returns [N, rows], the caller's. */
+  /**
+   * Scores of every word.
+   * @param x   [N, size]
+   * @returns   [N, rows], the caller's
+   */
   project(x: tf.Tensor2D): tf.Tensor2D {
     return tf.matMul(x, this.weight<tf.Tensor2D>('weight'));
   }
 
-  /** Scores of a few words. @param x [N, size]. @returns [N, ids.length], the caller's. */
+  /**
+   * Scores of a few words.
+   * @param x   [N, size]
+   * @returns   [N, ids.length], the caller's
+   */
   projectOnto(x: tf.Tensor2D, ids: readonly number[]): tf.Tensor2D {
     return tf.tidy(() =>
       tf.matMul(x, tf.gather(this.weight<tf.Tensor2D>('weight'), tf.tensor1d([...ids], 'int32'), 1)),

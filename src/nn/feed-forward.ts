@@ -9,7 +9,7 @@ export interface FeedForwardConfig {
   readonly hidden: number;
   /** Normalise between the two linear maps (`scale_fc`). */
   readonly innerNorm: boolean;
-  /** What the two linear maps are called; `fc1` and `fc2` if left out. */
+  /** Names of the two linear maps; `fc1` and `fc2` by default. */
   readonly names?: readonly [inner: string, outer: string];
   readonly activation?: 'gelu' | 'quick_gelu';
 }
@@ -29,7 +29,10 @@ export class FeedForward extends Block<FeedForwardConfig> {
     this.norm = config.innerNorm ? this.child('ffn_layernorm', new LayerNorm({size: config.hidden})) : undefined;
   }
 
-  /** @param x [..., size]. @returns the same shape, the caller's. */
+  /**
+   * @param x   [..., size]
+   * @returns   the same shape, the caller's
+   */
   forward<T extends tf.Tensor>(x: T): T {
     return tf.tidy(() => {
       const hidden =

@@ -20,7 +20,7 @@ export class InputError extends MueError {
   readonly exitCode = 1;
 }
 
-/** What was asked for makes no sense: an unknown option, a threshold of NaN, a plan that is no plan. Exit code 2. */
+/** A request that makes no sense: an unknown option, a threshold of NaN, a plan that is no plan. Exit code 2. */
 export class UsageError extends MueError {
   readonly exitCode = 2;
 }

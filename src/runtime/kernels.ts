@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 
-// What the code above has to know about the backend at work. Names of tfjs backends stand here and in src/node/backends.ts alone.
+// Traits of the tfjs backend at work. Names of backends stand here and in src/node/backends alone.
 
 /** Tensors live in this process's memory: reading one is a copy, not a wait for a device. */
 export function hostMemory(): boolean {
@@ -44,7 +44,7 @@ export function runFused<T extends tf.Tensor>(
   attrs: tf.NamedAttrMap = {},
 ): T | undefined {
   const engine = tf.engine();
-  // They have no gradients.
+  // The own kernels have no gradients.
   if (engine.state.gradientDepth > 0 || inputs.x.size > mostFused() || !tf.getKernel(kernel, engine.backendName))
     return undefined;
   return engine.runKernel(kernel, inputs, attrs) as T;

@@ -1,4 +1,4 @@
-/** One of many, by its place. */
+/** One score of a list, by its place. */
 export interface BestScore {
   readonly index: number;
   readonly score: number;

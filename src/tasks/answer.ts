@@ -2,9 +2,9 @@ import type {StackName} from '../exit/policy.js';
 import {ENTAILMENT_ANSWERS} from './prompts.js';
 import {addMacs, type Macs, type ImageRun, type StackTrace} from '../exit/trace.js';
 
-/** Milliseconds of one answer, by part; what is missing did not happen. */
+/** Milliseconds of one answer, by part. */
 export interface Milliseconds {
-  /** Decoding and resizing the picture. */
+  /** Decoding and resizing the image. */
   readonly preprocess: number;
   readonly encode: number;
   readonly decode: number;
@@ -24,7 +24,7 @@ export interface AnswerHypothesis {
   readonly score: number;
 }
 
-/** A picture or text as a point: unit length, so that a product of two is the cosine between them. */
+/** An image or text as a vector of unit length: the product of two is the cosine between them. */
 export interface Embedding {
   readonly vector: Float32Array;
   readonly layers: Answer['layers'];
@@ -34,19 +34,19 @@ export interface Embedding {
   readonly notes: readonly string[];
 }
 
-/** What every task answers with. */
+/** Answer of any task. */
 export interface Answer extends AnswerHypothesis {
-  /** All that were found, best first; the first is the answer. */
+  /** All that a search found, best first; the first is the answer. */
   readonly hypotheses: readonly AnswerHypothesis[];
   readonly layers: Readonly<Partial<Record<StackName, LayersRun>>>;
   readonly macs: Macs;
   readonly ms: Milliseconds;
   readonly trace: readonly StackTrace[];
-  /** Words for people: what was cut or assumed. */
+  /** Messages for people: what was cut or assumed. */
   readonly notes: readonly string[];
 }
 
-/** Of an entailment question: log-softmax over the three answers. */
+/** Answer of an entailment question, with the log-softmax over the three answers. */
 export interface Entailment extends Answer {
   readonly text: EntailmentLabel;
   readonly scores: Readonly<Record<EntailmentLabel, number>>;

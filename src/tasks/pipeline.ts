@@ -34,7 +34,7 @@ export interface ImageDecoder {
   decode(bytes: Uint8Array): Promise<RgbImage>;
 }
 
-/** Where a model computes. */
+/** The device that a model computes on. */
 export interface RunsOn {
   /** Name for `--device`: native, cuda, webgpu, onnx, wasm or cpu. */
   readonly device: string;

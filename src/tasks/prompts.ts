@@ -1,6 +1,6 @@
 import {preCaption, preQuestion} from '../data/text-cleaning.js';
 
-// What the tasks ask, word for word (ofa_mue section 8). Every prompt begins with a space.
+// Prompts of OFA's tasks, word for word (docs/reference/ofa-mue.md 8). Every prompt begins with a space.
 
 const MOST_OBJECTS = 30;
 

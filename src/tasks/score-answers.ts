@@ -47,7 +47,7 @@ export async function scoreAnswers(
   for (let first = 0; first < answers.length; first += chunk) {
     const part = answers.slice(first, first + chunk);
     const targets = prompts.flatMap((prompt) => part.map((answer) => [...prompt, ...answer]));
-    // What is scored: every word of the answer, and the end symbol where a longer answer could go on instead (else it is certain).
+    // Every token of the answer is scored, and the end symbol where a longer answer could go on instead (else it is certain).
     const words = part.map((answer) => (trie.allowed(answer).length > 1 ? [...answer, eos] : answer));
     const at = targets.flatMap((_, row) =>
       words[row % part.length]!.map((_word, i) => ({

@@ -6,33 +6,54 @@ import {patience} from '../policies/patience.js';
 import {quantileBudget} from '../policies/quantile-budget.js';
 import {type Mode, similarity} from '../policies/similarity.js';
 import {fixed, random} from '../policies/static.js';
-import type {Schedule, ThresholdOptions} from '../policies/threshold.js';
+import type {ReplayRule, Schedule, ThresholdOptions, ThresholdPolicy} from '../policies/threshold.js';
 import {type ExitPolicy, never, type StackName, stackPolicies} from '../policy.js';
 import type {ExitPlan, StackPlan} from './schema.js';
 
-type PolicyFactory = (plan: StackPlan, mode: Mode) => ExitPolicy;
+/** How a plan's policy is made, and replayed from recordings. */
+interface PolicyDefinition {
+  readonly create: (plan: StackPlan, mode: Mode) => ExitPolicy;
+  /** Absent for policies that are no threshold on one recorded score. */
+  readonly replay?: ReplayRule;
+}
 
 /** Every policy by the name that plans use. A new one is one file in src/exit/policies and one line here. */
-const POLICIES: Readonly<Record<string, PolicyFactory>> = {
-  never: () => never,
-  similarity: (plan, mode) => similarity({...thresholdOptions(plan), mode}),
-  'cosine-last': (plan) => cosineLast(thresholdOptions(plan)),
-  'cosine-mean': (plan) => cosineMean(thresholdOptions(plan)),
-  'relative-l2': (plan) => relativeL2(thresholdOptions(plan)),
-  'softmax-margin': (plan) => softmaxMargin(thresholdOptions(plan)),
-  'softmax-max': (plan) => softmaxMax(thresholdOptions(plan)),
-  entropy: (plan) => entropy(thresholdOptions(plan)),
-  patience: ({patience: layers}) => patience({patience: layers ?? Number.NaN}),
-  'patience-confidence': ({patience: layers, threshold}) =>
-    patience({patience: layers ?? Number.NaN, threshold: threshold ?? 0}),
-  'linear-head': ({head, ...plan}) => linearHead({head: head ?? {weights: [], biases: []}, ...thresholdOptions(plan)}),
-  fixed: ({layers}) => fixed({layers: layers ?? Number.NaN}),
-  random: ({histogram, seed}) => random({histogram: histogram ?? [], seed: seed ?? 0}),
-  'quantile-budget': ({thresholds, score}) =>
-    quantileBudget({thresholds: thresholds ?? [], score: score ?? 'similarity'}),
+const POLICIES: Readonly<Record<string, PolicyDefinition>> = {
+  never: {create: () => never},
+  similarity: {
+    create: (plan, mode) => similarity({...thresholdOptions(plan), mode}),
+    replay: {exits: 'above', score: (measures) => measures.similarity},
+  },
+  'cosine-last': byThreshold(cosineLast),
+  'cosine-mean': byThreshold(cosineMean),
+  'relative-l2': byThreshold(relativeL2),
+  'softmax-margin': byThreshold(softmaxMargin),
+  'softmax-max': byThreshold(softmaxMax),
+  entropy: byThreshold(entropy),
+  patience: {create: ({patience: layers}) => patience({patience: layers ?? Number.NaN})},
+  'patience-confidence': {
+    create: ({patience: layers, threshold}) => patience({patience: layers ?? Number.NaN, threshold: threshold ?? 0}),
+  },
+  'linear-head': {
+    create: ({head, ...plan}) => linearHead({head: head ?? {weights: [], biases: []}, ...thresholdOptions(plan)}),
+  },
+  fixed: {create: ({layers}) => fixed({layers: layers ?? Number.NaN})},
+  random: {create: ({histogram, seed}) => random({histogram: histogram ?? [], seed: seed ?? 0})},
+  'quantile-budget': {
+    create: ({thresholds, score}) => quantileBudget({thresholds: thresholds ?? [], score: score ?? 'similarity'}),
+  },
 };
 /** Names of the policies that can be run, and of the oracle, which can only be replayed. */
 export const POLICY_NAMES: readonly string[] = [...Object.keys(POLICIES), 'oracle'];
+
+/** Rules by which recordings replay the policies that are a threshold on one recorded score, by policy name. */
+export const REPLAY_RULES: ReadonlyMap<string, ReplayRule> = new Map(
+  Object.entries(POLICIES).flatMap(([name, {replay}]) => (replay ? [[name, replay]] : [])),
+);
+
+function byThreshold(policy: ThresholdPolicy): PolicyDefinition {
+  return {create: (plan) => policy(thresholdOptions(plan)), replay: policy.replay};
+}
 
 function thresholdOptions({
   threshold = null,
@@ -67,8 +88,8 @@ function stackPolicy(stack: StackName, plan: StackPlan, mode: Mode): ExitPolicy 
       'an oracle knows the answer of the last layer, so that it can be replayed from a recording, but not run',
       {hint: 'Use `mue sweep`.'},
     );
-  const create = POLICIES[plan.policy];
-  if (create) return create(plan, mode);
+  const definition = POLICIES[plan.policy];
+  if (definition) return definition.create(plan, mode);
   throw new UsageError(
     'plan-policy',
     `the exit plan asks for the policy '${plan.policy}' in '${stack}'; known are ${POLICY_NAMES.join(', ')}`,

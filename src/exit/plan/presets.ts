@@ -5,7 +5,7 @@ import type {SkippedKv} from '../skipped-kv-cache.js';
 import {writes} from '../stacks.js';
 import {type ExitPlan, type ExitPlans, NEVER_PLAN, type StackPlan} from './schema.js';
 
-/** What surrounds thresholds in a plan. */
+/** Settings of a plan besides its thresholds. */
 export interface PlanDefaults {
   /** Schedule of the stack that produces tokens. */
   readonly schedule?: ScheduleName;

@@ -7,7 +7,7 @@ import {SKIPPED_KV} from '../skipped-kv-cache.js';
 // An exit plan is one JSON value for exits everywhere: `--exit plan.json`, the API's `exit`, what calibration writes
 // (docs/exits.md).
 
-/** What one stack does. */
+/** Exits of one stack. */
 export const stackPlanSchema = z.looseObject({
   policy: z.string(),
   /** null never exits. */

@@ -1,44 +1,9 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {ExitPolicy} from '../policy.js';
-import {thresholded, type ThresholdOptions} from './threshold.js';
+import {type ExitSide, thresholdPolicy, type ThresholdPolicy} from './threshold.js';
 
-/** DeeBERT's: leave when the entropy of the next word, in nats, is below S (early_exit B2). In closed tasks that of the allowed answers. */
-export function entropy(options: ThresholdOptions): ExitPolicy {
-  return thresholded(
-    {
-      name: 'entropy',
-      exits: 'below',
-      scores: async (_before, _after, _at, logits) => (await confidences(logits())).map((row) => row.entropy),
-    },
-    options,
-  );
-}
+// Policies by how sure the next-token distribution is.   R rows, V words
 
-/** CALM's softmax response: leave when the two likeliest words are far enough apart, p₁ − p₂ ≥ λ (early_exit B1). */
-export function softmaxMargin(options: ThresholdOptions): ExitPolicy {
-  return thresholded(
-    {
-      name: 'softmax-margin',
-      exits: 'at-least',
-      scores: async (_before, _after, _at, logits) => (await confidences(logits())).map(({margin}) => margin),
-    },
-    options,
-  );
-}
-
-/** Leave when the likeliest word is likely enough, p₁ ≥ λ (early_exit B3). */
-export function softmaxMax(options: ThresholdOptions): ExitPolicy {
-  return thresholded(
-    {
-      name: 'softmax-max',
-      exits: 'at-least',
-      scores: async (_before, _after, _at, logits) => (await confidences(logits())).map(({max}) => max),
-    },
-    options,
-  );
-}
-
-/** What the word scores of one row say about how sure it is. */
+/** How sure the next-token distribution of one row is. */
 export interface Confidence {
   /** Difference of the two largest probabilities. */
   readonly margin: number;
@@ -50,14 +15,14 @@ export interface Confidence {
   readonly argmax: number;
 }
 
-/** Of every row, in double precision. @param logits [R, V or the allowed answers], borrowed */
+/** Confidence of every row, in double precision. @param logits [R, V] or [R, allowed answers], borrowed */
 export async function confidences(logits: tf.Tensor2D): Promise<readonly Confidence[]> {
   const [rows, words] = logits.shape;
   const values = await logits.data();
   return Array.from({length: rows}, (_, r) => confidence(values.subarray(r * words, (r + 1) * words)));
 }
 
-/** Of one row of logits. Entropy is ln Σeᶻ − Σz·eᶻ/Σeᶻ. */
+/** Confidence of one row of logits. Entropy is ln Σeᶻ − Σz·eᶻ/Σeᶻ. */
 export function confidence(logits: ArrayLike<number>): Confidence {
   let argmax = 0;
   for (let i = 1; i < logits.length; i++) if (logits[i]! > logits[argmax]!) argmax = i;
@@ -74,3 +39,30 @@ export function confidence(logits: ArrayLike<number>): Confidence {
   }
   return {argmax, max: 1 / sum, margin: (1 - Math.exp(second)) / sum, entropy: Math.log(sum) - weighted / sum};
 }
+
+/** A policy whose score is made from the confidence of each row. It can be replayed from recordings. */
+function byConfidence(
+  name: string,
+  exits: ExitSide,
+  score: (confidence: Omit<Confidence, 'argmax'>) => number,
+): ThresholdPolicy {
+  const create: ThresholdPolicy = (options) =>
+    thresholdPolicy(
+      {
+        name,
+        exits,
+        scores: async (_before, _after, _at, logits) => (await confidences(logits())).map(score),
+      },
+      options,
+    );
+  return Object.assign(create, {replay: {exits, score}});
+}
+
+/** CALM's softmax response: leaves when the two likeliest tokens are far enough apart, p₁ − p₂ ≥ λ (docs/reference/early-exit.md B1). */
+export const softmaxMargin = byConfidence('softmax-margin', 'at-least', ({margin}) => margin);
+
+/** Leaves when the likeliest token is likely enough, p₁ ≥ λ (docs/reference/early-exit.md B3). */
+export const softmaxMax = byConfidence('softmax-max', 'at-least', ({max}) => max);
+
+/** DeeBERT: leaves when the entropy of the next-token distribution, in nats, is below S (docs/reference/early-exit.md B2). */
+export const entropy = byConfidence('entropy', 'below', (confidence) => confidence.entropy);

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {hostMemory} from '../../runtime/kernels.js';
 
-/** Cosine of two tensors of one shape, each flattened whole (ofa_mue section 10.3). */
+/** Cosine of two tensors of one shape, each flattened whole (docs/reference/ofa-mue.md 10.3). */
 export async function cosine(a: tf.Tensor, b: tf.Tensor): Promise<number> {
   return (await rowCosines(a, b, 1))[0]!;
 }
@@ -15,7 +15,7 @@ export async function rowCosines(a: tf.Tensor, b: tf.Tensor, rows: number = a.sh
   return hostMemory() ? byHost(await read(a), await read(b), rows) : await byDevice(a, b, rows);
 }
 
-/** What a layer gave is what the next one gets: its numbers are read once for both comparisons, and forgotten with the tensor. */
+/** The output of a layer is the input of the next: its numbers are read once for both comparisons, and forgotten with the tensor. */
 const seen = new WeakMap<tf.DataId, Promise<tf.TypedArray>>();
 
 function read(x: tf.Tensor): Promise<tf.TypedArray> {

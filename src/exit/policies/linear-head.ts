@@ -2,24 +2,24 @@ import {UsageError} from '../../runtime/errors.js';
 import {confidences} from './confidence.js';
 import {rowCosines} from './cosine.js';
 import type {ExitPolicy} from '../policy.js';
-import {thresholded, type ThresholdOptions} from './threshold.js';
+import {thresholdPolicy, type ThresholdOptions} from './threshold.js';
 
-/** What the head looks at, in this order: the measures that recordings hold. */
+/** Features of the head, in this order: the measures that recordings hold. */
 export const HEAD_FEATURES = ['similarity', 'margin', 'max', 'entropy'] as const;
 
-/** A logistic head on the measures of a layer: σ(w·f + b_layer) estimates the chance that this layer's word is the last layer's. */
+/** A logistic head on the measures of a layer: σ(w·f + b_layer) estimates the chance that this layer's token is the last layer's. */
 export interface LinearHead {
   readonly weights: readonly number[];
   /** One a layer but the last. */
   readonly biases: readonly number[];
 }
 
-/** The head's estimate. */
+/** Estimate of the head. @param layer from 1 */
 export function headScore({weights, biases}: LinearHead, layer: number, features: readonly number[]): number {
   return 1 / (1 + Math.exp(-weights.reduce((sum, w, i) => sum + w * features[i]!, biases[layer - 1] ?? 0)));
 }
 
-/** Leave when a head, trained offline from recordings, is sure enough (CALM's and BERxiT's learned exits, early_exit B2). */
+/** Leaves when a head, trained offline from recordings, is sure enough (CALM's and BERxiT's learned exits, docs/reference/early-exit.md B2). */
 export function linearHead({head, ...options}: ThresholdOptions & {readonly head: LinearHead}): ExitPolicy {
   if (head.weights.length !== HEAD_FEATURES.length || ![...head.weights, ...head.biases].every(Number.isFinite)) {
     throw new UsageError(
@@ -27,16 +27,16 @@ export function linearHead({head, ...options}: ThresholdOptions & {readonly head
       `a linear head needs ${HEAD_FEATURES.length} weights (${HEAD_FEATURES.join(', ')}) and a bias a layer, all numbers`,
     );
   }
-  return thresholded(
+  return thresholdPolicy(
     {
       name: 'linear-head',
       exits: 'at-least',
       scores: async (before, after, at, logits) => {
         const similarity = await rowCosines(before, after, at.length);
         const sure = await confidences(logits());
-        const sample = (row: number): number => Math.floor((row * at.length) / sure.length);
+        const unit = (row: number): number => Math.floor((row * at.length) / sure.length);
         return sure.map(({margin, max, entropy}, row) =>
-          headScore(head, at[0]!.layer, [similarity[sample(row)]!, margin, max, entropy]),
+          headScore(head, at[0]!.layer, [similarity[unit(row)]!, margin, max, entropy]),
         );
       },
     },
@@ -48,7 +48,7 @@ export function linearHead({head, ...options}: ThresholdOptions & {readonly head
 export interface HeadExample {
   readonly layer: number;
   readonly features: readonly number[];
-  /** Whether this layer's word is the last layer's. */
+  /** Whether this layer's token is the last layer's. */
   readonly agrees: boolean;
 }
 

@@ -2,15 +2,15 @@ import {UsageError} from '../../runtime/errors.js';
 import {confidences} from './confidence.js';
 import {rowCosines} from './cosine.js';
 import {type ExitPolicy, memoryless} from '../policy.js';
-import {combine, passes, shares} from './threshold.js';
+import {combine, passes, splitEvenly} from './threshold.js';
 
 export interface QuantileBudgetOptions {
-  /** A threshold a layer, from `quantileThresholds`; null where nothing may leave. */
+  /** One a layer, from `quantileThresholds`; null where nothing may leave. */
   readonly thresholds: readonly (number | null)[];
   readonly score: 'similarity' | 'softmax-margin';
 }
 
-/** A threshold of its own for every layer, so that known shares of items leave at each (DeeR, MSDNet; early_exit B3). */
+/** A threshold of its own for every layer, so that known fractions of items leave at each (DeeR, MSDNet; docs/reference/early-exit.md B3). */
 export function quantileBudget({thresholds, score: kind}: QuantileBudgetOptions): ExitPolicy {
   if (thresholds.some((t) => t !== null && !Number.isFinite(t)))
     throw new UsageError('threshold-invalid', 'thresholds must be numbers, or null for never');
@@ -22,24 +22,24 @@ export function quantileBudget({thresholds, score: kind}: QuantileBudgetOptions)
     const scores =
       kind === 'similarity'
         ? await rowCosines(before, after, at.length)
-        : shares(await margins(), at.length).map((share) => combine(share, 'at-least', 'joint'));
+        : splitEvenly(await margins(), at.length).map((rows) => combine(rows, 'at-least', 'joint'));
     return scores.map((score) => ({exit: passes(score, threshold, 'at-least'), score, threshold}));
   });
 }
 
 /**
- * Thresholds with which the given share of all items leaves at each layer, the likeliest first.
- * @param scores a list a layer, one score an item, in the same order of items
- * @param shares of all items that should leave at each layer; the rest reaches the last
+ * Thresholds with which the given fraction of all items leaves at each layer, the likeliest first.
+ * @param scores      a list a layer, one score an item, in the same order of items
+ * @param fractions   of all items that should leave at each layer; the rest reaches the last
  */
 export function quantileThresholds(
   scores: readonly (readonly number[])[],
-  shares: readonly number[],
+  fractions: readonly number[],
 ): (number | null)[] {
   const items = scores[0]?.length ?? 0;
   let here = Array.from({length: items}, (_, i) => i);
   return scores.map((layer, l) => {
-    const leave = Math.min(here.length, Math.round((shares[l] ?? 0) * items));
+    const leave = Math.min(here.length, Math.round((fractions[l] ?? 0) * items));
     if (leave === 0) return null;
     const sorted = [...here].sort((a, b) => layer[b]! - layer[a]!);
     const threshold = layer[sorted[leave - 1]!]!;

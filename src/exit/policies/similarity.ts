@@ -1,8 +1,8 @@
 import {type ExitPolicy, memoryless} from '../policy.js';
 import {rowCosines} from './cosine.js';
-import {checkThreshold, shares, thresholdAt, type ThresholdOptions} from './threshold.js';
+import {checkThreshold, splitEvenly, thresholdAt, type ThresholdOptions} from './threshold.js';
 
-/** `reference`: what the authors' release computes, quirks and all; `corrected`: what it means (ofa_mue section 10.9). */
+/** `reference`: the computation of the authors' release, quirks and all; `corrected`: its intent (docs/reference/ofa-mue.md 10.9). */
 export type Mode = 'reference' | 'corrected';
 
 export interface SimilarityOptions extends ThresholdOptions {
@@ -10,7 +10,7 @@ export interface SimilarityOptions extends ThresholdOptions {
 }
 
 /**
- * MuE's criterion: leave when one more layer hardly changed the state, cos(before, after) > threshold, strictly.
+ * MuE's criterion: leaves when one more layer hardly changed the state, cos(before, after) > threshold, strictly.
  *
  * Corrected mode measures nothing at the last layer nor when the threshold says never (λ ≥ 1: a float32 cosine of a vector
  * with itself can exceed 1). Reference mode measures at every layer that runs, and takes an absent threshold for 1.
@@ -27,14 +27,14 @@ export function similarity({
   return memoryless('similarity', async (before, after, at) => {
     const {layer, depth} = at[0]!;
     if (mode === 'corrected' && (off || layer === depth)) return at.map(() => ({exit: false}));
-    const samples = at.length;
+    const units = at.length;
     const scores =
       rows === 'joint'
-        ? await rowCosines(before, after, samples)
-        : shares(await rowCosines(before, after), samples).map((share) => Math.min(...share));
-    return at.map(({step, maxSteps}, s) => {
+        ? await rowCosines(before, after, units)
+        : splitEvenly(await rowCosines(before, after), units).map((scores) => Math.min(...scores));
+    return at.map(({step, maxSteps}, unit) => {
       const limit = off ? 1 : thresholdAt(schedule, threshold, step, maxSteps);
-      return {exit: scores[s]! > limit, score: scores[s]!, threshold: limit};
+      return {exit: scores[unit]! > limit, score: scores[unit]!, threshold: limit};
     });
   });
 }

@@ -19,14 +19,14 @@ const FORMULAS: Record<
   (threshold: number, t: number, n: number, parameters: {tau: number; beta: number}) => number
 > = {
   constant: (threshold) => threshold,
-  // As the authors' script: nothing in the first third, then a decay with the step.
+  // The authors' script: never in the first third, then a decay with the step.
   release: (threshold, t, n) => (t < (n + 1) / 3 ? 1 : 0.9 * threshold + 0.1 * Math.exp(-(t + 1) / (n + 1))),
   paper: (threshold, t, n, {tau, beta}) => beta * threshold + (1 - beta) * Math.exp((-tau * t) / n),
   calm: (threshold, t, n, {tau}) => Math.min(1, Math.max(0, 0.9 * threshold + 0.1 * Math.exp((-tau * t) / n))),
   t5x: (threshold, t, n, {tau}) => threshold * (0.9 + 0.1 * Math.exp((-tau * t) / n)),
 };
 
-/** The threshold at step `t` of at most `n`. Encoders and scoring have no steps: the threshold as it is. */
+/** The threshold at step `t` of at most `n`. Encoders and scoring have no steps: there it is the threshold itself. */
 export function thresholdAt(
   schedule: Schedule,
   threshold: number,
@@ -35,7 +35,6 @@ export function thresholdAt(
 ): number {
   if (t === undefined) return threshold;
   const tau = schedule.tau ?? (schedule.name === 'paper' ? 1 : 4);
-  // A model without a maximum is none that a schedule over its length could be meant for.
   if (n === undefined)
     throw new UsageError(
       'schedule-without-length',
@@ -45,8 +44,8 @@ export function thresholdAt(
 }
 
 /**
- * How several rows (the beams of a picture) come to one decision. `joint`: one score for all, the mean of the rows' (for
- * a similarity of whole tensors, one cosine); `every`: the stack is left when each row by itself would leave.
+ * How several rows (the beams of an image) come to one decision. `joint`: one score for all, the mean of the rows' scores (for a
+ * similarity of whole tensors, one cosine); `every`: the stack is left when each row by itself would leave.
  */
 export type RowRule = 'joint' | 'every';
 
@@ -57,11 +56,14 @@ export interface ThresholdOptions {
   readonly rows?: RowRule;
 }
 
+/** Side of the threshold on which a policy exits: similarities strictly above, confidences at or above, distances below. */
+export type ExitSide = 'above' | 'at-least' | 'below';
+
+/** How a policy scores a state. */
 export interface Scoring {
   readonly name: string;
-  /** Which side of the threshold means sure; similarities exit strictly above, confidences at or above, distances below. */
-  readonly exits: 'above' | 'at-least' | 'below';
-  /** One score a row, or row of logits; as many for each of the samples. */
+  readonly exits: ExitSide;
+  /** @returns one score for each row, or row of logits; equally many for each unit */
   readonly scores: (
     before: tf.Tensor3D,
     after: tf.Tensor3D,
@@ -70,11 +72,37 @@ export interface Scoring {
   ) => Promise<readonly number[]>;
 }
 
+/** Measures of one layer that recordings of single-step tasks hold. */
+export interface LayerMeasures {
+  /** cos(before, after) */
+  readonly similarity: number;
+  /** Difference of the two largest probabilities. */
+  readonly margin: number;
+  /** The largest probability. */
+  readonly max: number;
+  /** In nats. */
+  readonly entropy: number;
+}
+
+/** How recordings replay a policy: its score, from what was recorded, and the side on which it exits. */
+export interface ReplayRule {
+  readonly exits: ExitSide;
+  readonly score: (measures: LayerMeasures) => number;
+}
+
+/** A kind of policy that compares a score with a threshold. */
+export interface ThresholdPolicy {
+  /** @throws UsageError for a threshold that is not a number */
+  (options: ThresholdOptions): ExitPolicy;
+  /** Absent where recordings do not hold what the score is made from. */
+  readonly replay?: ReplayRule;
+}
+
 /**
  * A policy that compares a score with a threshold. It measures nothing at the last layer, nor when the threshold is null.
  * @throws UsageError for a threshold that is not a number
  */
-export function thresholded(
+export function thresholdPolicy(
   {name, exits, scores}: Scoring,
   {threshold, schedule = {name: 'constant'}, rows = 'joint'}: ThresholdOptions,
 ): ExitPolicy {
@@ -82,7 +110,7 @@ export function thresholded(
   return memoryless(name, async (before, after, at, logits) => {
     const {layer, depth} = at[0]!;
     if (threshold === null || layer === depth) return at.map(() => ({exit: false}));
-    const each = shares(await scores(before, after, at, logits), at.length);
+    const each = splitEvenly(await scores(before, after, at, logits), at.length);
     return at.map(({step, maxSteps}, s) => {
       const limit = thresholdAt(schedule, threshold, step, maxSteps);
       const score = combine(each[s]!, exits, rows);
@@ -99,20 +127,20 @@ export function checkThreshold(threshold: number): void {
   });
 }
 
-/** Whether a score is on the sure side; NaN never is. */
-export function passes(score: number, limit: number, exits: Scoring['exits']): boolean {
+/** Whether a score is on the exit side of its threshold; NaN never is. */
+export function passes(score: number, limit: number, exits: ExitSide): boolean {
   if (exits === 'above') return score > limit;
   return exits === 'at-least' ? score >= limit : score < limit;
 }
 
-/** A list cut in equal parts. */
-export function shares<T>(list: readonly T[], count: number): readonly (readonly T[])[] {
+/** A list in `count` equal parts, in order. */
+export function splitEvenly<T>(list: readonly T[], count: number): readonly (readonly T[])[] {
   const size = list.length / count;
   return Array.from({length: count}, (_, i) => list.slice(i * size, (i + 1) * size));
 }
 
-/** The rows' scores as one. */
-export function combine(scores: readonly number[], exits: Scoring['exits'], rows: RowRule): number {
+/** One score for several rows. */
+export function combine(scores: readonly number[], exits: ExitSide, rows: RowRule): number {
   if (rows === 'every') return exits === 'below' ? Math.max(...scores) : Math.min(...scores);
   return scores.reduce((sum, score) => sum + score, 0) / scores.length;
 }

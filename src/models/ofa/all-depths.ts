@@ -119,7 +119,10 @@ export class OfaMultiDepthEncoding implements MultiDepthEncoding {
     return new OfaEncoded(states, positions, undefined, lengths, runs, precomputedKv);
   }
 
-  /** @param depths of image and text. @returns without exit tests */
+  /**
+   * @param depths   of image and text
+   * @returns        without exit tests
+   */
   #encoderMacs(depths: readonly number[]): number {
     const streams = [this.image, this.text].map(({states, similarity}, i) => ({
       ...withoutTests(depths[i]!, similarity.length),

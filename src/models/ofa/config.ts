@@ -56,7 +56,7 @@ export const ofaConfigSchema = z.strictObject({
   /** Normalisation, per channel. */
   image_mean: perChannel,
   image_std: perChannel,
-  /** What the decoder of closed tasks is fed before the answer. */
+  /** Tokens that the decoder of closed tasks is fed before the answer: none, the prompt, or the prompt without its end symbol. */
   prompt_type: z.enum(['none', 'src', 'prev_output']),
   /** Whether entailment prompts were trained with a text premise ("can image and text1 …"). */
   add_caption: z.boolean(),

@@ -156,12 +156,18 @@ export class OfaDecoding implements Decoding {
     };
   }
 
-  /** @param tokens one a row. @returns [R, 1, D], the caller's */
+  /**
+   * @param tokens   one a row
+   * @returns        [R, 1, D], the caller's
+   */
   #embed(tokens: readonly number[]): tf.Tensor3D {
     return tf.tidy(() => this.decoder.embed(tf.tensor2d([...tokens], [tokens.length, 1], 'int32')));
   }
 
-  /** @param x [N, 1, D]. @returns [N, V], the caller's */
+  /**
+   * @param x   [N, 1, D]
+   * @returns   [N, V], the caller's
+   */
   #logits(x: tf.Tensor3D): tf.Tensor2D {
     return tf.tidy(() => this.decoder.logits(x.squeeze([1]) as tf.Tensor2D));
   }

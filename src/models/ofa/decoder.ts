@@ -23,7 +23,7 @@ export interface DecoderBias {
   readonly cross: readonly tf.Tensor[];
 }
 
-/** What a decoder layer reads and writes besides its input when it runs token by token. */
+/** Inputs of a decoder layer that runs token by token, besides the new tokens. */
 export interface CachedInputs {
   /** Grows by the new tokens' keys and values. */
   readonly cache: KvCache;
@@ -31,7 +31,7 @@ export interface CachedInputs {
   readonly bias: DecoderBias;
   /** Per row and new token, whether it is padding, whose key is never attended to. */
   readonly padded?: readonly (readonly boolean[])[];
-  /** Where the input holds some of the rows or positions of the cache. */
+  /** Given if the new tokens are only some of the rows or positions of the cache. */
   readonly partial?: PartialRows;
 }
 

@@ -6,16 +6,16 @@ import {PAD} from './config.js';
 import type {OfaEncoded} from './encode.js';
 import type {OfaModel} from './model.js';
 
-// B rows of targets, T positions, N target tokens that are not padding, V words
+// B rows of targets (one an image), T positions, N target tokens that are not padding, V words
 
 /** The release keeps ε/(n − 1) finite where only one word is allowed; there log 1 = 0 makes the term vanish. */
 const ONE_ALLOWED = 1e-6;
 
-/** Targets of a batch, one row a picture, right-padded. */
+/** Targets of a batch, one row an image, right-padded. */
 export interface LossBatch {
-  /** What the decoder is fed, [B][T]. */
+  /** Token ids that the decoder is fed, [B][T]. */
   readonly inputs: readonly (readonly number[])[];
-  /** What it should say next, [B][T]; padding is not scored. */
+  /** Token ids that should come next, [B][T]; padding is not scored. */
   readonly targets: readonly (readonly number[])[];
   /** Ids that are allowed at each position, [B][T]; all words if left out. */
   readonly allowed?: readonly (readonly (readonly number[])[])[];
@@ -52,9 +52,8 @@ export interface TaskLoss {
 }
 
 /**
- * Value of the task loss of a batch: label-smoothed cross entropy, summed over tokens and over decoder layers (ofa_mue
- * section 10.8). Every layer runs.
- * @param encoded one picture a row, encoded without exits; borrowed
+ * Value of the task loss of a batch: label-smoothed cross entropy, summed over tokens and over decoder layers (docs/reference/ofa-mue.md 10.8). Every layer runs.
+ * @param encoded   one image a row, encoded without exits; borrowed
  * @throws UsageError where the rows of the batch do not fit each other
  */
 export async function taskLoss(

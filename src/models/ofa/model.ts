@@ -115,7 +115,7 @@ export class OfaModel implements VisionLanguageModel {
     return await this.scoring.score(this.targetPass(encoded, longest, scope), input, policy, options);
   }
 
-  /** What teacher-forced passes over one encoding share; `scope` owns it. */
+  /** Tensors that teacher-forced passes over one encoding share; `scope` owns them. */
   targetPass(encoded: OfaEncoded, length: number, scope: TensorScope): TargetPass {
     const kept = length <= this.#targetBias.length;
     return {

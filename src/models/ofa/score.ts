@@ -23,7 +23,7 @@ import type {OfaMacs} from './macs.js';
 
 // B images, K targets each, R = B·K rows, T positions, M encoder length, D width, H heads, V words
 
-/** What teacher-forced passes over one encoding share. */
+/** Tensors that teacher-forced passes over one encoding share. */
 export interface TargetPass {
   readonly encoded: OfaEncoded;
   /** At least as long as the targets; borrowed. */

@@ -1,7 +1,7 @@
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import type {Block} from '../../../src/nn/block.js';
-import {ConvBatchNorm} from '../../../src/nn/conv-batch-norm.js';
+import {ConvBatchNorm} from '../../../src/models/ofa/resnet.js';
 import {gelu} from '../../../src/nn/activations.js';
 import {LayerNorm} from '../../../src/nn/layer-norm.js';
 import {Linear} from '../../../src/nn/linear.js';

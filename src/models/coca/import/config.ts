@@ -132,7 +132,7 @@ export function importConfig(cfg: unknown): CocaConfig {
     family: 'coca',
     embed_dim,
     vision: {
-      // What pictures are made as is what the model is run with (coca section 3.4).
+      // Images are preprocessed as for the size that the model runs with (docs/reference/coca.md 3.4).
       image_size: size ?? vision.image_size,
       patch_size: vision.patch_size,
       width: vision.width,

@@ -47,7 +47,11 @@ export function resizeGrid(values: Float32Array, from: number, to: number, size:
   return Float32Array.from(all);
 }
 
-/** Position vectors of another text length: linear, without corner alignment, over all rows. @param values [from, size]. @returns [to, size] */
+/**
+ * Position vectors of another text length: linear, without corner alignment, over all rows.
+ * @param values   [from, size]
+ * @returns        [to, size]
+ */
 export function resizeRows(values: Float32Array, from: number, to: number, size: number): Float32Array {
   const out = new Float32Array(to * size);
   for (let i = 0; i < to; i++) {

@@ -9,7 +9,7 @@ import {
 } from '../config.js';
 import type {OfaSettings} from './settings.js';
 
-/** What the import asks a checkpoint: names (fairseq's) and shapes. */
+/** The part of a checkpoint that the import asks for: names (fairseq's) and shapes. */
 export interface NamedShapes {
   readonly names: readonly string[];
   shape(name: string): readonly number[] | undefined;

@@ -85,7 +85,10 @@ function checkFamily(checkpoint: Checkpoint, sources: ReadonlyMap<string, string
   );
 }
 
-/** @returns what is ignored, with the reason. @throws WeightsError listing what is missing and what nobody asked for. */
+/**
+ * @returns   what is ignored, with the reason
+ * @throws    WeightsError listing what is missing and what nobody asked for
+ */
 function checkNames(
   checkpoint: Checkpoint,
   sources: ReadonlyMap<string, string>,
