@@ -21,7 +21,7 @@ import type {Decoded, Decoding, RunOptions, StepOptions} from '../model.js';
 import {prefillByStep} from '../prefill.js';
 import type {CocaEncoded} from './encode.js';
 import type {CocaMacs, TokenPasses} from './macs.js';
-import type {CocaModule} from './model.js';
+import type {DecoderHalves} from './multimodal.js';
 import {paddedKeys} from './text.js';
 
 // B images still decoding, K beams each, R = B·K rows, n keys so far, d width, S image tokens, V words.
@@ -48,7 +48,7 @@ export class CocaDecoding implements Decoding {
    * @throws          UsageError for `gap`: caches with holes are a quirk of another model's release
    */
   constructor(
-    private readonly module: CocaModule,
+    private readonly halves: DecoderHalves,
     private readonly cost: CocaMacs,
     encoded: CocaEncoded,
     beams: number,
@@ -62,7 +62,7 @@ export class CocaDecoding implements Decoding {
         {hint: 'Use project, copy or just-in-time.'},
       );
     const hold = this.#scope.hold.bind(this.#scope);
-    const {text, multimodal} = module;
+    const {text, multimodal} = halves;
     this.#text = hold(new SkippedKvCache(text.layers.length, skipped, 'lastToken'));
     this.#multimodal = hold(new SkippedKvCache(multimodal.layers.length, skipped, 'lastToken'));
     this.#crossAttention = hold(multimodal.crossAttentionCache(hold(encoded.tokens.clone())));
@@ -83,7 +83,7 @@ export class CocaDecoding implements Decoding {
 
   async step(tokens: readonly number[], policy: PolicyPerImage, options: StepOptions = {}): Promise<Decoded> {
     using scope = new TensorScope();
-    const {text, multimodal, config} = this.module;
+    const {text, multimodal, config} = this.halves;
     const policies = decodingPolicies(policy, this.skipped);
     this.#check(tokens);
     // The published mask shuts out the key behind a pad. Nothing stands before the first token: its key is always seen.
@@ -131,7 +131,7 @@ export class CocaDecoding implements Decoding {
     {rows, signal}: StepOptions,
     logits?: (x: tf.Tensor3D) => tf.Tensor2D,
   ): Promise<{x: tf.Tensor3D; passes: readonly UnitPass[]}> {
-    const depth = this.module[stack].layers.length;
+    const depth = this.halves[stack].layers.length;
     const units = stepUnits(policies, x.shape[0], rows, logits);
     const position = {stack, depth, step: this.#step, maxSteps: this.maxSteps};
     return await runStackBatched(x, forward, position, units, {signal, logits});
@@ -160,7 +160,7 @@ export class CocaDecoding implements Decoding {
     return this.#text.run(x, layer, (input, cache, padded) => {
       using scope = new TensorScope();
       const bias = causalBias(input.shape[1], cache.length, scope);
-      return this.module.text.layers[layer]!.forwardCached(input, cache, bias, padded, this.#partial(active));
+      return this.halves.text.layers[layer]!.forwardCached(input, cache, bias, padded, this.#partial(active));
     });
   }
 
@@ -170,7 +170,7 @@ export class CocaDecoding implements Decoding {
     const memory = this.#crossAttention.of(layer, images);
     return this.#multimodal.run(x, layer, (input, cache) => {
       using scope = new TensorScope();
-      const {self, cross} = this.module.multimodal.layers[layer]!;
+      const {self, cross} = this.halves.multimodal.layers[layer]!;
       const bias = causalBias(input.shape[1], cache.length, scope);
       const between = scope.hold(self.forwardCached(input, cache, bias, undefined, this.#partial(active)));
       return cross.forwardCross(between, memory);
@@ -185,7 +185,7 @@ export class CocaDecoding implements Decoding {
   }
 
   #check(tokens: readonly number[]): void {
-    const {context_length, vocab_size} = this.module.config.text;
+    const {context_length, vocab_size} = this.halves.config.text;
     if (this.#step >= context_length)
       throw new InputError(
         'text-too-long',

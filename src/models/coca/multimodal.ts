@@ -5,6 +5,7 @@ import {Projection} from '../../nn/linear.js';
 import {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
 import type {CocaConfig} from './config.js';
 import {ResidualBlock} from './residual-block.js';
+import type {CocaText} from './text.js';
 
 // R rows, T tokens, d width, V words
 
@@ -68,3 +69,10 @@ export class CocaMultimodal extends Block<CocaConfig> {
   }
 }
 tf.serialization.registerClass(CocaMultimodal);
+
+/** Both halves of the text decoder, borrowed. */
+export interface DecoderHalves {
+  readonly config: CocaConfig;
+  readonly text: CocaText;
+  readonly multimodal: CocaMultimodal;
+}

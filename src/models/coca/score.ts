@@ -17,7 +17,7 @@ import {
 import {checkTexts} from './check-input.js';
 import type {CocaEncoded} from './encode.js';
 import type {CocaMacs} from './macs.js';
-import type {CocaModule} from './model.js';
+import type {DecoderHalves} from './multimodal.js';
 import {keyMask, paddedKeys} from './text.js';
 
 // B images, K targets each, R = B·K rows, T positions, d width, V words
@@ -40,7 +40,7 @@ interface HalvesRun {
 /** Runs whole targets in one pass through both halves of the decoder: in each half one exit decision for each unit. */
 export class CocaScoring {
   constructor(
-    private readonly module: CocaModule,
+    private readonly halves: DecoderHalves,
     private readonly cost: CocaMacs,
   ) {}
 
@@ -51,7 +51,7 @@ export class CocaScoring {
     options: RunOptions = {},
   ): Promise<Scored> {
     using scope = new TensorScope();
-    const {width, vocab_size} = this.module.config.text;
+    const {width, vocab_size} = this.halves.config.text;
     const rows = targets.length / encoded.images;
     const logits = (x: tf.Tensor3D, units: readonly number[]): tf.Tensor2D =>
       this.logits(x, positionsOfUnits(policy, at, rows, units), ids);
@@ -78,7 +78,7 @@ export class CocaScoring {
    * @returns   [at.length, V or ids.length], the caller's
    */
   logits(x: tf.Tensor3D, at: ScoreInput['at'], ids?: readonly number[]): tf.Tensor2D {
-    return tf.tidy(() => this.module.multimodal.logits(statesAt(x, at), ids));
+    return tf.tidy(() => this.halves.multimodal.logits(statesAt(x, at), ids));
   }
 
   async run(
@@ -88,7 +88,7 @@ export class CocaScoring {
     {logits, signal, decideOn}: ScoringOptions = {},
   ): Promise<HalvesRun> {
     using scope = new TensorScope();
-    const {text, multimodal, config} = this.module;
+    const {text, multimodal, config} = this.halves;
     checkTexts(targets, config);
     const rows = targets.length / encoded.images;
     const lengths = targetLengths(targets, encoded.images);
