@@ -26,7 +26,7 @@ const ROLES: Readonly<Record<StackName, StackRole>> = {
 
 /** Weight of a layer where layers are counted; 1 for a stack that is not known. */
 export function layerWeight(stack: string): number {
-  return stack in ROLES ? ROLES[stack as StackName].weight : 1;
+  return Object.hasOwn(ROLES, stack) ? ROLES[stack as StackName].weight : 1;
 }
 
 /** Whether the states of a stack become tokens. */

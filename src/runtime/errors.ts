@@ -38,12 +38,13 @@ export class BackendError extends MueError {
 /** The caller's AbortSignal fired, or the process was interrupted. Exit code 130. */
 export class AbortError extends MueError {
   readonly exitCode = 130;
-  constructor(message = 'interrupted') {
-    super('aborted', message);
+  /** @param reason of the signal, kept as `cause` */
+  constructor(reason?: unknown) {
+    super('aborted', 'interrupted', {cause: reason});
   }
 }
 
 /** @throws AbortError if the signal has fired. Called between layers, so that an abort takes effect within one. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new AbortError();
+  if (signal?.aborted) throw signal.reason instanceof AbortError ? signal.reason : new AbortError(signal.reason);
 }

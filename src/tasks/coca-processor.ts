@@ -80,7 +80,7 @@ export class CocaProcessor implements Processor {
     };
   }
 
-  answerTokens(): never {
+  allowedAnswers(): never {
     throw unsupported('questions: it writes captions');
   }
 

@@ -1,10 +1,11 @@
 import {createPolicy} from '../exit/plan/policies.js';
 import {adjustPlan, namedPlan, type PlanDefaults, type PlanName} from '../exit/plan/presets.js';
-import type {ExitPlan, ExitPlans} from '../exit/plan/schema.js';
+import {checkedPlan, type ExitPlan, type ExitPlans} from '../exit/plan/schema.js';
 import type {Mode} from '../exit/policies/similarity.js';
 import type {ExitPolicy, PolicyPerImage, StackName} from '../exit/policy.js';
 import type {SkippedKv} from '../exit/skipped-kv-cache.js';
 import {UsageError} from '../runtime/errors.js';
+import {shown} from './check-options.js';
 
 // When to stop, from what a caller chose to policies.
 
@@ -54,8 +55,13 @@ export interface ResolvedExits {
 
 /** @throws UsageError for a plan that does not fit the model or task */
 export function resolveExits(task: TaskName, choice: ExitChoice = 'model', context: ExitContext): ResolvedExits {
-  if (typeof choice === 'object' && 'policy' in choice) {
+  if (typeof choice === 'object' && choice !== null && 'policy' in choice) {
     const {policy, mode = 'corrected', skippedKv = 'project'} = choice;
+    if (typeof policy?.observe !== 'function')
+      throw new UsageError(
+        'exit-invalid',
+        `exit.policy must be a policy, an object with a method observe, not ${shown(policy)}`,
+      );
     const another = (): never => {
       throw new UsageError(
         'batch-policy',
@@ -100,10 +106,22 @@ function chosenPlan(
   choice: PlanName | ExitPlan | AdjustedExit,
   plans: ExitPlans | undefined,
 ): ExitPlan {
-  if (typeof choice === 'string') return namedPlan(choice, task, plans);
-  if (!('plan' in choice)) return choice;
-  const plan = typeof choice.plan === 'string' ? namedPlan(choice.plan, task, plans) : choice.plan;
-  return adjustPlan(plan, choice);
+  const isObject = typeof choice === 'object' && choice !== null;
+  if (!isObject || !('plan' in choice)) return planOf(choice, task, plans);
+  return adjustPlan(planOf(choice.plan, task, plans), choice);
+}
+
+/** @throws UsageError for what is neither the name of a plan nor a plan: programs may pass anything */
+function planOf(value: PlanName | ExitPlan, task: TaskName, plans: ExitPlans | undefined): ExitPlan {
+  if (value === 'model' || value === 'never' || value === 'release') return namedPlan(value, task, plans);
+  if (typeof value === 'object' && value !== null) return checkedPlan(value, 'exit');
+  throw new UsageError(
+    'exit-invalid',
+    `exit must be 'model', 'never', 'release', an exit plan or {policy}, not ${shown(value)}`,
+    {
+      hint: "A plan from a file: JSON.parse(await readFile('plan.json', 'utf8')).",
+    },
+  );
 }
 
 function checkPlan(plan: ExitPlan, task: TaskName, sha256: string | undefined): void {

@@ -37,6 +37,24 @@ export interface GenerateOptions extends AnswerOptions {
   readonly onToken?: (token: StreamedToken) => void;
 }
 
+/** Names of the options of every answer, and of generated ones. */
+export const ANSWER_OPTIONS = ['exit', 'signal'] as const satisfies readonly (keyof AnswerOptions)[];
+export const GENERATE_OPTIONS = [
+  ...ANSWER_OPTIONS,
+  'num_beams',
+  'max_new_tokens',
+  'min_length',
+  'no_repeat_ngram_size',
+  'length_penalty',
+  'temperature',
+  'top_k',
+  'top_p',
+  'seed',
+  'repetition_penalty',
+  'rules',
+  'onToken',
+] as const satisfies readonly (keyof GenerateOptions)[];
+
 type NumberOption = 'num_beams' | 'max_new_tokens' | 'min_length' | 'no_repeat_ngram_size' | 'top_k';
 
 /** @throws UsageError if an option is given and no whole number from `least` */

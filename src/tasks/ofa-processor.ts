@@ -16,7 +16,7 @@ import type {AnswerHypothesis} from './answer.js';
 import type {TaskName} from './exits.js';
 import {checkWhole, type GenerateOptions, type StreamedToken} from './generation-options.js';
 import {type PipelineParts, VisionLanguagePipeline} from './pipeline.js';
-import type {AnswerWriter, EntailmentTokens, Processor, Prompt} from './processor.js';
+import type {AllowedAnswer, AllowedAnswers, AnswerWriter, EntailmentTokens, Processor, Prompt} from './processor.js';
 import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} from './prompts.js';
 
 /** OFA with everything around it. */
@@ -65,10 +65,27 @@ export class OfaProcessor implements Processor {
     return {...prompt, answers: ENTAILMENT_ANSWERS.map((word) => this.tokenizer.encode(` ${word}`))};
   }
 
-  answerTokens(answers: readonly string[]): readonly (readonly number[])[] {
-    const unique = [...new Set(answers.map((answer) => answer.trim()).filter((answer) => answer !== ''))];
-    if (unique.length === 0) throw new UsageError('answers-empty', 'the list of allowed answers is empty');
-    return unique.map((answer) => this.tokenizer.encode(` ${answer}`));
+  allowedAnswers(answers: readonly string[]): AllowedAnswers {
+    const entries = [...new Set(answers)].filter((answer) => answer.trim() !== '');
+    if (entries.length === 0) throw new UsageError('answers-empty', 'the list of allowed answers is empty');
+    const byTokens = new Map<string, AllowedAnswer>();
+    const unknown: string[] = [];
+    for (const text of entries) {
+      const tokens = this.tokenizer.encode(` ${text.trim()}`);
+      const same = byTokens.get(tokens.join());
+      if (same)
+        throw new UsageError(
+          'answers-same',
+          `the allowed answers '${same.text}' and '${text}' are the same to this model`,
+          {hint: 'Leave one of them out: the model could never tell which is meant.'},
+        );
+      byTokens.set(tokens.join(), {text, tokens});
+      if (tokens.includes(this.tokenizer.unk)) unknown.push(text);
+    }
+    const some = unknown.slice(0, 5).map((text) => `'${text}'`);
+    const more = unknown.length > some.length ? ` and ${unknown.length - some.length} more` : '';
+    const note = `the vocabulary does not know all parts of the allowed answers ${some.join(', ')}${more}`;
+    return {answers: [...byTokens.values()], notes: unknown.length > 0 ? [note] : []};
   }
 
   /** Captions lose their punctuation, as in the release; every text its leading space. */
@@ -81,17 +98,24 @@ export class OfaProcessor implements Processor {
     task: TaskName,
     prompts: readonly Prompt[],
     options: GenerateOptions,
-    answers?: readonly (readonly number[])[],
+    answers?: readonly AllowedAnswer[],
   ): AnswerWriter {
     const {onToken} = options;
     const prefixes = prompts.map(({target}) => target.slice(1));
     const {length} = prefixes[0]!;
     const settings = this.#searchOptions(task, prefixes, options);
-    const search = answers ? {...settings, trie: new TokenTrie(answers, this.tokenizer.eos)} : settings;
+    const {eos} = this.tokenizer;
+    const trie =
+      answers &&
+      new TokenTrie(
+        answers.map(({tokens}) => tokens),
+        eos,
+      );
+    const entries = new Map(answers?.map(({text, tokens}) => [tokens.join(), text]));
     const onStep = onToken && ((step: SearchStep) => this.#stream(step, length, onToken));
     const read = ({tokens, score}: Hypothesis): AnswerHypothesis => {
       const words = tokens.slice(length, -1);
-      return {text: this.decode(words, task), tokens: words, score};
+      return {text: entries.get(words.join()) ?? this.decode(words, task), tokens: words, score};
     };
     return {
       source: prompts[0]!.source,
@@ -102,7 +126,8 @@ export class OfaProcessor implements Processor {
       write: async (decoding, images, policy, {signal, includeDeadBeams} = {}) => {
         const ofImages = prefixes.length === 1 ? new Array<readonly number[]>(images).fill(prefixes[0]!) : prefixes;
         const {hypotheses, traces} = await fairseqBeamSearch(decoding, images, policy, {
-          ...search,
+          ...settings,
+          trie,
           prefixes: ofImages,
           includeDeadBeams,
           onStep,

@@ -3,7 +3,7 @@ import type {RgbImage} from '../data/image.js';
 import type {ExitPlans} from '../exit/plan/schema.js';
 import type {PolicyPerImage} from '../exit/policy.js';
 import type {ContrastiveModel, Embedded, Encoded, VisionLanguageModel} from '../models/model.js';
-import {InputError} from '../runtime/errors.js';
+import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {yieldToEventLoop} from '../runtime/yield.js';
 import {
@@ -17,13 +17,20 @@ import {
   layersRun,
 } from './answer.js';
 import {type ExitChoice, type ResolvedExits, resolveExits, type TaskName} from './exits.js';
-import {type AnswerOptions, checkStreaming, type GenerateOptions} from './generation-options.js';
-import type {AnswerWriter, EntailmentTokens, Processor, Prompt} from './processor.js';
+import {checkOptions, checkText, shown} from './check-options.js';
+import {
+  ANSWER_OPTIONS,
+  type AnswerOptions,
+  checkStreaming,
+  GENERATE_OPTIONS,
+  type GenerateOptions,
+} from './generation-options.js';
+import type {AllowedAnswer, AnswerWriter, EntailmentTokens, Processor, Prompt} from './processor.js';
 import {ENTAILMENT_ANSWERS} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
 
-/** Bytes of an image file, or a decoded image. */
-export type Picture = Uint8Array | RgbImage;
+/** Bytes of an image file, in any of the forms that platforms give them, or a decoded image. */
+export type Picture = Uint8Array | ArrayBuffer | DataView | Blob | RgbImage;
 
 /** Decodes image files; a platform lends it. */
 export interface ImageDecoder {
@@ -101,6 +108,7 @@ export class VisionLanguagePipeline<
   readonly plans: ExitPlans | undefined;
   readonly runsOn: RunsOn | undefined;
   readonly #images: ImageDecoder;
+  #disposed = false;
 
   /** Takes ownership of the model. */
   constructor(
@@ -134,6 +142,7 @@ export class VisionLanguagePipeline<
    * @throws UsageError `batch-reference`, `batch-policy`, `batch-skipped-kv`: exits that images cannot take each for itself
    */
   async captionAll(pictures: readonly Picture[], options: GenerateOptions = {}): Promise<readonly Answer[]> {
+    checkOptions(options, GENERATE_OPTIONS, 'caption');
     const prompt = this.processor.captionPrompt();
     return await this.#generate(
       pictures.map((picture) => ({picture, prompt})),
@@ -161,7 +170,12 @@ export class VisionLanguagePipeline<
     questions: readonly EntailmentQuestion[],
     options: AnswerOptions = {},
   ): Promise<readonly Entailment[]> {
-    const prompts = questions.map(({hypothesis, premise}) => this.processor.entailmentPrompt(hypothesis, premise));
+    checkOptions(options, [...ANSWER_OPTIONS, 'premise'], 'entail');
+    const prompts = questions.map(({hypothesis, premise}) => {
+      checkText(hypothesis, 'hypothesis');
+      if (premise !== undefined) checkText(premise, 'premise');
+      return this.processor.entailmentPrompt(hypothesis, premise);
+    });
     const items = questions.map(({picture}, i) => ({picture, prompt: prompts[i]!}));
     const answers = ENTAILMENT_ANSWERS.map((text, i) => ({text, tokens: prompts[0]?.answers[i] ?? []}));
     const scored = await this.#score(items, 'snli-ve', answers, options);
@@ -189,25 +203,31 @@ export class VisionLanguagePipeline<
     questions: readonly PictureQuestion[],
     options: Omit<AskOptions, 'objects'> = {},
   ): Promise<readonly Answer[]> {
-    const items = questions.map(({picture, question, objects}) => ({
-      picture,
-      prompt: this.processor.questionPrompt(question, objects),
-    }));
-    const answers = options.answers && this.processor.answerTokens(options.answers);
-    if (!answers || options.method !== 'all-candidates') return await this.#generate(items, 'vqa', options, answers);
-    const choices = answers.map((tokens) => ({text: this.processor.decode(tokens, 'vqa'), tokens}));
-    return (await this.#score(items, 'vqa', choices, options)).map(({answer}) => answer);
+    checkOptions(options, [...GENERATE_OPTIONS, 'answers', 'method', 'objects'], 'ask');
+    const items = questions.map(({picture, question, objects}) => {
+      checkText(question, 'question');
+      return {picture, prompt: this.processor.questionPrompt(question, objects)};
+    });
+    if (!options.answers) return await this.#generate(items, 'vqa', options);
+    const {answers, notes} = this.processor.allowedAnswers(options.answers);
+    const found =
+      options.method === 'all-candidates'
+        ? (await this.#score(items, 'vqa', answers, options)).map(({answer}) => answer)
+        : await this.#generate(items, 'vqa', options, answers);
+    return found.map((answer) => ({...answer, notes: [...answer.notes, ...notes]}));
   }
 
   /** Continues any prompt. */
   async prompt(picture: Picture, text: string, options: GenerateOptions = {}): Promise<Answer> {
+    checkOptions(options, GENERATE_OPTIONS, 'prompt');
+    checkText(text, 'prompt');
     const prompt = this.processor.freePrompt(text);
     return (await this.#generate([{picture, prompt}], 'prompt', options))[0]!;
   }
 
   /** Normalised pixels [1, size, size, 3], the caller's. */
   async pixels(picture: Picture): Promise<tf.Tensor4D> {
-    return this.processor.pixels(picture instanceof Uint8Array ? await this.#images.decode(picture) : picture);
+    return this.processor.pixels(await this.#decode(picture));
   }
 
   /** @throws UsageError for a plan that does not fit this model or task */
@@ -215,12 +235,17 @@ export class VisionLanguagePipeline<
     return resolveExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
   }
 
+  async #decode(picture: Picture): Promise<RgbImage> {
+    const bytes = await bytesOf(picture);
+    return bytes ? await this.#images.decode(bytes) : checkedImage(picture);
+  }
+
   /** Generates answers token by token. @param answers the allowed ones; any words by default */
   async #generate(
     items: readonly Item[],
     task: TaskName,
     options: GenerateOptions,
-    answers?: readonly (readonly number[])[],
+    answers?: readonly AllowedAnswer[],
   ): Promise<readonly Answer[]> {
     if (items.length === 0) return [];
     using scope = new TensorScope();
@@ -252,7 +277,7 @@ export class VisionLanguagePipeline<
     lengths: readonly number[],
     task: TaskName,
     options: GenerateOptions,
-    answers?: readonly (readonly number[])[],
+    answers?: readonly AllowedAnswer[],
   ): Promise<readonly Answer[]> {
     const found = new Map<Item, Answer>();
     for (const length of lengths) {
@@ -267,7 +292,7 @@ export class VisionLanguagePipeline<
   async #score(
     items: readonly Item[],
     task: TaskName,
-    answers: readonly {readonly text: string; readonly tokens: readonly number[]}[],
+    answers: readonly AllowedAnswer[],
     {exit, signal}: AnswerOptions,
   ): Promise<readonly {readonly answer: Answer; readonly scores: readonly number[]}[]> {
     if (items.length === 0) return [];
@@ -299,6 +324,7 @@ export class VisionLanguagePipeline<
     signal: AbortSignal | undefined,
   ): Promise<Encoded> {
     using scope = new TensorScope();
+    this.checkUsable();
     const pictures = items.map(({picture}) => picture);
     const pixels = scope.hold(await this.stackedPixels(pictures, signal));
     clock.lap('preprocess');
@@ -317,9 +343,45 @@ export class VisionLanguagePipeline<
     return each.length === 1 ? scope.give(each[0]!) : tf.concat(each);
   }
 
-  [Symbol.dispose](): void {
-    this.model[Symbol.dispose]();
+  /** @throws UsageError after the pipeline was disposed */
+  protected checkUsable(): void {
+    if (this.#disposed) throw new UsageError('disposed', 'the model was disposed: it cannot answer any more');
   }
+
+  /** Frees the model; the same as leaving the block of `using`. */
+  dispose(): void {
+    this[Symbol.dispose]();
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#disposed) this.model[Symbol.dispose]();
+    this.#disposed = true;
+  }
+}
+
+/** Bytes of an image file; undefined for a decoded image. */
+async function bytesOf(picture: Picture): Promise<Uint8Array | undefined> {
+  if (picture instanceof Uint8Array) return picture;
+  if (picture instanceof ArrayBuffer) return new Uint8Array(picture);
+  if (ArrayBuffer.isView(picture)) return new Uint8Array(picture.buffer, picture.byteOffset, picture.byteLength);
+  if (picture instanceof Blob) return new Uint8Array(await picture.arrayBuffer());
+  return undefined;
+}
+
+/**
+ * @returns   a decoded image, whose size is checked where it is resized
+ * @throws    UsageError for anything else, with a word for what people pass instead
+ */
+function checkedImage(picture: unknown): RgbImage {
+  const image = picture as Partial<RgbImage> | null | undefined;
+  if (typeof image === 'object' && image !== null && ArrayBuffer.isView(image.data)) return image as RgbImage;
+  const hint =
+    typeof picture === 'string' || picture instanceof URL
+      ? 'Read the file first: await readFile(path); of a web address: await (await fetch(url)).arrayBuffer().'
+      : picture instanceof Promise
+        ? 'Await the promise first.'
+        : 'Pass the bytes of an image file (Uint8Array, ArrayBuffer, Blob), or {width, height, data} with RGB bytes.';
+  throw new UsageError('picture-invalid', `a picture must be bytes or a decoded image, not ${shown(picture)}`, {hint});
 }
 
 /** Maps images and texts to one space. */
@@ -350,6 +412,8 @@ export class EmbeddingPipeline extends VisionLanguagePipeline<ContrastiveModel> 
   async embedPicture(picture: Picture, options: AnswerOptions = {}): Promise<Embedding> {
     using scope = new TensorScope();
     const {signal} = options;
+    checkOptions(options, ANSWER_OPTIONS, 'embedPicture');
+    this.checkUsable();
     const {policy} = this.resolveExits('embed', options.exit);
     const clock = new Clock();
     const pixels = scope.hold(await this.stackedPixels([picture], signal));
@@ -364,6 +428,9 @@ export class EmbeddingPipeline extends VisionLanguagePipeline<ContrastiveModel> 
 
   async embedTexts(texts: readonly string[], options: AnswerOptions = {}): Promise<readonly Embedding[]> {
     if (texts.length === 0) return [];
+    checkOptions(options, ANSWER_OPTIONS, 'embedText');
+    this.checkUsable();
+    for (const text of texts) checkText(text, 'text');
     const {signal} = options;
     const {policy} = this.resolveExits('embed', options.exit);
     const clock = new Clock(texts.length);

@@ -27,6 +27,20 @@ export interface EntailmentTokens {
   readonly answers: readonly (readonly number[])[];
 }
 
+/** An answer that a question may have. */
+export interface AllowedAnswer {
+  /** The entry of the list, as it was given. */
+  readonly text: string;
+  readonly tokens: readonly number[];
+}
+
+/** A list of allowed answers as a model reads it. */
+export interface AllowedAnswers {
+  readonly answers: readonly AllowedAnswer[];
+  /** Messages for people: entries with parts that the vocabulary does not know. */
+  readonly notes: readonly string[];
+}
+
 /** One generated answer. */
 export interface GeneratedAnswer {
   /** Best first. */
@@ -84,8 +98,8 @@ export interface Processor {
   questionPrompt(question: string, objects?: readonly string[]): Prompt;
   /** @returns the question, and its answers no, yes, maybe */
   entailmentPrompt(hypothesis: string, premise?: string): Prompt & Pick<EntailmentTokens, 'answers'>;
-  /** Token ids of allowed answers, each once. */
-  answerTokens(answers: readonly string[]): readonly (readonly number[])[];
+  /** @throws UsageError for a list without entries, and for entries that are the same to the model */
+  allowedAnswers(answers: readonly string[]): AllowedAnswers;
   /** Text of tokens without what surrounds them. */
   decode(tokens: readonly number[], task: TaskName): string;
   /**
@@ -98,6 +112,6 @@ export interface Processor {
     task: TaskName,
     prompts: readonly Prompt[],
     options: GenerateOptions,
-    answers?: readonly (readonly number[])[],
+    answers?: readonly AllowedAnswer[],
   ): AnswerWriter;
 }

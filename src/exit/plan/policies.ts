@@ -88,8 +88,7 @@ function stackPolicy(stack: StackName, plan: StackPlan, mode: Mode): ExitPolicy 
       'an oracle knows the answer of the last layer, so that it can be replayed from a recording, but not run',
       {hint: 'Use `mue sweep`.'},
     );
-  const definition = POLICIES[plan.policy];
-  if (definition) return definition.create(plan, mode);
+  if (Object.hasOwn(POLICIES, plan.policy)) return POLICIES[plan.policy]!.create(plan, mode);
   throw new UsageError(
     'plan-policy',
     `the exit plan asks for the policy '${plan.policy}' in '${stack}'; known are ${POLICY_NAMES.join(', ')}`,

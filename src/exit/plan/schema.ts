@@ -10,8 +10,11 @@ import {SKIPPED_KV} from '../skipped-kv-cache.js';
 /** Exits of one stack. */
 export const stackPlanSchema = z.looseObject({
   policy: z.string(),
-  /** null never exits. */
-  threshold: z.number().nullable().optional(),
+  /** null never exits. Policies refuse NaN and infinities, with a code of their own. */
+  threshold: z
+    .custom<number>((value) => typeof value === 'number')
+    .nullable()
+    .optional(),
   schedule: z.enum(SCHEDULE_NAMES).optional(),
   /** Temperature τ of the schedule, and weight β of the threshold in `paper`. */
   tau: z.number().optional(),
@@ -69,27 +72,42 @@ export interface ExitPlans {
 export const NEVER_PLAN: ExitPlan = {version: 1, mode: 'corrected', skippedKv: 'project', stacks: {}};
 
 /**
+ * Checks a plan that a program passes.
+ * @param source   how messages call it
+ * @throws         UsageError if it is none
+ */
+export function checkedPlan(plan: unknown, source: string): ExitPlan {
+  const parsed = exitPlanSchema.safeParse(plan);
+  if (parsed.success) return parsed.data;
+  throw invalidPlan(source, problemsOf(parsed.error));
+}
+
+function problemsOf(error: z.ZodError): string {
+  return error.issues.map(({path, message}) => `${path.join('.') || 'top level'}: ${message}`).join('; ');
+}
+
+function invalidPlan(source: string, why: string): UsageError {
+  return new UsageError('plan-invalid', `${source} is no exit plan: ${why}`, {
+    hint: 'See docs/exits.md for the format; `mue calibrate` writes one.',
+  });
+}
+
+/**
  * Reads a plan from JSON text: one plan, or a set of plans by task.
  * @param source   how messages call it
  * @throws         UsageError if it is neither
  */
 export function parsePlan(text: string, source: string, task: string): ExitPlan {
-  const fail = (why: string): never => {
-    throw new UsageError('plan-invalid', `${source} is no exit plan: ${why}`, {
-      hint: 'See docs/exits.md for the format; `mue calibrate` writes one.',
-    });
-  };
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (error) {
-    return fail((error as Error).message);
+    throw invalidPlan(source, (error as Error).message);
   }
   const several = typeof json === 'object' && json !== null && 'plans' in json;
   const parsed = several ? exitPlansSchema.safeParse(json) : exitPlanSchema.safeParse(json);
-  if (!parsed.success)
-    return fail(
-      parsed.error.issues.map(({path, message}) => `${path.join('.') || 'top level'}: ${message}`).join('; '),
-    );
-  return 'plans' in parsed.data ? (parsed.data.plans[task] ?? NEVER_PLAN) : parsed.data;
+  if (!parsed.success) throw invalidPlan(source, problemsOf(parsed.error));
+  if (!('plans' in parsed.data)) return parsed.data;
+  const {plans} = parsed.data;
+  return Object.hasOwn(plans, task) ? plans[task]! : NEVER_PLAN;
 }
