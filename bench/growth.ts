@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {lineChart} from '../src/charts/line-chart.js';
+import {lineChart} from '../src/charts/line.js';
 import {never} from '../src/exit/policy.js';
 import {hostMemory} from '../src/runtime/kernels.js';
 import {type OfaSize, ofaConfigOfSize} from '../src/models/ofa/config.js';

@@ -1,9 +1,9 @@
 import type {StackName} from '../exit/policy.js';
-import {barChart} from '../charts/bar-chart.js';
+import {barChart} from '../charts/bar.js';
 import {countedLayers, type EvaluationMetrics} from '../evaluation/metrics.js';
 import {type EvaluationRow, rowLayers} from '../evaluation/row.js';
 import {heatMap} from '../charts/heat-map.js';
-import {lineChart, type Series} from '../charts/line-chart.js';
+import {lineChart, type Series} from '../charts/line.js';
 import {type Cost, costOf, frontOf, isFull, isPolicy, type ReportPoint} from './points.js';
 import {type RankCorrelation, spearman} from '../statistics/spearman.js';
 

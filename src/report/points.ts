@@ -4,7 +4,7 @@ import {countLayers} from '../exit/stacks.js';
 import type {EvaluationMetrics} from '../evaluation/metrics.js';
 import type {EvaluationRow} from '../evaluation/row.js';
 import {paretoFront} from '../statistics/pareto-front.js';
-import type {SweepFile, SweptPoint} from '../calibration/sweep/sweep-file.js';
+import type {SweepFile, SweptPoint} from '../calibration/sweep/file.js';
 
 /** What a report is made of; names are those of folders and files. */
 export interface ReportInputs {

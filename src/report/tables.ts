@@ -2,7 +2,7 @@ import type {ExitPlan} from '../exit/plan/schema.js';
 import {escapeHtml} from '../charts/html-page.js';
 import type {DifficultyChart} from './charts.js';
 import {costOf, isFull, type ReportPoint} from './points.js';
-import type {SweepFile} from '../calibration/sweep/sweep-file.js';
+import type {SweepFile} from '../calibration/sweep/file.js';
 
 /** The share of the full model's quality that the comparison asks for: MuE's claims (early_exit.md E5). */
 export function wantedRetention(task: string): number {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import {barChart} from '../../src/charts/bar-chart.js';
+import {barChart} from '../../src/charts/bar.js';
 import {linearScale, spread, tickText} from '../../src/charts/axes.js';
 import {heatMap} from '../../src/charts/heat-map.js';
-import {lineChart} from '../../src/charts/line-chart.js';
+import {lineChart} from '../../src/charts/line.js';
 import {escapeXml, fitText, textWidth} from '../../src/charts/svg.js';
 
 /** Fails unless the document is well-formed XML of the few kinds of markup that the charts use. @returns its element names. */

@@ -1,6 +1,6 @@
 import {report} from '../../src/report/report.js';
 import {frontOf, reportPoints} from '../../src/report/points.js';
-import {parseSweep} from '../../src/calibration/sweep/sweep-file.js';
+import {parseSweep} from '../../src/calibration/sweep/file.js';
 import {sampleSweep} from '../support/data/evaluation-sample.js';
 
 const sweep = parseSweep(sampleSweep(), 'sweep.json');

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
-import {verdictText} from '../../dist/calibration/sweep/sweep-text.js';
+import {verdictText} from '../../dist/calibration/sweep/text.js';
 import {
   captionDeviations,
   captionSettings,

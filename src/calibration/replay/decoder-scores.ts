@@ -1,8 +1,8 @@
 import {confidence} from '../../exit/policies/confidence.js';
 import {headScore, type LinearHead} from '../../exit/policies/linear-head.js';
 import {UsageError} from '../../runtime/errors.js';
-import type {DecoderPolicy} from '../settings/setting.js';
-import {predictions, type Recording} from '../recording/recording.js';
+import type {DecoderPolicy} from '../policy-setting.js';
+import {predictions, type Recording} from '../recording/entailment.js';
 import type {ExitRule} from './threshold-replay.js';
 
 // What every policy would have seen in the decoder, from what was recorded.   n items; I, T, L depths; arrays [n × I × T × L]

@@ -1,5 +1,5 @@
 import {layerWeight} from '../../exit/stacks.js';
-import type {RecordingHeader} from '../recording/recording.js';
+import type {RecordingHeader} from '../recording/entailment.js';
 
 /** How much a layer counts of each of the three stacks that replays know, whatever their names are in the model. */
 export interface LayerWeights {

@@ -4,8 +4,8 @@ import {type LayerWeights, layerWeights, weigh} from './layer-weights.js';
 import {crossFittedHeads} from './decoder-head.js';
 import {type DecoderMeasures, decoderMeasures, decoderScores, layerNumbers} from './decoder-scores.js';
 import type {LayerMilliseconds} from './layer-milliseconds.js';
-import {type PolicySetting, settingGroup} from '../settings/setting.js';
-import {type Recording, recordedMacs} from '../recording/recording.js';
+import {type PolicySetting, settingGroup} from '../policy-setting.js';
+import {type Recording, recordedMacs} from '../recording/entailment.js';
 import {type ItemOutcomes, meansTable, type ReplayRules, type SweepTable, ThresholdReplay} from './threshold-replay.js';
 
 export interface PolicyReplayOptions {

@@ -1,7 +1,7 @@
 import type {LinearHead} from '../../exit/policies/linear-head.js';
 import type {ExitPlan} from '../../exit/plan/schema.js';
 import {UsageError} from '../../runtime/errors.js';
-import {type DecoderPolicy, type PolicySetting, settingPlan} from '../settings/setting.js';
+import {type DecoderPolicy, type PolicySetting, settingPlan} from '../policy-setting.js';
 import type {LayerMilliseconds} from '../replay/layer-milliseconds.js';
 import {STREAM_WEIGHTS, weigh} from '../replay/layer-weights.js';
 import type {PolicyReplay} from '../replay/policy-replay.js';
@@ -9,7 +9,7 @@ import type {ItemOutcomes, ReplayData, ThresholdReplay} from '../replay/threshol
 import {settingGrid} from '../settings/grid.js';
 import {type CostName, type SweepMeans, sweepMeans} from '../sweep/sweep.js';
 import {type ParetoCertificate, type ParetoProblem, paretoTesting, splitItems} from './pareto-testing.js';
-import {riskUpperBound} from './risk-bounds.js';
+import {riskUpperBound} from './bounds.js';
 
 /** What counts as a loss: an answer other than the full model's; or a right answer of the full model that is no longer right. */
 export type ReplayLoss = 'consistency' | 'quality-gap';

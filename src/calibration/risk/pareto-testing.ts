@@ -1,7 +1,7 @@
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {seededRandom} from '../../runtime/random.js';
 import {itemsNeeded, type RiskTest, riskPValue} from '../../statistics/hoeffding-bentkus.js';
-import {checkDelta, meanLoss, type TestedPoint} from './learn-then-test.js';
+import {checkDelta, meanLoss, type TestedPoint} from './p-values.js';
 import {paretoFront} from '../../statistics/pareto-front.js';
 
 /** What is to be chosen from, with what is known of it on the calibration items. */

@@ -1,6 +1,6 @@
 import {z} from 'zod';
 import {UsageError} from '../../runtime/errors.js';
-import {DECODER_POLICIES, type PolicySetting} from './setting.js';
+import {DECODER_POLICIES, type PolicySetting} from '../policy-setting.js';
 
 const finite = z.number();
 export const settingSchema: z.ZodType<PolicySetting> = z.object({

@@ -1,9 +1,9 @@
 import {quantileThresholds} from '../../exit/policies/quantile-budget.js';
-import type {Recording} from '../recording/recording.js';
+import type {Recording} from '../recording/entailment.js';
 import {decoderHead} from '../replay/decoder-head.js';
 import {type DecoderMeasures, type DecoderScores, decoderScores} from '../replay/decoder-scores.js';
 import type {PolicyReplay} from '../replay/policy-replay.js';
-import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from './setting.js';
+import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../policy-setting.js';
 
 /**
  * Thresholds at quantiles of observed scores, from "always exits" to null, "never". They lie half-way between neighbouring

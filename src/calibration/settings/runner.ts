@@ -12,7 +12,7 @@ import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {GenerateOptions} from '../../tasks/generation-options.js';
 import {unusable} from '../../evaluation/evaluate.js';
 import {firstExit} from '../replay/exit-layers.js';
-import {type PolicySetting, type SettingTarget, settingPlan} from './setting.js';
+import {type PolicySetting, type SettingTarget, settingPlan} from '../policy-setting.js';
 import {stacksBetween} from '../recording/record-entailment.js';
 
 /** One search: an encoding at given depths, decoded with one policy. */

@@ -1,5 +1,5 @@
 import {z} from 'zod';
-import type {PolicySetting, SettingTarget} from './setting.js';
+import type {PolicySetting, SettingTarget} from '../policy-setting.js';
 import type {SettingRuns} from './runner.js';
 import {checkedHeader, checkedRow, corruptRow} from '../recording/row-file.js';
 import {settingSchema} from './file.js';

@@ -1,5 +1,5 @@
-import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../settings/setting.js';
-import {csvLine, csvNumber, frontHeads, percent, settingCells, settingText, thinned} from './sweep-text.js';
+import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../policy-setting.js';
+import {csvLine, csvNumber, frontHeads, percent, settingCells, settingText, thinned} from './text.js';
 import type {CostName, Sweep, SweepMeans} from './sweep.js';
 
 // What a replay of captions proposes, for people and as CSV.

@@ -2,7 +2,7 @@ import {type CaptionMetric, CaptionScorer, type CaptionScores} from '../../metri
 import {meanRetention, retention} from '../../metrics/savings.js';
 import {InputError} from '../../runtime/errors.js';
 import {type LayerWeights, layerWeights, weigh} from '../replay/layer-weights.js';
-import type {PolicySetting} from '../settings/setting.js';
+import type {PolicySetting} from '../policy-setting.js';
 import type {Runs, RunsHeader, RunsRow} from '../settings/runs.js';
 import {type CostFronts, costFronts, costFrontsByPolicy, type SweepMeans} from './sweep.js';
 

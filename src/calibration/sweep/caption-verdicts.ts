@@ -10,7 +10,7 @@ import {
 } from './caption-sweep.js';
 import {staticMix} from '../replay/static-mix.js';
 import {type CostName, pointCost} from './sweep.js';
-import type {SweepVerdict, VerdictOptions} from './sweep-verdicts.js';
+import type {SweepVerdict, VerdictOptions} from './verdicts.js';
 
 /** What the claim is about: CIDEr-D, or the mean of the retentions of all six metrics. */
 export type CaptionMeasure = 'CIDEr-D' | 'mean';

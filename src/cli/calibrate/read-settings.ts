@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../../calibration/settings/setting.js';
+import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../../calibration/policy-setting.js';
 import {parseSettings} from '../../calibration/settings/file.js';
 import {UsageError} from '../../runtime/errors.js';
 

@@ -5,11 +5,11 @@ import {
   type PlanCertificate,
 } from '../../calibration/risk/calibrate.js';
 import {type LayerMilliseconds, layerMilliseconds} from '../../calibration/replay/layer-milliseconds.js';
-import {mergeRecordings} from '../../calibration/recording/merge-recordings.js';
+import {mergeRecordings} from '../../calibration/recording/merge.js';
 import {PolicyReplay} from '../../calibration/replay/policy-replay.js';
-import {promiseCheck} from '../../calibration/risk/promise-check.js';
-import type {RecordingHeader} from '../../calibration/recording/recording.js';
-import {settingText} from '../../calibration/sweep/sweep-text.js';
+import {promiseCheck} from '../../calibration/risk/coverage-check.js';
+import type {RecordingHeader} from '../../calibration/recording/entailment.js';
+import {settingText} from '../../calibration/sweep/text.js';
 import type {StackName} from '../../exit/policy.js';
 import {readEvaluation} from '../../node/runs/evaluation-folder.js';
 import {readRecordings} from '../../node/runs/read-recordings.js';

@@ -3,9 +3,9 @@ import {
   CAPTION_RECORDING,
   type CaptionRecordingHeader,
   captionRow,
-} from '../../calibration/recording/caption-recording.js';
+} from '../../calibration/recording/caption.js';
 import {recordCaption} from '../../calibration/recording/record-caption.js';
-import {type RecordingHeader, recordingRow} from '../../calibration/recording/recording.js';
+import {type RecordingHeader, recordingRow} from '../../calibration/recording/entailment.js';
 import {captionTarget} from '../../calibration/settings/runner.js';
 import {parseShard, WHOLE} from '../../evaluation/shard.js';
 import type {DatasetItem} from '../../data/dataset.js';

@@ -1,12 +1,12 @@
-import {CAPTION_RECORDING} from '../../calibration/recording/caption-recording.js';
+import {CAPTION_RECORDING} from '../../calibration/recording/caption.js';
 import {hasFormat} from '../../calibration/recording/row-file.js';
 import {decoderHead} from '../../calibration/replay/decoder-head.js';
 import {PolicyReplay} from '../../calibration/replay/policy-replay.js';
 import {settingGrid} from '../../calibration/settings/grid.js';
 import {SETTING_RUNS} from '../../calibration/settings/runs.js';
-import type {PolicySetting} from '../../calibration/settings/setting.js';
-import {frontText, sweepCsv, verdictText} from '../../calibration/sweep/sweep-text.js';
-import {sweepVerdicts} from '../../calibration/sweep/sweep-verdicts.js';
+import type {PolicySetting} from '../../calibration/policy-setting.js';
+import {frontText, sweepCsv, verdictText} from '../../calibration/sweep/text.js';
+import {sweepVerdicts} from '../../calibration/sweep/verdicts.js';
 import {frontPoints, sweepRecording} from '../../calibration/sweep/sweep.js';
 import type {LinearHead} from '../../exit/policies/linear-head.js';
 import {readRecordings, recordingOf} from '../../node/runs/read-recordings.js';

@@ -1,9 +1,9 @@
 import path from 'node:path';
 import {SettingRunner} from '../../calibration/settings/runner.js';
 import {parseRuns, type RunsHeader, runsRow, SETTING_RUNS} from '../../calibration/settings/runs.js';
-import type {PolicySetting} from '../../calibration/settings/setting.js';
+import type {PolicySetting} from '../../calibration/policy-setting.js';
 import {parseShard, shardName, WHOLE} from '../../evaluation/shard.js';
-import {captionFrontText, captionSweepCsv, captionVerdictText} from '../../calibration/sweep/caption-sweep-text.js';
+import {captionFrontText, captionSweepCsv, captionVerdictText} from '../../calibration/sweep/caption-text.js';
 import {CaptionRuns, isStatic, sweepCaptions} from '../../calibration/sweep/caption-sweep.js';
 import {captionVerdicts} from '../../calibration/sweep/caption-verdicts.js';
 import {frontPoints} from '../../calibration/sweep/sweep.js';

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import {parseCaptionRecording} from '../../calibration/recording/caption-recording.js';
+import {parseCaptionRecording} from '../../calibration/recording/caption.js';
 import {PolicyReplay} from '../../calibration/replay/policy-replay.js';
 import {settingGrid} from '../../calibration/settings/grid.js';
 import {

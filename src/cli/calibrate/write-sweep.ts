@@ -1,6 +1,6 @@
 import path from 'node:path';
 import {settingsText} from '../../calibration/settings/file.js';
-import type {PolicySetting} from '../../calibration/settings/setting.js';
+import type {PolicySetting} from '../../calibration/policy-setting.js';
 import {makeFolder} from '../../node/runs/evaluation-folder.js';
 import {writeAtomic} from '../../node/runs/write-atomic.js';
 

@@ -1,4 +1,4 @@
-import {parseRecording, type Recording} from '../../calibration/recording/recording.js';
+import {parseRecording, type Recording} from '../../calibration/recording/entailment.js';
 import {readShards, requireRows, type Shards} from './read-shards.js';
 
 /**

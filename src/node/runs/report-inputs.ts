@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {evaluationMetrics} from '../../evaluation/metrics.js';
 import type {ReportInputs} from '../../report/points.js';
-import {parseSweep} from '../../calibration/sweep/sweep-file.js';
+import {parseSweep} from '../../calibration/sweep/file.js';
 import {parsePlan} from '../../exit/plan/schema.js';
 import {InputError} from '../../runtime/errors.js';
 import {readEvaluation} from './evaluation-folder.js';

@@ -1,5 +1,5 @@
 import {expect, test} from '@jest/globals';
-import {captionRow, parseCaptionRecording} from '../../../src/calibration/recording/caption-recording.js';
+import {captionRow, parseCaptionRecording} from '../../../src/calibration/recording/caption.js';
 import {captionProposal, promising} from '../../../src/calibration/sweep/caption-proposal.js';
 import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
 import {type CaptionRecord, recordCaption} from '../../../src/calibration/recording/record-caption.js';

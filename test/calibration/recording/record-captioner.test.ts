@@ -1,9 +1,9 @@
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../../src/data/image.js';
-import {captionRow, parseCaptionRecording} from '../../../src/calibration/recording/caption-recording.js';
+import {captionRow, parseCaptionRecording} from '../../../src/calibration/recording/caption.js';
 import {captionProposal} from '../../../src/calibration/sweep/caption-proposal.js';
 import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
-import {type PolicySetting, settingPlan} from '../../../src/calibration/settings/setting.js';
+import {type PolicySetting, settingPlan} from '../../../src/calibration/policy-setting.js';
 import {type CaptionRecord, recordCaption} from '../../../src/calibration/recording/record-caption.js';
 import {combinations, recordEntailment} from '../../../src/calibration/recording/record-entailment.js';
 import {captionTarget, SettingRunner} from '../../../src/calibration/settings/runner.js';

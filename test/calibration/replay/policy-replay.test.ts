@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {crossFittedHeads, decoderHead} from '../../../src/calibration/replay/decoder-head.js';
 import {decoderMeasures} from '../../../src/calibration/replay/decoder-scores.js';
 import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
-import {DECODER_POLICIES, type PolicySetting, settingPlan} from '../../../src/calibration/settings/setting.js';
+import {DECODER_POLICIES, type PolicySetting, settingPlan} from '../../../src/calibration/policy-setting.js';
 import {
   cellDepths,
   cheapestOracle,

@@ -1,8 +1,8 @@
 import {type CalibrationOptions, calibrate} from '../../../src/calibration/risk/calibrate.js';
 import {riskPValue} from '../../../src/statistics/hoeffding-bentkus.js';
-import {mergeRecordings} from '../../../src/calibration/recording/merge-recordings.js';
+import {mergeRecordings} from '../../../src/calibration/recording/merge.js';
 import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
-import {promiseCheck} from '../../../src/calibration/risk/promise-check.js';
+import {promiseCheck} from '../../../src/calibration/risk/coverage-check.js';
 import {exitPlanSchema} from '../../../src/exit/plan/schema.js';
 import {UsageError} from '../../../src/runtime/errors.js';
 import {SYNTHETIC_HEADER, syntheticRecording} from '../../support/data/synthetic-recording.js';

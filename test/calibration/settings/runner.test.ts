@@ -1,6 +1,6 @@
 import {expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
-import {type PolicySetting, settingPlan} from '../../../src/calibration/settings/setting.js';
+import {type PolicySetting, settingPlan} from '../../../src/calibration/policy-setting.js';
 import {SettingRunner, type SettingRuns} from '../../../src/calibration/settings/runner.js';
 import type {RgbImage} from '../../../src/data/image.js';
 import type {OfaPipeline} from '../../../src/tasks/ofa-processor.js';

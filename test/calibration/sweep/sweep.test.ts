@@ -2,8 +2,8 @@ import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
 import {parseSettings} from '../../../src/calibration/settings/file.js';
 import {settingGrid} from '../../../src/calibration/settings/grid.js';
 import {pointCost, sweepRecording} from '../../../src/calibration/sweep/sweep.js';
-import {sweepCsv} from '../../../src/calibration/sweep/sweep-text.js';
-import {sweepVerdicts} from '../../../src/calibration/sweep/sweep-verdicts.js';
+import {sweepCsv} from '../../../src/calibration/sweep/text.js';
+import {sweepVerdicts} from '../../../src/calibration/sweep/verdicts.js';
 import {UsageError} from '../../../src/runtime/errors.js';
 import {syntheticRecording} from '../../support/data/synthetic-recording.js';
 

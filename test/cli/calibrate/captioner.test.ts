@@ -4,7 +4,7 @@ import path from 'node:path';
 import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {CaptionSweep} from '../../../src/calibration/sweep/caption-sweep.js';
 import type {EvaluationMetrics} from '../../../src/evaluation/metrics.js';
-import {parseSweep} from '../../../src/calibration/sweep/sweep-file.js';
+import {parseSweep} from '../../../src/calibration/sweep/file.js';
 import {convertCheckpoint} from '../../../src/node/model/convert.js';
 import {cocaGoldenBytes, describeCoca} from '../../support/golden/golden-coca.js';
 import {mueCommand} from '../../support/cli/mue-command.js';

@@ -5,7 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {CaptionSweep} from '../../../src/calibration/sweep/caption-sweep.js';
-import {parseSweep} from '../../../src/calibration/sweep/sweep-file.js';
+import {parseSweep} from '../../../src/calibration/sweep/file.js';
 import {microFolder} from '../../support/models/micro-folder.js';
 import {type Finished, mueCommand} from '../../support/cli/mue-command.js';
 

@@ -4,7 +4,7 @@ import {
   type Recording,
   type RecordingHeader,
   recordingRow,
-} from '../../../src/calibration/recording/recording.js';
+} from '../../../src/calibration/recording/entailment.js';
 import {seededRandom} from '../../../src/runtime/random.js';
 
 export const SYNTHETIC_HEADER: RecordingHeader = {

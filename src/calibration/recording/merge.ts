@@ -1,5 +1,5 @@
 import {UsageError} from '../../runtime/errors.js';
-import type {Recording} from './recording.js';
+import type {Recording} from './entailment.js';
 
 /** Two recordings of one model as one pool of items. The header is the first's. @throws UsageError `recordings-differ` */
 export function mergeRecordings(a: Recording, b: Recording): Recording {

@@ -1,6 +1,6 @@
 import {UsageError} from '../../runtime/errors.js';
 import {type RiskTest, riskPValue} from '../../statistics/hoeffding-bentkus.js';
-import {checkDelta} from './learn-then-test.js';
+import {checkDelta} from './p-values.js';
 
 /** Upper confidence bound of a risk: the true risk lies above it with probability at most δ. Inverts `riskPValue`. */
 export function riskUpperBound(risk: number, n: number, delta: number, test: RiskTest = 'hoeffding-bentkus'): number {

@@ -2,16 +2,7 @@ import type {CaptionMetric} from '../../metrics/caption-scores.js';
 import type {CaptionPoint, CaptionSweep} from './caption-sweep.js';
 import type {CaptionVerdict} from './caption-verdicts.js';
 import type {CostName} from './sweep.js';
-import {
-  csvLine,
-  csvNumber,
-  frontHeads,
-  percent,
-  settingCells,
-  settingText,
-  thinned,
-  verdictText,
-} from './sweep-text.js';
+import {csvLine, csvNumber, frontHeads, percent, settingCells, settingText, thinned, verdictText} from './text.js';
 
 // A sweep of captions for people, and as CSV.
 

@@ -1,6 +1,6 @@
 import {z} from 'zod';
 import {InputError} from '../../runtime/errors.js';
-import {shortName} from './sweep-text.js';
+import {shortName} from './text.js';
 
 /** One setting of a sweep and what it came to, means over items. What is absent is not known. */
 export interface SweptPoint {

@@ -1,5 +1,5 @@
-import type {ExitPlan, StackPlan} from '../../exit/plan/schema.js';
-import type {LinearHead} from '../../exit/policies/linear-head.js';
+import type {ExitPlan, StackPlan} from '../exit/plan/schema.js';
+import type {LinearHead} from '../exit/policies/linear-head.js';
 
 /** What decides in the decoder. All can be replayed from one recording, and run from a plan. */
 export const DECODER_POLICIES = [

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import {riskPValue} from '../../../src/statistics/hoeffding-bentkus.js';
-import {bonferroni, fixedSequence, holm, learnThenTest} from '../../../src/calibration/risk/learn-then-test.js';
+import {bonferroni, fixedSequence, holm, learnThenTest} from '../../../src/calibration/risk/p-values.js';
 import {
   bettingUpperBound,
   conformalRiskControl,
   lastBelow,
   riskUpperBound,
-} from '../../../src/calibration/risk/risk-bounds.js';
+} from '../../../src/calibration/risk/bounds.js';
 import {UsageError} from '../../../src/runtime/errors.js';
 import {seededRandom} from '../../../src/runtime/random.js';
 

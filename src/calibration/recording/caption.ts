@@ -1,7 +1,7 @@
 import {z} from 'zod';
 import type {DecoderMeasures} from '../replay/decoder-scores.js';
 import type {CaptionRecord} from './record-caption.js';
-import {fromBase64, type Recording, toBase64} from './recording.js';
+import {fromBase64, type Recording, toBase64} from './entailment.js';
 import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.js';
 
 // Recordings of captions as files hold them: a header, then a row a picture; arrays are little-endian in base64.

@@ -1,7 +1,7 @@
 import type {Interval} from '../../statistics/bootstrap.js';
-import type {PolicySetting, SettingTarget} from '../settings/setting.js';
+import type {PolicySetting, SettingTarget} from '../policy-setting.js';
 import type {CostName, Sweep, SweepMeans} from './sweep.js';
-import type {SweepVerdict} from './sweep-verdicts.js';
+import type {SweepVerdict} from './verdicts.js';
 
 // A sweep for people, and as CSV.
 
