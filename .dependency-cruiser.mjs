@@ -4,7 +4,7 @@
 /** Rooms of src, lowest floor first; rooms of one floor do not know each other. */
 const FLOORS = [
   ['runtime'],
-  ['statistics', 'charts', 'nn', 'checkpoint', 'data', 'metrics'],
+  ['text', 'statistics', 'charts', 'nn', 'checkpoint', 'data', 'metrics'],
   ['exit'],
   ['models'],
   ['generation'],
