@@ -137,7 +137,12 @@ export function rowLayers(row: EvaluationRow, stack: StackName): number | undefi
   return run === undefined ? undefined : meanLayers({run, of: 0} satisfies LayersRun);
 }
 
-function correctness({label, answers}: DatasetItem, task: DatasetTask, text: string): number | undefined {
+/** Worth of an answer: 1 or 0, or the confidence of an accepted answer to a question; undefined where the data says nothing. */
+export function correctness(
+  {label, answers}: Pick<DatasetItem, 'label' | 'answers'>,
+  task: DatasetTask,
+  text: string,
+): number | undefined {
   if (task === 'snli-ve') return label === undefined ? undefined : Number(text === label);
   return task === 'vqa' ? answers && (answers.get(text) ?? 0) : undefined;
 }

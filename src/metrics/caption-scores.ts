@@ -4,14 +4,7 @@ import {CiderD, type CiderDResult, type DocumentFrequency} from './cider-d.js';
 import {ptbTokenize} from './ptb-tokenize.js';
 import {RougeL, type RougeLResult} from './rouge-l.js';
 
-/** A caption to score, as written: it is tokenised here. */
-export interface CaptionItem {
-  readonly id: string;
-  readonly hypothesis: string;
-  readonly references: readonly string[];
-}
-
-/** Names as coco-caption prints them. METEOR and SPICE are not offered: their reference implementations need Java and its data. */
+/** Names as coco-caption prints them. METEOR and SPICE are left out: their reference implementations need Java and its data. */
 export type CaptionMetric = 'BLEU-1' | 'BLEU-2' | 'BLEU-3' | 'BLEU-4' | 'ROUGE-L' | 'CIDEr-D';
 
 /** Scores of a corpus, and of every item for resampling. */
@@ -23,22 +16,27 @@ export interface CaptionScores {
   readonly ciderD: CiderDResult;
 }
 
-/** How texts are scored. */
 export interface CaptionScorerOptions {
-  /** Text to tokens separated by spaces. Default `ptbTokenize`, as coco-caption does; the identity for texts that are tokenised. */
+  /** Text to tokens separated by spaces. Default `ptbTokenize`, as in coco-caption; the identity for tokenised texts. */
   readonly tokenize?: (text: string) => string;
   /** Document frequencies of another corpus; by default those of the references given. */
   readonly documentFrequency?: DocumentFrequency;
 }
 
-/** All caption metrics against fixed references: these are prepared once, and many sets of hypotheses can be scored. */
+/**
+ * BLEU-1…4, ROUGE-L and CIDEr-D as pycocoevalcap computes them (docs/reference/early-exit.md D3). References are prepared
+ * once, and many sets of hypotheses can be scored against them.
+ */
 export class CaptionScorer {
   private readonly tokenize: (text: string) => string;
   private readonly bleu: Bleu;
   private readonly rougeL: RougeL;
   private readonly ciderD: CiderD;
 
-  /** @param references of every item, as written. @throws InputError if an item has none, or there are no items. */
+  /**
+   * @param references of every item, as written
+   * @throws InputError if an item has none, or there are no items
+   */
   constructor(references: readonly (readonly string[])[], options: CaptionScorerOptions = {}) {
     if (references.length === 0) throw new InputError('no-items', 'caption scores: no items; at least one is needed.');
     this.tokenize = options.tokenize ?? ptbTokenize;
@@ -65,18 +63,4 @@ export class CaptionScorer {
     };
     return {n: hypotheses.length, metrics, bleu, rougeL, ciderD};
   }
-}
-
-/** BLEU-1…4, ROUGE-L and CIDEr-D as pycocoevalcap computes them (early_exit.md D3). @throws InputError on a doubled id. */
-export function captionScores(items: readonly CaptionItem[], options: CaptionScorerOptions = {}): CaptionScores {
-  const seen = new Set<string>();
-  for (const {id} of items) {
-    if (seen.has(id)) throw new InputError('doubled-id', `caption scores: '${id}' occurs twice; ids must be unique.`);
-    seen.add(id);
-  }
-  const scorer = new CaptionScorer(
-    items.map((item) => item.references),
-    options,
-  );
-  return scorer.score(items.map((item) => item.hypothesis));
 }

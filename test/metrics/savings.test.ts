@@ -1,32 +1,29 @@
-import {costSaved, encoderLayers, expectedTimeReduction, meanRetention, retention} from '../../src/metrics/savings.js';
+import {encoderLayers, expectedTimeReduction, meanRetention, retention} from '../../src/metrics/savings.js';
 import {UsageError} from '../../src/runtime/errors.js';
 
 const depth = {encoder: 6, decoder: 6};
 
 test.each([
-  // MuE's tables (early_exit.md A5) and the reference table of the scenes models.
+  // MuE's tables (docs/reference/early-exit.md A5) and the reference table of the scenes models.
   ['OFA-Tiny against Base', 4, 4, 4, 1 / 3],
   ['entailment, published', 2.03, 6, 1.985, 0.5],
   ['captions, published', 6, 2, 3.176, 0.402],
   ['scenes, .61 / .5432 / .8824', 1.11, 1.14, 3.05, 0.652],
   ['everything runs', 6, 6, 6, 0],
-])('layers saved: %s', (_, image, text, decoder, saved) => {
+])('expectedTimeReduction: %s', (_, image, text, decoder, saved) => {
   expect(expectedTimeReduction([{encoder: encoderLayers(image, text), decoder}], depth)).toBeCloseTo(saved, 3);
 });
 
-test('words weigh alike when items carry their number of steps', () => {
+test('expectedTimeReduction: sums over items, and refuses a depth without layers', () => {
   const items = [
     {encoder: 2, decoder: 1},
     {encoder: 6, decoder: 6},
   ];
   expect(expectedTimeReduction(items, depth)).toBeCloseTo(1 - 15 / 24, 12);
-  expect(expectedTimeReduction([{...items[0]!, weight: 3}, items[1]!], depth)).toBeCloseTo(1 - 21 / 48, 12);
   expect(() => expectedTimeReduction(items, {encoder: 0, decoder: 0})).toThrow(UsageError);
 });
 
-test('costs and retentions', () => {
-  expect(costSaved([1, 2], [4, 2])).toBeCloseTo(0.5, 12);
-  expect(() => costSaved([1], [])).toThrow(UsageError);
+test('retention and meanRetention: shares of scores that are kept', () => {
   expect(retention(137, 146.7)).toBeCloseTo(0.934, 3);
   expect(retention(0, 0)).toBe(1);
   // Table 5 of the paper with METEOR and SPICE: the mean of eight is the "96 %".

@@ -16,9 +16,11 @@ export function riskUpperBound(risk: number, n: number, delta: number, test: Ris
 }
 
 /**
- * Upper confidence bound by betting (Waudby-Smith and Ramdas; early_exit.md B4): tighter than `riskUpperBound` for losses
- * of low variance, and valid for losses that may be negative (a gap that is sometimes a gain); never below zero.
- * @param losses independent, in an order that owes nothing to their values, none above `most`, none below −`most`.
+ * Upper confidence bound by betting (Waudby-Smith and Ramdas; docs/reference/early-exit.md B4): tighter than
+ * `riskUpperBound` for losses of low variance, and valid for losses that may be negative (a gap that is sometimes a
+ * gain); never below zero.
+ * @param losses independent, in an order that owes nothing to their values, none above `most`, none below −`most`
+ * @throws UsageError if a loss is beyond that
  */
 export function bettingUpperBound(losses: ArrayLike<number>, delta: number, most = 1): number {
   checkDelta(delta);
@@ -55,19 +57,4 @@ export function bettingUpperBound(losses: ArrayLike<number>, delta: number, most
     else low = middle;
   }
   return high;
-}
-
-/** RCPS: the last point, from safe to aggressive, whose upper bound and all before it lie below α; −1 if none. For risks that only grow. */
-export function lastBelow(upperBounds: readonly number[], alpha: number): number {
-  const first = upperBounds.findIndex((bound) => !(bound < alpha));
-  return (first < 0 ? upperBounds.length : first) - 1;
-}
-
-/**
- * Conformal risk control: bounds the *expected* risk by α, without a δ. The last point, from safe to aggressive, with
- * R̂ ≤ ((n + 1) α − most) / n and all before it too; −1 if none. For risks that only grow.
- */
-export function conformalRiskControl(risks: readonly number[], n: number, alpha: number, most = 1): number {
-  const first = risks.findIndex((risk) => !(risk <= ((n + 1) * alpha - most) / n));
-  return (first < 0 ? risks.length : first) - 1;
 }

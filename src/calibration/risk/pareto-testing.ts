@@ -1,13 +1,14 @@
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {seededRandom} from '../../runtime/random.js';
+import {meanAt, range} from '../../statistics/descriptive.js';
 import {itemsNeeded, type RiskTest, riskPValue} from '../../statistics/hoeffding-bentkus.js';
-import {checkDelta, meanLoss, type TestedPoint} from './p-values.js';
 import {paretoFront} from '../../statistics/pareto-front.js';
+import {checkDelta, fixedSequence, meanLoss, type TestedPoint} from './p-values.js';
 
-/** What is to be chosen from, with what is known of it on the calibration items. */
+/** Candidates to choose from, and their losses and costs on the calibration items. */
 export interface ParetoProblem {
   readonly candidates: number;
-  /** Losses of one candidate, each in [0, 1], by item. Called once a candidate, and again for those tested. */
+  /** Losses of one candidate, each in [0, 1], by item. Called once for each candidate, and again for those tested. */
   readonly loss: (candidate: number) => ArrayLike<number>;
   /** Cost of one candidate by item, in any unit (layers, MACs, milliseconds). */
   readonly cost: (candidate: number) => ArrayLike<number>;
@@ -19,14 +20,14 @@ export interface ParetoProblem {
   readonly groups?: ArrayLike<number>;
 }
 
-/** What is to be guaranteed. */
+/** Guarantee that is wanted, and how it is tested. */
 export interface ParetoOptions {
   /** Largest risk. */
   readonly alpha: number;
   /** Probability with which the guarantee may fail. */
   readonly delta: number;
   readonly seed: number;
-  /** Share of the items (or groups) that chooses the front; the rest tests it. Default 0.5. */
+  /** Fraction of the items (or groups) that chooses the front; the rest tests it. Default 0.5. */
   readonly split?: number;
   readonly test?: RiskTest;
 }
@@ -38,7 +39,7 @@ export interface ParetoTestedPoint extends TestedPoint {
   readonly frontCost: number;
 }
 
-/** All that it takes to check the choice: plain data, safe to print as JSON. */
+/** Record from which the choice can be checked: plain data, safe to print as JSON. */
 export interface ParetoCertificate {
   readonly method: 'pareto-testing';
   readonly test: RiskTest;
@@ -57,17 +58,23 @@ export interface ParetoCertificate {
   readonly tested: readonly ParetoTestedPoint[];
   /** The cheapest accepted point; null if nothing can be certified. Cost is the mean over all items. */
   readonly chosen: (TestedPoint & {readonly cost: number}) | null;
-  /** If nothing is certified: items part 2 would need, were the risk of the safest point what it is here; null if no number would do. */
+  /**
+   * If nothing is certified: items part 2 would need, were the risk of the safest point what it is here; null if no
+   * number would do.
+   */
   readonly itemsNeeded: number | null;
 }
 
 /**
- * Pareto Testing (early_exit.md B4): part 1 of the calibration items chooses and orders the Pareto front of (risk, cost),
- * part 2 tests it in that order until the first failure; the cheapest accepted point is chosen. The safest point of a front is its
- * boldest guess where many candidates never erred on part 1, so some dearer ones that did not err more are tested before it: the order
- * is still fixed by part 1 alone. Then, with probability
- * 1 − δ over calibration sets of independent items, its true risk is at most α. Where items share pictures they are
- * not independent: `groups` keeps the parts apart, but only losses averaged by picture make the test itself exact.
+ * Pareto Testing (docs/reference/early-exit.md B4): part 1 of the calibration items chooses and orders the Pareto front of
+ * (risk, cost), part 2 tests it in that order until the first failure; the cheapest accepted point is chosen. Then, with
+ * probability 1 − δ over calibration sets of independent items, its true risk is at most α.
+ *
+ * The safest point of a front is its boldest guess where many candidates never erred on part 1, so some dearer ones that
+ * did not err more are tested before it: the order is still fixed by part 1 alone. Items that share pictures are not
+ * independent: `groups` keeps the parts apart, but only losses averaged by picture make the test itself exact.
+ * @throws UsageError for a δ, split or loss that makes no sense
+ * @throws InputError `no-candidates`, `too-few-items`
  */
 export function paretoTesting(problem: ParetoProblem, options: ParetoOptions): ParetoCertificate {
   const {alpha, delta, seed, split = 0.5, test = 'hoeffding-bentkus'} = options;
@@ -81,24 +88,27 @@ export function paretoTesting(problem: ParetoProblem, options: ParetoOptions): P
   const costs = new Float64Array(problem.candidates);
   for (let candidate = 0; candidate < problem.candidates; candidate++) {
     risks[candidate] = meanLoss(problem.loss(candidate), part1, candidate, test);
-    costs[candidate] = mean(problem.cost(candidate), part1);
+    costs[candidate] = meanAt(problem.cost(candidate), part1);
   }
   const front = paretoFront(risks, costs);
   const approach = approachTo(front[0]!, problem, part1, risks, costs);
-  const tested: ParetoTestedPoint[] = [];
-  for (const candidate of [...approach, ...front]) {
-    const risk = meanLoss(problem.loss(candidate), part2, candidate, test);
-    const pValue = riskPValue(risk, part2.length, alpha, test);
-    const accepted = pValue <= delta;
-    tested.push({candidate, frontRisk: risks[candidate]!, frontCost: costs[candidate]!, risk, pValue, accepted});
-    if (!accepted) break;
-  }
+  const tests: Omit<ParetoTestedPoint, 'accepted'>[] = [];
+  const pValues = function* (): Generator<number> {
+    for (const candidate of [...approach, ...front]) {
+      const risk = meanLoss(problem.loss(candidate), part2, candidate, test);
+      const pValue = riskPValue(risk, part2.length, alpha, test);
+      tests.push({candidate, frontRisk: risks[candidate]!, frontCost: costs[candidate]!, risk, pValue});
+      yield pValue;
+    }
+  };
+  const count = fixedSequence(pValues(), delta);
+  const tested = tests.map((point, k): ParetoTestedPoint => ({...point, accepted: k < count}));
   // Costs fall along the sequence, so the last accepted point is the cheapest.
-  const last = tested.findLast((point) => point.accepted);
+  const last = tested[count - 1];
   let chosen: ParetoCertificate['chosen'] = null;
   if (last !== undefined) {
     const cost = problem.cost(last.candidate);
-    const total = mean(cost, part1) * part1.length + mean(cost, part2) * part2.length;
+    const total = meanAt(cost, part1) * part1.length + meanAt(cost, part2) * part2.length;
     chosen = {...last, cost: total / (part1.length + part2.length)};
   }
   const needed =
@@ -123,12 +133,15 @@ export function paretoTesting(problem: ParetoProblem, options: ParetoOptions): P
   };
 }
 
-/** How many dearer candidates are tested on the way to the front. */
+/** Most dearer candidates that are tested on the way to the front. */
 const RUNGS = 12;
 
 /**
- * Candidates that erred no more on part 1 than the first of the front, from the dearest down in equal steps of cost; of each step the
- * most cautious.
+ * Candidates that erred no more on part 1 than the first of the front, from the dearest down in equal steps of cost; of
+ * each step the most cautious.
+ * @param first of the front
+ * @param risks mean losses of all candidates on part 1
+ * @param costs mean costs of all candidates on part 1
  */
 function approachTo(
   first: number,
@@ -138,12 +151,14 @@ function approachTo(
   costs: Float64Array,
 ): number[] {
   const [safe, to] = [risks[first]!, costs[first]!];
-  const as = Array.from(costs, (_, c) => c).filter((c) => risks[c]! <= safe && costs[c]! > to);
-  const from = as.reduce((most, c) => Math.max(most, costs[c]!), to);
-  const caution = (c: number): number => (problem.caution ? mean(problem.caution(c), part1) : risks[c]!);
+  const dearer = range(0, costs.length - 1).filter((c) => risks[c]! <= safe && costs[c]! > to);
+  const from = dearer.reduce((most, c) => Math.max(most, costs[c]!), to);
+  const caution = (c: number): number => (problem.caution ? meanAt(problem.caution(c), part1) : risks[c]!);
   return Array.from({length: RUNGS}, (_, rung) => {
     const [high, low] = [from - ((from - to) * rung) / RUNGS, from - ((from - to) * (rung + 1)) / RUNGS];
-    const step = as.filter((c) => costs[c]! <= high && (costs[c]! > low || (rung === RUNGS - 1 && costs[c]! >= low)));
+    const step = dearer.filter(
+      (c) => costs[c]! <= high && (costs[c]! > low || (rung === RUNGS - 1 && costs[c]! >= low)),
+    );
     return step
       .map((c) => ({c, caution: caution(c)}))
       .sort((a, b) => a.caution - b.caution || costs[a.c]! - costs[b.c]! || a.c - b.c)[0]?.c;
@@ -153,7 +168,8 @@ function approachTo(
 }
 
 /**
- * The two parts that `paretoTesting` works with. Thresholds that are quantiles of scores may be taken from the first: it chooses the candidates.
+ * The two parts that `paretoTesting` works with. Thresholds that are quantiles of scores may be taken from the first: it
+ * chooses the candidates.
  * @throws InputError `too-few-items` if one of them is empty
  */
 export function splitItems(
@@ -161,7 +177,7 @@ export function splitItems(
   split: number,
   seed: number,
 ): [Int32Array, Int32Array] {
-  const all = Int32Array.from(items ?? Array.from({length: loss(0).length}, (_, i) => i));
+  const all = Int32Array.from(items ?? range(0, loss(0).length - 1));
   const groupOf = (item: number): number => groups?.[item] ?? item;
   const random = seededRandom(seed);
   let part1: Set<number> | undefined;
@@ -181,10 +197,4 @@ export function splitItems(
       `Pareto testing: ${all.length} calibration items; both parts of the split need at least one.`,
     );
   return parts;
-}
-
-function mean(values: ArrayLike<number>, items: Int32Array): number {
-  let sum = 0;
-  for (const item of items) sum += values[item]!;
-  return sum / items.length;
 }

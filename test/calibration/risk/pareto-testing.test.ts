@@ -1,29 +1,9 @@
-import fc from 'fast-check';
 import {riskPValue} from '../../../src/statistics/hoeffding-bentkus.js';
-import {paretoFront} from '../../../src/statistics/pareto-front.js';
 import {paretoTesting, splitItems} from '../../../src/calibration/risk/pareto-testing.js';
 import {InputError, UsageError} from '../../../src/runtime/errors.js';
 import {seededRandom} from '../../../src/runtime/random.js';
 
-test('the front is exactly the points that nothing beats', () => {
-  const point = fc.record({x: fc.integer({min: 0, max: 6}), y: fc.integer({min: 0, max: 6})});
-  fc.assert(
-    fc.property(fc.array(point, {maxLength: 15}), (points) => {
-      const front = paretoFront(
-        points.map(({x}) => x),
-        points.map(({y}) => y),
-      );
-      const beaten = points.map((p) => points.some((q) => q.x <= p.x && q.y <= p.y && (q.x < p.x || q.y < p.y)));
-      const best = new Set(points.flatMap(({x, y}, i) => (beaten[i] ? [] : [`${x} ${y}`])));
-      expect(new Set(front.map((i) => `${points[i]!.x} ${points[i]!.y}`))).toEqual(best);
-      expect(front.length).toBe(best.size);
-      for (let i = 1; i < front.length; i++) expect(points[front[i]!]!.x).toBeGreaterThan(points[front[i - 1]!]!.x);
-    }),
-  );
-  expect(paretoFront([Number.NaN, 1], [0, 1])).toEqual([1]);
-});
-
-/** A pool in which candidate c errs with a probability that grows with c while its cost falls; some candidates are dominated. */
+/** Items on which candidate c errs with a probability that grows with c while its cost falls; some candidates are dominated. */
 function pool(
   items: number,
   candidates: number,
@@ -49,7 +29,7 @@ const problem = ({losses, costs}: ReturnType<typeof pool>, items?: Int32Array) =
 });
 
 test.each(['binomial', 'hoeffding-bentkus'] as const)(
-  'the guarantee holds over 200 calibration samples (%s)',
+  'paretoTesting: the guarantee holds over 200 calibration samples (%s)',
   (kind) => {
     const [alpha, delta, n] = [0.02, 0.1, 897];
     const all = pool(2394, 60, 3);
@@ -68,7 +48,7 @@ test.each(['binomial', 'hoeffding-bentkus'] as const)(
   },
 );
 
-test('the certificate can be checked: order, p-values, first failure, cheapest accepted', () => {
+test('paretoTesting: the certificate can be checked: order, p-values, first failure, cheapest accepted', () => {
   const all = pool(1000, 40, 7);
   const options = {alpha: 0.03, delta: 0.05, seed: 5, split: 0.4};
   const certificate = paretoTesting(problem(all), options);
@@ -96,7 +76,7 @@ test('the certificate can be checked: order, p-values, first failure, cheapest a
   expect(chosen!.cost).toBeCloseTo(cost.reduce((sum, x) => sum + x, 0) / cost.length, 9);
 });
 
-test('where many candidates never erred on the first part, dearer ones are tested before the boldest', () => {
+test('paretoTesting: where many candidates never erred on part 1, dearer ones are tested before the boldest', () => {
   // Candidate c > 0 errs on one item of the second part, for certain; the cheapest never errs on the first.
   const n = 900;
   const [, part2] = splitItems({loss: () => new Uint8Array(n)}, 0.5, 1);
@@ -113,7 +93,7 @@ test('where many candidates never erred on the first part, dearer ones are teste
   expect(chosen?.candidate).toBe(0);
 });
 
-test('items of one group stay in one part', () => {
+test('paretoTesting: items of one group stay in one part', () => {
   const items = 300;
   const groups = Int32Array.from({length: items}, (_, i) => Math.floor(i / 3));
   // A loss that is 1 on the first item of each group only: any whole number of groups has a mean of exactly 1/3.
@@ -127,7 +107,7 @@ test('items of one group stay in one part', () => {
   expect(tested[0]!.frontRisk).toBeCloseTo(1 / 3, 12);
 });
 
-test('says when nothing can be certified, and how many items would do', () => {
+test('paretoTesting: where nothing can be certified, says how many items would do', () => {
   const few = paretoTesting(
     {candidates: 1, loss: () => new Uint8Array(100), cost: () => new Uint8Array(100)},
     {alpha: 0.01, delta: 0.05, seed: 0},
@@ -143,10 +123,11 @@ test('says when nothing can be certified, and how many items would do', () => {
   });
 });
 
-test('refuses an empty grid, a single item, and a split that leaves nothing', () => {
+test('paretoTesting: refuses no candidates, a single item, and a split that leaves nothing', () => {
   const one = {candidates: 1, loss: () => [0], cost: () => [0]};
   const options = {alpha: 0.01, delta: 0.05, seed: 0};
   expect(() => paretoTesting({...one, candidates: 0}, options)).toThrow(InputError);
   expect(() => paretoTesting(one, options)).toThrow('1 calibration items');
   expect(() => paretoTesting(one, {...options, split: 1})).toThrow(UsageError);
+  expect(() => paretoTesting(one, {...options, delta: 0})).toThrow(UsageError);
 });
