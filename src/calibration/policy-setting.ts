@@ -1,7 +1,9 @@
+import {z} from 'zod';
 import type {ExitPlan, StackPlan} from '../exit/plan/schema.js';
 import type {LinearHead} from '../exit/policies/linear-head.js';
+import {type ByStack, byPlace, byStack, fullDepth, mapStacks, type RecordedStacks} from './stacks.js';
 
-/** What decides in the decoder. All can be replayed from one recording, and run from a plan. */
+/** Policies of the last stack. All can be replayed from one recording, and run from a plan. */
 export const DECODER_POLICIES = [
   'similarity',
   'softmax-margin',
@@ -15,68 +17,99 @@ export const DECODER_POLICIES = [
 ] as const;
 export type DecoderPolicy = (typeof DECODER_POLICIES)[number];
 
-/** One way to exit: what the two encoder stacks do, and what the decoder does. */
-export interface PolicySetting {
-  /** `similarity`: image and text are thresholds; `fixed`: depths. */
-  readonly encoder: 'similarity' | 'fixed';
+const exitValue = z.number().nullable();
+
+/**
+ * One way to exit, as files hold it: of no particular model, hence by place (`Place`) and not by stack name.
+ *
+ * `image`, `text`, `decoder`: values of the three stacks; null never exits. Under `similarity` and other policies with a
+ * threshold it is the threshold; under `fixed` the depth, under `patience` the layers that must agree, under
+ * `quantile-budget` the ratio of the fractions that leave from layer to layer.
+ */
+export const settingSchema = z
+  .object({
+    /** Policy of the two stacks before the last. */
+    encoder: z.enum(['similarity', 'fixed']).default('similarity'),
+    /** Policy of the last stack. */
+    policy: z.enum(DECODER_POLICIES).default('similarity'),
+    image: exitValue,
+    text: exitValue,
+    decoder: exitValue,
+    /** `patience-confidence`: layers that must agree. */
+    patience: z.number().int().positive().optional(),
+    /** `quantile-budget`: the score that is compared, and a threshold for each layer. */
+    score: z.enum(['similarity', 'softmax-margin']).optional(),
+    thresholds: z.array(exitValue).readonly().optional(),
+  })
+  .readonly();
+export type PolicySetting = z.infer<typeof settingSchema>;
+
+/** What a setting says about one stack. */
+export interface StackSetting extends Pick<PolicySetting, 'patience' | 'score' | 'thresholds'> {
   readonly policy: DecoderPolicy;
-  /** null never exits. */
-  readonly image: number | null;
-  readonly text: number | null;
-  /** The policy's threshold; of `patience` the layers that must agree, of `fixed` the depth, of `quantile-budget` the ratio of shares from layer to layer. */
-  readonly decoder: number | null;
-  /** `patience-confidence`: layers that must agree. */
-  readonly patience?: number | undefined;
-  /** `quantile-budget`: a threshold a layer, and of which score. */
-  readonly score?: 'similarity' | 'softmax-margin' | undefined;
-  readonly thresholds?: readonly (number | null)[] | undefined;
+  /** Threshold, depth, … as the policy reads it; null never exits. */
+  readonly value: number | null;
 }
 
-/** Settings that are replayed together: those of one group differ in thresholds only. */
+/** A setting by the names of a model's stacks. */
+export function stackSettings(
+  {encoder, policy, image, text, decoder, patience, score, thresholds}: PolicySetting,
+  stacks: RecordedStacks,
+): ByStack<StackSetting> {
+  return byStack<StackSetting>(stacks, {
+    image: {policy: encoder, value: image},
+    text: {policy: encoder, value: text},
+    decoder: {policy, value: decoder, patience, score, thresholds},
+  });
+}
+
+/** Every layer of every stack. */
+export function fullDepthSetting(stacks: RecordedStacks): PolicySetting {
+  return {encoder: 'fixed', policy: 'fixed', ...byPlace(stacks, fullDepth(stacks))};
+}
+
+/** Name of the settings that are replayed together: those of one group differ in thresholds only. */
 export function settingGroup({encoder, policy, patience}: PolicySetting): string {
   return `${encoder} ${policy} ${patience ?? ''}`;
 }
 
-/** What a setting is for: the model, its stacks (two of the encoder, the decoder), and the task. A recording's header says it. */
+/** What a setting is run on: the model (SHA-256 of its weights), its stacks, and the task. A recording's header says it. */
 export interface SettingTarget {
   readonly model: string;
   readonly task: string;
-  readonly stacks: readonly {readonly stack: string; readonly depth: number}[];
+  readonly stacks: RecordedStacks;
 }
 
 /** The setting as a plan that `--exit` runs. @param head what `linear-head` learned */
 export function settingPlan(setting: PolicySetting, target: SettingTarget, head?: LinearHead): ExitPlan {
-  const [image, text, decoder] = target.stacks.map(({stack}) => stack) as [string, string, string];
-  const encoder = (value: number | null): StackPlan => {
-    if (value === null) return {policy: 'never'};
-    return setting.encoder === 'fixed' ? {policy: 'fixed', layers: value} : {policy: 'similarity', threshold: value};
-  };
+  const {model, task, stacks} = target;
+  const settings = stackSettings(setting, stacks);
   return {
     version: 1,
-    model: target.model,
-    task: target.task,
+    model,
+    task,
     mode: 'corrected',
     skippedKv: 'project',
-    stacks: {[image]: encoder(setting.image), [text]: encoder(setting.text), [decoder]: decoderPlan(setting, head)},
+    stacks: mapStacks(stacks, (stack) => stackPlan(settings[stack]!, head)),
   };
 }
 
-function decoderPlan(
-  {policy, decoder, patience, score, thresholds}: PolicySetting,
+function stackPlan(
+  {policy, value, patience, score, thresholds}: StackSetting,
   head: LinearHead | undefined,
 ): StackPlan {
   if (policy === 'quantile-budget') return {policy, score: score ?? 'similarity', thresholds: thresholds ?? []};
-  if (decoder === null) return {policy: 'never'};
+  if (value === null) return {policy: 'never'};
   switch (policy) {
     case 'fixed':
-      return {policy, layers: decoder};
+      return {policy, layers: value};
     case 'patience':
-      return {policy, patience: decoder};
+      return {policy, patience: value};
     case 'patience-confidence':
-      return {policy, patience: patience ?? 2, threshold: decoder};
+      return {policy, patience: patience ?? 2, threshold: value};
     case 'linear-head':
-      return {policy, threshold: decoder, head};
+      return {policy, threshold: value, head};
     default:
-      return {policy, threshold: decoder};
+      return {policy, threshold: value};
   }
 }

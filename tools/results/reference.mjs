@@ -16,8 +16,8 @@ export function entailmentDeviations(recordingFile) {
   const {entailment} = JSON.parse(fs.readFileSync(REFERENCE, 'utf8'));
   const rows = [];
   const add = (kind, setting, theirs, outcomes) => {
-    const {accuracy, imageLayers, textLayers, decoderLayers} = replay.means(outcomes);
-    const ours = {accuracy: accuracy[0], layers: [imageLayers[0], textLayers[0], decoderLayers[0]]};
+    const {accuracy, layers} = replay.means(outcomes);
+    const ours = {accuracy: accuracy[0], layers: replay.stacks.map(({stack}) => layers[stack][0])};
     rows.push({
       task: 'snli-ve',
       kind,
@@ -32,7 +32,9 @@ export function entailmentDeviations(recordingFile) {
     for (const [t, byDecoder] of byText.entries()) {
       for (const [d, accuracy] of byDecoder.entries()) {
         const layers = [i + 1, t + 1, d + 1];
-        add('static', layers, {accuracy, layers}, replay.fixed(...layers));
+        const [image, text, decoder] = layers;
+        const outcomes = replay.outcomes({encoder: 'fixed', policy: 'fixed', image, text, decoder});
+        add('static', layers, {accuracy, layers}, outcomes);
       }
     }
   }

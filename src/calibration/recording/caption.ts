@@ -1,61 +1,55 @@
 import {z} from 'zod';
 import type {DecoderMeasures} from '../replay/decoder-scores.js';
-import type {CaptionRecord} from './record-caption.js';
+import {cellCount, mapStacks, type RecordedStacks, recordedStacksSchema} from '../stacks.js';
 import {fromBase64, type Recording, toBase64} from './entailment.js';
+import type {CaptionRecord} from './record-caption.js';
 import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.js';
 
-// Recordings of captions as files hold them: a header, then a row a picture; arrays are little-endian in base64.
+// Recordings of captions as files hold them: a header, then a row for each picture; arrays are little-endian, in base64.
+// P positions of a caption, C combinations of depths (cells, numbered as in stacks.ts)
 
 export const CAPTION_RECORDING = 'mue-caption-recording';
 
-export interface CaptionRecordingHeader {
-  readonly format: typeof CAPTION_RECORDING;
-  readonly version: 1;
-  readonly task: 'caption';
-  /** SHA-256 of the weights. */
-  readonly model: string;
-  /** SHA-256 of the data file. */
-  readonly data: string;
-  readonly generation: Readonly<Record<string, unknown>>;
-  readonly stacks: readonly {readonly stack: string; readonly depth: number}[];
-}
+const headerSchema = z
+  .object({
+    format: z.literal(CAPTION_RECORDING),
+    version: z.literal(1),
+    task: z.literal('caption'),
+    /** SHA-256 of the weights. */
+    model: z.string(),
+    /** SHA-256 of the data file. */
+    data: z.string(),
+    generation: z.record(z.string(), z.unknown()).readonly(),
+    stacks: recordedStacksSchema,
+  })
+  .readonly();
+export type CaptionRecordingHeader = z.infer<typeof headerSchema>;
 
-type Arrays = 'similarity' | 'margin' | 'max' | 'entropy' | 'answer';
+const rowSchema = z
+  .object({
+    /** Position in the data set, from 0. */
+    index: z.number(),
+    id: z.string(),
+    imageId: z.string(),
+    references: z.array(z.string()).readonly(),
+    caption: z.string(),
+    score: z.number(),
+    positions: z.number().int().positive(),
+    /** Similarity after each layer of each stack before the last: of a stack that runs for every token [P · depth]. */
+    encoder: z.array(z.array(z.number()).readonly()).length(2).readonly(),
+    /** Float32 [P · C], as `CaptionRecord` describes them; `answer` is uint8. */
+    similarity: z.string(),
+    margin: z.string(),
+    max: z.string(),
+    entropy: z.string(),
+    answer: z.string(),
+    macs: z.object({base: z.number(), layer: z.array(z.number()).length(3).readonly()}).readonly(),
+  })
+  .readonly();
+export type CaptionRecordingRow = z.infer<typeof rowSchema>;
 
-export interface CaptionRecordingRow extends Omit<CaptionRecord, Arrays>, Readonly<Record<Arrays, string>> {
-  /** Position in the data set, from 0. */
-  readonly index: number;
-  readonly id: string;
-  readonly imageId: string;
-  readonly references: readonly string[];
-}
-
-const headerSchema = z.object({
-  format: z.literal(CAPTION_RECORDING),
-  version: z.literal(1),
-  task: z.literal('caption'),
-  model: z.string(),
-  data: z.string(),
-  generation: z.record(z.string(), z.unknown()),
-  stacks: z.array(z.object({stack: z.string(), depth: z.number().int().positive()})).length(3),
-});
-const rowSchema = z.object({
-  index: z.number(),
-  id: z.string(),
-  imageId: z.string(),
-  references: z.array(z.string()),
-  caption: z.string(),
-  score: z.number(),
-  positions: z.number().int().positive(),
-  // The second stack's is one list of its layers, or one a position, of a stack that runs for every token.
-  encoder: z.array(z.array(z.number())).length(2),
-  similarity: z.string(),
-  margin: z.string(),
-  max: z.string(),
-  entropy: z.string(),
-  answer: z.string(),
-  macs: z.object({base: z.number(), layer: z.array(z.number()).length(3)}),
-});
+const SCORES = ['similarity', 'margin', 'max', 'entropy'] as const;
+type ScoreName = (typeof SCORES)[number];
 
 /** One picture as a row. */
 export function captionRow(
@@ -73,7 +67,7 @@ export function captionRow(
   };
 }
 
-/** A recording of captions as one of single-step items: each position is one, right where its word is the caption's own. */
+/** A recording of captions as one of single-step items: each position is an item, right where its token is the caption's own. */
 export interface CaptionPositions {
   readonly recording: Recording;
   readonly measures: DecoderMeasures;
@@ -82,54 +76,56 @@ export interface CaptionPositions {
 /** @throws InputError if the header or a row is not what this version writes, or a number is NaN */
 export function parseCaptionRecording(header: unknown, rows: readonly unknown[], source: string): CaptionPositions {
   const {stacks, model, data} = checkedHeader(headerSchema, header, source, 'is no caption recording');
-  const [image, text, decoder] = stacks.map(({depth}) => depth) as [number, number, number];
-  const grid = image * text * decoder;
-  const parsed = rows.map((raw, i) => captionArrays(raw, {image, text, grid}, corruptRow(source, i)));
+  const [first, second, last] = stacks;
+  const grid = cellCount(stacks);
+  const parsed = rows.map((raw, i) => captionArrays(raw, stacks, corruptRow(source, i)));
   const n = parsed.reduce((sum, {positions}) => sum + positions, 0);
   const floats = (size: number): Float32Array => new Float32Array(n * size);
+  const similarity = mapStacks(stacks, (stack, depth) => floats(stack === last.stack ? grid : depth));
   const recording: Recording = {
     header: {format: 'mue-recording', version: 1, task: 'caption', model, data, answers: [], stacks},
     rows: parsed.flatMap(({index, id, imageId, caption: label, encoder, macs, positions}) =>
       Array.from({length: positions}, () => ({index, id, imageId, label, encoder, macs})),
     ),
     n,
-    depths: {image, text, decoder},
-    image: floats(image),
-    text: floats(text),
-    similarity: floats(grid),
+    similarity,
     logits: new Float32Array(0),
     labels: new Uint8Array(n),
   };
-  const {similarity} = recording;
-  const measures = {layers: decoder, grid, similarity, margin: floats(grid), max: floats(grid), entropy: floats(grid)};
-  const answer = new Uint8Array(n * grid);
+  const measures = {
+    layers: last.depth,
+    grid,
+    similarity: similarity[last.stack]!,
+    margin: floats(grid),
+    max: floats(grid),
+    entropy: floats(grid),
+    answer: new Uint8Array(n * grid),
+  };
   let at = 0;
   for (const {encoder, arrays, positions} of parsed) {
-    for (const name of ['similarity', 'margin', 'max', 'entropy'] as const) measures[name].set(arrays[name], at * grid);
-    answer.set(arrays.answer, at * grid);
+    for (const name of SCORES) measures[name].set(arrays[name], at * grid);
+    measures.answer.set(arrays.answer, at * grid);
     for (let p = 0; p < positions; p++, at++) {
-      recording.image.set(encoder[0]!, at * image);
-      const own = encoder[1]!.length === text ? 0 : p * text;
-      recording.text.set(encoder[1]!.slice(own, own + text), at * text);
+      similarity[first.stack]!.set(encoder[0]!, at * first.depth);
+      const own = encoder[1]!.length === second.depth ? 0 : p * second.depth;
+      similarity[second.stack]!.set(encoder[1]!.slice(own, own + second.depth), at * second.depth);
     }
   }
-  return {recording, measures: {...measures, answer}};
+  return {recording, measures};
 }
 
-interface CheckedRow extends Omit<z.infer<typeof rowSchema>, Arrays> {
-  readonly arrays: Readonly<Record<Exclude<Arrays, 'answer'>, Float32Array>> & {readonly answer: Uint8Array};
+interface CheckedRow extends Omit<CaptionRecordingRow, ScoreName | 'answer'> {
+  readonly arrays: Readonly<Record<ScoreName, Float32Array>> & {readonly answer: Uint8Array};
 }
 
-function captionArrays(
-  raw: unknown,
-  {image, text, grid}: {image: number; text: number; grid: number},
-  fail: (why: string) => never,
-): CheckedRow {
+function captionArrays(raw: unknown, stacks: RecordedStacks, fail: (why: string) => never): CheckedRow {
+  const [first, second] = stacks;
   const {similarity, margin, max, entropy, answer, ...rest} = checkedRow(rowSchema, raw, fail);
-  checkedNumbers(rest.encoder[0]!, image, 'image similarity', fail);
-  const perPosition = rest.encoder[1]!.length !== text;
-  checkedNumbers(rest.encoder[1]!, perPosition ? text * rest.positions : text, 'text similarity', fail);
-  const size = rest.positions * grid;
+  checkedNumbers(rest.encoder[0]!, first.depth, 'image similarity', fail);
+  // One list of the layers, or one for each position, of a stack that runs for every token.
+  const perPosition = rest.encoder[1]!.length !== second.depth;
+  checkedNumbers(rest.encoder[1]!, perPosition ? second.depth * rest.positions : second.depth, 'text similarity', fail);
+  const size = rest.positions * cellCount(stacks);
   const floats = (base64: string, what: string): Float32Array => checkedNumbers(fromBase64(base64), size, what, fail);
   return {
     ...rest,

@@ -1,69 +1,73 @@
 import {z} from 'zod';
 import {InputError} from '../../runtime/errors.js';
+import {
+  type ByStack,
+  cellCount,
+  cellLayers,
+  mapStacks,
+  PLACES,
+  type RecordedStacks,
+  recordedStacks,
+  stackDepthSchema,
+} from '../stacks.js';
 import type {EntailmentRecord} from './record-entailment.js';
 import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.js';
 
-// Recordings as files hold them: a header, then a row an item; arrays are little-endian float32 in base64.
+// Recordings of single-step items. As files hold them: a header, then a row for each item; arrays are little-endian
+// float32 in base64. In memory: typed arrays over all items.
+// n items, C combinations of depths (cells, numbered as in stacks.ts), A answers
 
-/** What a recording was made with. Replays and calibrations name it, plans are refused for other models. */
-export interface RecordingHeader {
-  readonly format: 'mue-recording';
-  readonly version: 1;
-  /** In files 'snli-ve'; 'caption' where positions of captions stand for items (`parseCaptionRecording`). */
-  readonly task: 'snli-ve' | 'caption';
-  /** SHA-256 of the weights. */
-  readonly model: string;
-  /** SHA-256 of the data file. */
-  readonly data: string;
-  readonly answers: readonly string[];
-  /** Depths of the stacks before the one that writes, in the order of the rows' `encoder`, and of that. */
-  readonly stacks: readonly {readonly stack: string; readonly depth: number}[];
-}
+const headerSchema = z
+  .object({
+    format: z.literal('mue-recording'),
+    version: z.literal(1),
+    task: z.literal('snli-ve'),
+    /** SHA-256 of the weights. */
+    model: z.string(),
+    /** SHA-256 of the data file. */
+    data: z.string(),
+    answers: z.array(z.string()).readonly(),
+    /** The stacks in the order of the rows' `encoder`, and then the one that produces tokens. */
+    stacks: z.array(stackDepthSchema).readonly(),
+  })
+  .readonly();
 
-export interface RecordingRow {
-  /** Position in the data set, from 0. */
-  readonly index: number;
-  readonly id: string;
-  readonly imageId: string;
-  readonly label: string;
-  readonly encoder: readonly (readonly number[])[];
-  readonly similarity: string;
-  readonly logits: string;
-  /** Cost is linear in the depths: at depths of 1, and of one more layer of each stack. */
-  readonly macs: {readonly base: number; readonly layer: readonly number[]};
-  /** Further fields of the data, such as difficulties. */
-  readonly extra?: Readonly<Record<string, unknown>> | undefined;
-}
+/** First line of a recording: what it was made with. Replays and calibrations name it, plans are refused for other models. */
+export type RecordingHeader = z.infer<typeof headerSchema>;
 
-const headerSchema = z.object({
-  format: z.literal('mue-recording'),
-  version: z.literal(1),
-  task: z.literal('snli-ve'),
-  model: z.string(),
-  data: z.string(),
-  answers: z.array(z.string()),
-  stacks: z.array(z.object({stack: z.string(), depth: z.number().int().positive()})),
-});
-const rowSchema = z.object({
-  index: z.number(),
-  id: z.string(),
-  imageId: z.string(),
-  label: z.string(),
-  encoder: z.array(z.array(z.number())),
-  similarity: z.string(),
-  logits: z.string(),
-  macs: z.object({base: z.number(), layer: z.array(z.number())}),
-  extra: z.record(z.string(), z.unknown()).optional(),
-});
+const rowSchema = z
+  .object({
+    /** Position in the data set, from 0. */
+    index: z.number(),
+    id: z.string(),
+    imageId: z.string(),
+    label: z.string(),
+    /** Similarity after each layer of each stack before the last. */
+    encoder: z.array(z.array(z.number()).readonly()).readonly(),
+    /** Similarity after each layer of the last stack, [C]. */
+    similarity: z.string(),
+    /** Scores of the answers, [C · A]. */
+    logits: z.string(),
+    /** Multiply-accumulates are linear in the depths: at depths of 1, and of one more layer of each stack. */
+    macs: z.object({base: z.number(), layer: z.array(z.number()).readonly()}).readonly(),
+    /** Further fields of the data, such as difficulties. */
+    extra: z.record(z.string(), z.unknown()).readonly().optional(),
+  })
+  .readonly();
+export type RecordingRow = z.infer<typeof rowSchema>;
 
-/** One item as a row. @param macs of the record at [I · T · L] */
+/**
+ * One item as a row.
+ * @param record its `macs` are those of every combination, [C]
+ * @param depths of all stacks, in the order of the header
+ */
 export function recordingRow(
   item: Pick<RecordingRow, 'index' | 'id' | 'imageId' | 'label' | 'extra'>,
   record: EntailmentRecord,
   depths: readonly number[],
 ): RecordingRow {
   const {macs} = record;
-  // Strides of the flat array of combinations, the last depth running fastest.
+  // How far apart in the flat array two combinations lie that differ by one layer of a stack.
   const strides = depths.map((_, axis) => depths.slice(axis + 1).reduce((a, b) => a * b, 1));
   const layer = strides.map((stride, axis) => (depths[axis]! > 1 ? macs[stride]! - macs[0]! : 0));
   return {
@@ -75,60 +79,59 @@ export function recordingRow(
   };
 }
 
-/** A checked recording, in memory: what `ThresholdReplay` and the policies' scores need. */
+/** A checked recording, in memory: what replays need. */
 export interface Recording {
-  readonly header: RecordingHeader;
+  /** Of three stacks; its task is 'caption' where the positions of captions stand for items (`parseCaptionRecording`). */
+  readonly header: Omit<RecordingHeader, 'task' | 'stacks'> & {
+    readonly task: 'snli-ve' | 'caption';
+    readonly stacks: RecordedStacks;
+  };
   readonly rows: readonly Omit<RecordingRow, 'similarity' | 'logits'>[];
   readonly n: number;
-  readonly depths: {readonly image: number; readonly text: number; readonly decoder: number};
-  /** [n × image], [n × text], [n × image × text × decoder], the same × answers. */
-  readonly image: Float32Array;
-  readonly text: Float32Array;
-  readonly similarity: Float32Array;
+  /** Similarity after each layer: of a stack before the last [n × depth], of the last [n × C]. */
+  readonly similarity: ByStack<Float32Array>;
+  /** Scores of the answers, [n × C × A]; empty where they were not recorded. */
   readonly logits: Float32Array;
+  /** Right answers, as indices into the header's answers, [n]. */
   readonly labels: Uint8Array;
 }
 
 /** @throws InputError if the header or a row is not what this version writes, or a number is NaN */
 export function parseRecording(header: unknown, rows: readonly unknown[], source: string): Recording {
   const head = checkedHeader(headerSchema, header, source, 'is no recording');
-  const {stacks, answers} = head;
-  if (stacks.length !== 3)
+  const {answers} = head;
+  const stacks = recordedStacks(head.stacks);
+  if (stacks === undefined)
     throw new InputError(
       'recording-invalid',
-      `${source}: recorded were ${stacks.length} stacks; replays know two and the one that writes`,
+      `${source}: recorded were ${head.stacks.length} stacks; replays know two and the one that writes`,
     );
-  const [image, text, decoder] = stacks.map(({depth}) => depth) as [number, number, number];
   const n = rows.length;
-  const grid = image * text * decoder;
-  const recording = {
-    header: head,
-    n,
-    depths: {image, text, decoder},
-    image: new Float32Array(n * image),
-    text: new Float32Array(n * text),
-    similarity: new Float32Array(n * grid),
-    logits: new Float32Array(n * grid * answers.length),
-    labels: new Uint8Array(n),
-  };
+  const cells = cellCount(stacks);
+  const last = stacks.length - 1;
+  const sizes = stacks.map(({depth}, k) => (k === last ? cells : depth));
+  const similarity = mapStacks(stacks, (_stack, _depth, k) => new Float32Array(n * sizes[k]!));
+  const logits = new Float32Array(n * cells * answers.length);
+  const labels = new Uint8Array(n);
   const parsed = rows.map((raw, i) => {
     const fail = corruptRow(source, i);
-    const {similarity, logits, ...rest} = checkedRow(rowSchema, raw, fail);
+    const {similarity: own, logits: scores, ...rest} = checkedRow(rowSchema, raw, fail);
     const put = (target: Float32Array, values: ArrayLike<number>, size: number, what: string): void =>
       target.set(checkedNumbers(values, size, what, fail), i * size);
-    put(recording.image, rest.encoder[0] ?? [], image, 'image similarity');
-    put(recording.text, rest.encoder[1] ?? [], text, 'text similarity');
-    put(recording.similarity, fromBase64(similarity), grid, 'decoder similarity');
-    put(recording.logits, fromBase64(logits), grid * answers.length, 'logits');
+    for (const [k, {stack}] of stacks.entries()) {
+      const values = k === last ? fromBase64(own) : (rest.encoder[k] ?? []);
+      put(similarity[stack]!, values, sizes[k]!, `${PLACES[k]} similarity`);
+    }
+    put(logits, fromBase64(scores), cells * answers.length, 'logits');
     const label = answers.indexOf(rest.label);
     if (label < 0) fail(`the label '${rest.label}' is none of ${answers.join(', ')}`);
-    recording.labels[i] = label;
+    labels[i] = label;
     return rest;
   });
-  return {...recording, rows: parsed};
+  return {header: {...head, stacks}, rows: parsed, n, similarity, logits, labels};
 }
 
-/** Answers at every combination: index of the largest logit, the first of equals. [n × image × text × decoder] */
+/** Answers at every combination: index of the largest logit, the first of equals; [n × C]. */
 export function predictions({logits, header}: Recording): Uint8Array {
   const a = header.answers.length;
   return Uint8Array.from({length: logits.length / a}, (_, i) => {
@@ -138,20 +141,20 @@ export function predictions({logits, header}: Recording): Uint8Array {
   });
 }
 
-/** Multiply-accumulates at every combination, [n × image × text × decoder]. */
-export function recordedMacs({rows, depths}: Recording): Float64Array {
-  const {image, text, decoder} = depths;
-  const grid = image * text * decoder;
-  const macs = new Float64Array(rows.length * grid);
-  for (const [i, {macs: cost}] of rows.entries()) {
-    for (let c = 0; c < grid; c++) {
-      const [d, t, v] = [c % decoder, Math.floor(c / decoder) % text, Math.floor(c / (decoder * text))];
-      macs[i * grid + c] = cost.base + v * cost.layer[0]! + t * cost.layer[1]! + d * cost.layer[2]!;
-    }
-  }
+/** Multiply-accumulates at every combination, [n × C]. */
+export function recordedMacs({rows, header: {stacks}}: Recording): Float64Array {
+  const more = Array.from({length: cellCount(stacks)}, (_, cell) => {
+    const layers = cellLayers(stacks, cell);
+    return stacks.map(({stack}) => layers[stack]! - 1);
+  });
+  const macs = new Float64Array(rows.length * more.length);
+  for (const [i, {macs: cost}] of rows.entries())
+    for (const [cell, steps] of more.entries())
+      macs[i * more.length + cell] = steps.reduce((sum, step, k) => sum + step * cost.layer[k]!, cost.base);
   return macs;
 }
 
+/** Little-endian float32, as rows hold it. */
 export function toBase64(values: Float32Array): string {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
 }

@@ -1,4 +1,5 @@
 import {UsageError} from '../../runtime/errors.js';
+import {mapStacks} from '../stacks.js';
 import type {Recording} from './entailment.js';
 
 /** Two recordings of one model as one pool of items. The header is the first's. @throws UsageError `recordings-differ` */
@@ -6,20 +7,19 @@ export function mergeRecordings(a: Recording, b: Recording): Recording {
   const key = ({header: {model, answers, stacks}}: Recording): string => JSON.stringify({model, answers, stacks});
   if (key(a) !== key(b))
     throw new UsageError('recordings-differ', 'recordings of different models, answers or depths cannot be pooled');
-  const join = (name: 'image' | 'text' | 'similarity' | 'logits'): Float32Array => {
-    const joined = new Float32Array(a[name].length + b[name].length);
-    joined.set(a[name]);
-    joined.set(b[name], a[name].length);
-    return joined;
-  };
   return {
-    ...a,
-    n: a.n + b.n,
+    header: a.header,
     rows: [...a.rows, ...b.rows],
-    image: join('image'),
-    text: join('text'),
-    similarity: join('similarity'),
-    logits: join('logits'),
+    n: a.n + b.n,
+    similarity: mapStacks(a.header.stacks, (stack) => join(a.similarity[stack]!, b.similarity[stack]!)),
+    logits: join(a.logits, b.logits),
     labels: Uint8Array.from([...a.labels, ...b.labels]),
   };
+}
+
+function join(a: Float32Array, b: Float32Array): Float32Array {
+  const joined = new Float32Array(a.length + b.length);
+  joined.set(a);
+  joined.set(b, a.length);
+  return joined;
 }

@@ -2,15 +2,21 @@ import {type HeadExample, type LinearHead, trainHead} from '../../exit/policies/
 import {seededRandom} from '../../runtime/random.js';
 import type {DecoderMeasures} from './decoder-scores.js';
 
+/** Examples that training looks at, about. */
 const EXAMPLES = 3000;
 
-/** Trains an exit head on items of a recording, behind encoder cuts drawn at random. Labels are not used: it learns agreement with the last layer. */
+/**
+ * Trains an exit head for the last stack on items of a recording, behind depths of the other stacks that are drawn at
+ * random. Labels are not used: it learns agreement with the last layer.
+ * @param items indices of the items to learn from
+ * @param seed  of the draws
+ */
 export function decoderHead(
   {layers, grid, similarity, margin, max, entropy, answer}: DecoderMeasures,
   items: ArrayLike<number>,
   seed: number,
 ): LinearHead {
-  // A decoder of one layer has no exit, and nothing to learn.
+  // A stack of one layer has no exit, and nothing to learn.
   if (layers === 1) return {weights: [0, 0, 0, 0], biases: []};
   const cuts = grid / layers;
   const perItem = Math.max(1, Math.min(cuts, Math.floor(EXAMPLES / (items.length * (layers - 1)))));
@@ -28,7 +34,11 @@ export function decoderHead(
   return trainHead(examples, layers - 1, {steps: 500});
 }
 
-/** Two heads, each trained on the items of one half of the groups (pictures), for the items of the other. */
+/**
+ * Two heads, each trained on the items of one half of the groups (pictures), for the items of the other.
+ * @param groups of every item, numbered from 0
+ * @returns      the head for an item
+ */
 export function crossFittedHeads(
   measures: DecoderMeasures,
   groups: readonly number[],

@@ -1,33 +1,38 @@
 import {confidence} from '../../exit/policies/confidence.js';
 import {headScore, type LinearHead} from '../../exit/policies/linear-head.js';
 import {UsageError} from '../../runtime/errors.js';
-import type {DecoderPolicy} from '../policy-setting.js';
+import type {DecoderPolicy, StackSetting} from '../policy-setting.js';
 import {predictions, type Recording} from '../recording/entailment.js';
+import {cellCount} from '../stacks.js';
 import type {ExitRule} from './threshold-replay.js';
 
-// What every policy would have seen in the decoder, from what was recorded.   n items; I, T, L depths; arrays [n × I × T × L]
+// Scores that every policy would have seen, from what was recorded.   n items, C combinations of depths (cells)
 
-/** Measures of the answers' scores at every combination. */
+/** Measures of the last stack at every combination; arrays [n × C], its layers running fastest. */
 export interface DecoderMeasures {
-  /** Decoder layers, and combinations an item has: I × T × L. */
+  /** Layers of the last stack. */
   readonly layers: number;
+  /** C, the combinations that an item has. */
   readonly grid: number;
   readonly similarity: Float32Array;
   readonly margin: Float32Array;
   readonly max: Float32Array;
+  /** In nats. */
   readonly entropy: Float32Array;
   /** Answer, the first of equals. */
   readonly answer: Uint8Array;
 }
 
-/** Scores and the rule by which they exit: those of the policies that run (src/exit), to the rounding to float32. */
-export interface DecoderScores {
+/** Scores of one stack and the rule by which they exit: those of the policies that run (src/exit), rounded to float32. */
+export interface StackScores {
   readonly scores: Float32Array;
   readonly rule: ExitRule;
 }
 
+/** Measures that follow from the recorded logits. */
 export function decoderMeasures(recording: Recording): DecoderMeasures {
-  const {logits, header, similarity, depths} = recording;
+  const {logits, header, similarity} = recording;
+  const {stack, depth} = header.stacks[2];
   const answers = header.answers.length;
   const cells = logits.length / answers;
   const [margin, max, entropy] = [new Float32Array(cells), new Float32Array(cells), new Float32Array(cells)];
@@ -37,19 +42,33 @@ export function decoderMeasures(recording: Recording): DecoderMeasures {
     max[c] = measure.max;
     entropy[c] = measure.entropy;
   }
-  const grid = depths.image * depths.text * depths.decoder;
-  return {layers: depths.decoder, grid, similarity, margin, max, entropy, answer: predictions(recording)};
+  return {
+    layers: depth,
+    grid: cellCount(header.stacks),
+    similarity: similarity[stack]!,
+    margin,
+    max,
+    entropy,
+    answer: predictions(recording),
+  };
+}
+
+/** Scores of a stack before the last. @param similarity after each of its layers, [n × depth] */
+export function encoderScores({policy}: StackSetting, similarity: Float32Array, depth: number): StackScores {
+  if (policy === 'fixed') return {scores: layerNumbers(similarity.length, depth), rule: 'at-least'};
+  return {scores: similarity, rule: 'above'};
 }
 
 /**
+ * Scores of the last stack.
  * @param heads of `linear-head`, by item: one that has not seen the item, where the replay is to be honest
  * @throws UsageError for `quantile-budget`, whose thresholds differ by layer, and for `linear-head` without heads
  */
 export function decoderScores(
   measures: DecoderMeasures,
-  {policy, patience = 2}: {readonly policy: DecoderPolicy; readonly patience?: number | undefined},
+  {policy, patience = 2}: {readonly policy: DecoderPolicy; readonly patience?: number},
   heads?: (item: number) => LinearHead,
-): DecoderScores {
+): StackScores {
   const {layers} = measures;
   switch (policy) {
     case 'similarity':
@@ -76,18 +95,21 @@ export function decoderScores(
 }
 
 /** The number of each layer: a threshold on it is a fixed depth. */
-export function layerNumbers(length: number, layers: number): Float32Array {
+function layerNumbers(length: number, layers: number): Float32Array {
   return Float32Array.from({length}, (_, i) => 1 + (i % layers));
 }
 
-/** How many layers up to each one gave the same answer in a row. */
+/** Length of the run of equal answers that ends at each layer. */
 function agreeingRun(answer: Uint8Array, layers: number): Float32Array {
   const run = new Float32Array(answer.length);
   for (let c = 0; c < run.length; c++) run[c] = c % layers > 0 && answer[c] === answer[c - 1] ? run[c - 1]! + 1 : 1;
   return run;
 }
 
-/** The least confidence of the last `patience` layers where they agree, else −1: it reaches λ exactly where `patience({patience, threshold: λ})` exits. */
+/**
+ * The least confidence of the last `patience` layers where they agree, else −1: it reaches λ exactly where
+ * `patience({patience, threshold: λ})` exits.
+ */
 function runConfidence({answer, max, layers}: DecoderMeasures, patience: number): Float32Array {
   const run = agreeingRun(answer, layers);
   const least = new Float32Array(run.length);

@@ -1,29 +1,30 @@
 import {mean, sampleCovariance as covariance} from 'simple-statistics';
+import {type EvaluationRow, rowLayers} from '../../evaluation/row.js';
 import type {StackName} from '../../exit/policy.js';
 import {UsageError} from '../../runtime/errors.js';
-import {type EvaluationRow, rowLayers} from '../../evaluation/row.js';
+import {type ByStack, mapStacks, type RecordedStacks} from '../stacks.js';
 
-/** What a layer costs on one machine: milliseconds = base + Σ layers · milliseconds a layer. A model of measured rows, not a measurement. */
+/**
+ * Time that a layer takes on one machine: milliseconds = base + Σ layers · milliseconds of a layer. A model of measured
+ * rows, not a measurement.
+ */
 export interface LayerMilliseconds {
   readonly base: number;
-  readonly image: number;
-  readonly text: number;
-  readonly decoder: number;
-  /** Rows that it was fitted to, and the share of their variance that it explains. */
+  /** Milliseconds of one layer of each stack. */
+  readonly layers: ByStack<number>;
+  /** Rows that it was fitted to, and the fraction of their variance that it explains. */
   readonly rows: number;
   readonly explained: number;
 }
 
 /**
- * Least squares over the rows of evaluations: encoding on the layers of image and text, decoding on those of the decoder.
- * No layer takes less than nothing: where noise says so, it counts as free.
- * @param stacks image, text and decoder, as the rows name them
- * @throws UsageError `timings-alike` if the depth of image or decoder is the same in all rows
+ * Least squares over the rows of evaluations: encoding on the layers of the first two stacks, decoding on those of the
+ * last. No layer takes less than nothing: where noise says so, it counts as free.
+ * @throws UsageError `timings-alike` if the depth of the first or the last stack is the same in all rows,
+ *   `timings-differ` if the rows are of a model with other stacks
  */
-export function layerMilliseconds(
-  rows: readonly EvaluationRow[],
-  [image, text, decoder]: readonly [StackName, StackName, StackName],
-): LayerMilliseconds {
+export function layerMilliseconds(rows: readonly EvaluationRow[], stacks: RecordedStacks): LayerMilliseconds {
+  const [first, second, last] = stacks;
   const depths = (stack: StackName): number[] =>
     rows.map((row) => {
       const layers = rowLayers(row, stack);
@@ -31,8 +32,9 @@ export function layerMilliseconds(
         throw new UsageError('timings-differ', `the timed rows have no layers of '${stack}': another model ran them`);
       return layers;
     });
-  const [images, texts, decoders] = [depths(image), depths(text), depths(decoder)];
-  for (const [stack, values] of [[image, images] as const, [decoder, decoders] as const]) {
+  const run = mapStacks(stacks, depths);
+  for (const {stack} of [first, last]) {
+    const values = run[stack]!;
     if (values.every((x) => x === values[0]))
       throw new UsageError(
         'timings-alike',
@@ -44,25 +46,18 @@ export function layerMilliseconds(
   }
   const encode = rows.map(({ms}) => ms.image + ms.preprocess + ms.encode);
   const decode = rows.map(({ms}) => ms.decode);
-  const encoder = nonNegativeFit(encode, [images, texts]);
-  const decoding = nonNegativeFit(decode, [decoders]);
-  const fitted = rows.map(
-    (_, i) =>
-      encoder.base +
-      decoding.base +
-      encoder.slopes[0]! * images[i]! +
-      encoder.slopes[1]! * texts[i]! +
-      decoding.slopes[0]! * decoders[i]!,
-  );
+  const encoder = nonNegativeFit(encode, [run[first.stack]!, run[second.stack]!]);
+  const decoder = nonNegativeFit(decode, [run[last.stack]!]);
+  const slopes = [...encoder.slopes, ...decoder.slopes];
+  const base = encoder.base + decoder.base;
+  const fitted = rows.map((_, i) => stacks.reduce((sum, {stack}, k) => sum + slopes[k]! * run[stack]![i]!, base));
   const total = encode.map((x, i) => x + decode[i]!);
   const centre = mean(total);
   const variance = total.reduce((sum, x) => sum + (x - centre) ** 2, 0);
   const left = total.reduce((sum, x, i) => sum + (x - fitted[i]!) ** 2, 0);
   return {
-    base: encoder.base + decoding.base,
-    image: encoder.slopes[0]!,
-    text: encoder.slopes[1]!,
-    decoder: decoding.slopes[0]!,
+    base,
+    layers: mapStacks(stacks, (_stack, _depth, k) => slopes[k]!),
     rows: rows.length,
     explained: variance > 0 ? 1 - left / variance : 0,
   };

@@ -1,37 +1,45 @@
 import type {LinearHead} from '../../exit/policies/linear-head.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import {type LayerWeights, layerWeights, weigh} from './layer-weights.js';
-import {crossFittedHeads} from './decoder-head.js';
-import {type DecoderMeasures, decoderMeasures, decoderScores, layerNumbers} from './decoder-scores.js';
-import type {LayerMilliseconds} from './layer-milliseconds.js';
-import {type PolicySetting, settingGroup} from '../policy-setting.js';
+import {mean} from '../../statistics/descriptive.js';
+import {type PolicySetting, type StackSetting, settingGroup, stackSettings} from '../policy-setting.js';
 import {type Recording, recordedMacs} from '../recording/entailment.js';
-import {type ItemOutcomes, meansTable, type ReplayRules, type SweepTable, ThresholdReplay} from './threshold-replay.js';
+import {type ByStack, cellCount, cellLayers, fullDepth, mapStacks, type RecordedStacks} from '../stacks.js';
+import {crossFittedHeads} from './decoder-head.js';
+import {
+  type DecoderMeasures,
+  decoderMeasures,
+  decoderScores,
+  encoderScores,
+  type StackScores,
+} from './decoder-scores.js';
+import type {LayerMilliseconds} from './layer-milliseconds.js';
+import {emptyTable, type ItemOutcomes, layersSaved, type SweepTable, ThresholdReplay} from './threshold-replay.js';
 
 export interface PolicyReplayOptions {
   /** For `linear-head`. Without it two heads are trained here, each for the half of the pictures that it has not seen. */
-  readonly head?: LinearHead | undefined;
+  readonly head?: LinearHead;
+  /** Of that training; default 0. */
   readonly seed?: number;
   /** What policies saw; by default what follows from the recorded logits. */
-  readonly measures?: DecoderMeasures | undefined;
+  readonly measures?: DecoderMeasures;
   /** Adds the cost 'ms'. */
-  readonly ms?: LayerMilliseconds | undefined;
+  readonly ms?: LayerMilliseconds;
 }
 
 /**
  * Replays every policy on one recording of a single-step task: exact, since the answers of all combinations are there.
- * Encoder stacks exit by similarity or at a fixed depth, the decoder by any policy; costs are 'macs' of each item, and 'ms' if modelled.
+ * Stacks before the last exit by similarity or at a fixed depth, the last by any policy; costs are 'macs' of each item,
+ * and 'ms' if they are modelled.
  */
 export class PolicyReplay {
   readonly measures: DecoderMeasures;
   /** Picture of every item, numbered from 0 in the order of their appearance. */
   readonly pictures: readonly number[];
-  /** How layers are counted. */
-  readonly weights: LayerWeights;
-  private readonly macs: Float64Array;
-  private readonly costs: Readonly<Record<string, Float64Array>>;
-  private readonly replays = new Map<string, ThresholdReplay>();
-  private heads: ((item: number) => LinearHead) | undefined;
+  readonly #macs: Float64Array;
+  readonly #costs: Readonly<Record<string, Float64Array>>;
+  /** By group of settings: those that differ in thresholds only share one. */
+  readonly #replays = new Map<string, ThresholdReplay>();
+  #heads: ((item: number) => LinearHead) | undefined;
 
   /** @throws InputError `no-items` if the recording is empty */
   constructor(
@@ -40,9 +48,8 @@ export class PolicyReplay {
   ) {
     if (recording.n === 0) throw new InputError('no-items', 'the recording has no items; at least one is needed.');
     this.measures = options.measures ?? decoderMeasures(recording);
-    this.weights = layerWeights(recording.header);
-    this.macs = recordedMacs(recording);
-    this.costs = {macs: this.macs, ...(options.ms ? {ms: modelledMs(recording, options.ms)} : {})};
+    this.#macs = recordedMacs(recording);
+    this.#costs = {macs: this.#macs, ...(options.ms ? {ms: modelledMs(this.stacks, options.ms)} : {})};
     const numbers = new Map<string, number>();
     this.pictures = recording.rows.map(({imageId}) => {
       const number = numbers.get(imageId) ?? numbers.size;
@@ -51,13 +58,18 @@ export class PolicyReplay {
     });
   }
 
-  /** Means over items of every setting, in their order. */
-  sweep(settings: readonly PolicySetting[]): SweepTable & {readonly costs: {readonly macs: Float64Array}} {
-    const table = {...meansTable(settings.length), costs: {macs: new Float64Array(settings.length)}};
+  get stacks(): RecordedStacks {
+    return this.recording.header.stacks;
+  }
+
+  /** Means over items of every setting, in their order. Costs are 'macs' alone. */
+  sweep(settings: readonly PolicySetting[]): SweepTable {
+    const {stacks} = this;
+    const table = emptyTable(stacks, settings.length, ['macs']);
     const put = (found: SweepTable, from: number, to: number): void => {
-      for (const name of ['accuracy', 'agreement', 'imageLayers', 'textLayers', 'decoderLayers', 'etr'] as const)
-        table[name][to] = found[name][from]!;
-      table.costs.macs[to] = found.costs['macs']![from]!;
+      for (const name of ['accuracy', 'agreement', 'etr'] as const) table[name][to] = found[name][from]!;
+      for (const {stack} of stacks) table.layers[stack]![to] = found.layers[stack]![from]!;
+      table.costs['macs']![to] = found.costs['macs']![from]!;
     };
     const groups = new Map<string, number[]>();
     for (const [s, setting] of settings.entries()) {
@@ -72,9 +84,7 @@ export class PolicyReplay {
         for (const s of members) put(this.means(this.outcomes(settings[s]!)), 0, s);
         continue;
       }
-      const thresholds = new Float64Array(3 * members.length);
-      for (const [k, s] of members.entries()) thresholds.set(triple(settings[s]!), 3 * k);
-      const found = this.replay(group, first).sweep(thresholds);
+      const found = this.#replay(group, first).sweep(members.map((s) => this.#thresholds(settings[s]!)));
       for (const [k, s] of members.entries()) put(found, k, s);
     }
     return table;
@@ -82,96 +92,96 @@ export class PolicyReplay {
 
   /** Item by item, for one setting. */
   outcomes(setting: PolicySetting): ItemOutcomes {
-    const [image, text, decoder] = triple(setting);
     if (setting.policy !== 'quantile-budget')
-      return this.replay(settingGroup(setting), setting).outcomes(image, text, decoder);
+      return this.#replay(settingGroup(setting), setting).outcomes(this.#thresholds(setting));
     const encoders: PolicySetting = {...setting, policy: 'fixed', decoder: 1};
-    const {imageLayers, textLayers} = this.replay(settingGroup(encoders), encoders).outcomes(image, text, 1);
-    return this.at(imageLayers, textLayers, (first, layers) => this.budgetDepth(setting, first, layers));
+    const {layers} = this.#replay(settingGroup(encoders), encoders).outcomes(this.#thresholds(encoders));
+    return this.at(layers, (first, depth) => this.#budgetDepth(setting, first, depth));
   }
 
-  /** Every item at the same depths. */
-  fixed(image: number, text: number, decoder: number): ItemOutcomes {
-    return this.base().fixed(image, text, decoder);
+  /** Every item at the same depths, from 1. */
+  fixed(layers: ByStack<number>): ItemOutcomes {
+    return this.#base().fixed(layers);
   }
 
-  /** Every item at its own depths. @param depth of the decoder, given where the item's decoder layers begin, and how many there are */
-  at(image: Uint8Array, text: Uint8Array, depth: (first: number, layers: number) => number): ItemOutcomes {
-    const {n, depths} = this.recording;
-    const decoder = Uint8Array.from({length: n}, (_, i) => {
-      const first = i * this.measures.grid + ((image[i]! - 1) * depths.text + text[i]! - 1) * depths.decoder;
-      return depth(first, depths.decoder);
+  /** Every item at full depth. */
+  full(): ItemOutcomes {
+    return this.fixed(fullDepth(this.stacks));
+  }
+
+  /**
+   * Every item at its own depths.
+   * @param layers of the stacks before the last, from 1 [n]; one of the last is not looked at
+   * @param depth  layers of the last stack, given where its cells begin in the measures, and how many layers it has
+   */
+  at(layers: ByStack<Uint8Array>, depth: (first: number, layers: number) => number): ItemOutcomes {
+    const [first, second, last] = this.stacks;
+    const [one, two] = [layers[first.stack]!, layers[second.stack]!];
+    const own = Uint8Array.from(one, (layer, i) => {
+      const before = (layer - 1) * second.depth + two[i]! - 1;
+      return depth(i * this.measures.grid + before * last.depth, last.depth);
     });
-    return this.base().at({image, text, decoder});
+    return this.#base().at({...layers, [last.stack]: own});
   }
 
-  /** As a table of one setting. */
-  means({imageLayers, textLayers, decoderLayers, correct, agrees, costs}: ItemOutcomes): SweepTable {
-    const {depths} = this.recording;
-    const mean = (values: ArrayLike<number>): Float64Array => {
-      let sum = 0;
-      for (let i = 0; i < values.length; i++) sum += values[i]!;
-      return Float64Array.of(sum / values.length);
-    };
-    const [image, text, decoder] = [mean(imageLayers), mean(textLayers), mean(decoderLayers)];
-    const etr =
-      1 -
-      weigh(this.weights, image[0]!, text[0]!, decoder[0]!) /
-        weigh(this.weights, depths.image, depths.text, depths.decoder);
+  /** A table of one setting. */
+  means({layers, correct, agrees, costs}: ItemOutcomes): SweepTable {
+    const only = (values: ArrayLike<number>): Float64Array => Float64Array.of(mean(values));
+    const run = mapStacks(this.stacks, (stack) => mean(layers[stack]!));
     return {
-      accuracy: mean(correct),
-      agreement: mean(agrees),
-      imageLayers: image,
-      textLayers: text,
-      decoderLayers: decoder,
-      etr: Float64Array.of(etr),
-      costs: {macs: mean(costs['macs']!)},
+      accuracy: only(correct),
+      agreement: only(agrees),
+      layers: mapStacks(this.stacks, (stack) => Float64Array.of(run[stack]!)),
+      etr: Float64Array.of(layersSaved(this.stacks, run)),
+      costs: {macs: only(costs['macs']!)},
     };
   }
 
-  /** MACs of a cell of one item. */
+  /** Multiply-accumulates of one item in a cell. */
   cellMacs(item: number, cell: number): number {
-    return this.macs[item * this.measures.grid + cell]!;
+    return this.#macs[item * this.measures.grid + cell]!;
   }
 
-  private base(): ThresholdReplay {
+  /** A replay for whom only depths matter. */
+  #base(): ThresholdReplay {
     const setting: PolicySetting = {encoder: 'fixed', policy: 'fixed', image: 1, text: 1, decoder: 1};
-    return this.replay(settingGroup(setting), setting);
+    return this.#replay(settingGroup(setting), setting);
   }
 
-  private replay(group: string, setting: PolicySetting): ThresholdReplay {
-    const known = this.replays.get(group);
+  #replay(group: string, setting: PolicySetting): ThresholdReplay {
+    const known = this.#replays.get(group);
     if (known !== undefined) return known;
-    const {recording, measures, costs} = this;
-    const {n, depths, labels} = recording;
-    if (setting.policy === 'linear-head') this.heads ??= this.trainHeads();
-    const {scores, rule} = decoderScores(measures, setting, this.heads);
-    const fixed = setting.encoder === 'fixed';
-    const rules: ReplayRules = {image: fixed ? 'at-least' : 'above', text: fixed ? 'at-least' : 'above', decoder: rule};
-    const replay = new ThresholdReplay(
-      {
-        n,
-        depths,
-        weights: this.weights,
-        image: fixed ? layerNumbers(n * depths.image, depths.image) : recording.image,
-        text: fixed ? layerNumbers(n * depths.text, depths.text) : recording.text,
-        decoder: scores,
-        predictions: measures.answer,
-        labels,
-        costs,
-      },
-      rules,
+    const {stacks, recording, measures} = this;
+    const {n, labels, similarity} = recording;
+    if (setting.policy === 'linear-head') this.#heads ??= this.#trainHeads();
+    const settings = stackSettings(setting, stacks);
+    const scored = mapStacks(
+      stacks,
+      (stack, depth): StackScores =>
+        stack === stacks[2].stack
+          ? decoderScores(measures, setting, this.#heads)
+          : encoderScores(settings[stack]!, similarity[stack]!, depth),
     );
-    this.replays.set(group, replay);
+    const scores = mapStacks(stacks, (stack) => scored[stack]!.scores);
+    const replay = new ThresholdReplay(
+      {n, stacks, scores, predictions: measures.answer, labels, costs: this.#costs},
+      mapStacks(stacks, (stack) => scored[stack]!.rule),
+    );
+    this.#replays.set(group, replay);
     return replay;
   }
 
-  private trainHeads(): (item: number) => LinearHead {
+  #thresholds(setting: PolicySetting): ByStack<number> {
+    const settings = stackSettings(setting, this.stacks);
+    return mapStacks(this.stacks, (stack) => exitThreshold(settings[stack]!));
+  }
+
+  #trainHeads(): (item: number) => LinearHead {
     const {head, seed = 0} = this.options;
     return head === undefined ? crossFittedHeads(this.measures, this.pictures, seed) : () => head;
   }
 
-  private budgetDepth({thresholds, score}: PolicySetting, first: number, layers: number): number {
+  #budgetDepth({thresholds, score}: PolicySetting, first: number, layers: number): number {
     if (thresholds === undefined) throw new UsageError('thresholds', "a 'quantile-budget' needs a threshold a layer");
     const values = score === 'softmax-margin' ? this.measures.margin : this.measures.similarity;
     for (let l = 0; l < layers - 1; l++) {
@@ -182,22 +192,15 @@ export class PolicyReplay {
   }
 }
 
-/** Milliseconds of every combination, the same for all items. */
-function modelledMs({depths}: Recording, ms: LayerMilliseconds): Float64Array {
-  return Float64Array.from({length: depths.image * depths.text * depths.decoder}, (_, c) => {
-    const [d, t, v] = [
-      c % depths.decoder,
-      Math.floor(c / depths.decoder) % depths.text,
-      Math.floor(c / (depths.decoder * depths.text)),
-    ];
-    return ms.base + (v + 1) * ms.image + (t + 1) * ms.text + (d + 1) * ms.decoder;
-  });
+/** NaN never exits. Neither does a similarity of 1, as in the policy: rounding can bring a cosine above it. */
+function exitThreshold({policy, value}: StackSetting): number {
+  return value === null || (policy === 'similarity' && value >= 1) ? Number.NaN : value;
 }
 
-/** NaN never exits. Neither does a similarity of 1, as in the policy: rounding can bring a cosine above it. */
-function triple({encoder, policy, image, text, decoder}: PolicySetting): [number, number, number] {
-  const similarity = (value: number | null): number => (value === null || value >= 1 ? Number.NaN : value);
-  const depth = (value: number | null): number => value ?? Number.NaN;
-  const stack = encoder === 'fixed' ? depth : similarity;
-  return [stack(image), stack(text), policy === 'similarity' ? similarity(decoder) : depth(decoder)];
+/** Milliseconds of every combination, the same for all items. */
+function modelledMs(stacks: RecordedStacks, ms: LayerMilliseconds): Float64Array {
+  return Float64Array.from({length: cellCount(stacks)}, (_, cell) => {
+    const layers = cellLayers(stacks, cell);
+    return stacks.reduce((sum, {stack}) => sum + layers[stack]! * ms.layers[stack]!, ms.base);
+  });
 }

@@ -1,13 +1,15 @@
 import {seededRandom} from '../../runtime/random.js';
-import {type CalibrationOptions, calibrationProblem, testOf} from './calibrate.js';
-import {paretoTesting} from './pareto-testing.js';
+import {mean} from '../../statistics/descriptive.js';
 import type {PolicyReplay} from '../replay/policy-replay.js';
 import {settingGrid} from '../settings/grid.js';
+import type {CalibrationOptions} from './calibrate.js';
+import {calibrationProblem, fullDepthCost, testOf} from './losses.js';
+import {paretoTesting} from './pareto-testing.js';
 
 /** How often calibration broke its promise on samples of a known population. */
-export interface PromiseCheck {
+export interface CoverageCheck {
   readonly samples: number;
-  /** Items a sample. */
+  /** Items of each sample. */
   readonly n: number;
   readonly pool: number;
   readonly alpha: number;
@@ -15,36 +17,30 @@ export interface PromiseCheck {
   /** Samples whose chosen plan has a risk above α on the whole pool. */
   readonly violations: number;
   readonly rate: number;
-  /** δ + 2 √(δ(1 − δ) / samples): what chance allows. */
+  /** δ + 2 √(δ(1 − δ) / samples): the rate that chance allows. */
   readonly limit: number;
   readonly kept: boolean;
-  /** Samples where something was certified, and the mean cost of what was chosen, as a share of full depth. */
+  /** Samples where something was certified, and the mean cost of the plans chosen, as a fraction of full depth's. */
   readonly certified: number;
   readonly meanCost: number;
 }
 
 /**
- * Calibrates on samples drawn with replacement from a pool of items, whose risks on the whole pool are then the true ones. Candidates are
- * those of the pool's scores, the same for all samples; draws are independent, so that groups are not needed.
+ * Calibrates on samples drawn with replacement from a pool of items, whose risks on the whole pool are then the true
+ * ones. Candidates are those of the pool's scores, the same for all samples; draws are independent, so that groups are
+ * not needed.
  */
-export function promiseCheck(
+export function coverageCheck(
   pool: PolicyReplay,
   options: CalibrationOptions & {readonly goal: {readonly maxDrop: number}},
   {samples, n}: {readonly samples: number; readonly n: number},
-): PromiseCheck {
+): CoverageCheck {
   const {delta, seed, goal, unit} = options;
   const alpha = goal.maxDrop;
   const settings = settingGrid(pool, {policies: options.policies, count: options.grid, seed});
   const {groups: _, ...problem} = calibrationProblem(pool, settings, options);
-  const mean = (values: ArrayLike<number>): number => {
-    let sum = 0;
-    for (let i = 0; i < values.length; i++) sum += values[i]!;
-    return sum / values.length;
-  };
   const observations = problem.loss(0).length;
-  const {depths} = pool.recording;
-  const whole = pool.fixed(depths.image, depths.text, depths.decoder);
-  const full = options.cost === 'macs' ? mean(whole.costs['macs']!) : (depths.image + depths.text) / 2 + depths.decoder;
+  const full = fullDepthCost(pool, options.cost);
   const random = seededRandom(seed);
   let [violations, certified, cost] = [0, 0, 0];
   for (let s = 0; s < samples; s++) {

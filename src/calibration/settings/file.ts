@@ -1,19 +1,9 @@
 import {z} from 'zod';
 import {UsageError} from '../../runtime/errors.js';
-import {DECODER_POLICIES, type PolicySetting} from '../policy-setting.js';
+import {type PolicySetting, settingSchema} from '../policy-setting.js';
 
-const finite = z.number();
-export const settingSchema: z.ZodType<PolicySetting> = z.object({
-  encoder: z.enum(['similarity', 'fixed']).default('similarity'),
-  policy: z.enum(DECODER_POLICIES).default('similarity'),
-  image: finite.nullable(),
-  text: finite.nullable(),
-  decoder: finite.nullable(),
-  patience: z.number().int().positive().optional(),
-  score: z.enum(['similarity', 'softmax-margin']).optional(),
-  thresholds: z.array(finite.nullable()).optional(),
-}) as unknown as z.ZodType<PolicySetting>;
-const tripleSchema = z.tuple([finite.nullable(), finite.nullable(), finite.nullable()]);
+const threshold = z.number().nullable();
+const tripleSchema = z.tuple([threshold, threshold, threshold]);
 const fileSchema = z.object({points: z.array(z.union([tripleSchema, settingSchema])).min(1)});
 
 /** The file of some settings, each once. */
@@ -23,7 +13,7 @@ export function settingsText(points: readonly PolicySetting[]): string {
 
 /**
  * Settings that were chosen before, on other data: `{"points": […]}`, as sweeps write it, or with triples of similarity
- * thresholds `[image, text, decoder]`. Anything else that a point has is not looked at.
+ * thresholds `[image, text, decoder]`. Further fields of a point are ignored.
  * @throws UsageError `settings-invalid`
  */
 export function parseSettings(text: string, source: string): PolicySetting[] {
@@ -44,12 +34,12 @@ export function parseSettings(text: string, source: string): PolicySetting[] {
       parsed.error.issues.map(({path, message}) => `${path.join('.') || 'top level'}: ${message}`).join('; '),
     );
   return parsed.data.points.map((point): PolicySetting => {
-    if (!Array.isArray(point)) {
-      if (point.policy === 'quantile-budget' && point.thresholds === undefined)
-        fail("a 'quantile-budget' needs a threshold a layer");
-      return point;
+    if (!('policy' in point)) {
+      const [image, words, decoder] = point;
+      return {encoder: 'similarity', policy: 'similarity', image, text: words, decoder};
     }
-    const [image, text_, decoder] = point;
-    return {encoder: 'similarity', policy: 'similarity', image, text: text_, decoder};
+    if (point.policy === 'quantile-budget' && point.thresholds === undefined)
+      fail("a 'quantile-budget' needs a threshold a layer");
+    return point;
   });
 }

@@ -1,18 +1,20 @@
 import {quantileThresholds} from '../../exit/policies/quantile-budget.js';
-import type {Recording} from '../recording/entailment.js';
-import {decoderHead} from '../replay/decoder-head.js';
-import {type DecoderMeasures, type DecoderScores, decoderScores} from '../replay/decoder-scores.js';
-import type {PolicyReplay} from '../replay/policy-replay.js';
+import {range} from '../../statistics/descriptive.js';
 import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../policy-setting.js';
+import {decoderHead} from '../replay/decoder-head.js';
+import {type DecoderMeasures, decoderScores, type StackScores} from '../replay/decoder-scores.js';
+import type {PolicyReplay} from '../replay/policy-replay.js';
+import type {RecordedStacks} from '../stacks.js';
 
 /**
  * Thresholds at quantiles of observed scores, from "always exits" to null, "never". They lie half-way between neighbouring
  * scores: what was recorded in float32 and is measured in float64 falls on the same side. Sorted from early to late exits.
  * @param scores [rows × depth]; those of the last layer decide nothing and are not looked at
- * @param rows which of them to look at
+ * @param rows   rows to look at
+ * @param count  about how many thresholds, null included
  */
-export function quantileGrid(
-  {scores, rule}: DecoderScores,
+function quantileGrid(
+  {scores, rule}: StackScores,
   depth: number,
   rows: Iterable<number>,
   count: number,
@@ -32,22 +34,27 @@ export function quantileGrid(
   return [...[...grid].sort((a, b) => sign * (a - b)), null];
 }
 
+/** Ratios q of quantile budgets. */
 const RATIOS = [1 / 4, 1 / 2, 1, 2, 4];
 
-/** Quantile budgets behind fixed encoders: shares that leave at each decoder layer go as 1, q, q², … (DeeR, early_exit B3). */
-export function budgetSettings(
-  {depths: {image, text, decoder}}: Recording,
+/**
+ * Quantile budgets behind fixed depths of the other stacks: the fractions of items that leave at each layer of the last
+ * stack go as 1, q, q², … (DeeR; docs/reference/early-exit.md B3).
+ */
+function budgetSettings(
+  [first, second, last]: RecordedStacks,
   {grid, similarity, margin}: DecoderMeasures,
   items: ArrayLike<number>,
 ): PolicySetting[] {
   const settings: PolicySetting[] = [];
-  for (let cut = 0; cut < image * text; cut++) {
+  // A cut: depths of the stacks before the last.
+  for (let cut = 0; cut < first.depth * second.depth; cut++) {
     for (const [score, values] of [
       ['similarity', similarity],
       ['softmax-margin', margin],
     ] as const) {
-      const layers = Array.from({length: decoder}, (_, l) =>
-        Array.from(items, (item) => values[item * grid + cut * decoder + l]!),
+      const layers = Array.from({length: last.depth}, (_, l) =>
+        Array.from(items, (item) => values[item * grid + cut * last.depth + l]!),
       );
       for (const q of RATIOS) {
         const weights = layers.map((_, l) => q ** l);
@@ -62,8 +69,8 @@ export function budgetSettings(
         settings.push({
           encoder: 'fixed',
           policy: 'quantile-budget',
-          image: 1 + Math.floor(cut / text),
-          text: 1 + (cut % text),
+          image: 1 + Math.floor(cut / second.depth),
+          text: 1 + (cut % second.depth),
           decoder: q,
           score,
           thresholds: [...thresholds, null],
@@ -75,68 +82,69 @@ export function budgetSettings(
 }
 
 export interface GridOptions {
+  /** Default all. */
   readonly policies?: readonly DecoderPolicy[];
-  /** Thresholds a stack, the one that never exits included. */
+  /** Thresholds for each stack, the one that never exits included. */
   readonly count: number;
   /** Items whose scores the thresholds are quantiles of; default all. */
   readonly items?: ArrayLike<number>;
+  /** Of the training of `linear-head`; default 0. */
   readonly seed?: number;
 }
 
 /**
- * Settings worth trying: encoders by similarity or at fixed depths, and the decoder's thresholds at quantiles of the scores
- * that were observed. Looks at scores, never at labels.
+ * Settings worth trying: the stacks before the last by similarity or at fixed depths, and thresholds of the last at
+ * quantiles of the scores that were observed. Looks at scores, never at labels.
  */
 export function settingGrid(
   replay: PolicyReplay,
   {policies = DECODER_POLICIES, count, items, seed = 0}: GridOptions,
 ): PolicySetting[] {
-  const {recording, measures} = replay;
-  const {depths} = recording;
+  const {recording, measures, stacks} = replay;
+  const last = stacks[2];
   const chosen = items ?? Array.from({length: recording.n}, (_, i) => i);
   const encoders = encoderSettings(replay, chosen, count);
   return policies.flatMap((policy): PolicySetting[] => {
-    if (policy === 'quantile-budget') return budgetSettings(recording, measures, chosen);
+    if (policy === 'quantile-budget') return budgetSettings(stacks, measures, chosen);
     if (policy === 'patience-confidence') {
-      return Array.from({length: Math.max(0, depths.decoder - 2)}, (_, k) => k + 2).flatMap((patience) => {
+      return range(2, last.depth - 1).flatMap((patience) => {
         // −1 stands for layers that do not agree, and is no confidence.
         const grid = decoderGrid(measures, policy, chosen, count, patience).filter((t) => t === null || t >= 0);
         return product(encoders, policy, [0, ...grid]).map((setting) => ({...setting, patience}));
       });
     }
-    if (policy === 'patience') return product(encoders, policy, [...range(2, depths.decoder - 1), null]);
-    // Fixed depths of all stacks are the static line, which is a part of every sweep.
+    if (policy === 'patience') return product(encoders, policy, [...range(2, last.depth - 1), null]);
+    // Fixed depths of all stacks are the fixed-depth baseline, which is a part of every sweep.
     if (policy === 'fixed')
       return product(
         encoders.filter(({encoder}) => encoder === 'similarity'),
         policy,
-        range(1, depths.decoder),
+        range(1, last.depth),
       );
     return product(encoders, policy, decoderGrid(measures, policy, chosen, count, undefined, seed));
   });
 }
 
 /** Every fixed depth of every stack, in the order of the recording's combinations. */
-export function staticSettings({recording: {depths}}: Pick<PolicyReplay, 'recording'>): PolicySetting[] {
-  const encoders = fixedEncoders(depths.image, depths.text);
-  return product(encoders, 'fixed', range(1, depths.decoder));
+export function staticSettings({stacks}: Pick<PolicyReplay, 'stacks'>): PolicySetting[] {
+  return product(fixedEncoders(stacks), 'fixed', range(1, stacks[2].depth));
 }
 
+/** The part of a setting that is about the stacks before the last. */
 type Encoders = Pick<PolicySetting, 'encoder' | 'image' | 'text'>;
 
-function encoderSettings({recording}: PolicyReplay, items: ArrayLike<number>, count: number): Encoders[] {
-  const {depths} = recording;
-  const grid = (scores: Float32Array, depth: number): readonly (number | null)[] =>
-    quantileGrid({scores, rule: 'above'}, depth, Array.from(items), count);
-  const texts = grid(recording.text, depths.text);
-  const similar = grid(recording.image, depths.image).flatMap((image) =>
-    texts.map((text): Encoders => ({encoder: 'similarity', image, text})),
+function encoderSettings({recording, stacks}: PolicyReplay, items: ArrayLike<number>, count: number): Encoders[] {
+  const [images, texts] = [stacks[0], stacks[1]].map(({stack, depth}) =>
+    quantileGrid({scores: recording.similarity[stack]!, rule: 'above'}, depth, Array.from(items), count),
   );
-  return [...similar, ...fixedEncoders(depths.image, depths.text)];
+  const similar = images!.flatMap((image) => texts!.map((text): Encoders => ({encoder: 'similarity', image, text})));
+  return [...similar, ...fixedEncoders(stacks)];
 }
 
-function fixedEncoders(image: number, text: number): Encoders[] {
-  return range(1, image).flatMap((i) => range(1, text).map((t): Encoders => ({encoder: 'fixed', image: i, text: t})));
+function fixedEncoders([first, second]: RecordedStacks): Encoders[] {
+  return range(1, first.depth).flatMap((image) =>
+    range(1, second.depth).map((text): Encoders => ({encoder: 'fixed', image, text})),
+  );
 }
 
 function decoderGrid(
@@ -149,7 +157,7 @@ function decoderGrid(
 ): readonly (number | null)[] {
   const {layers, grid} = measures;
   const cuts = grid / layers;
-  // A head for the grid alone: which thresholds are worth trying hardly depends on the items it learnt from.
+  // A head for the grid alone: the thresholds that are worth trying hardly depend on the items it learnt from.
   const head = policy === 'linear-head' ? decoderHead(measures, items, seed) : undefined;
   const scores = decoderScores(measures, {policy, patience}, head && (() => head));
   const rows = Array.from(items).flatMap((item) => range(item * cuts, (item + 1) * cuts - 1));
@@ -162,8 +170,4 @@ function product(
   thresholds: readonly (number | null)[],
 ): PolicySetting[] {
   return encoders.flatMap((encoder) => thresholds.map((decoder) => ({...encoder, policy, decoder})));
-}
-
-function range(from: number, to: number): number[] {
-  return Array.from({length: Math.max(0, to - from + 1)}, (_, i) => from + i);
 }

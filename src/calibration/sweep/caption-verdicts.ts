@@ -1,5 +1,6 @@
-import {bootstrap, type BootstrapOptions, type Interval} from '../../statistics/bootstrap.js';
 import {captionRetention} from '../../evaluation/caption-retention.js';
+import {type BootstrapOptions, bootstrap, type Interval} from '../../statistics/bootstrap.js';
+import {staticMix} from '../replay/baselines.js';
 import {
   type CaptionOutcomes,
   type CaptionPoint,
@@ -8,21 +9,20 @@ import {
   isStatic,
   layersCounted,
 } from './caption-sweep.js';
-import {staticMix} from '../replay/static-mix.js';
 import {type CostName, pointCost} from './sweep.js';
 import type {SweepVerdict, VerdictOptions} from './verdicts.js';
 
-/** What the claim is about: CIDEr-D, or the mean of the retentions of all six metrics. */
+/** Measure that a claim is about: CIDEr-D, or the mean of the retentions of all six metrics. */
 export type CaptionMeasure = 'CIDEr-D' | 'mean';
 
-/** As of other sweeps; `against.gain` is in CIDEr-D. */
+/** Like `SweepVerdict`, but `against.gain` is measured in CIDEr-D. */
 export interface CaptionVerdict extends SweepVerdict {
   readonly measure: CaptionMeasure;
 }
 
 const MEASURES: readonly CaptionMeasure[] = ['CIDEr-D', 'mean'];
 
-/** A verdict a policy, cost and measure, with intervals from a paired bootstrap over pictures. */
+/** A verdict for each policy, cost and measure, with intervals from a paired bootstrap over pictures. */
 export function captionVerdicts(captions: CaptionRuns, sweep: CaptionSweep, options: VerdictOptions): CaptionVerdict[] {
   const adaptive = captions.outcomes.filter(({setting}) => !isStatic(setting));
   const known = new Map<CaptionOutcomes, Judged>();
@@ -55,18 +55,19 @@ export function captionVerdicts(captions: CaptionRuns, sweep: CaptionSweep, opti
 
 /** The policy's cheapest point that keeps the claim, or, if none does, the one that keeps most. */
 function chosen(
-  {weights}: CaptionRuns,
+  {stacks}: CaptionRuns,
   points: readonly CaptionPoint[],
   policy: string,
   {measure, cost, claim}: {readonly measure: CaptionMeasure; readonly cost: CostName; readonly claim: number},
 ): number | undefined {
   const kept = ({retention, meanRetention}: CaptionPoint): number => (measure === 'mean' ? meanRetention : retention);
   const all = points.flatMap((point, i) => (point.policy === policy ? [i] : []));
-  const cheap = all.toSorted((a, b) => pointCost(points[a]!, cost, weights) - pointCost(points[b]!, cost, weights));
+  const cheap = all.toSorted((a, b) => pointCost(points[a]!, cost, stacks) - pointCost(points[b]!, cost, stacks));
   const most = all.toSorted((a, b) => kept(points[b]!) - kept(points[a]!));
   return cheap.find((i) => kept(points[i]!) >= claim) ?? most[0];
 }
 
+/** Retention of each measure and savings of each cost, of one setting. */
 interface Judged {
   readonly kept: Readonly<Record<CaptionMeasure, Interval>>;
   readonly saving: Readonly<Record<CostName, Interval>>;
@@ -84,7 +85,7 @@ function judge(captions: CaptionRuns, early: CaptionOutcomes, options: VerdictOp
   return {kept: {'CIDEr-D': kept['CIDEr-D'], mean: kept.mean}, saving};
 }
 
-/** How much CIDEr-D a point gains over the best mix of two static points that costs as much. */
+/** Gain in CIDEr-D of a point over the best mix of two fixed depths that costs as much. */
 function against(
   captions: CaptionRuns,
   sweep: CaptionSweep,
@@ -94,9 +95,9 @@ function against(
 ): SweepVerdict['against'] {
   const rivals = sweep.staticFronts[cost].map((index) => {
     const rival = sweep.static[index]!;
-    return {index, cost: pointCost(rival, cost, captions.weights), quality: rival.metrics['CIDEr-D']};
+    return {index, cost: pointCost(rival, cost, captions.stacks), quality: rival.metrics['CIDEr-D']};
   });
-  const mix = staticMix(rivals, pointCost(sweep.points[point]!, cost, captions.weights));
+  const mix = staticMix(rivals, pointCost(sweep.points[point]!, cost, captions.stacks));
   if (mix === undefined) return null;
   const statics = captions.outcomes.filter(({setting}) => isStatic(setting)).map(({scores}) => scores.ciderD.perItem);
   const [a, b] = [statics[mix.from]!, statics[mix.to]!];

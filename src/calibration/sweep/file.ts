@@ -1,23 +1,29 @@
 import {z} from 'zod';
 import {InputError} from '../../runtime/errors.js';
+import {significant} from '../../text/format.js';
+import {PLACES} from '../stacks.js';
 import {shortName} from './text.js';
 
-/** One setting of a sweep and what it came to, means over items. What is absent is not known. */
+// sweep.json as a report reads it: written by any version of `mue sweep`, or by hand, hence of stacks of any names.
+
+/** One setting of a sweep with its means over items. null or absent is unknown. */
 export interface SweptPoint {
-  /** What decides: a policy, or `full depth`, `static depth`, `random`, `oracle …`. */
+  /** Policy, or `full depth`, `static depth`, `random`, `oracle …`. */
   readonly policy: string;
-  /** Threshold or depth by stack, and further parameters, as text. */
+  /** Threshold or depth of each stack, and further parameters, as text. */
   readonly setting: string;
   readonly metrics: Readonly<Record<string, number>>;
-  /** Share of the answers that are those of the full model. */
+  /** Fraction of the answers that are those of the full model. */
   readonly agreement: number | null;
   readonly retention: number | null;
-  /** By stack. */
+  /** By stack name. */
   readonly layers: Readonly<Record<string, number>> | undefined;
+  /** Fraction of the layers saved. */
   readonly etr: number | null;
+  /** Multiply-accumulates. */
   readonly macs: number | null;
   readonly macsFull: number | null;
-  /** Whether the figures are those of running it; a replay of free text only proposes. */
+  /** Whether the setting was run, or replayed exactly; a replay of free text only estimates. */
   readonly exact: boolean;
 }
 
@@ -26,25 +32,24 @@ export interface SweptVerdict {
   readonly policy: string;
   readonly cost: string;
   readonly claim: number;
-  /** What the claim is about, where a task has several measures. */
-  readonly measure?: string | undefined;
+  /** Measure that the claim is about, where a task has several. */
+  readonly measure?: string;
   readonly holds: boolean;
   /** The point, as text. */
   readonly setting: string;
   readonly retention: Bounds;
   readonly saving: {readonly layers: Bounds; readonly macs: Bounds};
-  /** Gain over the best static depth that costs no more, in quality. */
+  /** Gain in quality over the best fixed depths that cost no more. */
   readonly gain: {readonly estimate: number; readonly low: number; readonly high: number} | null;
 }
-interface Bounds {
-  readonly estimate: number;
-  readonly lowerBound: number;
-}
+type Bounds = z.infer<typeof bounds>;
 
-/** sweep.json, as far as a report reads it. */
+/** The parts of sweep.json that a report reads. */
 export interface SweepFile {
   readonly task: string;
+  /** Items. */
   readonly n: number | null;
+  /** Layers of each stack, by its name. */
   readonly depths: Readonly<Record<string, number>>;
   readonly points: readonly SweptPoint[];
   readonly verdicts: readonly SweptVerdict[];
@@ -111,8 +116,10 @@ const sweepSchema = z.looseObject({
 });
 
 /**
- * Reads what `mue sweep` wrote: its points, and the full model, static depths, random exits and oracles beside them. Unknown
- * fields are left alone. @param where names it in errors. @throws InputError `sweep-corrupt`, `sweep-empty`
+ * Reads a file of `mue sweep`: its points, and the full model, fixed depths, random exits and oracles beside them. Unknown
+ * fields are ignored.
+ * @param where names the file in errors
+ * @throws InputError `sweep-corrupt`, `sweep-empty`
  */
 export function parseSweep(json: unknown, where: string): SweepFile {
   const parsed = sweepSchema.safeParse(json);
@@ -128,15 +135,15 @@ export function parseSweep(json: unknown, where: string): SweepFile {
   }
   const {recording, points, full, verdicts, settingsFrom, ...rest} = parsed.data;
   if (points.length === 0) throw new InputError('sweep-empty', `${where} has no points; at least one is needed`);
-  const stacks = recording?.stacks.map(({stack}) => stack) ?? STREAMS;
-  const named = (point: RawPoint, policy: string, text = settingText(point, stacks)): SweptPoint =>
-    swept(point, policy, text, stacks);
+  const names = stackNames(recording?.stacks.map(({stack}) => stack) ?? STREAMS);
+  const named = (point: RawPoint, policy: string, text = settingText(point, names)): SweptPoint =>
+    swept(point, policy, text, names);
   return {
     task: recording?.task ?? rest.task ?? 'snli-ve',
     n: recording?.n ?? rest.n ?? null,
     depths: recording
       ? Object.fromEntries(recording.stacks.map(({stack, depth}) => [stack, depth]))
-      : byStack(rest.depths ?? {}, stacks),
+      : byName(rest.depths ?? {}, names),
     points: [
       ...(full ? [named(full, 'full depth', '')] : []),
       ...points.map((point) => named(point, policyName(point))),
@@ -146,24 +153,36 @@ export function parseSweep(json: unknown, where: string): SweepFile {
         return randomPoint(named(point, 'random'), of && named(of, policyName(of)));
       }),
       ...rest.oracle.map((point) => {
-        // One oracle a cost: each is a point of the same kind.
+        // One oracle for each cost: all are points of the same kind.
         const policy = `oracle ${point.oracle.replace(/-(layers|macs)$/, '')}`.trim();
         return point.image === null ? named(point, policy, '') : named(point, policy);
       }),
     ],
     verdicts: verdicts.map(({point, against, ...verdict}) => ({
       ...verdict,
-      setting: points[point] ? settingText(points[point], stacks) : '',
+      setting: points[point] ? settingText(points[point], names) : '',
       gain: against?.gain ?? null,
     })),
     settingsFrom,
   };
 }
 
-/** What a sweep calls image, text and decoder, where it does not say. */
+/** Stacks of a sweep that does not name them. */
 const STREAMS: readonly string[] = ['encoder.image', 'encoder.text', 'decoder'];
 
-function swept(point: RawPoint, policy: string, text: string, stacks: readonly string[]): SweptPoint {
+/** The stack at each place. */
+type StackNames = ReadonlyMap<string, string>;
+
+function stackNames(stacks: readonly string[]): StackNames {
+  return new Map(PLACES.map((place, k) => [place, stacks[k] ?? place]));
+}
+
+/** Values by place, as sweeps hold them, by the names of the stacks; other keys stay. */
+function byName(values: Readonly<Record<string, number>>, names: StackNames): Record<string, number> {
+  return Object.fromEntries(Object.entries(values).map(([place, value]) => [names.get(place) ?? place, value]));
+}
+
+function swept(point: RawPoint, policy: string, text: string, names: StackNames): SweptPoint {
   const {accuracy, metrics, agreement, retention, layers, etr, macs, exact} = point;
   const all = Object.entries({...(accuracy === undefined ? {} : {accuracy}), ...metrics});
   return {
@@ -172,7 +191,7 @@ function swept(point: RawPoint, policy: string, text: string, stacks: readonly s
     metrics: Object.fromEntries(all.filter((entry): entry is [string, number] => entry[1] !== null)),
     agreement: agreement ?? null,
     retention: retention ?? null,
-    layers: layers && byStack(layers, stacks),
+    layers: layers && byName(layers, names),
     etr: etr ?? null,
     macs: (typeof macs === 'number' ? macs : macs?.run) ?? null,
     macsFull: (typeof macs === 'number' ? null : macs?.full) ?? null,
@@ -180,7 +199,7 @@ function swept(point: RawPoint, policy: string, text: string, stacks: readonly s
   };
 }
 
-/** Depths drawn as often as a point uses them: its layers, nearly its MACs. */
+/** A point of random depths, drawn as often as another point uses them: it has that one's layers, and nearly its MACs. */
 function randomPoint(alone: SweptPoint, like: SweptPoint | undefined): SweptPoint {
   if (like === undefined) return alone;
   return {
@@ -201,36 +220,26 @@ function policyName({policy, encoder}: RawPoint): string {
 
 function settingText(
   {image, text, decoder, patience, score, thresholds, encoder, policy}: RawPoint,
-  stacks: readonly string[],
+  names: StackNames,
 ): string {
-  const [first, second, last] = stacks.map(shortName) as [string, string, string];
-  const all = {[first]: image, [second]: text, [last]: decoder, patience, score};
-  const parts = Object.entries(all).filter(([, value]) => value !== undefined);
-  if (Array.isArray(thresholds)) parts.push(['thresholds', `[${thresholds.map(valueText).join(', ')}]`]);
-  else
-    parts.push(
-      ...(Object.entries(thresholds ?? {}).map(([stack, value]) => [
-        shortName(stack),
-        valueText(value),
-      ]) as typeof parts),
-    );
-  const depths = encoder === 'fixed' && policy !== 'fixed' ? 'fixed ' : '';
-  return parts
-    .map(([name, value]) => `${name === first || name === second ? depths : ''}${name} ${valueText(value)}`)
+  const [first, second, last] = PLACES.map((place) => shortName(names.get(place)!));
+  const all: readonly (readonly [string, unknown])[] = [
+    [first!, image],
+    [second!, text],
+    [last!, decoder],
+    ['patience', patience],
+    ['score', score],
+  ];
+  const more: readonly (readonly [string, unknown])[] = Array.isArray(thresholds)
+    ? [['thresholds', `[${thresholds.map(valueText).join(', ')}]`]]
+    : Object.entries(thresholds ?? {}).map(([stack, value]) => [shortName(stack), value]);
+  const fixed = encoder === 'fixed' && policy !== 'fixed' ? 'fixed ' : '';
+  return [...all.filter(([, value]) => value !== undefined), ...more]
+    .map(([name, value]) => `${name === first || name === second ? fixed : ''}${name} ${valueText(value)}`)
     .join(', ');
 }
 
 function valueText(value: unknown): string {
-  if (typeof value === 'number') return String(Number(value.toPrecision(6)));
+  if (typeof value === 'number') return significant(value, 6);
   return value === null ? 'never' : typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
-}
-
-/** Sweeps say image, text and decoder for the model's three stacks. */
-function byStack(layers: Readonly<Record<string, number>>, stacks: readonly string[]): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(layers).map(([place, value]) => [
-      stacks[['image', 'text', 'decoder'].indexOf(place)] ?? place,
-      value,
-    ]),
-  );
 }

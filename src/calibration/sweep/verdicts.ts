@@ -1,15 +1,18 @@
 import {retention} from '../../metrics/savings.js';
-import {weigh} from '../replay/layer-weights.js';
 import {bootstrap, type Interval} from '../../statistics/bootstrap.js';
+import {type StaticMix, staticMix} from '../replay/baselines.js';
 import type {PolicyReplay} from '../replay/policy-replay.js';
 import type {ItemOutcomes} from '../replay/threshold-replay.js';
-import {type StaticMix, staticMix} from '../replay/static-mix.js';
-import {type CostName, pointCost, type Sweep, type SweepPoint} from './sweep.js';
+import {weightedLayersEach} from '../stacks.js';
+import {type CostName, pointCost, type Sweep} from './sweep.js';
 
-/** What one policy's best point is worth, with intervals from a paired bootstrap over pictures. */
+/** Worth of one policy's best point, with intervals from a paired bootstrap over pictures. */
 export interface SweepVerdict {
   readonly policy: string;
-  /** What the point was chosen by: the cheapest in this cost that keeps at least `claim` here, or, if none does, the one that keeps most. */
+  /**
+   * Cost by which the point was chosen: the cheapest that keeps at least `claim` here, or, if none does, the one that
+   * keeps most.
+   */
   readonly cost: CostName;
   readonly claim: number;
   /** Index into `points`. */
@@ -19,28 +22,25 @@ export interface SweepVerdict {
   /** Whether the one-sided bound of the retention reaches the claim. */
   readonly holds: boolean;
   /**
-   * The most accurate static rival of the same cost: every item at the depths `from`, or, for a share of them drawn at random, at the
-   * depths `to` (indices into `static`), and how much more accurate than that the policy is. null if every static point costs more.
+   * The most accurate rival of the same cost among fixed depths (indices into `static`): every item at the depths
+   * `from`, or, for a fraction `share` of them drawn at random, at the depths `to`; and how much more accurate than that
+   * the policy is. null if every fixed depth costs more.
    */
-  readonly against: {
-    readonly from: number;
-    readonly to: number;
-    readonly share: number;
-    readonly gain: Interval;
-  } | null;
+  readonly against: (StaticMix & {readonly gain: Interval}) | null;
 }
 
 export interface VerdictOptions {
+  /** Retention that is claimed. */
   readonly claim: number;
+  /** Confidence of the intervals. */
   readonly level: number;
   readonly resamples: number;
   readonly seed: number;
 }
 
-/** A verdict a policy and cost. */
+/** A verdict for each policy and cost. */
 export function sweepVerdicts(replay: PolicyReplay, sweep: Sweep, options: VerdictOptions): SweepVerdict[] {
-  const {depths} = replay.recording;
-  const full = replay.fixed(depths.image, depths.text, depths.decoder);
+  const full = replay.full();
   return Object.entries(sweep.policyFronts).flatMap(([policy, fronts]) =>
     (['layers', 'macs'] as const).flatMap((cost): SweepVerdict[] => {
       // Ascending cost and accuracy.
@@ -59,20 +59,21 @@ function verdict(
   {policy, cost, point}: Pick<SweepVerdict, 'policy' | 'cost' | 'point'>,
   {claim, level, resamples, seed}: VerdictOptions,
 ): SweepVerdict {
+  const {stacks} = replay;
   const early = replay.outcomes(sweep.points[point]!);
   const rivals = sweep.staticFronts[cost].map((index) => {
     const rival = sweep.static[index]!;
-    return {index, cost: pointCost(rival, cost, replay.weights), quality: rival.accuracy};
+    return {index, cost: pointCost(rival, cost, stacks), quality: rival.accuracy};
   });
-  const mix = staticMix(rivals, pointCost(sweep.points[point]!, cost, replay.weights));
+  const mix = staticMix(rivals, pointCost(sweep.points[point]!, cost, stacks));
   const rival = mix === undefined ? full.correct : mixed(replay, sweep, mix);
   const ones = new Uint8Array(full.correct.length).fill(1);
   const statistics = bootstrap(
     [
       early.correct,
       full.correct,
-      layersRun(replay, early),
-      layersRun(replay, full),
+      weightedLayersEach(stacks, early.layers),
+      weightedLayersEach(stacks, full.layers),
       early.costs['macs']!,
       full.costs['macs']!,
       rival,
@@ -100,11 +101,6 @@ function verdict(
 
 /** Expected correctness of every item under a mix. */
 function mixed(replay: PolicyReplay, {static: statics}: Sweep, {from, to, share}: StaticMix): Float64Array {
-  const correct = ({image, text, decoder}: SweepPoint): Uint8Array => replay.fixed(image!, text!, decoder!).correct;
-  const [a, b] = [correct(statics[from]!), correct(statics[to]!)];
+  const [a, b] = [replay.outcomes(statics[from]!).correct, replay.outcomes(statics[to]!).correct];
   return Float64Array.from(a, (x, i) => (1 - share) * x + share * b[i]!);
-}
-
-function layersRun({weights}: PolicyReplay, {imageLayers, textLayers, decoderLayers}: ItemOutcomes): Float64Array {
-  return Float64Array.from(imageLayers, (image, i) => weigh(weights, image, textLayers[i]!, decoderLayers[i]!));
 }

@@ -1,4 +1,4 @@
-import type {CalibrationCost} from '../../calibration/risk/calibrate.js';
+import type {CalibrationCost} from '../../calibration/risk/losses.js';
 import {type Command, InvalidArgumentError, Option} from 'commander';
 import {runs} from '../core/define-command.js';
 import {finiteNumber, share, wholeNumber} from '../options/values.js';

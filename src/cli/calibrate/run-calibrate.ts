@@ -1,16 +1,12 @@
-import {
-  type CalibrationCost,
-  type CalibrationOptions,
-  calibrate,
-  type PlanCertificate,
-} from '../../calibration/risk/calibrate.js';
-import {type LayerMilliseconds, layerMilliseconds} from '../../calibration/replay/layer-milliseconds.js';
+import type {SettingTarget} from '../../calibration/policy-setting.js';
 import {mergeRecordings} from '../../calibration/recording/merge.js';
+import {type LayerMilliseconds, layerMilliseconds} from '../../calibration/replay/layer-milliseconds.js';
 import {PolicyReplay} from '../../calibration/replay/policy-replay.js';
-import {promiseCheck} from '../../calibration/risk/coverage-check.js';
-import type {RecordingHeader} from '../../calibration/recording/entailment.js';
+import {type CalibrationOptions, calibrate} from '../../calibration/risk/calibrate.js';
+import type {PlanCertificate} from '../../calibration/risk/certificate.js';
+import {coverageCheck} from '../../calibration/risk/coverage-check.js';
+import {type CalibrationCost, fullDepthCost} from '../../calibration/risk/losses.js';
 import {settingText} from '../../calibration/sweep/text.js';
-import type {StackName} from '../../exit/policy.js';
 import {readEvaluation} from '../../node/runs/evaluation-folder.js';
 import {readRecordings} from '../../node/runs/read-recordings.js';
 import {writeAtomic} from '../../node/runs/write-atomic.js';
@@ -65,7 +61,7 @@ export async function runCalibrate(
 /** What a layer takes on this machine, where milliseconds are a cost. @throws UsageError, InputError */
 async function timedLayers(
   {cost, budget, timings}: CalibrateFlags,
-  {stacks, model, task}: RecordingHeader,
+  {stacks, model, task}: SettingTarget,
 ): Promise<LayerMilliseconds | undefined> {
   if (cost !== 'ms' && budget?.cost !== 'ms') return undefined;
   if (timings === undefined)
@@ -88,7 +84,7 @@ async function timedLayers(
     );
   return layerMilliseconds(
     runs.flatMap(({rows}) => rows),
-    stacks.map(({stack}) => stack) as [StackName, StackName, StackName],
+    stacks,
   );
 }
 
@@ -110,7 +106,7 @@ function check(
   ms: LayerMilliseconds | undefined,
   out: Output,
 ): number {
-  const found = promiseCheck(new PolicyReplay(pool, {head: options.head, seed: options.seed, ms}), options, size);
+  const found = coverageCheck(new PolicyReplay(pool, {head: options.head, seed: options.seed, ms}), options, size);
   out.data(
     `promise: of ${found.samples} calibrations on ${found.n} drawn of ${found.pool} ${options.unit}s, ${found.violations} chose a plan with a risk ` +
       `above ${percent(found.alpha)}: ${percent(found.rate)}, at most ${percent(found.limit)} allowed: ${found.kept ? 'kept' : 'BROKEN'} ` +
@@ -123,11 +119,7 @@ function absolute(
   replay: PolicyReplay,
   {cost, most, percent: relative}: NonNullable<CalibrateFlags['budget']>,
 ): {cost: CalibrationCost; most: number} {
-  if (!relative) return {cost, most};
-  const {image, text: words, decoder} = replay.recording.depths;
-  const {costs} = replay.fixed(image, words, decoder);
-  if (cost === 'layers') return {cost, most: most * ((image + words) / 2 + decoder)};
-  return {cost, most: most * (costs[cost]!.reduce((sum, x) => sum + x, 0) / replay.recording.n)};
+  return {cost, most: relative ? most * fullDepthCost(replay, cost) : most};
 }
 
 function nothing({alpha, n2, itemsNeeded, unit, tested, budget, delta}: PlanCertificate): InputError {

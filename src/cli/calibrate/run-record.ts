@@ -1,12 +1,9 @@
 import {recordEntailment} from '../../calibration/recording/record-entailment.js';
-import {
-  CAPTION_RECORDING,
-  type CaptionRecordingHeader,
-  captionRow,
-} from '../../calibration/recording/caption.js';
+import {CAPTION_RECORDING, type CaptionRecordingHeader, captionRow} from '../../calibration/recording/caption.js';
 import {recordCaption} from '../../calibration/recording/record-caption.js';
 import {type RecordingHeader, recordingRow} from '../../calibration/recording/entailment.js';
 import {captionTarget} from '../../calibration/settings/runner.js';
+import {stackDepths} from '../../calibration/stacks.js';
 import {parseShard, WHOLE} from '../../evaluation/shard.js';
 import type {DatasetItem} from '../../data/dataset.js';
 import type {ImageStates} from '../../models/model.js';
@@ -79,7 +76,7 @@ function captions(mue: VisionLanguagePipeline, data: string): Recorder {
 }
 
 function entailments(mue: VisionLanguagePipeline, data: string): Recorder {
-  const stacks = Object.entries(mue.model.stacks).map(([stack, depth]) => ({stack, depth}));
+  const stacks = stackDepths(mue.model.stacks);
   const depths = stacks.map(({depth}) => depth);
   return {
     header: {

@@ -78,7 +78,7 @@ export async function runSettings(
       limit: flags.limit,
       row: async (picture, {id, imageId, references}, index) => {
         if (!references?.length) throw new InputError('row-incomplete', 'a row to sweep needs reference captions');
-        return runsRow({index, id, imageId, references}, await runner.run(picture, signal));
+        return runsRow({index, id, imageId, references}, await runner.run(picture, signal), runner.target.stacks);
       },
       onBadRow,
       out,

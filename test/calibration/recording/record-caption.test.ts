@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import {captionRow, parseCaptionRecording} from '../../../src/calibration/recording/caption.js';
 import {captionProposal, promising} from '../../../src/calibration/sweep/caption-proposal.js';
 import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
@@ -39,7 +38,7 @@ onBackends(
       return await recordCaption(mue.model, depths, mue.captionWriter(generation));
     };
 
-    test('what is fed again looks as it did when it was written', async () => {
+    test('recordCaption: what is fed again looks as it did when it was written', async () => {
       const {mue} = mues;
       const {policy, passes} = recordingPolicy(never);
       const alone = await mue.caption(picture, {...GREEDY, exit: {policy}});
@@ -69,7 +68,7 @@ onBackends(
       );
     });
 
-    test('the replay counts layers as they are counted when settings run, and multiply-accumulates nearly', async () => {
+    test('parseCaptionRecording: replays count layers as runs do, and multiply-accumulates nearly', async () => {
       const {mue} = mues;
       const row = captionRow({index: 0, id: 'a', imageId: 'a', references: ['x']}, await record(mue, LONG));
       const {stacks, model} = captionTarget(mue);
@@ -106,15 +105,19 @@ onBackends(
         const point = fixed.find(
           ({image, text, decoder}) => image === setting.image && text === setting.text && decoder === setting.decoder,
         )!;
-        const {encoder, decoder, macs} = searches[of[s]!.search]!;
-        expect([point.layers.image, point.layers.text, point.layers.decoder]).toEqual([...encoder, decoder[0]]);
-        expect(decoder).toHaveLength(row.positions);
+        const {layers, macs} = searches[of[s]!.search]!;
+        const steps = new Array<number>(row.positions).fill(point.layers.decoder);
+        expect(layers).toEqual({
+          'encoder.image': point.layers.image,
+          'encoder.text': point.layers.text,
+          decoder: steps,
+        });
         expect(Math.abs(point.macs.run / macs.run - 1)).toBeLessThan(0.001);
       }
       expect(runner.settings.length).toBeGreaterThan(5);
     });
 
-    test('nothing is left behind', async () => {
+    test('recordCaption: leaves no tensor behind, whether it ends or is stopped', async () => {
       const {mue} = mues;
       using depths = await depthsOf(mue);
       const search = mue.captionWriter(GREEDY);

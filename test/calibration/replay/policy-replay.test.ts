@@ -1,21 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
-import {crossFittedHeads, decoderHead} from '../../../src/calibration/replay/decoder-head.js';
-import {decoderMeasures} from '../../../src/calibration/replay/decoder-scores.js';
-import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
 import {DECODER_POLICIES, type PolicySetting, settingPlan} from '../../../src/calibration/policy-setting.js';
-import {
-  cellDepths,
-  cheapestOracle,
-  decoderOracle,
-  randomWithHistogram,
-} from '../../../src/calibration/replay/baselines.js';
-import {settingGrid, staticSettings} from '../../../src/calibration/settings/grid.js';
+import {parseRecording} from '../../../src/calibration/recording/entailment.js';
+import {crossFittedHeads, decoderHead} from '../../../src/calibration/replay/decoder-head.js';
+import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
+import {settingGrid} from '../../../src/calibration/settings/grid.js';
 import {confidence} from '../../../src/exit/policies/confidence.js';
-import {headScore} from '../../../src/exit/policies/linear-head.js';
-import {exitPlanSchema} from '../../../src/exit/plan/schema.js';
 import {createPolicy} from '../../../src/exit/plan/policies.js';
+import type {StackName} from '../../../src/exit/policy.js';
 import {InputError} from '../../../src/runtime/errors.js';
-import {syntheticRecording} from '../../support/data/synthetic-recording.js';
+import {mean} from '../../../src/statistics/descriptive.js';
+import {SYNTHETIC_HEADER, syntheticRecording, TOWERS_HEADER} from '../../support/data/synthetic-recording.js';
+import {similar} from '../../support/settings.js';
 
 const recording = syntheticRecording(30);
 const replay = new PolicyReplay(recording);
@@ -24,165 +19,169 @@ const G = I * T * L;
 const heads = crossFittedHeads(replay.measures, replay.pictures, 0);
 const logitsAt = (cell: number): number[] => Array.from(recording.logits.subarray(3 * cell, 3 * cell + 3));
 
-/** Where the policy leaves: its own code is asked where it looks at logits only, else its definition. */
-async function decoderDepth(setting: PolicySetting, first: number): Promise<number> {
-  const {policy, decoder} = setting;
-  if (
-    policy === 'patience' ||
-    policy === 'patience-confidence' ||
-    policy === 'softmax-margin' ||
-    policy === 'softmax-max' ||
-    policy === 'entropy'
-  ) {
-    const plan = settingPlan(setting, recording.header);
-    const running = createPolicy({...plan, stacks: {decoder: plan.stacks.decoder!}}, {decoder: L});
-    for (let layer = 1; layer < L; layer++) {
-      const logits = tf.tensor2d([logitsAt(first + layer - 1)]);
-      const state = tf.zeros([1, 1, 1]) as tf.Tensor3D;
-      const {exit} = await running.observe(state, state, {stack: 'decoder', layer, depth: L}, () => logits);
-      tf.dispose([logits, state]);
-      if (exit) return layer;
-    }
-    return L;
-  }
-  for (let layer = 1; layer < L; layer++) {
-    const score = recording.similarity[first + layer - 1]!;
-    if (policy === 'similarity' && decoder !== null && decoder < 1 && score > decoder) return layer;
-    if (policy === 'fixed' && decoder === layer) return layer;
-    if (policy === 'quantile-budget') {
-      const value = setting.score === 'similarity' ? score : confidence(logitsAt(first + layer - 1)).margin;
-      const threshold = setting.thresholds![layer - 1] ?? null;
-      if (threshold !== null && value >= threshold) return layer;
-    }
-    if (policy === 'linear-head' && decoder !== null) {
-      const {margin, max, entropy} = confidence(logitsAt(first + layer - 1));
-      if (headScore(heads(Math.floor(first / G)), layer, [score, margin, max, entropy]) >= decoder) return layer;
-    }
-  }
-  return L;
+/** Two states with this cosine, to 14 digits, in float32. */
+function states(cosine: number): readonly [tf.Tensor3D, tf.Tensor3D] {
+  const large = Math.fround(Math.sqrt(1 - cosine ** 2) * (1 - 1e-7));
+  const rest = Math.sqrt(1 - cosine ** 2 - large ** 2);
+  return [tf.tensor3d([[[1, 0, 0]]]), tf.tensor3d([[[cosine, large, rest]]])];
 }
 
-function encoderDepth(scores: ArrayLike<number>, value: number | null, fixed: boolean, depth: number): number {
-  if (value === null) return depth;
-  if (fixed) return value;
-  for (let l = 0; l < depth - 1; l++) if (value < 1 && scores[l]! > value) return l + 1;
+/** Runs a policy over the layers of a stack. @returns the layer after which it leaves */
+async function exitLayer(
+  plan: ReturnType<typeof settingPlan>,
+  {stack, depth}: {readonly stack: StackName; readonly depth: number},
+  similarity: Float32Array,
+  logits: (layer: number) => number[],
+): Promise<number> {
+  const policy = createPolicy({...plan, stacks: {[stack]: plan.stacks[stack]!}}, {[stack]: depth});
+  for (let layer = 1; layer < depth; layer++) {
+    const [before, after] = states(similarity[layer - 1]!);
+    const scores = tf.tensor2d([logits(layer)]);
+    const {exit} = await policy.observe(before, after, {stack, layer, depth}, () => scores);
+    tf.dispose([before, after, scores]);
+    if (exit) return layer;
+  }
   return depth;
 }
 
-test.each(DECODER_POLICIES)('the replay of %s exits where the policy does', async (policy) => {
+test.each(DECODER_POLICIES)('PolicyReplay: %s exits where the running policy does, in every stack', async (policy) => {
   const grid = settingGrid(replay, {policies: [policy], count: 4});
   const settings = grid.filter((_, i) => i % Math.ceil(grid.length / 12) === 0).concat(grid.at(-1)!);
   expect(new Set(grid.map((setting) => setting.policy))).toEqual(new Set([policy]));
   const table = replay.sweep(settings);
+  const [first, second, last] = replay.stacks;
   for (const [s, setting] of settings.entries()) {
     const items = replay.outcomes(setting);
-    let [right, layers] = [0, 0];
-    for (let i = 0; i < recording.n; i++) {
-      const fixed = setting.encoder === 'fixed';
-      const image = encoderDepth(recording.image.subarray(i * I, i * I + I), setting.image, fixed, I);
-      const text = encoderDepth(recording.text.subarray(i * T, i * T + T), setting.text, fixed, T);
-      const first = i * G + ((image - 1) * T + text - 1) * L;
-      const depth = await decoderDepth(setting, first);
-      expect([items.imageLayers[i], items.textLayers[i], items.decoderLayers[i]]).toEqual([image, text, depth]);
-      const cell = first + depth - 1;
+    // Every second item: of each picture one, or two.
+    for (let i = 0; i < recording.n; i += 2) {
+      const plan = settingPlan(setting, recording.header, heads(i));
+      const {'encoder.image': images, 'encoder.text': texts, decoder: decoders} = recording.similarity;
+      const image = await exitLayer(plan, first, images!.subarray(i * I, i * I + I), () => [0]);
+      const text = await exitLayer(plan, second, texts!.subarray(i * T, i * T + T), () => [0]);
+      const row = i * G + ((image - 1) * T + text - 1) * L;
+      const depth = await exitLayer(plan, last, decoders!.subarray(row, row + L), (layer) => logitsAt(row + layer - 1));
+      const run = [first, second, last].map(({stack}) => items.layers[stack]![i]);
+      expect({setting, i, run}).toEqual({setting, i, run: [image, text, depth]});
+      const cell = row + depth - 1;
       expect(items.predictions[i]).toBe(confidence(logitsAt(cell)).argmax);
       expect(items.costs['macs']![i]).toBe(100 + (i % 3) + 20 * (image - 1) + 2 * (text - 1) + 5 * (depth - 1));
-      right += Number(items.predictions[i] === recording.labels[i]);
-      layers += depth;
+      expect(items.correct[i]).toBe(Number(items.predictions[i] === recording.labels[i]));
     }
-    expect(table.accuracy[s]).toBeCloseTo(right / recording.n, 12);
-    expect(table.decoderLayers[s]).toBeCloseTo(layers / recording.n, 12);
+    expect(table.accuracy[s]).toBeCloseTo(mean(items.correct), 12);
+    expect(table.layers.decoder![s]).toBeCloseTo(mean(items.layers.decoder!), 12);
   }
 });
 
-test('a grid goes from leaving at once to never, and thresholds lie between scores', () => {
-  for (const policy of ['similarity', 'softmax-margin', 'softmax-max', 'entropy', 'linear-head'] as const) {
-    const settings = settingGrid(replay, {policies: [policy], count: 5});
-    const {decoderLayers} = replay.sweep(settings);
-    expect(Math.min(...decoderLayers)).toBe(1);
-    expect(Math.max(...decoderLayers)).toBe(L);
-    const seen = new Set(
-      policy === 'entropy'
-        ? replay.measures.entropy
-        : policy === 'similarity'
-          ? recording.similarity
-          : replay.measures.margin,
-    );
-    for (const {decoder} of settings)
-      expect(decoder === null || !seen.has(Math.fround(decoder)) || !seen.has(decoder)).toBe(true);
-  }
-});
+describe('PolicyReplay: one item, worked out by hand', () => {
+  // Behind every cut the last stack has similarities .5, .9, and answers 0, 0, 1 that get surer: largest probabilities
+  // .333, .787, .909, entropies 1.099, .665, .366 nats.
+  const floats = (values: readonly number[]): string =>
+    Buffer.from(Float32Array.from(values).buffer).toString('base64');
+  const cuts = [1, 2, 3, 4];
+  const header = {
+    ...SYNTHETIC_HEADER,
+    stacks: [
+      {stack: 'encoder.image', depth: 2},
+      {stack: 'encoder.text', depth: 2},
+      {stack: 'decoder', depth: 3},
+    ],
+  };
+  const row = {
+    index: 0,
+    id: 'a',
+    imageId: 'a',
+    label: 'yes',
+    encoder: [
+      [0.5, 0.9],
+      [0.2, 0.8],
+    ],
+    similarity: floats(cuts.flatMap(() => [0.5, 0.9, 1])),
+    logits: floats(
+      cuts.flatMap(() =>
+        [
+          [0, 0, 0],
+          [2, 0, 0],
+          [0, 3, 0],
+        ].flat(),
+      ),
+    ),
+    macs: {base: 10, layer: [1, 2, 4]},
+  };
+  const item = new PolicyReplay(parseRecording(header, [row], 'by hand'));
+  const fixed = (policy: PolicySetting['policy'], decoder: number | null, rest: Partial<PolicySetting> = {}) =>
+    ({encoder: 'fixed', image: 1, text: 1, policy, decoder, ...rest}) as const;
 
-test('every setting is a plan that the plan reader takes, for the recording’s model', () => {
-  const {measures} = replay;
-  const head = decoderHead(measures, [0, 1, 2, 3], 0);
-  for (const setting of settingGrid(replay, {count: 3})) {
-    const plan = settingPlan(setting, recording.header, head);
-    const parsed = exitPlanSchema.parse(JSON.parse(JSON.stringify(plan)));
-    expect(parsed.model).toBe(recording.header.model);
-    expect(createPolicy(parsed, {'encoder.image': I, 'encoder.text': T, decoder: L}).name).toBeDefined();
-  }
-});
+  test.each<readonly [number, PolicySetting]>([
+    [1, fixed('similarity', 0.4)],
+    [2, fixed('similarity', 0.5)],
+    [3, fixed('similarity', 0.95)],
+    [3, fixed('similarity', 1)],
+    [3, fixed('similarity', null)],
+    [1, fixed('softmax-max', 1 / 3)],
+    [2, fixed('softmax-max', 0.7)],
+    [3, fixed('softmax-max', 0.8)],
+    [2, fixed('softmax-margin', 0.6)],
+    [2, fixed('entropy', 1)],
+    [3, fixed('entropy', 0.6)],
+    [1, fixed('patience', 1)],
+    [2, fixed('patience', 2)],
+    [3, fixed('patience', 3)],
+    [2, fixed('patience-confidence', 0.3, {patience: 2})],
+    [3, fixed('patience-confidence', 0.5, {patience: 2})],
+    [2, fixed('fixed', 2)],
+    [2, fixed('quantile-budget', 1, {score: 'similarity', thresholds: [0.6, 0.85, null]})],
+    [3, fixed('quantile-budget', 1, {score: 'softmax-margin', thresholds: [0.1, null, null]})],
+  ])('the last stack runs %d layers under %j', (layers, setting) => {
+    expect(item.outcomes(setting)).toMatchObject({
+      layers: {'encoder.image': Uint8Array.of(1), 'encoder.text': Uint8Array.of(1), decoder: Uint8Array.of(layers)},
+      predictions: Uint8Array.of(layers === 3 ? 1 : 0),
+      correct: Uint8Array.of(layers === 3 ? 1 : 0),
+      agrees: Uint8Array.of(layers === 3 ? 1 : 0),
+      costs: {macs: Float64Array.of(10 + 4 * (layers - 1))},
+    });
+  });
 
-test('static settings are all combinations, in the order of the recording', () => {
-  const settings = staticSettings(replay);
-  expect(settings.map(({image, text, decoder}) => ({image, text, decoder}))).toEqual(
-    Array.from({length: G}, (_, cell) => cellDepths(cell, {text: T, decoder: L})),
-  );
-  const {accuracy} = replay.sweep(settings);
-  const answer = decoderMeasures(recording).answer;
-  accuracy.forEach((value, cell) => {
-    const right = Array.from({length: 30}, (_, i) => Number(answer[i * G + cell] === recording.labels[i])).reduce(
-      (a, b) => a + b,
-    );
-    expect(value).toBeCloseTo(right / 30, 12);
+  test.each<readonly [readonly [number, number], PolicySetting]>([
+    [[1, 1], similar(0.4, 0.1)],
+    [[2, 1], similar(0.5, 0.1)],
+    [[1, 2], similar(0.4, 1)],
+    [[2, 2], similar(null, null)],
+    [[2, 1], {...fixed('similarity', null), image: 2}],
+    [[1, 2], {...fixed('similarity', null), text: null}],
+  ])('the stacks before it run %j layers under %j', ([image, text], setting) => {
+    const {layers, costs} = item.outcomes(setting);
+    expect([...layers['encoder.image']!, ...layers['encoder.text']!]).toEqual([image, text]);
+    expect([...costs['macs']!]).toEqual([10 + (image - 1) + 2 * (text - 1) + 4 * 2]);
   });
 });
 
-test('oracles know the answer: the first layer that agrees, or is right; the cheapest combination', () => {
-  const {answer} = replay.measures;
-  const agreement = decoderOracle(replay, 1, 2, 'agreement');
-  const correct = decoderOracle(replay, 1, 2, 'correct');
-  const cheapest = cheapestOracle(replay, 'agreement', 'macs');
-  for (let i = 0; i < 30; i++) {
-    const words = Array.from(answer.subarray(i * G + L, i * G + 2 * L));
-    expect(agreement.decoderLayers[i]).toBe(words.indexOf(words[L - 1]!) + 1);
-    expect(correct.decoderLayers[i]).toBe(
-      words.includes(recording.labels[i]!) ? words.indexOf(recording.labels[i]!) + 1 : L,
-    );
-    const least = Math.min(
-      ...Array.from({length: G}, (_, c) => c)
-        .filter((c) => answer[i * G + c] === answer[i * G + G - 1])
-        .map((c) => replay.cellMacs(i, c)),
-    );
-    expect(cheapest.costs['macs']![i]).toBeCloseTo(least, 9);
-  }
-  expect(cheapest.agrees.every((x) => x === 1)).toBe(true);
-});
-
-test('random depths: of one depth for all it is that static point; of mixed depths, the mean over dealings', () => {
-  const fixed = replay.fixed(2, 1, 3);
-  const same = randomWithHistogram(replay, fixed);
-  expect(same.accuracy).toBeCloseTo(replay.means(fixed).accuracy[0]!, 12);
-  const setting: PolicySetting = {encoder: 'fixed', policy: 'softmax-margin', image: 1, text: 1, decoder: 0.6};
-  const {decoderLayers} = replay.outcomes(setting);
-  const expected =
-    Array.from(decoderLayers, (d) => replay.means(replay.fixed(1, 1, d)).accuracy[0]!).reduce((a, b) => a + b) / 30;
-  expect(randomWithHistogram(replay, replay.outcomes(setting)).accuracy).toBeCloseTo(expected, 12);
-});
-
-test('a head is trained on other pictures than it is replayed on', () => {
+test('PolicyReplay: a head is trained on other pictures than it is replayed on', () => {
   const even = replay.pictures.flatMap((p, i) => (p % 2 === 0 ? [i] : []));
   expect(heads(3)).toEqual(decoderHead(replay.measures, even, 0));
   expect(heads(0)).not.toEqual(heads(3));
 });
 
-test('one item, items that are all equal, no item', () => {
+test('PolicyReplay: one item, items that are all equal, no item', () => {
   const one = new PolicyReplay(syntheticRecording(1));
   expect(one.sweep(settingGrid(one, {count: 4})).accuracy.every((x) => x === 0 || x === 1)).toBe(true);
-  const equal = {...recording, image: recording.image.map(() => 0.5), similarity: recording.similarity.map(() => 0.5)};
-  const flat = new PolicyReplay(equal);
-  const {decoderLayers} = flat.sweep(settingGrid(flat, {policies: ['similarity'], count: 6}));
-  expect([...new Set(decoderLayers)]).toEqual([1, L]);
+  const half = (scores: Float32Array | undefined): Float32Array => scores!.map(() => 0.5);
+  const {'encoder.image': image, 'encoder.text': text, decoder} = recording.similarity;
+  const similarity = {'encoder.image': half(image), 'encoder.text': text, decoder: half(decoder)};
+  const flat = new PolicyReplay({...recording, similarity});
+  const {layers} = flat.sweep(settingGrid(flat, {policies: ['similarity'], count: 6}));
+  expect([...new Set(layers.decoder)]).toEqual([1, L]);
   expect(() => new PolicyReplay(syntheticRecording(0))).toThrow(InputError);
+});
+
+test('PolicyReplay: stacks are those of the recording, whatever their names', () => {
+  const towers = new PolicyReplay(syntheticRecording(30, {header: TOWERS_HEADER}));
+  const setting = similar(0.7, null, {policy: 'softmax-margin', decoder: 0.4});
+  const {layers, ...rest} = towers.outcomes(setting);
+  const {layers: streams, ...same} = replay.outcomes(setting);
+  expect(rest).toEqual(same);
+  expect(layers).toEqual({
+    vision: streams['encoder.image'],
+    text: streams['encoder.text'],
+    multimodal: streams.decoder,
+  });
 });

@@ -1,11 +1,10 @@
 import {type CalibrationOptions, calibrate} from '../../../src/calibration/risk/calibrate.js';
+import {itemCosts} from '../../../src/calibration/risk/losses.js';
+import {mean} from '../../../src/statistics/descriptive.js';
 import {riskPValue} from '../../../src/statistics/hoeffding-bentkus.js';
-import {mergeRecordings} from '../../../src/calibration/recording/merge.js';
 import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
-import {promiseCheck} from '../../../src/calibration/risk/coverage-check.js';
 import {exitPlanSchema} from '../../../src/exit/plan/schema.js';
-import {UsageError} from '../../../src/runtime/errors.js';
-import {SYNTHETIC_HEADER, syntheticRecording} from '../../support/data/synthetic-recording.js';
+import {syntheticRecording, TOWERS_HEADER} from '../../support/data/synthetic-recording.js';
 
 const recording = syntheticRecording(300);
 const replay = new PolicyReplay(recording);
@@ -21,7 +20,7 @@ const options: CalibrationOptions & {goal: {maxDrop: number}} = {
 };
 
 test.each(['quality-gap', 'consistency'] as const)(
-  'the chosen plan of %s is certified, and its numbers can be checked',
+  'calibrate: the chosen plan of %s is certified, and its numbers can be checked',
   (risk) => {
     const {plan, certificate} = calibrate(replay, {...options, risk}, 'ef');
     const {tested, chosen, n1, n2, expected} = certificate;
@@ -48,19 +47,19 @@ test.each(['quality-gap', 'consistency'] as const)(
   },
 );
 
-test('the same seed gives the same certificate, another split another', () => {
+test('calibrate: the same seed gives the same certificate, another split another', () => {
   const json = (seed: number): string => JSON.stringify(calibrate(replay, {...options, seed}, 'ef'));
   expect(json(3)).toBe(json(3));
   expect(json(3)).not.toBe(json(4));
 });
 
-test('pictures as the unit are tested by Hoeffding-Bentkus', () => {
+test('calibrate: pictures as the unit are tested by Hoeffding-Bentkus', () => {
   const {certificate} = calibrate(replay, {...options, unit: 'picture', goal: {maxDrop: 0.2}}, 'ef');
   expect([certificate.n1, certificate.n2, certificate.test]).toEqual([50, 50, 'hoeffding-bentkus']);
   expect(certificate.tested[0]!.pValue).toBeCloseTo(riskPValue(certificate.tested[0]!.risk, 50, 0.2), 12);
 });
 
-test('too few items: no plan, and how many it takes', () => {
+test('calibrate: of too few items no plan, and how many it takes', () => {
   const {plan, certificate} = calibrate(
     new PolicyReplay(syntheticRecording(30)),
     {...options, goal: {maxDrop: 0.01}},
@@ -71,7 +70,7 @@ test('too few items: no plan, and how many it takes', () => {
   expect(certificate.itemsNeeded).toBe(230); // 0.99 ** 230 < 0.1
 });
 
-test('a budget: within it, the least risk, with a bound', () => {
+test('calibrate: within a budget the least risk, with a bound', () => {
   const {plan, certificate} = calibrate(replay, {...options, goal: {budget: {cost: 'layers', most: 3}}}, 'ef');
   expect(plan).toBeDefined();
   const {chosen, expected, riskUpperBound} = certificate;
@@ -81,17 +80,28 @@ test('a budget: within it, the least risk, with a bound', () => {
   expect(calibrate(replay, {...options, goal: {budget: {cost: 'macs', most: 1}}}, 'ef').plan).toBeUndefined();
 });
 
-test('the promise is kept on samples of a pool', () => {
-  const pool = new PolicyReplay(mergeRecordings(recording, syntheticRecording(200, {seed: 9})));
-  const check = promiseCheck(pool, options, {samples: 100, n: 250});
-  expect(check).toMatchObject({pool: 500, n: 250, samples: 100});
-  expect(check.limit).toBeCloseTo(0.1 + 2 * Math.sqrt(0.09 / 100), 12);
-  expect(check.certified).toBeGreaterThan(50);
-  expect(check.meanCost).toBeLessThan(1);
-  expect(check.kept).toBe(true);
+test('calibrate: layers of three towers are counted one by one, as sweeps count them', () => {
+  const towers = new PolicyReplay(syntheticRecording(300, {header: TOWERS_HEADER}));
+  const {certificate} = calibrate(towers, {...options, cost: 'layers', goal: {maxDrop: 0.1}}, 'ef');
+  const {chosen, expected, n1, n2, tested} = certificate;
+  const {image, text, decoder} = expected!.layers;
+  // The layers saved, as a sweep states them, and the cost that was compared are of one kind.
+  expect(expected!.etr).toBeCloseTo(1 - (image + text + decoder) / 9, 12);
+  const costs = itemCosts(towers, towers.outcomes(chosen!.setting), 'layers');
+  expect(mean(costs)).toBeCloseTo(image + text + decoder, 12);
+  // No cost is below one layer of each tower, which would count 2 as streams and a decoder.
+  expect(n1 + n2).toBe(300);
+  for (const {frontCost} of tested) expect(frontCost).toBeGreaterThanOrEqual(3);
 });
 
-test('recordings of different models are not pooled', () => {
-  const other = syntheticRecording(3, {header: {...SYNTHETIC_HEADER, model: '00'}});
-  expect(() => mergeRecordings(recording, other)).toThrow(UsageError);
+test('calibrate: a certificate holds milliseconds of a layer by place, as files name the stacks', () => {
+  const ms = {base: 5, layers: {vision: 10, text: 1, multimodal: 2}, rows: 80, explained: 1};
+  const towers = new PolicyReplay(syntheticRecording(60, {header: TOWERS_HEADER}), {ms});
+  const goal = {budget: {cost: 'ms', most: 30}} as const;
+  const {certificate} = calibrate(towers, {...options, cost: 'ms', goal}, 'ef');
+  expect(JSON.stringify(certificate.ms!.layers)).toBe(
+    '{"base":5,"image":10,"text":1,"decoder":2,"rows":80,"explained":1}',
+  );
+  const {image, text, decoder} = certificate.expected!.layers;
+  expect(certificate.ms!.expected).toBeCloseTo(5 + 10 * image + text + 2 * decoder, 9);
 });

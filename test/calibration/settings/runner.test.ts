@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {type PolicySetting, settingPlan} from '../../../src/calibration/policy-setting.js';
 import {SettingRunner, type SettingRuns} from '../../../src/calibration/settings/runner.js';
@@ -47,7 +46,7 @@ onBackends(
   () => {
     const {mues} = useMicroModels();
 
-    test('each is what its plan gives: words, layers, multiply-accumulates', async () => {
+    test('SettingRunner: each setting is what its plan gives: words, layers, multiply-accumulates', async () => {
       const {mue} = mues;
       const {settings, target} = new SettingRunner(mue, SETTINGS);
       // Full depth is first, and here it is again.
@@ -57,27 +56,26 @@ onBackends(
         const runs = await runAll(mue, SETTINGS, picture);
         for (const [s, setting] of settings.entries()) {
           const {search, testMacs} = runs.of[s]!;
-          const {text, tokens, score, encoder, decoder, macs} = runs.searches[search]!;
+          const {text, tokens, score, layers, macs} = runs.searches[search]!;
           const alone = await mue.caption(picture, {...GENERATION, exit: settingPlan(setting, target)});
           expect([setting, text, tokens]).toEqual([setting, alone.text, alone.tokens]);
           expect(score).toBeCloseTo(alone.score, 4);
-          expect([encoder[0], encoder[1], decoder]).toEqual(
-            ['encoder.image', 'encoder.text', 'decoder'].map((stack) => alone.layers[stack as 'decoder']!.run),
-          );
+          const {'encoder.image': image, 'encoder.text': words, decoder} = alone.layers;
+          expect(layers).toEqual({'encoder.image': image!.run, 'encoder.text': words!.run, decoder: decoder!.run});
           expect({run: macs.run + testMacs, full: macs.full}).toEqual(alone.macs);
-          depths.add([...encoder, ...decoder].join());
+          depths.add(Object.values(layers).join());
         }
       }
       expect(depths.size).toBeGreaterThan(6);
     });
 
-    test('settings that come to the same share a search', async () => {
+    test('SettingRunner: settings that come to the same depths and policies share a search', async () => {
       const {searches, of} = await runAll(mues.mue, SETTINGS.slice(0, 4), pictures[0]!);
       expect(searches).toHaveLength(2);
       expect(of.map(({search}) => search)).toEqual([0, 1, 0, 0]);
     });
 
-    test('nothing is left behind, whether it ends or is stopped', async () => {
+    test('SettingRunner: leaves no tensor behind, whether it ends or is stopped', async () => {
       const {mue} = mues;
       const pixels = await mue.pixels(pictures[0]!);
       const depths = await mue.model.imageStates(pixels);
@@ -93,7 +91,7 @@ onBackends(
       depths[Symbol.dispose]();
     });
 
-    test('what cannot be run is refused before anything runs', () => {
+    test('SettingRunner: refuses what cannot be run before anything runs', () => {
       const code = (name: string) => expect.objectContaining({code: name}) as unknown as Error;
       expect(() => new SettingRunner(mues.plain, SETTINGS)).toThrow(code('settings-joint'));
       expect(() => new SettingRunner(mues.mue, [similar(0.5, 0.5, {policy: 'linear-head', decoder: 0})])).toThrow(

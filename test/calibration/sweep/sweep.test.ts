@@ -11,19 +11,23 @@ const replay = new PolicyReplay(syntheticRecording(60));
 const settings = settingGrid(replay, {count: 5});
 const sweep = sweepRecording(replay, settings, 'ef'.repeat(32));
 
-test('no point beats one of the front, and every other point is beaten or matched', () => {
+test('sweepRecording: no point beats one of the front, and every other point is beaten or matched', () => {
   for (const cost of ['layers', 'macs'] as const) {
     const front = sweep.fronts[cost].map((i) => sweep.points[i]!);
     expect(front.length).toBeGreaterThan(1);
     for (const point of sweep.points)
       expect(
-        front.some((best) => best.accuracy >= point.accuracy && pointCost(best, cost) <= pointCost(point, cost)),
+        front.some(
+          (best) =>
+            best.accuracy >= point.accuracy &&
+            pointCost(best, cost, replay.stacks) <= pointCost(point, cost, replay.stacks),
+        ),
       ).toBe(true);
     for (const [k, point] of front.entries()) if (k > 0) expect(point.accuracy).toBeGreaterThan(front[k - 1]!.accuracy);
   }
 });
 
-test('retention and savings are against full depth', () => {
+test('sweepRecording: retention and savings are against full depth', () => {
   const never = sweep.static.at(-1)!;
   expect(never).toMatchObject({retention: 1, etr: 0, agreement: 1, exact: true});
   expect(never.macs.saved).toBe(0);
@@ -31,7 +35,7 @@ test('retention and savings are against full depth', () => {
   for (const {retention, accuracy} of sweep.points) expect(retention).toBeCloseTo(accuracy / sweep.full.accuracy, 12);
 });
 
-test('a verdict is about the cheapest point that keeps the claim, against static depth of the same cost', () => {
+test('sweepVerdicts: about the cheapest point that keeps the claim, against fixed depths of the same cost', () => {
   const verdicts = sweepVerdicts(replay, sweep, {claim: 0.9, level: 0.95, resamples: 300, seed: 1});
   expect(verdicts).toHaveLength(2 * Object.keys(sweep.policyFronts).length);
   for (const {policy, cost, point, retention, holds, against, saving} of verdicts) {
@@ -42,27 +46,34 @@ test('a verdict is about the cheapest point that keeps the claim, against static
     expect(saving.macs.estimate).toBeCloseTo(chosen.macs.saved, 12);
     expect(holds).toBe(retention.lowerBound >= 0.9);
     const cheaper = sweep.points.filter(
-      (p) => p.policy === policy && p.retention >= 0.9 && pointCost(p, cost) < pointCost(chosen, cost),
+      (p) =>
+        p.policy === policy &&
+        p.retention >= 0.9 &&
+        pointCost(p, cost, replay.stacks) < pointCost(chosen, cost, replay.stacks),
     );
     expect(cheaper).toEqual([]);
     if (against === null) continue;
     const [a, b] = [sweep.static[against.from]!, sweep.static[against.to]!];
     const mean = (x: number, y: number): number => (1 - against.share) * x + against.share * y;
-    if (against.share > 0) expect(mean(pointCost(a, cost), pointCost(b, cost))).toBeCloseTo(pointCost(chosen, cost), 9);
+    if (against.share > 0)
+      expect(mean(pointCost(a, cost, replay.stacks), pointCost(b, cost, replay.stacks))).toBeCloseTo(
+        pointCost(chosen, cost, replay.stacks),
+        9,
+      );
     expect(against.gain.estimate).toBeCloseTo(chosen.accuracy - mean(a.accuracy, b.accuracy), 9);
     for (const point of sweep.static)
-      if (pointCost(point, cost) <= pointCost(chosen, cost))
+      if (pointCost(point, cost, replay.stacks) <= pointCost(chosen, cost, replay.stacks))
         expect(mean(a.accuracy, b.accuracy)).toBeGreaterThanOrEqual(point.accuracy - 1e-12);
   }
 });
 
-test('CSV has a line a point, each with as many cells as the head', () => {
+test('sweepCsv: a line for each point, each with as many cells as the head', () => {
   const lines = [...sweepCsv(sweep)].map((line) => line.trimEnd().split(','));
   expect(lines).toHaveLength(1 + sweep.points.length + sweep.static.length + sweep.oracle.length + sweep.random.length);
   for (const cells of lines) expect(cells).toHaveLength(19);
 });
 
-test('settings are read back as they were written, and triples are similarity thresholds', () => {
+test('parseSettings: settings as they were written, and triples as similarity thresholds', () => {
   expect(parseSettings(JSON.stringify({points: sweep.points}), 'sweep.json')).toEqual(
     JSON.parse(JSON.stringify(settings)),
   );

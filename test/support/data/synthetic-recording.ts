@@ -21,6 +21,16 @@ export const SYNTHETIC_HEADER: RecordingHeader = {
   ],
 };
 
+/** A recording of a model with three towers. */
+export const TOWERS_HEADER: RecordingHeader = {
+  ...SYNTHETIC_HEADER,
+  stacks: [
+    {stack: 'vision', depth: 3},
+    {stack: 'text', depth: 2},
+    {stack: 'multimodal', depth: 4},
+  ],
+};
+
 export interface SyntheticOptions {
   readonly seed?: number;
   /** How often a layer is wrong. */
@@ -35,7 +45,7 @@ export function syntheticRows(
 ): object[] {
   const random = seededRandom(seed);
   const depths = header.stacks.map(({depth}) => depth);
-  const [image, text, decoder] = depths as [number, number, number];
+  const [image, text, decoder] = [depths[0]!, depths[1]!, depths[2]!];
   const similarities = (depth: number): number[] =>
     Array.from({length: depth}, (_, l) => 1 - (0.3 + 0.1 * random.next()) / (l + 1) ** 2);
   return Array.from({length: n}, (_, index) => {

@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../../src/data/image.js';
 import {captionRow, parseCaptionRecording} from '../../../src/calibration/recording/caption.js';
 import {captionProposal} from '../../../src/calibration/sweep/caption-proposal.js';
@@ -8,7 +7,6 @@ import {type CaptionRecord, recordCaption} from '../../../src/calibration/record
 import {combinations, recordEntailment} from '../../../src/calibration/recording/record-entailment.js';
 import {captionTarget, SettingRunner} from '../../../src/calibration/settings/runner.js';
 import {sweepRecording} from '../../../src/calibration/sweep/sweep.js';
-import {type EvaluationSetup, evaluationMetrics} from '../../../src/evaluation/metrics.js';
 import {type ExitPlan, NEVER_PLAN} from '../../../src/exit/plan/schema.js';
 import {never} from '../../../src/exit/policy.js';
 import {recordingPolicy} from '../../../src/exit/recording.js';
@@ -38,7 +36,7 @@ describeCoca('a recording of three towers', FILES, () => {
 
       const plan = (stacks: ExitPlan['stacks']): ExitPlan => ({...NEVER_PLAN, stacks});
 
-      test('every combination of depths is what entailment with these depths gives', async () => {
+      test('recordEntailment: every combination of depths is what entailment with these depths gives', async () => {
         const record = await valueWithoutLeaks(async () => {
           using scope = new TensorScope();
           const pixels = scope.hold(await model.pixels(picture));
@@ -95,7 +93,7 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
         onDepths((depths) => recordCaption(model.model, depths, model.captionWriter(generation)));
       const [V, T, M] = [4, 4, 4];
 
-      test('a caption that is fed again looks as it did when it was written, in both halves of the decoder', async () => {
+      test('recordCaption: what is fed again looks as it did when it was written, in both halves of the decoder', async () => {
         const greedy = {num_beams: 1, max_new_tokens: 6, min_length: 4};
         const {policy, passes} = recordingPolicy(never);
         const alone = await model.caption(picture, {...greedy, exit: {policy}});
@@ -125,7 +123,7 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
         expect(macs.base + macs.layer.reduce((sum, x) => sum + 3 * x, 0)).toBeCloseTo(full.run, 3);
       });
 
-      test('shallow text depths are seen as they are: the cells of a combination are what scoring with its depths gives', async () => {
+      test('recordCaption: every combination of vision and text depths gives states of its own', async () => {
         const {positions, similarity} = await record({num_beams: 1, max_new_tokens: 4, min_length: 4});
         const cells = combinations([V, T]).map((_, c) =>
           Array.from({length: positions}, (_position, p) => similarity[(p * V * T + c) * M]!),
@@ -134,7 +132,7 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
         expect(new Set(cells.map((cell) => cell.map((x) => x.toFixed(4)).join())).size).toBe(V * T);
       });
 
-      test('the replay of a recorded caption counts what a run of as many words comes to', async () => {
+      test('parseCaptionRecording: a replay counts what a run of as many words comes to', async () => {
         const long = {num_beams: 1, max_new_tokens: 6, min_length: 6};
         const row = captionRow({index: 0, id: 'a', imageId: 'a', references: ['x']}, await record(long));
         const {stacks, model: sha256} = captionTarget(model);
@@ -152,7 +150,7 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
           [JSON.parse(JSON.stringify(row))],
           'here',
         );
-        expect([...recording.text]).toEqual([...Float32Array.from(row.encoder[1]!)]);
+        expect([...recording.similarity.text!]).toEqual([...Float32Array.from(row.encoder[1]!)]);
         const replay = new PolicyReplay(recording, {measures});
         const proposal = captionProposal(sweepRecording(replay, [], ''));
         const runner = new SettingRunner(model, proposal.static, long);
@@ -164,7 +162,7 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
           )!;
           const found = searches[of[s]!.search]!;
           const steps = (depth: number): number[] => new Array<number>(row.positions).fill(depth);
-          expect([found.encoder, found.decoder]).toEqual([[image!, steps(text!)], steps(decoder!)]);
+          expect(found.layers).toEqual({vision: image!, text: steps(text!), multimodal: steps(decoder!)});
           expect(point.etr).toBeCloseTo(1 - (image! + text! + decoder!) / (V + T + M), 9);
           // Left out: keys and values that skipped layers are filled with, a twelfth of a text layer.
           expect(point.macs.run / found.macs.run).toBeGreaterThan(0.92);
@@ -172,7 +170,7 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
         }
       });
 
-      test('settings are run as their plans: greedy, beams of both rule sets, every policy', async () => {
+      test('SettingRunner: settings are run as their plans, greedy, with beams of both rule sets, under every policy', async () => {
         const settings: readonly PolicySetting[] = [
           similar(0.2, 0.2, {decoder: 0.2}),
           similar(0.2, 0.9, {decoder: 0.95}),
@@ -190,13 +188,13 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
           const runner = new SettingRunner(model, settings, generation);
           const {searches, of} = await valueWithoutLeaks(() => onDepths((known) => runner.run(known)));
           for (const [s, setting] of runner.settings.entries()) {
-            const {text, tokens, score, encoder, decoder, macs} = searches[of[s]!.search]!;
+            const {text, tokens, score, layers, macs} = searches[of[s]!.search]!;
             const alone = await model.caption(picture, {...generation, exit: settingPlan(setting, runner.target)});
             expect([setting, text, tokens]).toEqual([setting, alone.text, alone.tokens]);
             expect(score).toBeCloseTo(alone.score, 4);
-            expect([...encoder, decoder]).toEqual(STACKS.map((stack) => alone.layers[stack]!.run));
+            expect(layers).toEqual(Object.fromEntries(STACKS.map((stack) => [stack, alone.layers[stack]!.run])));
             expect({run: macs.run + of[s]!.testMacs, full: macs.full}).toEqual(alone.macs);
-            depths.add([...encoder, ...decoder].join());
+            depths.add(Object.values(layers).join());
           }
         }
         expect(depths.size).toBeGreaterThan(6);
@@ -204,30 +202,4 @@ describeCoca('captions of three towers', ['micro/open_clip_config.json', 'micro/
     },
     FIRST_DEVICE,
   );
-});
-
-test('layers of three towers are counted one by one, those of two streams by their mean', () => {
-  const setup = (depths: EvaluationSetup['depths']): EvaluationSetup => ({
-    task: 'caption',
-    model: {name: 'm', sha256: null},
-    depths,
-    data: {name: 'd'},
-    exit: NEVER_PLAN,
-    device: 'cpu',
-    threads: null,
-  });
-  const row = (layers: object) =>
-    ({
-      layers,
-      macs: {run: 1, full: 2},
-      ms: {total: 1, wall: 1, encode: 0, decode: 0, preprocess: 0, image: 0},
-      answer: '',
-    }) as never;
-  const towers = row({vision: 2, text: [1, 3], multimodal: [4, 4]});
-  expect(
-    evaluationMetrics([towers], setup({vision: 4, text: 4, multimodal: 4}), {unreadable: 0, failed: 0}).etr,
-  ).toBeCloseTo(1 - 8 / 12, 12);
-  const streams = row({'encoder.image': 2, 'encoder.text': 4, decoder: [1, 3]});
-  const depths = {'encoder.image': 4, 'encoder.text': 4, decoder: 4};
-  expect(evaluationMetrics([streams], setup(depths), {unreadable: 0, failed: 0}).etr).toBeCloseTo(1 - 5 / 8, 12);
 });

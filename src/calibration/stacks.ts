@@ -1,0 +1,101 @@
+import {z} from 'zod';
+import {STACK_NAMES, type StackName} from '../exit/policy.js';
+import {layerWeight} from '../exit/stacks.js';
+
+// A recorded model runs three stacks, the last of which produces tokens. Values that belong to stacks are keyed by the
+// stacks' names. Files that serve every model name the places instead (image, text, decoder): `byPlace` and `byStack`
+// are the one door between the two.
+
+export const stackDepthSchema = z.object({stack: z.enum(STACK_NAMES), depth: z.number().int().positive()}).readonly();
+
+/** One stack and how many layers it has. */
+export type StackDepth = z.infer<typeof stackDepthSchema>;
+
+/** The stacks of a recorded model in the order in which they run; the last produces tokens. */
+export type RecordedStacks = readonly [StackDepth, StackDepth, StackDepth];
+
+/** One value for each of a model's stacks; what the model lacks is absent. */
+export type ByStack<T> = Readonly<Partial<Record<StackName, T>>>;
+
+/** What files call the first, the second and the last stack, whatever the model calls them. */
+export const PLACES = ['image', 'text', 'decoder'] as const;
+export type Place = (typeof PLACES)[number];
+
+/** Narrows a list that a file or a model gave. @returns undefined unless there are three */
+export function recordedStacks([first, second, last, ...more]: readonly StackDepth[]): RecordedStacks | undefined {
+  return first && second && last && more.length === 0 ? [first, second, last] : undefined;
+}
+
+/** Three stacks, as headers of files list them. */
+export const recordedStacksSchema = z
+  .array(stackDepthSchema)
+  .length(3)
+  .transform((stacks): RecordedStacks => [stacks[0]!, stacks[1]!, stacks[2]!]);
+
+/** A model's stacks as headers list them. @param stacks depths by name, in the order in which the stacks run */
+export function stackDepths(stacks: ByStack<number>): readonly StackDepth[] {
+  return (Object.keys(stacks) as StackName[]).map((stack) => ({stack, depth: stacks[stack]!}));
+}
+
+/** A value of every stack, computed from the stack's name, its depth, and its place in the order. */
+export function mapStacks<T>(
+  stacks: readonly StackDepth[],
+  value: (stack: StackName, depth: number, index: number) => T,
+): ByStack<T> {
+  return Object.fromEntries(stacks.map(({stack, depth}, index) => [stack, value(stack, depth, index)]));
+}
+
+/** Values by the names of the stacks as files hold them: by place. */
+export function byPlace<T>([first, second, last]: RecordedStacks, values: ByStack<T>): Record<Place, T> {
+  return {image: values[first.stack]!, text: values[second.stack]!, decoder: values[last.stack]!};
+}
+
+/** Values by place, as files hold them, by the names of the stacks. */
+export function byStack<T>(
+  [first, second, last]: RecordedStacks,
+  {image, text, decoder}: Readonly<Record<Place, T>>,
+): ByStack<T> {
+  return {[first.stack]: image, [second.stack]: text, [last.stack]: decoder};
+}
+
+/** Layers of every stack at full depth. */
+export function fullDepth(stacks: readonly StackDepth[]): ByStack<number> {
+  return mapStacks(stacks, (_, depth) => depth);
+}
+
+/** Layers as they are counted: those of each stack, times what one of its layers counts (`layerWeight`). */
+export function weightedLayers(stacks: readonly StackDepth[], layers: ByStack<number>): number {
+  return stacks.reduce((sum, {stack}) => sum + layerWeight(stack) * layers[stack]!, 0);
+}
+
+/** The same item by item. */
+export function weightedLayersEach(stacks: readonly StackDepth[], layers: ByStack<ArrayLike<number>>): Float64Array {
+  const columns = stacks.map(({stack}) => layers[stack]!);
+  const total = new Float64Array(columns[0]!.length);
+  for (const [k, {stack}] of stacks.entries())
+    for (let i = 0; i < total.length; i++) total[i]! += layerWeight(stack) * columns[k]![i]!;
+  return total;
+}
+
+// Combinations of depths are numbered from 0, the last stack's depth running fastest: a cell.
+
+/** How many combinations of depths there are. */
+export function cellCount(stacks: readonly StackDepth[]): number {
+  return stacks.reduce((product, {depth}) => product * depth, 1);
+}
+
+/** The cell of one item. @param layers of every stack, from 1, item by item */
+export function cellOf(stacks: readonly StackDepth[], layers: ByStack<ArrayLike<number>>, item: number): number {
+  return stacks.reduce((cell, {stack, depth}) => cell * depth + layers[stack]![item]! - 1, 0);
+}
+
+/** Layers of every stack, from 1, in a cell. */
+export function cellLayers(stacks: readonly StackDepth[], cell: number): ByStack<number> {
+  let rest = cell;
+  const layers: Partial<Record<StackName, number>> = {};
+  for (const {stack, depth} of stacks.toReversed()) {
+    layers[stack] = 1 + (rest % depth);
+    rest = Math.floor(rest / depth);
+  }
+  return layers;
+}
