@@ -2,10 +2,12 @@ import {BLEU_STATISTICS, bleuFromStatistics} from '../metrics/bleu.js';
 import type {CaptionMetric, CaptionScores} from '../metrics/caption-scores.js';
 import {retention} from '../metrics/savings.js';
 import {type BootstrapOptions, bootstrap, type Interval} from '../statistics/bootstrap.js';
+import {mean} from '../statistics/descriptive.js';
 
 /**
- * Share of each caption metric that early exits keep, and the mean of the six, with bootstrap intervals over the same
- * captions. BLEU is recomputed from the summed counts of every resample; document frequencies of CIDEr-D stay those of the whole set.
+ * Fraction of each caption metric that early exits keep, and the mean of the six, with bootstrap intervals over the
+ * same captions. BLEU is recomputed from the summed counts of every resample; document frequencies of CIDEr-D stay
+ * those of the whole set.
  */
 export function captionRetention(
   early: CaptionScores,
@@ -32,7 +34,6 @@ export function captionRetention(
     'CIDEr-D': ratio(BLEU_STATISTICS + 1),
   };
   const all = Object.values(each);
-  const mean = (sums: Float64Array): number =>
-    all.reduce((total, statistic) => total + statistic(sums), 0) / all.length;
-  return bootstrap(columns, {...each, mean}, options);
+  const ofAll = (sums: Float64Array): number => mean(all.map((statistic) => statistic(sums)));
+  return bootstrap(columns, {...each, mean: ofAll}, options);
 }

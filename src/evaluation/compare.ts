@@ -3,6 +3,7 @@ import {CaptionScorer, type CaptionScores} from '../metrics/caption-scores.js';
 import {retention} from '../metrics/savings.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {type BootstrapOptions, bootstrap, type Interval} from '../statistics/bootstrap.js';
+import {mean} from '../statistics/descriptive.js';
 import {captionRetention} from './caption-retention.js';
 import {countedLayers, type Depths, isLabelled} from './metrics.js';
 import type {EvaluationRow} from './row.js';
@@ -14,7 +15,7 @@ export interface ComparedRun {
   readonly rows: readonly EvaluationRow[];
 }
 
-/** What a metric is in both runs, and the share that the first keeps of the second. */
+/** A metric in both runs, and the fraction that the first keeps of the second. */
 export interface RetainedMetric {
   readonly early: number;
   readonly full: number;
@@ -31,14 +32,15 @@ export interface PairedComparison {
   readonly metrics: Readonly<Record<string, RetainedMetric>>;
   /** Captions: mean of the retentions of all metrics. */
   readonly meanRetention?: Interval;
-  /** Shares of the second run's cost that the first saves. */
+  /** Fractions of the second run's cost that the first saves. */
   readonly saving: Readonly<Record<'layers' | 'macs' | 'ms', Interval>>;
 }
 
 /**
- * What early exits keep and save against another run on the same rows: paired bootstrap over pictures. The other run may be the same
- * model at full depth, or another model.
- * @throws UsageError `runs-differ`; InputError `no-items` if no labelled row is in both
+ * Quality that early exits keep and cost that they save against another run on the same rows, by a paired bootstrap
+ * over pictures. The other run may be the same model at full depth, or another model.
+ * @throws UsageError `runs-differ`
+ * @throws InputError `no-items` if no labelled row is in both
  */
 export function pairedComparison(
   early: ComparedRun,
@@ -76,7 +78,7 @@ export function pairedComparison(
 
 type Pair = readonly [EvaluationRow, EvaluationRow];
 
-/** Rows that both have and the data says something about. @throws UsageError if a row is not the same question in both */
+/** Labelled rows that both runs have. @throws UsageError if a row is not the same question in both */
 function pairRows(early: readonly EvaluationRow[], full: readonly EvaluationRow[], task: DatasetTask): Pair[] {
   const others = new Map(full.map((row) => [row.index, row]));
   return early.flatMap((row): Pair[] => {
@@ -104,8 +106,4 @@ function captionQuality(
     (name) => [name, {early: early.metrics[name], full: full.metrics[name], retention: kept[name]}] as const,
   );
   return {metrics: Object.fromEntries(metrics), meanRetention};
-}
-
-function mean(values: Float64Array): number {
-  return values.reduce((sum, x) => sum + x, 0) / values.length;
 }

@@ -3,52 +3,53 @@ import type {RgbImage} from '../data/image.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
 import type {Answer} from '../tasks/answer.js';
 import type {VisionLanguagePipeline} from '../tasks/pipeline.js';
-import type {GenerateOptions} from '../tasks/generation-options.js';
 import type {ExitChoice} from '../tasks/exits.js';
+import type {GenerateOptions} from '../tasks/generation-options.js';
 import {type EvaluationRow, evaluationRow} from './row.js';
 import {inShard, type Shard, WHOLE} from './shard.js';
 
-/** What is evaluated: a model with its tasks. */
+/** A model with the tasks that are evaluated. */
 export type Answerer = Pick<VisionLanguagePipeline, 'captionAll' | 'entailAll' | 'askAll'>;
 
 export interface EvaluationOptions {
   readonly task: DatasetTask;
   readonly answerer: Answerer;
-  readonly exit?: ExitChoice | undefined;
-  readonly generation?: GenerateOptions | undefined;
+  readonly exit?: ExitChoice;
+  readonly generation?: GenerateOptions;
   /** Questions: the answers that are allowed. */
-  readonly answers?: readonly string[] | undefined;
+  readonly answers?: readonly string[];
   /** Entailment: also show the text premise; only for models that were trained so (`add_caption`). */
-  readonly premise?: boolean | undefined;
+  readonly premise?: boolean;
   /** Reads and decodes a picture. @throws InputError if it cannot */
   readonly readPicture: (image: ImageSource) => Promise<RgbImage>;
   /**
-   * Rows answered together; default 1. They are neighbours in the shard, the same ones whatever is done already: a run that is gone
-   * on with gives the same bytes.
+   * Rows answered together; default 1. They are neighbours in the shard, and the same ones whatever is done already: a
+   * resumed run gives the same bytes.
    */
-  readonly batch?: number | undefined;
+  readonly batch?: number;
   /** Only the first rows of the data set, before it is sharded. */
-  readonly limit?: number | undefined;
-  readonly shard?: Shard | undefined;
-  /** Rows that are there already, by index, and their ids. */
-  readonly done?: ReadonlyMap<number, string> | undefined;
+  readonly limit?: number;
+  readonly shard?: Shard;
+  /** Ids of the rows that are done already, by index. */
+  readonly done?: ReadonlyMap<number, string>;
   /** Times that the first row is answered beforehand: it pays for compiling kernels. Default 1. */
-  readonly warmup?: number | undefined;
-  readonly trace?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Takes a row as soon as it is known; the next (or, in batches, the next batch) is not begun before it returns. */
+  readonly warmup?: number;
+  readonly trace?: boolean;
+  readonly signal?: AbortSignal;
+  /** Called with a row as soon as it is known; the next (or the next batch) does not begin before it returns. */
   readonly onRow: (row: EvaluationRow) => void;
-  /** Told about a row that cannot be answered; the run goes on. */
+  /** Called for a row that cannot be answered; the run goes on. */
   readonly onFailed: (item: DatasetItem, index: number, error: InputError) => void;
-  /** Told about rows that are passed over because they are done. */
-  readonly onSkipped?: ((index: number) => void) | undefined;
+  /** Called for rows that are passed over because they are done. */
+  readonly onSkipped?: (index: number) => void;
 }
 
 /**
- * Answers the rows of a data set, one after the other or in batches. A picture that several rows in succession ask about is decoded
- * once, but encoded for each of them: what a row costs does not depend on its neighbours.
- * @returns how many rows the data set has (up to the limit), whosever shard they are in
- * @throws AbortError; InputError `data-changed` if a done row is another one now
+ * Answers the rows of a data set, one after the other or in batches. A picture that several rows in succession ask
+ * about is decoded once, but encoded for each of them: the cost of a row does not depend on its neighbours.
+ * @returns how many rows the data set has, up to the limit and in all shards
+ * @throws AbortError
+ * @throws InputError `data-changed` if a done row is another one now
  */
 export async function evaluate(dataset: Dataset, options: EvaluationOptions): Promise<{readonly rows: number}> {
   const {
@@ -91,7 +92,7 @@ export async function evaluate(dataset: Dataset, options: EvaluationOptions): Pr
       last = performance.now();
       return;
     }
-    // What is done is answered again where its batch is not: who shares a batch decides how the last digits are rounded.
+    // Done rows are answered again where their batch is not done: who shares a batch decides how digits are rounded.
     const ready = await readPictures(group);
     for (; warmup > 0 && ready.length > 0; warmup--) {
       await answerEach(ready, options);
@@ -136,20 +137,22 @@ export async function evaluate(dataset: Dataset, options: EvaluationOptions): Pr
   }
 }
 
+/** A row of the shard before its picture is read. */
 interface Waiting {
   readonly item: DatasetItem;
   readonly index: number;
-  /** Whether its answer is there already. */
+  /** Whether it is done already. */
   readonly known: boolean;
 }
 
+/** A row with its picture. */
 interface Ready extends Waiting {
   readonly image: RgbImage;
-  /** Milliseconds of reading it. */
+  /** Milliseconds of reading the picture. */
   readonly ms: number;
 }
 
-/** An answer, or why there is none, by index. */
+/** An answer, or the reason that there is none, by index. */
 async function answerEach(
   rows: readonly Ready[],
   options: EvaluationOptions,
@@ -160,7 +163,7 @@ async function answerEach(
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     if (rows.length === 1) return new Map([[rows[0]!.index, error]]);
-    // One of them spoils the batch: each alone.
+    // A row spoils the batch: each is answered alone.
     const found = new Map<number, Answer | InputError>();
     for (const row of rows) for (const [index, answer] of await answerEach([row], options)) found.set(index, answer);
     return found;
@@ -175,7 +178,7 @@ async function ask(rows: readonly Ready[], options: EvaluationOptions): Promise<
       {...generation, exit, signal},
     );
   const asked = rows.map(({item, image}) => {
-    // Readers check it too; a folder of pictures has no texts.
+    // Readers check it too, but a folder of pictures has no texts.
     if (item.text === undefined)
       throw new InputError('text-missing', `there is no ${task === 'vqa' ? 'question' : 'hypothesis'}`);
     return {picture: image, text: item.text, premise: premise ? item.premise : undefined};
@@ -191,7 +194,7 @@ async function ask(rows: readonly Ready[], options: EvaluationOptions): Promise<
   );
 }
 
-/** Why an answer cannot be compared with others. */
+/** The reason why an answer cannot be compared with others; undefined if it can. */
 export function unusable({score, macs}: Pick<Answer, 'score' | 'macs'>): InputError | undefined {
   if (Number.isFinite(score) && Number.isFinite(macs.run) && Number.isFinite(macs.full)) return undefined;
   return new InputError('score-not-finite', `the answer's score is ${score}; a finite number is needed`, {
@@ -199,7 +202,7 @@ export function unusable({score, macs}: Pick<Answer, 'score' | 'macs'>): InputEr
   });
 }
 
-/** Names of pictures are trusted, bytes are compared: two rows may claim the same image id for different pictures. */
+/** Whether two rows read one picture. Paths are trusted, bytes are compared: two rows may claim one image id. */
 function sameSource(a: ImageSource, b: ImageSource): boolean {
   if ('path' in a) return 'path' in b && a.path === b.path;
   return 'bytes' in b && a.bytes.length === b.bytes.length && a.bytes.every((byte, i) => byte === b.bytes[i]);

@@ -6,15 +6,16 @@ import type {Macs} from '../exit/trace.js';
 import {accuracy} from '../metrics/accuracy.js';
 import {CaptionScorer} from '../metrics/caption-scores.js';
 import {expectedTimeReduction, type LayersRun} from '../metrics/savings.js';
+import {mean, quantile} from '../statistics/descriptive.js';
 import {type EvaluationRow, rowLayers} from './row.js';
 
+/** Layers of every stack that can exit. */
 export type Depths = Readonly<Partial<Record<StackName, number>>>;
 
-/** What a run was done with; goes into metrics.json as it is. */
+/** Task, model, data and device of a run; goes into metrics.json as it is. */
 export interface EvaluationSetup {
   readonly task: DatasetTask;
   readonly model: {readonly name: string; readonly sha256: string | null};
-  /** Layers of every stack that can exit. */
   readonly depths: Depths;
   readonly data: {readonly name: string};
   readonly exit: ExitPlan;
@@ -28,7 +29,7 @@ export interface BadRows {
   readonly failed: number;
 }
 
-/** metrics.json. Means are over rows; null where there is nothing to take the mean of. */
+/** metrics.json. Means are over rows; null without any. */
 export interface EvaluationMetrics {
   readonly task: DatasetTask;
   readonly n: number;
@@ -39,7 +40,7 @@ export interface EvaluationMetrics {
   readonly confusion?: {readonly classes: readonly string[]; readonly counts: readonly (readonly number[])[]};
   readonly layers: Readonly<Partial<Record<StackName, number>>>;
   readonly depths: Depths;
-  /** Share of the layers that was saved, 1 − Σ (encoder + decoder) / Σ depths; streams side by side count as their mean. */
+  /** Fraction of the layers saved, 1 − Σ (encoder + decoder) / Σ depths, as `countLayers` counts them. */
   readonly etr: number | null;
   readonly macs: {readonly run: number | null; readonly full: number | null};
   readonly model: EvaluationSetup['model'];
@@ -48,11 +49,11 @@ export interface EvaluationMetrics {
   readonly threads: number | null;
   readonly exit: ExitPlan;
   readonly bad: BadRows;
-  /** Milliseconds a row: each as if it were alone. */
+  /** Milliseconds of a row, each as if it were alone: median, 90 % quantile, mean. */
   readonly ms: {readonly p50: number | null; readonly p90: number | null; readonly mean: number | null};
-  /** Of the rows, everything included but loading the model; the sum over processes. */
+  /** Time of the rows, everything included but loading the model; the sum over processes. */
   readonly seconds: number;
-  /** Shares of that time: reading pictures, all else but the model, and both. */
+  /** Fractions of that time: reading pictures, all else but the model, and both. */
   readonly overhead: {readonly pictures: number | null; readonly rest: number | null; readonly total: number | null};
 }
 
@@ -64,8 +65,10 @@ export function evaluationMetrics(
 ): EvaluationMetrics {
   const {task, model, depths, data, exit, device, threads} = setup;
   const labelled = rows.filter((row) => isLabelled(row, task));
-  const macs = (key: keyof Macs): number | null => mean(rows.map((row) => row.macs[key]));
+  const macs = (key: keyof Macs): number | null => meanOrNull(rows.map((row) => row.macs[key]));
   const totals = Float64Array.from(rows, (row) => row.ms.total).sort();
+  const quantileMs = (fraction: number): number | null =>
+    totals.length === 0 ? null : round(quantile(totals, fraction), 3);
   const sum = (of: (ms: EvaluationRow['ms']) => number): number => rows.reduce((all, {ms}) => all + of(ms), 0);
   const wall = sum((ms) => ms.wall);
   // Rows that share a picture each count its decoding, but it was done once.
@@ -79,7 +82,7 @@ export function evaluationMetrics(
   return {
     task,
     n: rows.length,
-    ...(labelled.length === rows.length ? {} : {labelled: labelled.length}),
+    labelled: labelled.length === rows.length ? undefined : labelled.length,
     ...taskMetrics(task, labelled),
     layers: meanRowLayers(rows, depths),
     depths,
@@ -91,23 +94,23 @@ export function evaluationMetrics(
     threads,
     exit,
     bad,
-    ms: {p50: quantile(totals, 0.5), p90: quantile(totals, 0.9), mean: mean([...totals])},
+    ms: {p50: quantileMs(0.5), p90: quantileMs(0.9), mean: meanOrNull(totals)},
     seconds: round(wall / 1e3, 3),
     overhead: {pictures: share(pictures), rest: share(outside - pictures), total: share(outside)},
   };
 }
 
-/** Whether the data says what the answer should be. */
+/** Whether the data holds what the answer should be. */
 export function isLabelled(row: EvaluationRow, task: DatasetTask): boolean {
   return task === 'caption' ? row.references !== undefined : row.correct !== undefined;
 }
 
-/** Layers of a row as they are counted, on both sides. */
+/** Layers of a row as they are counted, on both sides; a stack that did not run counts with its whole depth. */
 export function countedLayers(row: EvaluationRow, depths: Depths): LayersRun {
   return countLayers((stack) => rowLayers(row, stack) ?? depths[stack] ?? 0, Object.keys(depths) as StackName[]);
 }
 
-/** The same of the whole depth. */
+/** Layers of the whole depth as they are counted, on both sides. */
 export function countedDepth(depths: Depths): LayersRun {
   return countLayers((stack) => depths[stack] ?? 0, Object.keys(depths) as StackName[]);
 }
@@ -122,7 +125,7 @@ function layersSaved(rows: readonly EvaluationRow[], depths: Depths): number {
 function meanRowLayers(rows: readonly EvaluationRow[], depths: Depths): EvaluationMetrics['layers'] {
   const stacks = (Object.keys(depths) as StackName[]).map((stack) => {
     const runs = rows.map((row) => rowLayers(row, stack)).filter((run) => run !== undefined);
-    return [stack, mean(runs)] as const;
+    return [stack, meanOrNull(runs)] as const;
   });
   return Object.fromEntries(stacks.filter(([, layers]) => layers !== null));
 }
@@ -135,7 +138,7 @@ function taskMetrics(
   const answers = rows.map(({answer}) => answer);
   if (task === 'caption')
     return {metrics: new CaptionScorer(rows.map(({references}) => references ?? [])).score(answers).metrics};
-  if (task === 'vqa') return {metrics: {accuracy: mean(rows.map(({correct}) => correct!))!}};
+  if (task === 'vqa') return {metrics: {accuracy: mean(rows.map(({correct}) => correct!))}};
   const {
     accuracy: share,
     classes,
@@ -148,16 +151,8 @@ function taskMetrics(
   return {metrics: {accuracy: share}, confusion: {classes, counts: confusion}};
 }
 
-function mean(values: readonly number[]): number | null {
-  return values.length === 0 ? null : values.reduce((sum, x) => sum + x, 0) / values.length;
-}
-
-/** Linear interpolation between order statistics. */
-function quantile(sorted: Float64Array, share: number): number | null {
-  if (sorted.length === 0) return null;
-  const at = share * (sorted.length - 1);
-  const below = sorted[Math.floor(at)]!;
-  return round(below + (sorted[Math.ceil(at)]! - below) * (at - Math.floor(at)), 3);
+function meanOrNull(values: ArrayLike<number>): number | null {
+  return values.length === 0 ? null : mean(values);
 }
 
 function round(x: number, digits: number): number {

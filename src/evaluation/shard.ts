@@ -1,6 +1,6 @@
 import {UsageError} from '../runtime/errors.js';
 
-/** Rows index, index + count, index + 2 · count, … of a data set. */
+/** The rows index, index + count, index + 2 · count, … of a data set. */
 export interface Shard {
   /** From 0. */
   readonly index: number;
@@ -10,7 +10,7 @@ export interface Shard {
 /** All rows. */
 export const WHOLE: Shard = {index: 0, count: 1};
 
-/** @throws UsageError unless it is i/n with 0 ≤ i < n. */
+/** Reads `i/n`. @throws UsageError unless 0 ≤ i < n */
 export function parseShard(text: string, source = '--shard'): Shard {
   const found = /^(\d{1,9})\/(\d{1,9})$/.exec(text.trim());
   const shard = {index: Number(found?.[1]), count: Number(found?.[2])};
