@@ -1,6 +1,6 @@
 import {COLOURS, element, GRID, INK, label, MUTED, round, textWidth} from './svg.js';
 
-/** One axis of a chart. */
+/** An axis of a chart. */
 export interface Axis {
   /** With its unit: "multiply-accumulates (G)". */
   readonly label: string;
@@ -25,8 +25,10 @@ export interface Plot {
 }
 
 /**
- * A linear scale over the finite values, a little beyond them, with about `count` round ticks.
- * @param tight no room below the smallest: for bars, which stand on zero.
+ * A linear scale over the finite values, a little beyond them.
+ * @param from, to ends of the scale in pixels
+ * @param count    about how many round ticks
+ * @param tight    no room below the smallest: for bars, which stand on zero
  */
 export function linearScale(
   values: readonly number[],
@@ -108,13 +110,13 @@ export function leftMargin(scale: Scale): number {
   return 36 + scale.ticks.reduce((most, {text}) => Math.max(most, textWidth(text)), 0);
 }
 
-/** One entry of a legend: its mark is drawn at the given middle. */
+/** An entry of a legend: its mark is drawn at the given middle. */
 export interface LegendEntry {
   readonly name: string;
   readonly mark: (x: number, y: number) => string;
 }
 
-/** Entries in rows, wrapped. @returns markup and the height taken. */
+/** Entries in rows, wrapped, within pixels `left` to `right`. @returns markup, and the height taken in pixels */
 export function legend(
   entries: readonly LegendEntry[],
   left: number,
@@ -157,7 +159,7 @@ export function symbol(series: number, x: number, y: number, children = ''): str
   }
 }
 
-/** Positions as close as may be to those wanted, in the same order, at least `gap` apart, within [low, high] where there is room. */
+/** Positions close to those wanted, in their order, at least `gap` apart, within [low, high] where there is room. */
 export function spread(wanted: readonly number[], gap: number, low: number, high: number): number[] {
   const order = wanted.map((_, i) => i).sort((a, b) => wanted[a]! - wanted[b]! || a - b);
   const placed = [...wanted];

@@ -17,7 +17,7 @@ export interface HeatMap {
   readonly titles?: readonly (readonly string[])[];
   /** Cells to be framed: where the exit was taken. */
   readonly framed?: readonly {readonly row: number; readonly column: number}[];
-  /** What the colour means, and the values at its ends; by default those of the table. */
+  /** Meaning of the colour, and the values at its ends; by default those of the table. */
   readonly scale: {
     readonly label: string;
     readonly min?: number;

@@ -1,7 +1,7 @@
 import {escapeXml} from './svg.js';
 
-/** What all pages share: colours, light and dark, and type. */
-export const PAGE_STYLE = `
+/** Style that all pages share: colours, light and dark, and type. */
+const PAGE_STYLE = `
 :root{color-scheme:light dark;--bg:#f6f7f9;--card:#fff;--ink:#1b2430;--muted:#5d6b7c;--line:#dfe4ea;--run:#1f6feb;--exit:#e8590c;--good:#18794e;--goodbg:#e3f5ea;--bad:#b42318;--badbg:#fdeae7;--skip:#eef1f4}
 @media (prefers-color-scheme:dark){:root{--bg:#0f141a;--card:#171d25;--ink:#e4e9ef;--muted:#94a1b1;--line:#2a333e;--run:#58a6ff;--exit:#ff922b;--good:#6bd89c;--goodbg:#12301f;--bad:#ff8f82;--badbg:#3a1714;--skip:#1f2731}}
 *{box-sizing:border-box}
@@ -19,7 +19,7 @@ footer{margin:22px 2px 0;color:var(--muted);font-size:12.5px}
 `;
 
 /** Shows the numbers of the element under the pointer at once; a page is whole without it. */
-export const TIP_SCRIPT = `
+const TIP_SCRIPT = `
 const tip=document.getElementById('tip');
 addEventListener('mousemove',(e)=>{const at=e.target.closest?.('[data-tip]');tip.hidden=!at;if(!at)return;tip.textContent=at.dataset.tip;
 const w=tip.offsetWidth,h=tip.offsetHeight;tip.style.left=Math.max(4,Math.min(e.clientX+12,innerWidth-w-8))+'px';tip.style.top=(e.clientY+20+h>innerHeight?e.clientY-h-8:e.clientY+16)+'px'});
@@ -31,9 +31,10 @@ export function escapeHtml(text: string): string {
 }
 
 /**
- * One self-contained page: no script, style, font or picture from elsewhere, and a policy that forbids them. Elements with
- * `data-tip` show that text while the pointer is on them.
- * @param body markup. @param style beside what all pages share
+ * A self-contained page: no script, style, font or picture from elsewhere, and a policy that forbids them. Elements
+ * with `data-tip` show that text while the pointer is on them.
+ * @param style beside the style that all pages share
+ * @param body  markup
  */
 export function htmlPage({
   title,

@@ -42,7 +42,10 @@ export interface LineChart {
   readonly height?: number;
 }
 
-/** Lines and points with axes, legend, reference lines and a tooltip for every point, as an SVG document. Points that are not finite are left out. */
+/**
+ * Lines and points with axes, legend, reference lines and tooltips, as an SVG document. Points that are not finite are
+ * left out.
+ */
 export function lineChart(chart: LineChart): string {
   const {width = 760, height = 460, references = []} = chart;
   const series = chart.series.map((s) => ({

@@ -25,7 +25,7 @@ export function escapeXml(text: string): string {
     .replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
-/** One element. `children` is markup, made by these functions; attribute values are escaped. */
+/** An element. `children` is markup, made by these functions; attribute values are escaped. */
 export function element(name: string, attributes: Attributes, children = ''): string {
   const list = Object.entries(attributes)
     .filter(([, value]) => value !== undefined)
@@ -39,7 +39,7 @@ export function label(x: number, y: number, text: string, attributes: Attributes
   return element('text', {x, y, fill: INK, ...attributes}, escapeXml(text));
 }
 
-/** What a browser shows on hover, and a screen reader reads. */
+/** Text that a browser shows on hover, and a screen reader reads. */
 export function tooltip(text: string | undefined): string {
   return text === undefined ? '' : element('title', {}, escapeXml(text));
 }
@@ -71,7 +71,12 @@ export function round(value: number): string {
   return String(Math.round(value * 100) / 100 || 0);
 }
 
-/** The whole picture. @param body markup. @param summary what someone who cannot see it should know. */
+/**
+ * A whole SVG document.
+ * @param width, height in pixels
+ * @param summary for people who cannot see the picture
+ * @param body    markup
+ */
 export function svg(width: number, height: number, title: string, summary: string, body: string): string {
   const attributes = {
     xmlns: 'http://www.w3.org/2000/svg',
@@ -87,7 +92,7 @@ export function svg(width: number, height: number, title: string, summary: strin
   return element('svg', attributes, `${tooltip(title)}${element('desc', {}, escapeXml(summary))}${background}${body}`);
 }
 
-/** Title and subtitle at the top left. @returns markup and the height taken. */
+/** Title and subtitle at the top left. @returns markup, and the height taken in pixels */
 export function heading(
   title: string,
   subtitle: string | undefined,

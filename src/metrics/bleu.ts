@@ -8,9 +8,9 @@ const SMALL = 1e-9;
 const TINY = 1e-15;
 
 /**
- * What BLEU needs to know about one item, or, summed over items, about a corpus: hypothesis length, length of the closest
- * reference, then n-grams guessed (n = 1…4), then n-grams correct (n = 1…4). Ten numbers: BLEU of any resample of
- * items is `bleuFromStatistics` of the sum of theirs.
+ * Number of the sufficient statistics of BLEU, of an item or, summed over items, of a corpus: hypothesis length, length
+ * of the closest reference, n-grams guessed (n = 1…4), n-grams correct (n = 1…4). BLEU of any resample of items is
+ * `bleuFromStatistics` of the sum of their statistics.
  */
 export const BLEU_STATISTICS: number = 2 + 2 * BLEU_ORDER;
 
@@ -30,7 +30,11 @@ interface Prepared {
   readonly most: ReadonlyMap<string, number>;
 }
 
-/** @param offset where the ten numbers start. @returns BLEU-1…4 with brevity penalty, each in [0, 1]. */
+/**
+ * BLEU from sums of statistics (`BLEU_STATISTICS`).
+ * @param offset where the ten numbers start
+ * @returns      BLEU-1…4 with brevity penalty, each in [0, 1]
+ */
 export function bleuFromStatistics(sums: ArrayLike<number>, offset = 0): number[] {
   const ratio = (sums[offset]! + TINY) / (sums[offset + 1]! + SMALL);
   const penalty = ratio < 1 ? Math.exp(1 - 1 / ratio) : 1;
@@ -42,8 +46,9 @@ export function bleuFromStatistics(sums: ArrayLike<number>, offset = 0): number[
 }
 
 /**
- * BLEU as pycocoevalcap computes it (early_exit.md D3): clipped counts, closest reference length (of two equally close the
- * shorter), no smoothing. References are counted once; `score` may be called for many sets of hypotheses.
+ * BLEU as pycocoevalcap computes it (docs/reference/early-exit.md D3): clipped counts, closest reference length (of two
+ * equally close the shorter), no smoothing. References are counted once; `score` may be called for many sets of
+ * hypotheses.
  */
 export class Bleu {
   private readonly items: readonly Prepared[];

@@ -4,7 +4,7 @@ import {CiderD, type CiderDResult, type DocumentFrequency} from './cider-d.js';
 import {ptbTokenize} from './ptb-tokenize.js';
 import {RougeL, type RougeLResult} from './rouge-l.js';
 
-/** Names as coco-caption prints them. METEOR and SPICE are left out: their reference implementations need Java and its data. */
+/** Names as coco-caption prints them. METEOR and SPICE are left out: their reference implementations need Java. */
 export type CaptionMetric = 'BLEU-1' | 'BLEU-2' | 'BLEU-3' | 'BLEU-4' | 'ROUGE-L' | 'CIDEr-D';
 
 /** Scores of a corpus, and of every item for resampling. */
@@ -17,15 +17,17 @@ export interface CaptionScores {
 }
 
 export interface CaptionScorerOptions {
-  /** Text to tokens separated by spaces. Default `ptbTokenize`, as in coco-caption; the identity for tokenised texts. */
+  /**
+   * Text to tokens separated by spaces. Default `ptbTokenize`, as in coco-caption; the identity for tokenised texts.
+   */
   readonly tokenize?: (text: string) => string;
   /** Document frequencies of another corpus; by default those of the references given. */
   readonly documentFrequency?: DocumentFrequency;
 }
 
 /**
- * BLEU-1…4, ROUGE-L and CIDEr-D as pycocoevalcap computes them (docs/reference/early-exit.md D3). References are prepared
- * once, and many sets of hypotheses can be scored against them.
+ * BLEU-1…4, ROUGE-L and CIDEr-D as pycocoevalcap computes them (docs/reference/early-exit.md D3). References are
+ * prepared once, and many sets of hypotheses can be scored against them.
  */
 export class CaptionScorer {
   private readonly tokenize: (text: string) => string;

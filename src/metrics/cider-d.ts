@@ -19,7 +19,7 @@ export interface CiderDResult {
   readonly perItem: Float64Array;
 }
 
-/** One reference as tf-idf vectors; n-grams of order n are at `starts[n-1]` … `starts[n] - 1`. */
+/** A reference as tf-idf vectors; n-grams of order n are at `starts[n-1]` … `starts[n] - 1`. */
 interface Vector {
   readonly grams: Int32Array;
   readonly weights: Float64Array;
@@ -29,9 +29,9 @@ interface Vector {
 }
 
 /**
- * CIDEr-D as pycocoevalcap computes it under the name CIDEr (early_exit.md D3): raw term frequency × (ln images − ln df),
- * clipped by the reference, Gaussian penalty on lengths (σ 6), mean over n = 1…4 and over references, × 10.
- * Document frequencies come from the references given (one image then scores 0) or from another corpus.
+ * CIDEr-D as pycocoevalcap computes it under the name CIDEr (docs/reference/early-exit.md D3): raw term frequency × (ln
+ * images − ln df), clipped by the reference, Gaussian penalty on lengths (σ 6), mean over n = 1…4 and over references,
+ * × 10. Document frequencies come from the references given (one image then scores 0) or from another corpus.
  * References are prepared once; `score` may be called for many sets of hypotheses.
  */
 export class CiderD {

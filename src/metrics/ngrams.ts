@@ -4,7 +4,7 @@ export function words(text: string): string[] {
   return trimmed === '' ? [] : trimmed.split(/\s+/u);
 }
 
-/** How often each n-gram of 1 … `order` tokens occurs. Keys are the tokens joined by one space. */
+/** Counts of all n-grams of 1 … `order` tokens. Keys are the tokens joined by one space. */
 export function ngramCounts(tokens: readonly string[], order: number): Map<string, number> {
   const counts = new Map<string, number>();
   for (let from = 0; from < tokens.length; from++) {

@@ -1,5 +1,6 @@
-// Penn-Treebank tokens as the Stanford tokeniser (3.4.1, -preserveLines -lowerCase) makes them of captions. Written from
-// its behaviour on probes, not from its source; texts unlike captions (mail headers, formulas) may come out differently.
+// Penn-Treebank tokens as the Stanford tokeniser (3.4.1, -preserveLines -lowerCase) makes them of captions. Written
+// from its behaviour on probes, not from its source; texts unlike captions (mail headers, formulas) may come out
+// differently.
 
 /** Tokens that pycocoevalcap drops. Lower-case brackets (`-lrb-`) are not among them, nor runs such as `!!`. */
 const DROPPED = new Set(["''", "'", '``', '`', '.', '?', '!', ',', ':', '-', '--', '...', ';']);
@@ -87,7 +88,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
 
 /**
  * Tokens of a caption, lower-case, without punctuation, separated by single spaces: what pycocoevalcap scores
- * (early_exit.md D3). "A man's dog, isn't it?" → "a man 's dog is n't it".
+ * (docs/reference/early-exit.md D3). "A man's dog, isn't it?" → "a man 's dog is n't it".
  */
 export function ptbTokenize(text: string): string {
   // The original deletes what it cannot read: symbols beyond the basic plane, joiners, soft hyphens.

@@ -47,12 +47,12 @@ export interface Recall {
 }
 
 /**
- * Recall of retrieval in both directions (coca.md section 8).
+ * Recall of retrieval in both directions (docs/reference/coca.md 8).
  * @param rows similarity of picture p and text t at [p][t]
  * @param owner the picture of each text; pictures without a text count for neither direction
  */
 export function recallAt(rows: readonly Float32Array[], owner: readonly number[], ks: readonly number[]): Recall[] {
-  // How many are more similar than the right one; ties to the lower row, as in a stable sort.
+  // Number of pictures that are more similar than the right one; ties to the lower row, as in a stable sort.
   const textRanks = owner.map((picture, text) => {
     const right = rows[picture]![text]!;
     return rows.reduce((rank, row, p) => rank + Number(row[text]! > right || (row[text] === right && p < picture)), 0);

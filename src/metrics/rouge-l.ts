@@ -10,8 +10,9 @@ export interface RougeLResult {
 }
 
 /**
- * ROUGE-L as pycocoevalcap computes it (early_exit.md D3): F-measure (β 1.2) of the longest common subsequence; precision
- * and recall are each the best over the references. Tokens are split at single spaces, so a blank text is one empty token.
+ * ROUGE-L as pycocoevalcap computes it (docs/reference/early-exit.md D3): F-measure (β 1.2) of the longest common
+ * subsequence; precision and recall are each the best over the references. Tokens are split at single spaces, so a
+ * blank text is one empty token.
  */
 export class RougeL {
   private readonly ids = new Map<string, number>();

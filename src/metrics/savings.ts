@@ -3,7 +3,7 @@ import {UsageError} from '../runtime/errors.js';
 /** Layers on both sides of a model as they are counted (`countLayers`), of one item or of the whole depth. */
 export interface LayersRun {
   readonly encoder: number;
-  /** Of the one step, or the mean over the item's steps. */
+  /** Layers of the one step, or the mean over the item's steps. */
   readonly decoder: number;
 }
 
@@ -13,8 +13,8 @@ export function encoderLayers(image: number, text: number): number {
 }
 
 /**
- * MuE's "expected time reduction rate" (docs/reference/early-exit.md A5), items counted alike: 1 − Σ (n_E + n_D) / Σ (N_E + N_D).
- * It counts layers, not time: never show it without MACs and wall-clock.
+ * MuE's "expected time reduction rate" (docs/reference/early-exit.md A5), items counted alike: 1 − Σ (n_E + n_D) / Σ
+ * (N_E + N_D). It counts layers, not time: never show it without MACs and wall-clock.
  * @returns in [0, 1); NaN if there are no items
  * @throws UsageError for a depth without layers
  */
@@ -33,7 +33,9 @@ export function retention(early: number, full: number): number {
   return early === full ? 1 : early / full;
 }
 
-/** Mean retention of the metrics that both results have; MuE's "96 %" is such a mean (docs/reference/early-exit.md A1). */
+/**
+ * Mean retention of the metrics that both results have; MuE's "96 %" is such a mean (docs/reference/early-exit.md A1).
+ */
 export function meanRetention(early: Readonly<Record<string, number>>, full: Readonly<Record<string, number>>): number {
   const names = Object.keys(full).filter((name) => Object.hasOwn(early, name));
   return names.reduce((sum, name) => sum + retention(early[name]!, full[name]!), 0) / names.length;

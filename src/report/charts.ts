@@ -1,11 +1,15 @@
-import type {StackName} from '../exit/policy.js';
 import {barChart} from '../charts/bar.js';
-import {countedLayers, type EvaluationMetrics} from '../evaluation/metrics.js';
-import {type EvaluationRow, rowLayers} from '../evaluation/row.js';
 import {heatMap} from '../charts/heat-map.js';
 import {lineChart, type Series} from '../charts/line.js';
-import {type Cost, costOf, frontOf, isFull, isPolicy, type ReportPoint} from './points.js';
+import {countedLayers, type EvaluationMetrics} from '../evaluation/metrics.js';
+import {type EvaluationRow, rowLayers} from '../evaluation/row.js';
+import type {StackName} from '../exit/policy.js';
+import {mean} from '../statistics/descriptive.js';
 import {type RankCorrelation, spearman} from '../statistics/spearman.js';
+import {giga, percent, significant} from '../text/format.js';
+import {type Cost, costOf, frontOf, isFull, isPolicy, type ReportPoint} from './points.js';
+
+// Charts of a report, as SVG.
 
 const COSTS: Readonly<Record<Cost, {readonly title: string; readonly label: string}>> = {
   layers: {title: 'layers', label: 'layers run a row (of two streams their mean)'},
@@ -13,7 +17,10 @@ const COSTS: Readonly<Record<Cost, {readonly title: string; readonly label: stri
   ms: {title: 'milliseconds', label: 'milliseconds a row, median'},
 };
 
-/** Quality against one cost: every policy's own front, the front of all, baselines. Undefined if no point has that cost. */
+/**
+ * Quality against one cost: every policy's own front, the front of all, baselines.
+ * @returns undefined if no point has that cost
+ */
 export function qualityChart(task: string, points: readonly ReportPoint[], cost: Cost): string | undefined {
   const all = points.filter((point) => point.quality !== null && Number.isFinite(costOf(point, cost)));
   if (all.length === 0) return undefined;
@@ -46,7 +53,7 @@ export function qualityChart(task: string, points: readonly ReportPoint[], cost:
   return lineChart({
     title: `${task}: ${metric} against ${COSTS[cost].title}`,
     subtitle: `Each policy's own Pareto front; hover over a point for its thresholds.${known.length < all.length ? CLOSE : ''}`,
-    x: {label: COSTS[cost].label, ...(cost === 'ms' ? {include: [0]} : {})},
+    x: {label: COSTS[cost].label, include: cost === 'ms' ? [0] : undefined},
     y: {label: metric, format},
     series,
     references: full.map((point) => ({
@@ -61,13 +68,16 @@ export function qualityChart(task: string, points: readonly ReportPoint[], cost:
 
 const CLOSE = ` Not drawn: the full model's point and what keeps less than 85 % of it; they are in the tables.`;
 
-/** Where sweeps crowd, far points would squeeze them: the full model is a line, and what is much worse is of no use. */
+/**
+ * The points to draw. Far points would squeeze the crowd of a sweep: the full model is a line of its own, and points
+ * that are much worse are of no use.
+ */
 function close(points: readonly ReportPoint[]): readonly ReportPoint[] {
   const near = points.filter((point) => !isFull(point) && (point.retention ?? 1) >= 0.85);
   return near.filter(({kind}) => kind === 'sweep').length < 8 ? points : near;
 }
 
-/** All that is known of a point, on lines. */
+/** All figures of a point, on lines. */
 export function pointText(point: ReportPoint): string {
   const {
     source,
@@ -85,14 +95,11 @@ export function pointText(point: ReportPoint): string {
     retention,
     exact,
   } = point;
-  const percent = (x: number): string => `${(100 * x).toFixed(2)} %`;
   return [
     `${policy}${setting === '' ? '' : `: ${setting}`}`,
     `${metric} ${quality === null ? '–' : metric === 'accuracy' ? percent(quality) : quality.toFixed(4)}${retention === null ? '' : ` (${percent(retention)} of full)`}`,
     layers === null ? '' : `layers ${layers.toFixed(2)}${depth === null ? '' : ` of ${depth.toFixed(0)}`}`,
-    macs === null
-      ? ''
-      : `MACs ${(macs / 1e9).toFixed(3)}${macsFull === null ? '' : ` of ${(macsFull / 1e9).toFixed(3)}`} G`,
+    macs === null ? '' : `MACs ${giga(macs, 3)}${macsFull === null ? '' : ` of ${giga(macsFull, 3)}`} G`,
     p50 === null ? '' : `${p50.toFixed(1)} ms median${p90 === null ? '' : `, ${p90.toFixed(1)} ms 90 %`}`,
     agreement === null ? '' : `agrees with the full model on ${percent(agreement)}`,
     `${source}${exact ? '' : ' (replayed: an estimate)'}`,
@@ -101,7 +108,7 @@ export function pointText(point: ReportPoint): string {
     .join('\n');
 }
 
-/** How often each stack ends at each depth; a decoder that writes counts every step. */
+/** Histogram of exit layers by stack; of a stack that runs for every token, every step counts. */
 export function exitHistogram(name: string, {depths}: EvaluationMetrics, rows: readonly EvaluationRow[]): string {
   const stacks = Object.entries(depths) as [StackName, number][];
   const deepest = Math.max(1, ...stacks.map(([, depth]) => depth));
@@ -138,7 +145,7 @@ export interface DifficultyChart {
   readonly correlations: readonly {readonly stack: string; readonly correlation: RankCorrelation}[];
 }
 
-/** One for every numeric field of the rows whose name speaks of difficulty. */
+/** Charts of every numeric field of the rows whose name speaks of difficulty. */
 export function difficultyCharts(
   name: string,
   {depths}: EvaluationMetrics,
@@ -152,7 +159,7 @@ export function difficultyCharts(
     if (with_.length === 0) return [];
     const difficulty = with_.map(({extra}) => extra![field] as number);
     const levels = [...new Set(difficulty)].sort((a, b) => a - b);
-    const bins = levels.length <= 12 ? levels : quantiles(difficulty, 8);
+    const bins = levels.length <= 12 ? levels : binEdges(difficulty, 8);
     const binOf = (value: number): number => bins.findLastIndex((low) => value >= low);
     const stacks = Object.keys(depths) as StackName[];
     const layers = (row: EvaluationRow, stack: StackName): number => rowLayers(row, stack) ?? Number.NaN;
@@ -173,7 +180,7 @@ export function difficultyCharts(
         subtitle: `Mean layers run of ${with_.length} rows; adaptive exits should rise with difficulty.`,
         x: {label: levels.length <= 12 ? field : `${field}, from`},
         y: {label: 'mean layers run'},
-        categories: bins.map((bin) => String(Number(bin.toPrecision(4)))),
+        categories: bins.map((bin) => significant(bin, 4)),
         groups,
         width: 560,
         height: 340,
@@ -192,6 +199,7 @@ export function difficultyCharts(
   });
 }
 
+/** Labels against answers; undefined for a task without classes. */
 export function confusionMatrix(name: string, {confusion}: EvaluationMetrics): string | undefined {
   if (confusion === undefined) return undefined;
   const {classes, counts} = confusion;
@@ -213,12 +221,8 @@ export function confusionMatrix(name: string, {confusion}: EvaluationMetrics): s
   });
 }
 
-function mean(values: readonly number[]): number {
-  return values.length === 0 ? Number.NaN : values.reduce((sum, x) => sum + x, 0) / values.length;
-}
-
-/** Distinct lower ends of `count` bins of about as many values. */
-function quantiles(values: readonly number[], count: number): number[] {
+/** Distinct lower ends of at most `count` bins of about equally many values. */
+function binEdges(values: readonly number[], count: number): number[] {
   const sorted = values.toSorted((a, b) => a - b);
   return [...new Set(Array.from({length: count}, (_, i) => sorted[Math.floor((i * sorted.length) / count)]!))];
 }

@@ -6,7 +6,7 @@ import type {EvaluationRow} from '../evaluation/row.js';
 import {paretoFront} from '../statistics/pareto-front.js';
 import type {SweepFile, SweptPoint} from '../calibration/sweep/file.js';
 
-/** What a report is made of; names are those of folders and files. */
+/** Results that a report is made of; names are those of folders and files. */
 export interface ReportInputs {
   readonly evaluations: readonly {
     readonly name: string;
@@ -17,13 +17,13 @@ export interface ReportInputs {
   readonly plans: readonly {readonly name: string; readonly plan: ExitPlan}[];
 }
 
-/** One setting: quality and costs, means over items. null is unknown. */
+/** Quality and costs of a setting, means over items. null is unknown. */
 export interface ReportPoint {
   readonly task: string;
   readonly source: string;
-  /** Run for real (with times), or replayed from a recording. */
+  /** Source of the point: a run (with times), or a sweep. */
   readonly kind: 'evaluation' | 'sweep';
-  /** Whether the figures are those of running it. */
+  /** Whether the setting was run, or replayed exactly. */
   readonly exact: boolean;
   readonly policy: string;
   /** The thresholds behind the point. */
@@ -35,14 +35,14 @@ export interface ReportPoint {
   readonly retention: number | null;
   readonly agreement: number | null;
   readonly stacks: Readonly<Record<string, number>>;
-  /** Encoder (image and text as their mean) and decoder, and all that there are. */
+  /** Layers run on both sides as they are counted (`countLayers`), and those of full depth. */
   readonly layers: number | null;
   readonly depth: number | null;
   readonly etr: number | null;
   /** Multiply-accumulates. */
   readonly macs: number | null;
   readonly macsFull: number | null;
-  /** Milliseconds a row; evaluations only. */
+  /** Milliseconds of a row, median and 90 % quantile; evaluations only. */
   readonly p50: number | null;
   readonly p90: number | null;
 }
@@ -76,12 +76,12 @@ export function isPolicy({policy}: ReportPoint): boolean {
   return !/^(oracle|random)/.test(policy);
 }
 
-/** Runs of every layer. */
+/** Whether every layer was run. */
 export function isFull({etr, policy}: ReportPoint): boolean {
   return policy === 'full depth' || (etr !== null && Math.abs(etr) < 1e-9);
 }
 
-/** Against the full model of the same source, else of another source of the task. */
+/** Fraction of the quality of the full model of the point's source, or else of another source of the task. */
 function retained({task, source, quality, metric}: ReportPoint, points: readonly ReportPoint[]): number | null {
   const full = points.filter((point) => isFull(point) && point.task === task && point.metric === metric);
   const of = (full.find((point) => point.source === source) ?? full[0])?.quality;
@@ -126,7 +126,7 @@ function sweepPoint(source: string, {task, n, depths}: SweepFile, point: SweptPo
   const {metrics, layers: stacks, macs, macsFull, etr} = point;
   const metric = mainMetric(task, metrics);
   const layers = stacks === undefined ? null : counted(stacks, depths);
-  // Without depths, what was saved tells them.
+  // Without depths, the layers saved tell them.
   const depth = counted(depths, depths) ?? (layers === null || etr === null ? null : layers / (1 - etr));
   return {
     task,

@@ -4,8 +4,10 @@ import {confusionMatrix, difficultyCharts, exitHistogram, qualityChart} from './
 import {type Cost, costOf, frontOf, isPolicy, type ReportInputs, type ReportPoint, reportPoints} from './points.js';
 import {certificateTables, correlationTable, policyTable, runTable, verdictTable, wantedRetention} from './tables.js';
 
-/** Style of a report, beside what all pages share. Charts are drawn for white paper: in the dark their inks are exchanged. */
-export const REPORT_STYLE = `
+/**
+ * Style of a report, beside that of all pages. Charts are drawn for white paper: in the dark their inks are exchanged.
+ */
+const REPORT_STYLE = `
 section{margin:34px 0 0}section>h2{font-size:22px;margin:0 0 12px;letter-spacing:-.01em}section h3{font-size:17px;margin:26px 0 6px}
 h4{margin:18px 0 6px;font-size:13px}
 figure{margin:0 0 14px;padding:6px;background:var(--card);border:1px solid var(--line);border-radius:12px;overflow-x:auto}
@@ -27,7 +29,7 @@ svg [fill="#b07d00"]{fill:#d9a832}svg [stroke="#b07d00"]{stroke:#d9a832}
 }
 `;
 
-/** One file of a report. */
+/** A file of a report. */
 export interface ReportFile {
   readonly name: string;
   readonly content: string;
@@ -37,7 +39,7 @@ const COSTS: readonly Cost[] = ['layers', 'macs', 'ms'];
 const TASKS: Readonly<Record<string, string>> = {'snli-ve': 'Visual entailment', caption: 'Captions', vqa: 'Questions'};
 
 /**
- * The files of a report: index.html (self-contained), points.csv, report.json, and an SVG a chart.
+ * The files of a report: index.html (self-contained), points.csv, report.json, and an SVG for each chart.
  * @throws InputError `report-empty` without any input
  */
 export function report(
@@ -150,7 +152,7 @@ function reportJson(
   };
 }
 
-/** One line a point; metrics and stacks as columns. */
+/** A line for each point; metrics and stacks as columns. */
 function pointsCsv(points: readonly ReportPoint[]): string {
   const metrics = [...new Set(points.flatMap((point) => Object.keys(point.metrics)))];
   const stacks = [...new Set(points.flatMap((point) => Object.keys(point.stacks)))];

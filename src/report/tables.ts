@@ -1,18 +1,25 @@
-import type {ExitPlan} from '../exit/plan/schema.js';
+import type {SweepFile} from '../calibration/sweep/file.js';
 import {escapeHtml} from '../charts/html-page.js';
+import type {ExitPlan} from '../exit/plan/schema.js';
+import {orDash, percent, signedPoints, significant} from '../text/format.js';
 import type {DifficultyChart} from './charts.js';
 import {costOf, isFull, type ReportPoint} from './points.js';
-import type {SweepFile} from '../calibration/sweep/file.js';
 
-/** The share of the full model's quality that the comparison asks for: MuE's claims (early_exit.md E5). */
+// Tables of a report, as HTML.
+
+/**
+ * Fraction of the full model's quality that the comparison asks for: MuE's claims (docs/reference/early-exit.md E5).
+ */
 export function wantedRetention(task: string): number {
   return task === 'caption' ? 0.96 : 0.99;
 }
 
-const percent = (x: number | null, digits = 1): string =>
-  x === null || !Number.isFinite(x) ? '–' : `${(100 * x).toFixed(digits)} %`;
+const share = (fraction: number | null, decimals = 1): string => orDash(fraction, (x) => percent(x, decimals));
 
-/** Rows of cells: text, never markup. A cell that is a number's text is set right. @param head names, each with whether it is a number */
+/**
+ * Rows of cells: text, never markup.
+ * @param head names of the columns, each with whether it holds numbers: they are aligned to the right
+ */
 function table(head: readonly (readonly [string, boolean])[], rows: readonly (readonly string[])[]): string {
   const kind = (column: number): string => (head[column]?.[1] ? ' class="n"' : '');
   const names = head.map(([name], c) => `<th scope="col"${kind(c)}>${escapeHtml(name)}</th>`).join('');
@@ -23,17 +30,17 @@ function table(head: readonly (readonly [string, boolean])[], rows: readonly (re
 }
 
 function qualityText({quality, metric}: ReportPoint): string {
-  return quality === null ? '–' : metric === 'accuracy' ? percent(quality, 2) : quality.toFixed(4);
+  return quality === null ? '–' : metric === 'accuracy' ? share(quality, 2) : quality.toFixed(4);
 }
 
 /** Layers, MACs and time saved always stand side by side. */
 function savings(point: ReportPoint, fullMs: number | null): string[] {
   const {layers, depth, etr, macs, macsFull, p50} = point;
   const saved = (run: number | null, full: number | null): string =>
-    run === null || full === null ? '–' : percent(1 - run / full);
+    run === null || full === null ? '–' : share(1 - run / full);
   return [
     layers === null ? '–' : `${layers.toFixed(2)}${depth === null ? '' : ` of ${depth.toFixed(0)}`}`,
-    etr === null ? saved(layers, depth) : percent(etr),
+    etr === null ? saved(layers, depth) : share(etr),
     saved(macs, macsFull),
     saved(p50, fullMs),
   ];
@@ -74,7 +81,7 @@ export function policyTable(task: string, points: readonly ReportPoint[]): strin
       qualityText(best),
       aim,
       qualityText(point),
-      percent(point.retention),
+      share(point.retention),
       ...savings(point, ms),
       point.setting || '–',
     ];
@@ -88,7 +95,7 @@ export function policyTable(task: string, points: readonly ReportPoint[]): strin
       ['policy', false],
       ['settings', true],
       [`best ${points[0]?.metric ?? ''}`, true],
-      [`at ≥ ${percent(wanted, 0)} of full`, false],
+      [`at ≥ ${share(wanted, 0)} of full`, false],
       [points[0]?.metric ?? 'quality', true],
       ['of full', true],
       ...SAVINGS,
@@ -131,11 +138,11 @@ export function runTable(points: readonly ReportPoint[]): string {
       ...metrics.map((name) =>
         name in run.metrics
           ? name === 'accuracy'
-            ? percent(run.metrics[name]!, 2)
+            ? share(run.metrics[name]!, 2)
             : run.metrics[name]!.toFixed(4)
           : '–',
       ),
-      percent(run.retention),
+      share(run.retention),
       ...stacks.map((name) => run.stacks[name]?.toFixed(2) ?? '–'),
       ...savings(run, ms),
       time(run.p50),
@@ -144,11 +151,10 @@ export function runTable(points: readonly ReportPoint[]): string {
   );
 }
 
-/** What each policy's chosen point keeps and saves, with confidence. */
+/** Quality and savings of each policy's chosen point, with confidence. */
 export function verdictTable({verdicts}: SweepFile): string {
   const bound = ({estimate, lowerBound}: {readonly estimate: number; readonly lowerBound: number}): string =>
-    `${percent(estimate)} (≥ ${percent(lowerBound)})`;
-  const points = (x: number): string => `${x >= 0 ? '+' : '−'}${Math.abs(100 * x).toFixed(2)}`;
+    `${share(estimate)} (≥ ${share(lowerBound)})`;
   return table(
     [
       ['policy', false],
@@ -164,22 +170,22 @@ export function verdictTable({verdicts}: SweepFile): string {
     verdicts.map(({policy, cost, claim, measure, holds, retention, saving, gain, setting}) => [
       policy,
       cost === 'macs' ? 'MACs' : cost,
-      `${measure === undefined ? '' : `${measure} `}≥ ${percent(claim)}`,
+      `${measure === undefined ? '' : `${measure} `}≥ ${share(claim)}`,
       holds ? 'holds' : 'FAILS',
       bound(retention),
       bound(saving.layers),
       bound(saving.macs),
       gain === null
         ? 'no static depth is as cheap'
-        : `${points(gain.estimate)} [${points(gain.low)}, ${points(gain.high)}]`,
+        : `${signedPoints(gain.estimate)} [${signedPoints(gain.low)}, ${signedPoints(gain.high)}]`,
       setting,
     ]),
   );
 }
 
-/** Spearman's ρ between difficulty and layers, a row a stack. */
+/** Spearman's ρ between difficulty and layers, a row for each stack. */
 export function correlationTable({field, correlations}: DifficultyChart): string {
-  const number = (x: number): string => (Number.isFinite(x) ? x.toFixed(3) : '–');
+  const number = (x: number): string => orDash(x, (value) => value.toFixed(3));
   return table(
     [
       [`ρ with ${field}`, false],
@@ -196,7 +202,7 @@ export function correlationTable({field, correlations}: DifficultyChart): string
   );
 }
 
-/** A plan and the certificate that calibration put into it: whatever it holds, plainly. */
+/** A plan and the certificate that calibration put into it, field by field: later versions may hold others. */
 export function certificateTables({stacks, model, task, certificate}: ExitPlan): string {
   const plan = Object.entries(stacks).map(([stack, of]) => [
     stack,
@@ -225,8 +231,10 @@ export function certificateTables({stacks, model, task, certificate}: ExitPlan):
   )}${lists.join('')}`;
 }
 
+/** Most rows that a list of a certificate is shown with. */
 const MOST_ROWS = 40;
 
+/** Sorts the fields of a record, and of records within it, into single values and tables of lists. */
 function collect(of: Readonly<Record<string, unknown>>, prefix: string, scalars: string[][], lists: string[]): void {
   for (const [key, value] of Object.entries(of)) {
     const name = prefix === '' ? key : `${prefix} ${key}`;
@@ -254,7 +262,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function valueText(value: unknown): string {
-  if (typeof value === 'number') return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(5)));
+  if (typeof value === 'number') return Number.isInteger(value) ? String(value) : significant(value, 5);
   if (value === null || value === undefined) return '–';
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   return text.length > 300 ? `${text.slice(0, 300)}…` : text;

@@ -30,7 +30,10 @@ function deviance(x: number, m: number): number {
   return sum;
 }
 
-/** P(X = k) of a binomial variable, by Loader's saddle-point expansion: accurate for n far beyond 1e5. 0 < p < 1, integers 0 ≤ k ≤ n. */
+/**
+ * P(X = k) of a binomial variable, by Loader's saddle-point expansion: accurate for n far beyond 1e5. For 0 < p < 1 and
+ * integers 0 ≤ k ≤ n.
+ */
 function probability(k: number, n: number, p: number): number {
   if (k === 0) return Math.exp(n * Math.log1p(-p));
   if (k === n) return Math.exp(n * Math.log(p));

@@ -1,24 +1,24 @@
 import {InputError, UsageError} from '../runtime/errors.js';
 import {seededRandom} from '../runtime/random.js';
+import {quantile} from './descriptive.js';
 
 /** A number with its uncertainty. */
 export interface Interval {
-  /** On the items as they are. */
+  /** Value on the items as they are. */
   readonly estimate: number;
   /** Two-sided percentile interval. */
   readonly low: number;
   readonly high: number;
-  /** One-sided bounds at the same level: "at least `lowerBound`", "at most `upperBound`". */
+  /** Lower and upper one-sided bounds at the same level: "at least `lowerBound`", "at most `upperBound`". */
   readonly lowerBound: number;
   readonly upperBound: number;
 }
 
-/** How a bootstrap is done. */
 export interface BootstrapOptions {
   /** Default 10,000. */
   readonly resamples?: number;
   readonly seed: number;
-  /** Default 0.95. */
+  /** Confidence of the interval; default 0.95. */
   readonly level?: number;
   /** Group of every item (its picture): groups are drawn, not items, so that items of one picture stay together. */
   readonly groups?: readonly (string | number)[];
@@ -27,8 +27,11 @@ export interface BootstrapOptions {
 /**
  * Paired bootstrap of statistics that are functions of sums over items: ratios of means, differences, BLEU. All columns
  * of an item are drawn together, hence "paired".
- * @param columns numbers by item; include one of ones where a count is needed (with groups the number of items varies).
- * @param statistics by name, each a function of the columns' sums (in their order); the array is reused between calls.
+ * @param columns    numbers by item; include one of ones where a count is needed (with groups the number of items
+ *   varies)
+ * @param statistics by name, each a function of the columns' sums, in their order; the array is reused between calls
+ * @throws InputError without items, or for columns of different lengths
+ * @throws UsageError for a level or number of resamples that makes no sense
  */
 export function bootstrap<Name extends string>(
   columns: readonly ArrayLike<number>[],
@@ -98,11 +101,4 @@ function gather(
     for (let i = 0; i < items; i++) rows[unitOf[i]! * columns.length + k]! += column[i]!;
   });
   return {rows, n: unit.size};
-}
-
-/** Linear interpolation between order statistics; NaN if any value is. */
-function quantile(sorted: Float64Array, share: number): number {
-  const at = share * (sorted.length - 1);
-  const below = sorted[Math.floor(at)]!;
-  return Number.isNaN(sorted.at(-1)!) ? Number.NaN : below + (sorted[Math.ceil(at)]! - below) * (at - Math.floor(at));
 }

@@ -1,5 +1,5 @@
-// simple-statistics has the first two as well, but its mean is a compensated sum, which differs in the last digit, and its
-// quantile does not interpolate: published figures and files that exist would change.
+// simple-statistics has the first two as well, but its mean is a compensated sum, which differs in the last digit, and
+// its quantile does not interpolate: published figures and files that exist would change.
 
 /** Arithmetic mean; NaN of nothing. */
 export function mean(values: ArrayLike<number>): number {

@@ -1,19 +1,22 @@
 import {UsageError} from '../runtime/errors.js';
 import {binomialCdf} from './binomial.js';
 
-/** How the p-value of "the risk is above α" is computed from the mean of n losses in [0, 1]. */
+/** Test of "the risk is above α" from the mean of n losses in [0, 1]. */
 export type RiskTest =
-  /** Losses are 0 or 1: the exact binomial tail, the strongest. */
+  /** For losses of 0 or 1: the exact binomial tail, the strongest. */
   | 'binomial'
-  /** Any losses in [0, 1]. */
+  /** For any losses in [0, 1]. */
   | 'hoeffding-bentkus'
-  /** Any losses in [0, 1]; weaker, kept to compare with. */
+  /** For any losses in [0, 1]; weaker, kept to compare with. */
   | 'hoeffding';
 
 /**
- * A p-value of the hypothesis that the true risk exceeds α (early_exit.md B4): at most δ with probability at most δ if it does.
- * @param risk mean of n independent losses, in [0, 1]. @param alpha in (0, 1).
- * @returns in [0, 1]; 1 if there are no items.
+ * P-value of the hypothesis that the true risk exceeds α (docs/reference/early-exit.md B4): at most δ with probability
+ * at most δ if it does.
+ * @param risk  mean of n independent losses, in [0, 1]
+ * @param alpha in (0, 1)
+ * @returns     in [0, 1]; 1 if there are no items
+ * @throws UsageError for a risk or α outside of that
  */
 export function riskPValue(risk: number, n: number, alpha: number, test: RiskTest = 'hoeffding-bentkus'): number {
   if (!(alpha > 0 && alpha < 1))
@@ -35,8 +38,9 @@ function divergence(a: number, b: number): number {
 }
 
 /**
- * The fewest items for which a risk of `expectedRisk`, if that is what is observed, certifies "at most α, except with
- * probability δ". Infinity if the expected risk is not below α.
+ * Fewest items for which a risk of `expectedRisk`, if that is what is observed, certifies "at most α, except with
+ * probability δ".
+ * @returns Infinity if the expected risk is not below α
  */
 export function itemsNeeded(
   alpha: number,
@@ -47,8 +51,8 @@ export function itemsNeeded(
   if (!(delta > 0 && delta < 1))
     throw new UsageError('delta', `risk control: δ is ${delta}; a number between 0 and 1 is needed.`);
   if (!(expectedRisk < alpha)) return Number.POSITIVE_INFINITY;
-  // With m errors the most items that still have this risk are ⌊m / risk⌋: more errors, better p-value. Then fewer items
-  // with as many errors.
+  // With m errors the most items that still have this risk are ⌊m / risk⌋: more errors, better p-value. Then fewer
+  // items with as many errors.
   const enough = (n: number): boolean => riskPValue(expectedRisk, n, alpha, test) <= delta;
   const itemsWith = (errors: number): number =>
     expectedRisk === 0 ? Number.POSITIVE_INFINITY : Math.floor(errors / expectedRisk + 1e-9);

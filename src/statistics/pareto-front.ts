@@ -1,6 +1,6 @@
 /**
  * Indices of the points that no other point beats in both coordinates (smaller is better), by ascending x, hence by
- * descending y. Of equal points the first counts. Points with NaN are never on the front. O(m log m).
+ * descending y. The first of equal points counts. Points with NaN are never on the front. O(m log m).
  */
 export function paretoFront(x: ArrayLike<number>, y: ArrayLike<number>): number[] {
   const order: number[] = [];

@@ -25,7 +25,8 @@ export function ranks(values: ArrayLike<number>): Float64Array {
 /**
  * Spearman's ρ, ties by mean ranks; interval by Fisher's z with the standard error of Bonett and Wright,
  * √((1 + ρ²/2) / (n − 3)), which holds for ties and moderate ρ; NaN below 4 items.
- * @param z normal quantile of the interval: 1.96 for 95 %.
+ * @param z normal quantile of the interval: 1.96 for 95 %
+ * @throws InputError unless both lists have as many values
  */
 export function spearman(x: ArrayLike<number>, y: ArrayLike<number>, z = 1.959963984540054): RankCorrelation {
   if (x.length !== y.length)

@@ -5,7 +5,10 @@ import {heatMap} from '../../src/charts/heat-map.js';
 import {lineChart} from '../../src/charts/line.js';
 import {escapeXml, fitText, textWidth} from '../../src/charts/svg.js';
 
-/** Fails unless the document is well-formed XML of the few kinds of markup that the charts use. @returns its element names. */
+/**
+ * Fails unless the document is well-formed XML of the few kinds of markup that the charts use.
+ * @returns its element names
+ */
 function elements(document: string): string[] {
   const open: string[] = [];
   const names: string[] = [];
@@ -106,7 +109,7 @@ test('every finite point has its thresholds on hover; the others are left out', 
   expect(document).toContain('<title>cos: θ .61 / .54 / .88</title>');
   expect(document).toContain('<title>cos: θ &#60;.5&#62; &#38; &#34;more&#34;</title>');
   expect(document).not.toContain('no cost');
-  // One in the legend, two in the plot.
+  // A circle in the legend, two in the plot.
   expect(elements(document).filter((name) => name === 'circle')).toHaveLength(3);
 });
 

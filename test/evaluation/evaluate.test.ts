@@ -83,7 +83,7 @@ test('captions: the six metrics; a decoder depth is the mean over its steps', as
   const {rows} = await run('caption', stubItems('caption', 4));
   const {metrics, layers, etr} = evaluationMetrics(rows, stubRun('caption'), {unreadable: 0, failed: 0});
   expect(Object.keys(metrics)).toEqual(['BLEU-1', 'BLEU-2', 'BLEU-3', 'BLEU-4', 'ROUGE-L', 'CIDEr-D']);
-  // One of the references, word for word.
+  // The answer is one of the references, word for word.
   expect(metrics['BLEU-4']).toBeCloseTo(1, 8);
   expect(metrics['ROUGE-L']).toBeCloseTo(1, 12);
   expect(layers.decoder).toBeCloseTo(10 / 3, 12);
@@ -131,7 +131,7 @@ test('a picture that rows in succession share is decoded once, and counted for e
   const {rows, read} = await run('snli-ve', stubItems('snli-ve', 9));
   expect(read).toBe(3);
   expect(new Set(rows.map(({image_id, ms}) => `${image_id} ${ms.image}`)).size).toBe(3);
-  // The same id for another file is another picture.
+  // An id that stands for another file is another picture.
   const liars = stubItems('snli-ve', 3).map((item, i) => ({...item, image: {bytes: new Uint8Array([i])}}));
   expect((await run('snli-ve', liars)).read).toBe(3);
 });

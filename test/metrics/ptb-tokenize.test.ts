@@ -6,7 +6,7 @@ test.each(metricsGolden().g.ptb_tokenizer)('golden: $text', ({text, tokens}) => 
   expect(ptbTokenize(text)).toBe(tokens);
 });
 
-// What the Java tokeniser of pycocoevalcap 1.2 answers.
+// Answers of the Java tokeniser of pycocoevalcap 1.2.
 test.each([
   ["A B-52 can't stop AT&T's t.v., 'cause DON'T STOP!!", "a b-52 ca n't stop at&t 's t.v. 'cause do n't stop !!"],
   [

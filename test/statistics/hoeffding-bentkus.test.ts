@@ -3,7 +3,7 @@ import {binomialCdf} from '../../src/statistics/binomial.js';
 import {itemsNeeded, riskPValue} from '../../src/statistics/hoeffding-bentkus.js';
 import {UsageError} from '../../src/runtime/errors.js';
 
-// early_exit.md B4.
+// docs/reference/early-exit.md B4.
 test.each([
   [0, 100, 0.05, 0.00592053],
   [0.02, 500, 0.05, 0.00125043],
