@@ -20,10 +20,10 @@ export type DecoderPolicy = (typeof DECODER_POLICIES)[number];
 const exitValue = z.number().nullable();
 
 /**
- * One way to exit, as files hold it: of no particular model, hence by place (`Place`) and not by stack name.
+ * Exit setting as files hold it: of no particular model, hence by place (`Place`) and not by stack name.
  *
- * `image`, `text`, `decoder`: values of the three stacks; null never exits. Under `similarity` and other policies with a
- * threshold it is the threshold; under `fixed` the depth, under `patience` the layers that must agree, under
+ * `image`, `text`, `decoder`: values of the three stacks; null never exits. Under `similarity` and other policies with
+ * a threshold it is the threshold; under `fixed` the depth, under `patience` the layers that must agree, under
  * `quantile-budget` the ratio of the fractions that leave from layer to layer.
  */
 export const settingSchema = z
@@ -44,7 +44,7 @@ export const settingSchema = z
   .readonly();
 export type PolicySetting = z.infer<typeof settingSchema>;
 
-/** What a setting says about one stack. */
+/** The part of a setting that is about one stack. */
 export interface StackSetting extends Pick<PolicySetting, 'patience' | 'score' | 'thresholds'> {
   readonly policy: DecoderPolicy;
   /** Threshold, depth, … as the policy reads it; null never exits. */
@@ -73,7 +73,7 @@ export function settingGroup({encoder, policy, patience}: PolicySetting): string
   return `${encoder} ${policy} ${patience ?? ''}`;
 }
 
-/** What a setting is run on: the model (SHA-256 of its weights), its stacks, and the task. A recording's header says it. */
+/** Model (SHA-256 of its weights), task and stacks that a setting is run on. Headers of recordings are such targets. */
 export interface SettingTarget {
   readonly model: string;
   readonly task: string;

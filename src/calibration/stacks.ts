@@ -8,16 +8,16 @@ import {layerWeight} from '../exit/stacks.js';
 
 export const stackDepthSchema = z.object({stack: z.enum(STACK_NAMES), depth: z.number().int().positive()}).readonly();
 
-/** One stack and how many layers it has. */
+/** A stack and its number of layers. */
 export type StackDepth = z.infer<typeof stackDepthSchema>;
 
 /** The stacks of a recorded model in the order in which they run; the last produces tokens. */
 export type RecordedStacks = readonly [StackDepth, StackDepth, StackDepth];
 
-/** One value for each of a model's stacks; what the model lacks is absent. */
+/** A value for each of a model's stacks; stacks that the model lacks are absent. */
 export type ByStack<T> = Readonly<Partial<Record<StackName, T>>>;
 
-/** What files call the first, the second and the last stack, whatever the model calls them. */
+/** Words of files for the first, the second and the last stack, whatever the model calls them. */
 export const PLACES = ['image', 'text', 'decoder'] as const;
 export type Place = (typeof PLACES)[number];
 
@@ -68,7 +68,7 @@ export function weightedLayers(stacks: readonly StackDepth[], layers: ByStack<nu
   return stacks.reduce((sum, {stack}) => sum + layerWeight(stack) * layers[stack]!, 0);
 }
 
-/** The same item by item. */
+/** `weightedLayers` item by item. */
 export function weightedLayersEach(stacks: readonly StackDepth[], layers: ByStack<ArrayLike<number>>): Float64Array {
   const columns = stacks.map(({stack}) => layers[stack]!);
   const total = new Float64Array(columns[0]!.length);
@@ -79,7 +79,7 @@ export function weightedLayersEach(stacks: readonly StackDepth[], layers: ByStac
 
 // Combinations of depths are numbered from 0, the last stack's depth running fastest: a cell.
 
-/** How many combinations of depths there are. */
+/** Number of combinations of depths. */
 export function cellCount(stacks: readonly StackDepth[]): number {
   return stacks.reduce((product, {depth}) => product * depth, 1);
 }

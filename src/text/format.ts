@@ -25,17 +25,17 @@ export function significant(value: number, digits: number): string {
   return String(Number(value.toPrecision(digits)));
 }
 
-/** What is unknown or cannot be computed is a dash. */
+/** A formatted number, or a dash where it is unknown or could not be computed. */
 export function orDash(value: number | null | undefined, format: (value: number) => string): string {
   return value === null || value === undefined || !Number.isFinite(value) ? '–' : format(value);
 }
 
-/** One line of a text table: cells padded to the widths of their columns, two spaces between; the last one as it is. */
+/** A line of a text table: cells padded to the widths of their columns, two spaces between; the last one as it is. */
 export function tableLine(cells: readonly string[], widths: readonly number[]): string {
   return cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ');
 }
 
-/** One line of CSV, for cells that need no quotes. */
+/** A line of CSV, for cells that need no quotes. */
 export function csvLine(cells: readonly string[]): string {
   return `${cells.join(',')}\n`;
 }

@@ -51,7 +51,7 @@ export type CaptionRecordingRow = z.infer<typeof rowSchema>;
 const SCORES = ['similarity', 'margin', 'max', 'entropy'] as const;
 type ScoreName = (typeof SCORES)[number];
 
-/** One picture as a row. */
+/** A recorded picture as a row. */
 export function captionRow(
   item: Pick<CaptionRecordingRow, 'index' | 'id' | 'imageId' | 'references'>,
   {similarity, margin, max, entropy, answer, ...rest}: CaptionRecord,
@@ -67,7 +67,10 @@ export function captionRow(
   };
 }
 
-/** A recording of captions as one of single-step items: each position is an item, right where its token is the caption's own. */
+/**
+ * A recording of captions as one of single-step items: each position is an item, right where its token is the caption's
+ * own.
+ */
 export interface CaptionPositions {
   readonly recording: Recording;
   readonly measures: DecoderMeasures;
@@ -122,7 +125,7 @@ function captionArrays(raw: unknown, stacks: RecordedStacks, fail: (why: string)
   const [first, second] = stacks;
   const {similarity, margin, max, entropy, answer, ...rest} = checkedRow(rowSchema, raw, fail);
   checkedNumbers(rest.encoder[0]!, first.depth, 'image similarity', fail);
-  // One list of the layers, or one for each position, of a stack that runs for every token.
+  // A stack that runs for every token has a list of its layers for each position.
   const perPosition = rest.encoder[1]!.length !== second.depth;
   checkedNumbers(rest.encoder[1]!, perPosition ? second.depth * rest.positions : second.depth, 'text similarity', fail);
   const size = rest.positions * cellCount(stacks);

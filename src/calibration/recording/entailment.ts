@@ -32,7 +32,7 @@ const headerSchema = z
   })
   .readonly();
 
-/** First line of a recording: what it was made with. Replays and calibrations name it, plans are refused for other models. */
+/** First line of a recording: model and data that it was made with. Plans are refused for other models. */
 export type RecordingHeader = z.infer<typeof headerSchema>;
 
 const rowSchema = z
@@ -57,7 +57,7 @@ const rowSchema = z
 export type RecordingRow = z.infer<typeof rowSchema>;
 
 /**
- * One item as a row.
+ * A recorded item as a row.
  * @param record its `macs` are those of every combination, [C]
  * @param depths of all stacks, in the order of the header
  */
@@ -67,7 +67,7 @@ export function recordingRow(
   depths: readonly number[],
 ): RecordingRow {
   const {macs} = record;
-  // How far apart in the flat array two combinations lie that differ by one layer of a stack.
+  // Distance in the flat array of two combinations that differ by one layer of a stack.
   const strides = depths.map((_, axis) => depths.slice(axis + 1).reduce((a, b) => a * b, 1));
   const layer = strides.map((stride, axis) => (depths[axis]! > 1 ? macs[stride]! - macs[0]! : 0));
   return {
@@ -81,7 +81,10 @@ export function recordingRow(
 
 /** A checked recording, in memory: what replays need. */
 export interface Recording {
-  /** Of three stacks; its task is 'caption' where the positions of captions stand for items (`parseCaptionRecording`). */
+  /**
+   * Names three stacks; the task is 'caption' where the positions of captions stand for items
+   * (`parseCaptionRecording`).
+   */
   readonly header: Omit<RecordingHeader, 'task' | 'stacks'> & {
     readonly task: 'snli-ve' | 'caption';
     readonly stacks: RecordedStacks;

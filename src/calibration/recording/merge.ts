@@ -2,7 +2,10 @@ import {UsageError} from '../../runtime/errors.js';
 import {mapStacks} from '../stacks.js';
 import type {Recording} from './entailment.js';
 
-/** Two recordings of one model as one pool of items. The header is the first's. @throws UsageError `recordings-differ` */
+/**
+ * Two recordings of one model as one pool of items. The header is the first's.
+ * @throws UsageError `recordings-differ`
+ */
 export function mergeRecordings(a: Recording, b: Recording): Recording {
   const key = ({header: {model, answers, stacks}}: Recording): string => JSON.stringify({model, answers, stacks});
   if (key(a) !== key(b))

@@ -5,12 +5,12 @@ import type {ItemOutcomes} from './threshold-replay.js';
 
 // Baselines: oracles that no policy can beat, and what every policy has to beat. All are replayed exactly.
 
-/** What an oracle knows: the last layer's answer behind the same layers of the stacks before, or the right answer. */
+/** Knowledge of an oracle: the last layer's answer behind the same layers of the stacks before, or the right answer. */
 export type OracleKind = 'agreement' | 'correct';
 
 /**
- * The last stack leaves at the first layer that an oracle likes, behind fixed depths of the others; where there is none,
- * it runs to the end.
+ * The last stack leaves at the first layer that an oracle likes, behind fixed depths of the others; where there is
+ * none, it runs to the end.
  * @param layers of the stacks before the last, from 1
  */
 export function decoderOracle(replay: PolicyReplay, layers: ByStack<number>, kind: OracleKind): ItemOutcomes {
@@ -95,7 +95,8 @@ export interface StaticMix {
 }
 
 /**
- * The best of all mixes of two points that cost as much as `wanted`; the dearest point alone where that is more than all cost.
+ * The best of all mixes of two points that cost as much as `wanted`; the dearest point alone where that is more than
+ * all cost.
  * @param front by ascending cost
  * @returns undefined if every point costs more
  */

@@ -23,7 +23,9 @@ export interface DecoderMeasures {
   readonly answer: Uint8Array;
 }
 
-/** Scores of one stack and the rule by which they exit: those of the policies that run (src/exit), rounded to float32. */
+/**
+ * Scores of one stack and the rule by which they exit: those of the policies that run (src/exit), rounded to float32.
+ */
 export interface StackScores {
   readonly scores: Float32Array;
   readonly rule: ExitRule;

@@ -1,6 +1,6 @@
 import {InputError} from '../../runtime/errors.js';
 
-// Where a stack exits under a threshold, for recorded scores: the inner loops of replays.
+// Exit layers of a stack under thresholds, for recorded scores: the inner loops of replays.
 
 /** The first layer, from 0, whose score passes the threshold, or `last`. @param strict pass above it, not at it */
 export function firstExit(
@@ -49,7 +49,7 @@ export interface RankedThresholds {
   readonly rank: Int32Array;
   /** Layers that the item at hand runs under each distinct threshold. */
   readonly layers: Uint8Array;
-  /** Those of all items so far, summed. */
+  /** Sums of these layers over all items so far. */
   readonly sums: Float64Array;
 }
 
@@ -62,7 +62,10 @@ export function rankThresholds(thresholds: Float64Array): RankedThresholds {
   return {sorted, rank, layers: new Uint8Array(sorted.length), sums: new Float64Array(sorted.length)};
 }
 
-/** Runs one item under all thresholds of one stack. Higher thresholds never exit earlier. @param from its first score */
+/**
+ * Runs one item under all thresholds of one stack. Higher thresholds never exit earlier.
+ * @param from its first score
+ */
 export function runRanked(
   {sorted, layers, sums}: RankedThresholds,
   best: Float32Array,

@@ -16,11 +16,13 @@ import type {LayerMilliseconds} from './layer-milliseconds.js';
 import {emptyTable, type ItemOutcomes, layersSaved, type SweepTable, ThresholdReplay} from './threshold-replay.js';
 
 export interface PolicyReplayOptions {
-  /** For `linear-head`. Without it two heads are trained here, each for the half of the pictures that it has not seen. */
+  /**
+   * For `linear-head`. Without it two heads are trained here, each for the half of the pictures that it has not seen.
+   */
   readonly head?: LinearHead;
-  /** Of that training; default 0. */
+  /** Seed of that training; default 0. */
   readonly seed?: number;
-  /** What policies saw; by default what follows from the recorded logits. */
+  /** Scores that policies saw; by default those that follow from the recorded logits. */
   readonly measures?: DecoderMeasures;
   /** Adds the cost 'ms'. */
   readonly ms?: LayerMilliseconds;

@@ -4,10 +4,13 @@ import {bestSoFar, firstExit, rankThresholds, runRanked} from './exit-layers.js'
 
 // n items, C combinations of depths (cells, numbered as in stacks.ts)
 
-/** When a score lets a stack exit: similarity `above` a threshold, confidence `at-least`, entropy `at-most`, a distance `below`. */
+/**
+ * When a score lets a stack exit: similarity `above` a threshold, confidence `at-least`, entropy `at-most`, a distance
+ * `below`.
+ */
 export type ExitRule = 'above' | 'at-least' | 'at-most' | 'below';
 
-/** One recording of a single-step task (entailment): every item at every combination of depths. Borrowed, never changed. */
+/** Recording of a single-step task (entailment): every item at every combination of depths. Borrowed, never changed. */
 export interface ReplayData {
   readonly n: number;
   readonly stacks: RecordedStacks;
@@ -27,7 +30,7 @@ export interface ReplayData {
 /** Default 'above' for each stack. */
 export type ReplayRules = ByStack<ExitRule>;
 
-/** What one setting does to every item; arrays [n]. */
+/** Results of one setting, item by item; arrays [n]. */
 export interface ItemOutcomes {
   readonly layers: ByStack<Uint8Array>;
   readonly predictions: Uint8Array;
@@ -67,12 +70,12 @@ export function layersSaved(stacks: RecordedStacks, layers: ByStack<number>): nu
 }
 
 /**
- * Replays thresholds on a recording: exact for single-step tasks, since all answers are there. A stack exits at the first
- * layer whose score passes the threshold, else it runs to the end. Scores are float32 and thresholds doubles, compared as
- * such, as a policy does that reads a score from a tensor. A threshold of NaN never exits.
+ * Replays thresholds on a recording: exact for single-step tasks, since all answers are there. A stack exits at the
+ * first layer whose score passes the threshold, else it runs to the end. Scores are float32 and thresholds doubles,
+ * compared as such, as a policy does that reads a score from a tensor. A threshold of NaN never exits.
  */
 export class ThresholdReplay {
-  /** How the scores of each stack are compared: `best` has the sign that makes "greater" mean "exit". */
+  /** Comparison of the scores of each stack: `best` has the sign that makes "greater" mean "exit". */
   readonly #rules: ByStack<{readonly sign: 1 | -1; readonly strict: boolean; readonly best: Float32Array}>;
   /** Answers at full depth [n]. */
   readonly #full: Uint8Array;
@@ -167,7 +170,7 @@ export class ThresholdReplay {
     const {n, stacks} = this.data;
     const layers = mapStacks(stacks, () => new Uint8Array(n));
     for (let i = 0; i < n; i++) {
-      // Where the scores of the last stack begin: behind what the stacks before it ran.
+      // Row of the next stack's scores: of the last stack there is one for every combination of the others.
       let row = i;
       for (const {stack, depth} of stacks) {
         const {best, sign, strict} = this.#rules[stack]!;
@@ -214,7 +217,7 @@ export class ThresholdReplay {
     readonly stride: number;
   }[] {
     const {n, costs = {}} = this.data;
-    // One table for all items, or one each (the same for a single item).
+    // A table for all items, or one for each (of a single item they are equal).
     return Object.entries(costs).map(([name, values]) => ({
       name,
       values,

@@ -23,7 +23,7 @@ export interface CalibrationOptions extends LossOptions {
   readonly policies: readonly DecoderPolicy[];
   /** Thresholds for each stack. */
   readonly grid: number;
-  /** Of the split, and of the training of `linear-head`. */
+  /** Seed of the split, and of the training of `linear-head`. */
   readonly seed: number;
   /** Largest risk; or the largest mean cost, of which the plan of least risk is chosen. */
   readonly goal: {readonly maxDrop: number} | {readonly budget: Budget};

@@ -37,7 +37,7 @@ export interface PlanCertificate {
   readonly riskUpperBound: number | null;
   /** Means of the chosen point over all items, and its savings. */
   readonly expected: SweepMeans | null;
-  /** Where milliseconds were a cost: those of a layer, and the chosen point's by that. */
+  /** Milliseconds of a layer, and of the chosen point by that; null unless they were a cost. */
   readonly ms: {readonly layers: LayerTimes; readonly expected: number | null} | null;
   /**
    * Observations that the second part would need, were the risk of the safest point what it is here; null if no number

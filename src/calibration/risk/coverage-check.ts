@@ -6,7 +6,7 @@ import type {CalibrationOptions} from './calibrate.js';
 import {calibrationProblem, fullDepthCost, testOf} from './losses.js';
 import {paretoTesting} from './pareto-testing.js';
 
-/** How often calibration broke its promise on samples of a known population. */
+/** Count of broken promises of calibration on samples of a known population. */
 export interface CoverageCheck {
   readonly samples: number;
   /** Items of each sample. */

@@ -10,8 +10,8 @@ import type {ParetoProblem} from './pareto-testing.js';
 // Losses and costs of settings, as calibration tests and compares them.
 
 /**
- * Event that counts as a loss: an answer other than the full model's (`consistency`), or a right answer of the full model
- * that is no longer right (`quality-gap`).
+ * Event that counts as a loss: an answer other than the full model's (`consistency`), or a right answer of the full
+ * model that is no longer right (`quality-gap`).
  */
 export type ReplayLoss = 'consistency' | 'quality-gap';
 
@@ -57,7 +57,9 @@ interface SettingLosses {
   readonly costs: ArrayLike<number>;
 }
 
-/** The choice among settings as a problem for Pareto Testing. Losses and costs are computed at their first use and kept. */
+/**
+ * The choice among settings as a problem for Pareto Testing. Losses and costs are computed at their first use and kept.
+ */
 export function calibrationProblem(
   replay: PolicyReplay,
   settings: readonly PolicySetting[],

@@ -4,7 +4,7 @@ import type {RiskTest} from '../../statistics/hoeffding-bentkus.js';
 
 // From losses to accepted points: what all tests of risks share.
 
-/** One hypothesis "the risk of this point exceeds α" and its test. */
+/** Hypothesis "the risk of this point exceeds α" and its test. */
 export interface TestedPoint {
   /** Index of the point in the caller's list. */
   readonly candidate: number;

@@ -66,13 +66,13 @@ export interface ParetoCertificate {
 }
 
 /**
- * Pareto Testing (docs/reference/early-exit.md B4): part 1 of the calibration items chooses and orders the Pareto front of
- * (risk, cost), part 2 tests it in that order until the first failure; the cheapest accepted point is chosen. Then, with
- * probability 1 − δ over calibration sets of independent items, its true risk is at most α.
+ * Pareto Testing (docs/reference/early-exit.md B4): part 1 of the calibration items chooses and orders the Pareto front
+ * of (risk, cost), part 2 tests it in that order until the first failure; the cheapest accepted point is chosen. Then,
+ * with probability 1 − δ over calibration sets of independent items, its true risk is at most α.
  *
- * The safest point of a front is its boldest guess where many candidates never erred on part 1, so some dearer ones that
- * did not err more are tested before it: the order is still fixed by part 1 alone. Items that share pictures are not
- * independent: `groups` keeps the parts apart, but only losses averaged by picture make the test itself exact.
+ * The safest point of a front is its boldest guess where many candidates never erred on part 1, so some dearer ones
+ * that did not err more are tested before it: the order is still fixed by part 1 alone. Items that share pictures are
+ * not independent: `groups` keeps the parts apart, but only losses averaged by picture make the test itself exact.
  * @throws UsageError for a δ, split or loss that makes no sense
  * @throws InputError `no-candidates`, `too-few-items`
  */
@@ -168,8 +168,8 @@ function approachTo(
 }
 
 /**
- * The two parts that `paretoTesting` works with. Thresholds that are quantiles of scores may be taken from the first: it
- * chooses the candidates.
+ * The two parts that `paretoTesting` works with. Thresholds that are quantiles of scores may be taken from the first:
+ * it chooses the candidates.
  * @throws InputError `too-few-items` if one of them is empty
  */
 export function splitItems(

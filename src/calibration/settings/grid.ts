@@ -7,8 +7,9 @@ import type {PolicyReplay} from '../replay/policy-replay.js';
 import type {RecordedStacks} from '../stacks.js';
 
 /**
- * Thresholds at quantiles of observed scores, from "always exits" to null, "never". They lie half-way between neighbouring
- * scores: what was recorded in float32 and is measured in float64 falls on the same side. Sorted from early to late exits.
+ * Thresholds at quantiles of observed scores, from "always exits" to null, "never". They lie half-way between
+ * neighbouring scores: what was recorded in float32 and is measured in float64 falls on the same side. Sorted from
+ * early to late exits.
  * @param scores [rows × depth]; those of the last layer decide nothing and are not looked at
  * @param rows   rows to look at
  * @param count  about how many thresholds, null included
@@ -88,7 +89,7 @@ export interface GridOptions {
   readonly count: number;
   /** Items whose scores the thresholds are quantiles of; default all. */
   readonly items?: ArrayLike<number>;
-  /** Of the training of `linear-head`; default 0. */
+  /** Seed of the training of `linear-head`; default 0. */
   readonly seed?: number;
 }
 

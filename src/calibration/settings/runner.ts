@@ -6,7 +6,7 @@ import {addMacs, type Macs, type StackTrace} from '../../exit/trace.js';
 import type {ImageStates, MultiDepthEncoding} from '../../models/model.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import {type AnswerHypothesis, bestHypothesis} from '../../tasks/answer.js';
+import type {AnswerHypothesis} from '../../tasks/answer.js';
 import type {AnswerWriter} from '../../tasks/processor.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {GenerateOptions} from '../../tasks/generation-options.js';
@@ -23,7 +23,7 @@ import {stacksBetween} from '../recording/record-entailment.js';
 import {firstExit} from '../replay/exit-layers.js';
 import {type ByStack, recordedStacks, stackDepths} from '../stacks.js';
 
-/** One search: an encoding at given depths, decoded with one policy. */
+/** Result of a search: an encoding at given depths, decoded with one policy. */
 export interface SearchRun extends AnswerHypothesis {
   /** Layers that ran: a number, or, of a stack that runs for every token, one for each step. */
   readonly layers: ByStack<number | readonly number[]>;
@@ -86,7 +86,7 @@ export class SettingRunner {
     });
   }
 
-  /** How words are chosen. */
+  /** Settings of the search for words, in plain values. */
   get generation(): AnswerWriter['settings'] {
     return this.#writer.settings;
   }
@@ -130,7 +130,7 @@ export class SettingRunner {
     return wanted.map(({depths}, b) => {
       const macs = addMacs(encoded.runs[b]!.macs, costs[b]!);
       const {hypotheses, traces} = written[b]!;
-      const best = bestHypothesis(hypotheses);
+      const best = hypotheses[0]!;
       const error = unusable({...best, macs});
       if (error) throw error;
       return {
@@ -161,7 +161,7 @@ function stepLayers(traces: readonly StackTrace[], of: StackName): number[] {
   return traces.flatMap(({stack, exitLayer}) => (stack === of ? [exitLayer] : []));
 }
 
-/** A model that writes captions as the target of settings. @throws UsageError `settings-joint` unless it has three stacks */
+/** A model as the target of caption settings. @throws UsageError `settings-joint` unless it has three stacks */
 export function captionTarget({model, sha256}: Pick<VisionLanguagePipeline, 'model' | 'sha256'>): SettingTarget {
   const stacks = recordedStacks(stackDepths(model.stacks));
   if (stacks === undefined)
@@ -182,7 +182,7 @@ function distinct(settings: readonly PolicySetting[]): PolicySetting[] {
   return [...new Map(settings.map((setting) => [key(setting), setting])).values()];
 }
 
-/** Where a stack leaves, and the multiply-accumulates of its exit tests. */
+/** Layers that a stack runs, and the multiply-accumulates of its exit tests. */
 interface EncoderExit {
   readonly layers: number;
   readonly testMacs: number;

@@ -18,7 +18,7 @@ const headerSchema = z
     /** SHA-256 of the data file. */
     data: z.string(),
     stacks: recordedStacksSchema,
-    /** How words were searched for. */
+    /** Settings of the search for words. */
     generation: z.record(z.string(), z.unknown()).readonly(),
     /** Settings that were run; the first is full depth. */
     settings: z.array(settingSchema).min(1).readonly(),
@@ -61,7 +61,7 @@ const rowSchema = z
   })
   .readonly();
 
-/** One picture, and the captions that the settings gave. */
+/** A picture, and the captions that the settings gave. */
 export type RunsRow = z.infer<typeof rowSchema>;
 
 /** Checked runs, in memory. */
@@ -70,12 +70,13 @@ export interface Runs {
   readonly rows: readonly RunsRow[];
 }
 
-/** One picture as a row. */
+/** The runs on a picture as a row. @param stacks of the model, in the order of the header */
 export function runsRow(
   item: Pick<RunsRow, 'index' | 'id' | 'imageId' | 'references'>,
   {searches, of}: SettingRuns,
-  [first, second, last]: RecordedStacks,
+  stacks: RecordedStacks,
 ): RunsRow {
+  const [first, second, last] = stacks;
   return {
     ...item,
     searches: searches.map(({text, score, layers: run, macs}) => ({

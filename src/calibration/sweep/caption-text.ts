@@ -39,7 +39,7 @@ export function* captionFrontText(sweep: CaptionSweep, cost: CostName, rows = 16
   }
 }
 
-/** What a policy keeps with confidence, and whether it beats fixed depths. */
+/** A verdict as a sentence. @param level confidence of the verdict */
 export function captionVerdictText(verdict: CaptionVerdict, sweep: CaptionSweep, level: number): string {
   const kept = verdict.measure === 'mean' ? 'mean retention of all metrics' : `retention of ${verdict.measure}`;
   return verdictText(verdict, sweep, level, {kept, gained: 'CIDEr-D'});

@@ -6,7 +6,7 @@ import {shortName} from './text.js';
 
 // sweep.json as a report reads it: written by any version of `mue sweep`, or by hand, hence of stacks of any names.
 
-/** One setting of a sweep with its means over items. null or absent is unknown. */
+/** A setting of a sweep with its means over items. null or absent is unknown. */
 export interface SweptPoint {
   /** Policy, or `full depth`, `static depth`, `random`, `oracle …`. */
   readonly policy: string;
@@ -53,7 +53,7 @@ export interface SweepFile {
   readonly depths: Readonly<Record<string, number>>;
   readonly points: readonly SweptPoint[];
   readonly verdicts: readonly SweptVerdict[];
-  /** Where the thresholds come from. */
+  /** Origin of the thresholds, in words. */
   readonly settingsFrom: string | undefined;
 }
 
@@ -116,8 +116,8 @@ const sweepSchema = z.looseObject({
 });
 
 /**
- * Reads a file of `mue sweep`: its points, and the full model, fixed depths, random exits and oracles beside them. Unknown
- * fields are ignored.
+ * Reads a file of `mue sweep`: its points, and the full model, fixed depths, random exits and oracles beside them.
+ * Unknown fields are ignored.
  * @param where names the file in errors
  * @throws InputError `sweep-corrupt`, `sweep-empty`
  */
@@ -153,7 +153,7 @@ export function parseSweep(json: unknown, where: string): SweepFile {
         return randomPoint(named(point, 'random'), of && named(of, policyName(of)));
       }),
       ...rest.oracle.map((point) => {
-        // One oracle for each cost: all are points of the same kind.
+        // Oracles of both costs are points of one kind.
         const policy = `oracle ${point.oracle.replace(/-(layers|macs)$/, '')}`.trim();
         return point.image === null ? named(point, policy, '') : named(point, policy);
       }),
@@ -199,7 +199,9 @@ function swept(point: RawPoint, policy: string, text: string, names: StackNames)
   };
 }
 
-/** A point of random depths, drawn as often as another point uses them: it has that one's layers, and nearly its MACs. */
+/**
+ * A point of random depths, drawn as often as another point uses them: it has that one's layers, and nearly its MACs.
+ */
 function randomPoint(alone: SweptPoint, like: SweptPoint | undefined): SweptPoint {
   if (like === undefined) return alone;
   return {

@@ -67,12 +67,16 @@ interface SettingLists {
   readonly static: readonly PolicySetting[];
 }
 
-/** What a policy keeps with confidence, and whether it beats fixed depths. @param words for the measures */
+/**
+ * A verdict as a sentence: the quality that a policy keeps with confidence, and whether it beats fixed depths.
+ * @param level confidence of the verdict
+ * @param kept, gained words for the measures
+ */
 export function verdictText(
   {policy, cost, claim, point, retention, saving, holds, against}: SweepVerdict,
   sweep: SettingLists,
   level: number,
-  {kept, gained}: {readonly kept: string; readonly gained: string} = {kept: 'retention', gained: 'accuracy'},
+  {kept, gained} = {kept: 'retention', gained: 'accuracy'},
 ): string {
   const bound = ({estimate, lowerBound}: Interval): string => `${percent(estimate)} (≥ ${percent(lowerBound)})`;
   return (

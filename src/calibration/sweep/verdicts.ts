@@ -23,8 +23,8 @@ export interface SweepVerdict {
   readonly holds: boolean;
   /**
    * The most accurate rival of the same cost among fixed depths (indices into `static`): every item at the depths
-   * `from`, or, for a fraction `share` of them drawn at random, at the depths `to`; and how much more accurate than that
-   * the policy is. null if every fixed depth costs more.
+   * `from`, or, for a fraction `share` of them drawn at random, at the depths `to`; and how much more accurate than
+   * that the policy is. null if every fixed depth costs more.
    */
   readonly against: (StaticMix & {readonly gain: Interval}) | null;
 }

@@ -60,7 +60,8 @@ describeCoca('a recording of three towers', FILES, () => {
           for (const [i, score] of Object.values(scores).entries()) expect(logits[i]! - total).toBeCloseTo(score, 3);
           expect(record.macs[cell]).toBe(macs.run);
         }
-        // What a policy would have seen: the threshold is never met, so every layer but the last is measured.
+        // Similarities that a policy would have seen: the threshold is never met, so every layer but the last is
+        // measured.
         const looking = Object.fromEntries(
           STACKS.map((stack) => [stack, {policy: 'similarity', threshold: 0.9999999}]),
         );

@@ -28,7 +28,7 @@ test('coverageCheck: the promise is kept on samples of a pool', () => {
 test.each(['layers', 'ms'] as const)(
   'coverageCheck: mean cost in %s is a fraction of what full depth costs',
   (cost) => {
-      const ms = {base: 0, layers: {vision: 1, text: 1, multimodal: 1}, rows: 2, explained: 1};
+    const ms = {base: 0, layers: {vision: 1, text: 1, multimodal: 1}, rows: 2, explained: 1};
     const pool = new PolicyReplay(syntheticRecording(200, {header: TOWERS_HEADER}), {ms});
     const {meanCost, certified} = coverageCheck(pool, {...options, cost, goal: {maxDrop: 0.9}}, {samples: 20, n: 200});
     expect(certified).toBe(20);

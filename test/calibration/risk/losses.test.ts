@@ -34,7 +34,7 @@ test('calibrationProblem: losses of both kinds, item by item', () => {
     expect(Array.from(other.loss(candidate))).toEqual(changes);
     expect(Array.from(gap.caution!(candidate))).toEqual(changes);
   }
-  // One image layer and two text layers of two streams, one decoder layer.
+  // (1 image layer + 2 text layers) / 2 + 1 decoder layer.
   expect(new Set(Array.from(other.cost(1)))).toEqual(new Set([2.5]));
 });
 

@@ -3,7 +3,10 @@ import {paretoTesting, splitItems} from '../../../src/calibration/risk/pareto-te
 import {InputError, UsageError} from '../../../src/runtime/errors.js';
 import {seededRandom} from '../../../src/runtime/random.js';
 
-/** Items on which candidate c errs with a probability that grows with c while its cost falls; some candidates are dominated. */
+/**
+ * Items on which candidate c errs with a probability that grows with c while its cost falls; some candidates are
+ * dominated.
+ */
 function pool(
   items: number,
   candidates: number,
