@@ -54,7 +54,7 @@ export function pairedComparison(
   if (pairs.length === 0) throw new InputError('no-items', 'the runs have no labelled row in common');
   const groups = pairs.map(([{image_id}]) => image_id);
   const resampling: BootstrapOptions = {...options, groups};
-  const column = (of: (row: EvaluationRow, run: ComparedRun) => number): Float64Array[] => [
+  const column = (of: (row: EvaluationRow, run: ComparedRun) => number): [Float64Array, Float64Array] => [
     Float64Array.from(pairs, ([row]) => of(row, early)),
     Float64Array.from(pairs, ([, row]) => of(row, full)),
   ];
@@ -71,7 +71,7 @@ export function pairedComparison(
   const unpaired = early.rows.length + full.rows.length - 2 * pairs.length;
   const base = {task, n: pairs.length, pictures: new Set(groups).size, unpaired};
   if (task === 'caption') return {...base, ...captionQuality(pairs, resampling), saving};
-  const [a, b] = column(({correct}) => correct!) as [Float64Array, Float64Array];
+  const [a, b] = column(({correct}) => correct!);
   const {accuracy} = bootstrap([a, b], {accuracy: (sums) => retention(sums[0]!, sums[1]!)}, resampling);
   return {...base, metrics: {accuracy: {early: mean(a), full: mean(b), retention: accuracy}}, saving};
 }

@@ -1,7 +1,7 @@
 import {z} from 'zod';
 import type {DatasetItem, DatasetTask} from '../data/dataset.js';
 import {STACK_NAMES, type StackName} from '../exit/policy.js';
-import {type Answer, type EntailmentLabel, meanLayers} from '../tasks/answer.js';
+import {type Answer, type Entailment, meanLayers} from '../tasks/answer.js';
 
 const count = z.number().int().nonnegative();
 const stackName = z.enum(STACK_NAMES);
@@ -85,12 +85,12 @@ export interface RowContext {
 /** The row of one answer; keys in the order of the file. */
 export function evaluationRow(
   item: DatasetItem,
-  answer: Answer,
+  answer: Answer | Entailment,
   {task, index, trace, image, wall}: RowContext,
 ): EvaluationRow {
   const {label, references, answers, extra} = item;
   const {preprocess, encode, decode} = answer.ms;
-  const scores = 'scores' in answer ? (answer.scores as Readonly<Record<EntailmentLabel, number>>) : undefined;
+  const scores = 'scores' in answer ? answer.scores : undefined;
   return {
     index,
     id: item.id,

@@ -1,6 +1,6 @@
 import {escapeHtml, htmlPage} from '../charts/html-page.js';
 import {InputError} from '../runtime/errors.js';
-import {confusionMatrix, difficultyCharts, exitHistogram, qualityChart} from './charts.js';
+import {confusionMatrix, type DifficultyChart, difficultyCharts, exitHistogram, qualityChart} from './charts.js';
 import {type Cost, costOf, frontOf, isPolicy, type ReportInputs, type ReportPoint, reportPoints} from './points.js';
 import {certificateTables, correlationTable, policyTable, runTable, verdictTable, wantedRetention} from './tables.js';
 
@@ -38,6 +38,9 @@ export interface ReportFile {
 const COSTS: readonly Cost[] = ['layers', 'macs', 'ms'];
 const TASKS: Readonly<Record<string, string>> = {'snli-ve': 'Visual entailment', caption: 'Captions', vqa: 'Questions'};
 
+/** Adds an SVG file of this name to the report. @returns its markup for the page */
+type Figure = (name: string, svg: string) => string;
+
 /**
  * The files of a report: index.html (self-contained), points.csv, report.json, and an SVG for each chart.
  * @throws InputError `report-empty` without any input
@@ -50,58 +53,15 @@ export function report(
   if (evaluations.length + sweeps.length + plans.length === 0)
     throw new InputError('report-empty', 'there is nothing to report: no evaluation, no sweep and no plan was given');
   const points = reportPoints(inputs);
+  const tasks = [...new Set(points.map(({task}) => task))];
+  const difficulty = evaluations.map(({name, metrics, rows}) => difficultyCharts(name, metrics, rows));
   const svgs: ReportFile[] = [];
-  const figure = (name: string, svg: string): string => {
+  const figure: Figure = (name, svg) => {
     svgs.push({name: `${fileName(name)}.svg`, content: `${svg}\n`});
     return `<figure>${svg}</figure>`;
   };
-  const tasks = [...new Set(points.map(({task}) => task))];
-  const correlations: object[] = [];
-  const sections = tasks.map((task) => {
-    const of = points.filter((point) => point.task === task);
-    const charts = COSTS.map((cost) => {
-      const svg = qualityChart(task, of, cost);
-      return svg === undefined ? missing(cost) : figure(`${task}-${cost}`, svg);
-    });
-    const sets = [
-      ...new Set(
-        evaluations
-          .filter(({metrics}) => metrics.task === task)
-          .map(({metrics}) => `${metrics.data.name}, ${metrics.model.name}`),
-      ),
-    ];
-    const mixed =
-      sets.length < 2
-        ? ''
-        : `<p class="remark">These runs are of different data or models: ${escapeHtml(sets.join('; '))}. Compare within one.</p>`;
-    return `<section><h2>${escapeHtml(TASKS[task] ?? task)}</h2>
-${mixed}
-${charts.join('\n')}
-<h3>Policies compared</h3>
-<p class="muted">Each policy's cheapest setting that keeps ${Math.round(100 * wantedRetention(task))} % of the full model's quality on the items shown. Chosen here, it is
-flattered by the choice: what holds on other items, calibration says.</p>
-${policyTable(task, of)}
-${sweeps
-  .filter(({sweep}) => sweep.task === task && sweep.verdicts.length > 0)
-  .map(verdicts)
-  .join('')}
-${runTable(of) === '' ? '' : `<h3>Evaluated runs</h3>${runTable(of)}`}
-</section>`;
-  });
-  const details = evaluations.map(({name, metrics, rows}, i) => {
-    const confusion = confusionMatrix(name, metrics);
-    const difficulty = difficultyCharts(name, metrics, rows);
-    correlations.push(...difficulty.map(({field, correlations: of}) => ({source: name, field, correlations: of})));
-    const figures = [
-      figure(`exits-${name}`, exitHistogram(name, metrics, rows)),
-      ...(confusion === undefined ? [] : [figure(`confusion-${name}`, confusion)]),
-      ...difficulty.map(
-        (chart) => `<div>${figure(`${chart.field}-${name}`, chart.svg)}${correlationTable(chart)}</div>`,
-      ),
-    ];
-    return `<details${i < 4 ? ' open' : ''}><summary>${escapeHtml(name)}: ${escapeHtml(TASKS[metrics.task] ?? metrics.task)}, ${metrics.n} rows, ${escapeHtml(metrics.data.name)}</summary>
-<div class="grid">${figures.join('\n')}</div></details>`;
-  });
+  const sections = tasks.map((task) => taskSection(task, points, inputs, figure));
+  const details = evaluations.map((run, i) => runDetails(run, difficulty[i]!, i < 4, figure));
   const certificates = plans.map(
     ({name, plan}) => `<article><h3>${escapeHtml(name)}</h3>${certificateTables(plan)}</article>`,
   );
@@ -112,13 +72,65 @@ ${sections.join('\n')}
 ${details.length === 0 ? '' : `<section><h2>Where runs exit</h2>${details.join('\n')}</section>`}
 ${certificates.length === 0 ? '' : `<section><h2>Calibrated plans</h2>${certificates.join('\n')}</section>`}
 <footer>All points: points.csv and report.json beside this page. Made by <code>mue report</code>.</footer>`;
+  const correlations = evaluations.flatMap(({name: source}, i) =>
+    difficulty[i]!.map(({field, correlations: of}) => ({source, field, correlations: of})),
+  );
   return [
     ...svgs,
     {name: 'points.csv', content: pointsCsv(points)},
     {name: 'report.json', content: `${JSON.stringify(reportJson(points, tasks, correlations, inputs), null, 1)}\n`},
-    // Last: who sees the page sees the rest, too.
+    // Last: a reader who sees the page can rely on the other files.
     {name: 'index.html', content: htmlPage({title, style: REPORT_STYLE, body})},
   ];
+}
+
+/** Charts and tables of the points of one task. */
+function taskSection(
+  task: string,
+  points: readonly ReportPoint[],
+  {evaluations, sweeps}: ReportInputs,
+  figure: Figure,
+): string {
+  const of = points.filter((point) => point.task === task);
+  const charts = COSTS.map((cost) => {
+    const svg = qualityChart(task, of, cost);
+    return svg === undefined ? missing(cost) : figure(`${task}-${cost}`, svg);
+  });
+  const runs = evaluations.filter(({metrics}) => metrics.task === task);
+  const sets = [...new Set(runs.map(({metrics}) => `${metrics.data.name}, ${metrics.model.name}`))];
+  const mixed =
+    sets.length < 2
+      ? ''
+      : `<p class="remark">These runs are of different data or models: ${escapeHtml(sets.join('; '))}. Compare within one.</p>`;
+  const judged = sweeps.filter(({sweep}) => sweep.task === task && sweep.verdicts.length > 0);
+  const table = runTable(of);
+  return `<section><h2>${escapeHtml(TASKS[task] ?? task)}</h2>
+${mixed}
+${charts.join('\n')}
+<h3>Policies compared</h3>
+<p class="muted">Each policy's cheapest setting that keeps ${Math.round(100 * wantedRetention(task))} % of the full model's quality on the items shown. Chosen here, it is
+flattered by the choice: what holds on other items, calibration says.</p>
+${policyTable(task, of)}
+${judged.map(verdicts).join('')}
+${table === '' ? '' : `<h3>Evaluated runs</h3>${table}`}
+</section>`;
+}
+
+/** Exit layers of one run, its confusions, and layers by difficulty. */
+function runDetails(
+  {name, metrics, rows}: ReportInputs['evaluations'][number],
+  difficulty: readonly DifficultyChart[],
+  open: boolean,
+  figure: Figure,
+): string {
+  const confusion = confusionMatrix(name, metrics);
+  const figures = [
+    figure(`exits-${name}`, exitHistogram(name, metrics, rows)),
+    ...(confusion === undefined ? [] : [figure(`confusion-${name}`, confusion)]),
+    ...difficulty.map((chart) => `<div>${figure(`${chart.field}-${name}`, chart.svg)}${correlationTable(chart)}</div>`),
+  ];
+  return `<details${open ? ' open' : ''}><summary>${escapeHtml(name)}: ${escapeHtml(TASKS[metrics.task] ?? metrics.task)}, ${metrics.n} rows, ${escapeHtml(metrics.data.name)}</summary>
+<div class="grid">${figures.join('\n')}</div></details>`;
 }
 
 function verdicts({name, sweep}: ReportInputs['sweeps'][number]): string {

@@ -5,7 +5,7 @@ import {fromBase64, type Recording, toBase64} from './entailment.js';
 import type {CaptionRecord} from './record-caption.js';
 import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.js';
 
-// Recordings of captions as files hold them: a header, then a row for each picture; arrays are little-endian, in base64.
+// Recordings of captions as files hold them: a header, then a row for each picture; arrays little-endian, in base64.
 // P positions of a caption, C combinations of depths (cells, numbered as in stacks.ts)
 
 export const CAPTION_RECORDING = 'mue-caption-recording';
