@@ -35,7 +35,7 @@ function elements(document: string): string[] {
 const text = fc.string({unit: 'binary', maxLength: 25});
 const number = fc.oneof(fc.double({min: -1e4, max: 1e4}), fc.constantFrom(Number.NaN, Infinity, 0, 1));
 
-test('line charts are well-formed for any texts and numbers', () => {
+test('lineChart: well-formed for any texts and numbers', () => {
   const point = fc.record({x: number, y: number, title: text});
   const series = fc.record({
     name: text,
@@ -65,7 +65,7 @@ test('line charts are well-formed for any texts and numbers', () => {
   );
 });
 
-test('bar charts and heat maps are well-formed for any texts and numbers', () => {
+test('barChart and heatMap: well-formed for any texts and numbers', () => {
   fc.assert(
     fc.property(
       fc.array(text, {maxLength: 8}),
@@ -94,7 +94,7 @@ test('bar charts and heat maps are well-formed for any texts and numbers', () =>
   );
 });
 
-test('every finite point has its thresholds on hover; the others are left out', () => {
+test('lineChart: every finite point has its thresholds on hover; the others are left out', () => {
   const points = [
     {x: 0.1, y: 0.97, title: 'θ .61 / .54 / .88'},
     {x: Number.NaN, y: 0.9, title: 'no cost'},
@@ -113,12 +113,12 @@ test('every finite point has its thresholds on hover; the others are left out', 
   expect(elements(document).filter((name) => name === 'circle')).toHaveLength(3);
 });
 
-test('a chart of nothing says so', () => {
+test('lineChart and barChart: a chart of nothing says so', () => {
   expect(lineChart({title: 't', x: {label: 'x'}, y: {label: 'y'}, series: []})).toContain('no data');
   expect(barChart({title: 't', x: {label: 'x'}, y: {label: 'y'}, categories: ['a'], groups: []})).toContain('no data');
 });
 
-test('bars stand on zero, as tall as their values', () => {
+test('barChart: bars stand on zero, as tall as their values', () => {
   const groups = [{name: 'g', values: [10, 20, 40]}];
   const document = barChart({
     title: 't',
@@ -133,7 +133,7 @@ test('bars stand on zero, as tall as their values', () => {
   expect(heights[2]! / heights[0]!).toBeCloseTo(4, 2);
 });
 
-test('heat maps: dark cells have white text, cells that never were have none', () => {
+test('heatMap: dark cells have white text, cells without a value have none', () => {
   const document = heatMap({
     title: 't',
     xLabel: 'layer',
@@ -151,7 +151,7 @@ test('heat maps: dark cells have white text, cells that never were have none', (
   expect(document).toMatch(/fill="#222222"[^>]*pointer-events="none"[^>]*>0\.00</);
 });
 
-test('scales cover all values with a few round ticks in order', () => {
+test('linearScale: covers all values with a few round ticks in order', () => {
   fc.assert(
     fc.property(fc.array(fc.double({min: -1e5, max: 1e5, noNaN: true}), {minLength: 1, maxLength: 6}), (values) => {
       const scale = linearScale(values, {label: ''}, 100, 500, 6);
@@ -168,7 +168,7 @@ test('scales cover all values with a few round ticks in order', () => {
   expect(tickText(-2.5, 0.5, undefined)).toBe('−2.5');
 });
 
-test('labels are spread in order, at least a gap apart, within their bounds', () => {
+test('spread: in order, at least a gap apart, within the bounds', () => {
   fc.assert(
     fc.property(fc.array(fc.double({min: 0, max: 300, noNaN: true}), {maxLength: 12}), (wanted) => {
       const placed = spread(wanted, 14, 0, 300);
@@ -179,7 +179,7 @@ test('labels are spread in order, at least a gap apart, within their bounds', ()
   );
 });
 
-test('texts are escaped, and cut to the width there is', () => {
+test('escapeXml and fitText: texts are escaped, and cut to the width there is', () => {
   expect(escapeXml('<a href="x">&\u0000\uD800')).toBe('&#60;a href=&#34;x&#34;&#62;&#38;\uFFFD\uFFFD');
   fc.assert(
     fc.property(text, fc.integer({min: 30, max: 200}), (long, width) => {

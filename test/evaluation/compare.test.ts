@@ -37,7 +37,7 @@ const full: ComparedRun = {
   rows: Array.from({length: 300}, (_, i) => row(i, {correct: i % 100 === 0 ? 0 : 1})),
 };
 
-test('entailment: retention and the three savings, resampled by picture', () => {
+test('pairedComparison: of entailment, retention and the three savings, resampled by picture', () => {
   const {n, pictures, unpaired, metrics, saving, meanRetention} = pairedComparison(early, full, {
     seed: 1,
     resamples: 2000,
@@ -58,7 +58,7 @@ test('entailment: retention and the three savings, resampled by picture', () => 
   expect(saving.ms.low).toBeLessThan(0.3);
 });
 
-test('captions: retention of six metrics and their mean; a run keeps all of itself', () => {
+test('pairedComparison: of captions, retention of six metrics and their mean; a run keeps all of itself', () => {
   const rows = Array.from({length: 12}, (_, i) =>
     row(i, {
       answer: i % 4 === 0 ? 'a cat' : `a dog number ${i} on the grass`,
@@ -76,7 +76,7 @@ test('captions: retention of six metrics and their mean; a run keeps all of itse
   expect(pairedComparison(run, better, {seed: 1, resamples: 200}).meanRetention!.estimate).toBeLessThan(0.9);
 });
 
-test('rows of one run only are counted and left out; other tasks and other data are refused', () => {
+test('pairedComparison: leaves out rows of one run only; refuses other tasks and other data', () => {
   const part: ComparedRun = {...full, rows: full.rows.slice(10)};
   expect(pairedComparison(early, part, {seed: 1, resamples: 10})).toMatchObject({n: 290, unpaired: 10});
   expect(() => pairedComparison(early, {...full, task: 'vqa'}, {seed: 1})).toThrow(UsageError);

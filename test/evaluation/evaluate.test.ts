@@ -31,7 +31,7 @@ async function run(
   return {rows, failed, read, total};
 }
 
-test('a row says what was asked, answered and spent, times last', async () => {
+test('evaluate: a row holds question, answer and costs, times last', async () => {
   const {rows} = await run('snli-ve', stubItems('snli-ve', 10), {trace: true});
   expect(rows[9]).toEqual({
     index: 9,
@@ -54,7 +54,7 @@ test('a row says what was asked, answered and spent, times last', async () => {
   expect(rows[9]!.ms.total).toBeCloseTo(rows[9]!.ms.image + 1 + rows[9]!.ms.encode + 3, 2);
 });
 
-test('entailment: accuracy, confusion matrix, layers, MACs and layers saved', async () => {
+test('evaluationMetrics: of entailment, accuracy, confusion matrix, layers, MACs and layers saved', async () => {
   const {rows} = await run('snli-ve', stubItems('snli-ve', 30));
   const metrics = evaluationMetrics(rows, stubRun('snli-ve'), {unreadable: 1, failed: 2});
   expect(metrics).toMatchObject({
@@ -79,7 +79,7 @@ test('entailment: accuracy, confusion matrix, layers, MACs and layers saved', as
   expect(Object.keys(metrics).slice(-3)).toEqual(['ms', 'seconds', 'overhead']);
 });
 
-test('captions: the six metrics; a decoder depth is the mean over its steps', async () => {
+test('evaluationMetrics: of captions, six metrics; a decoder depth is the mean over its steps', async () => {
   const {rows} = await run('caption', stubItems('caption', 4));
   const {metrics, layers, etr} = evaluationMetrics(rows, stubRun('caption'), {unreadable: 0, failed: 0});
   expect(Object.keys(metrics)).toEqual(['BLEU-1', 'BLEU-2', 'BLEU-3', 'BLEU-4', 'ROUGE-L', 'CIDEr-D']);
@@ -90,7 +90,7 @@ test('captions: the six metrics; a decoder depth is the mean over its steps', as
   expect(etr).toBeCloseTo(1 - (1.5 + 10 / 3) / 12, 12);
 });
 
-test('questions: the confidence of the answer; rows without answers do not count', async () => {
+test('evaluationMetrics: of questions, the confidence of the answer; rows without answers do not count', async () => {
   const items = stubItems('vqa', 7).map(({answers, ...item}, i) => (i === 6 ? item : {...item, answers: answers!}));
   const {rows} = await run('vqa', items);
   expect(rows.map(({correct}) => correct)).toEqual([1, 0.5, 0, 1, 0.5, 0, undefined]);
@@ -101,7 +101,7 @@ test('questions: the confidence of the answer; rows without answers do not count
   });
 });
 
-test('no rows, one row, rows without any label: null and no metrics, never NaN', async () => {
+test('evaluationMetrics: of no rows, one row, or no label, null and no metrics, never NaN', async () => {
   const none = evaluationMetrics([], stubRun('caption'), {unreadable: 0, failed: 3});
   expect(JSON.parse(JSON.stringify(none))).toEqual(none);
   expect(none).toMatchObject({
@@ -127,7 +127,7 @@ test('no rows, one row, rows without any label: null and no metrics, never NaN',
   });
 });
 
-test('a picture that rows in succession share is decoded once, and counted for each', async () => {
+test('evaluate: decodes a picture that rows in succession share once, and counts it for each', async () => {
   const {rows, read} = await run('snli-ve', stubItems('snli-ve', 9));
   expect(read).toBe(3);
   expect(new Set(rows.map(({image_id, ms}) => `${image_id} ${ms.image}`)).size).toBe(3);
@@ -136,7 +136,7 @@ test('a picture that rows in succession share is decoded once, and counted for e
   expect((await run('snli-ve', liars)).read).toBe(3);
 });
 
-test('shards are a partition, whatever the limit; parts of a shard are one of it', async () => {
+test('shards: a partition of the rows, whatever the limit; parts of a shard are a partition of it', async () => {
   const items = stubItems('snli-ve', 23);
   for (const limit of [undefined, 1, 10]) {
     const whole = (await run('snli-ve', items, {limit})).rows.map(({index}) => index);
@@ -156,7 +156,7 @@ test('shards are a partition, whatever the limit; parts of a shard are one of it
     expect(() => parseShard(text)).toThrow(UsageError);
 });
 
-test('what cannot be answered is reported and left out: a picture, a text, a score of NaN', async () => {
+test('evaluate: reports and leaves out what cannot be answered: a picture, a text, a score of NaN', async () => {
   const items: DatasetItem[] = stubItems('snli-ve', 12).map((item, i) => ({
     ...item,
     imageId: String(i),
@@ -181,7 +181,7 @@ test('what cannot be answered is reported and left out: a picture, a text, a sco
   expect(rows.length).toBe(9);
 });
 
-test('what every row would meet ends the run', async () => {
+test('evaluate: an error that every row would meet ends the run', async () => {
   const broken = new StubAnswerer(() => {
     throw new WeightsError('weights', 'gone');
   });
@@ -191,13 +191,13 @@ test('what every row would meet ends the run', async () => {
   await expect(run('caption', stubItems('caption', 3), {signal: controller.signal})).rejects.toThrow(AbortError);
 });
 
-test('warming up answers the first row more often, and adds no row', async () => {
+test('evaluate: warming up answers the first row more often, and adds no row', async () => {
   const answerer = new StubAnswerer();
   const {rows} = await run('caption', stubItems('caption', 2), {answerer, warmup: 3});
   expect([rows.length, answerer.asked]).toEqual([2, 5]);
 });
 
-test('batches: neighbours of the shard together; what cannot be answered spoils no other', async () => {
+test('evaluate: batches are neighbours of the shard; a row that cannot be answered spoils no other', async () => {
   const items: DatasetItem[] = stubItems('snli-ve', 12).map((item, i) => ({
     ...item,
     imageId: String(i),
@@ -232,7 +232,7 @@ test('batches: neighbours of the shard together; what cannot be answered spoils 
   expect(sizes).toEqual([1, 1, 2]);
 });
 
-test('batches are the same rows whatever is done: one of which some are missing is answered whole', async () => {
+test('evaluate: batches are the same rows whatever is done; one with missing rows is answered whole', async () => {
   const answerer = new StubAnswerer();
   const done = new Map([0, 1, 2, 4].map((i) => [i, `row ${i}`]));
   const {rows} = await run('caption', stubItems('caption', 8), {answerer, batch: 3, done});
@@ -240,7 +240,7 @@ test('batches are the same rows whatever is done: one of which some are missing 
   expect(answerer.asked).toBe(5);
 });
 
-test('rows that are done are not asked again; another row in the place of one is an error', async () => {
+test('evaluate: does not ask done rows again; another row in the place of one is an error', async () => {
   const answerer = new StubAnswerer();
   const {rows} = await run('caption', stubItems('caption', 4), {
     answerer,

@@ -7,7 +7,7 @@ import {expectClose, metricsGolden} from '../support/golden/metrics.js';
 const {g, references, hypotheses} = metricsGolden();
 const caption = fc.array(fc.constantFrom(...WORDS), {maxLength: 9}).map((tokens) => tokens.join(' '));
 
-test('golden: corpus and per image', () => {
+test('Bleu: golden, corpus and per image', () => {
   const result = new Bleu(references).score(hypotheses);
   expectClose(result.corpus, g.bleu.corpus);
   result.perItem.forEach((values, n) => {
@@ -15,12 +15,12 @@ test('golden: corpus and per image', () => {
   });
 });
 
-test.each(g.edge_cases)('golden edge case: $hypothesis', (edge) => {
+test.each(g.edge_cases)('Bleu: golden edge case $hypothesis', (edge) => {
   const [hypothesis, reference] = edge.second_image.split(' / ') as [string, string];
   expectClose(new Bleu([edge.references, [reference]]).score([edge.hypothesis, hypothesis]).corpus, edge.bleu_corpus);
 });
 
-test('combines the sufficient statistics of the coco-caption demo', () => {
+test('bleuFromStatistics: the sums of the coco-caption demo', () => {
   expectClose(
     bleuFromStatistics([9893, 9855, 9893, 8893, 7893, 6893, 5732, 2510, 1043, 423]),
     [0.5794, 0.4044, 0.2785, 0.1908],
@@ -28,7 +28,7 @@ test('combines the sufficient statistics of the coco-caption demo', () => {
   );
 });
 
-test('the corpus is its summed statistics, in any order of items and references', () => {
+test('Bleu: the corpus is its summed statistics, in any order of items and references', () => {
   fc.assert(
     fc.property(
       fc.array(fc.record({h: caption, r: fc.array(caption, {minLength: 1, maxLength: 3})}), {
@@ -52,7 +52,7 @@ test('the corpus is its summed statistics, in any order of items and references'
   );
 });
 
-test('a hypothesis that is one of the references scores one, from four tokens on', () => {
+test('Bleu: a hypothesis that is one of the references scores one, from four tokens on', () => {
   fc.assert(
     fc.property(fc.array(fc.constantFrom(...WORDS), {minLength: 4, maxLength: 9}), caption, (tokens, other) => {
       for (const value of new Bleu([[other, tokens.join(' ')]]).score([tokens.join(' ')]).corpus)
@@ -61,7 +61,7 @@ test('a hypothesis that is one of the references scores one, from four tokens on
   );
 });
 
-test('names what is missing', () => {
+test('Bleu: refuses an item without references, and too few hypotheses', () => {
   expect(() => new Bleu([['a'], []])).toThrow(InputError);
   expect(() => new Bleu([['a'], ['b']]).score(['a'])).toThrow('1 hypotheses for 2 items');
 });

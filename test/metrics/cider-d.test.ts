@@ -7,7 +7,7 @@ import {expectClose, metricsGolden} from '../support/golden/metrics.js';
 const {g, references, hypotheses} = metricsGolden();
 const caption = fc.array(fc.constantFrom(...WORDS), {maxLength: 9}).map((tokens) => tokens.join(' '));
 
-test('golden: corpus and per image, and the same again for a second set of hypotheses', () => {
+test('CiderD: golden, corpus and per image, and the same again for a second set of hypotheses', () => {
   const scorer = new CiderD(references);
   for (const wanted of [g.cider, g.cider_d_corpus_df]) {
     const {corpus, perItem} = scorer.score(hypotheses);
@@ -17,7 +17,7 @@ test('golden: corpus and per image, and the same again for a second set of hypot
   }
 });
 
-test('golden: document frequencies of another corpus', () => {
+test('CiderD: golden, document frequencies of another corpus', () => {
   const {ref_len, document_frequency, corpus, per_image} = g.cider_d_df_file;
   const result = new CiderD(references, {images: ref_len, counts: Object.entries(document_frequency)}).score(
     hypotheses,
@@ -26,7 +26,7 @@ test('golden: document frequencies of another corpus', () => {
   expectClose(result.perItem, per_image);
 });
 
-test.each(g.edge_cases)('golden edge case: $hypothesis', (edge) => {
+test.each(g.edge_cases)('CiderD: golden edge case $hypothesis', (edge) => {
   const [hypothesis, reference] = edge.second_image.split(' / ') as [string, string];
   expectClose(
     new CiderD([edge.references, [reference]]).score([edge.hypothesis, hypothesis]).perItem,
@@ -34,11 +34,11 @@ test.each(g.edge_cases)('golden edge case: $hypothesis', (edge) => {
   );
 });
 
-test('one image scores zero: every n-gram is in all of the corpus', () => {
+test('CiderD: one image scores zero, for every n-gram is in all of the corpus', () => {
   expect(new CiderD([['a dog on grass']]).score(['a dog on grass']).corpus).toBe(0);
 });
 
-test('lies in [0, 10], in any order of items, references and hypothesis sets', () => {
+test('CiderD: lies in [0, 10], in any order of items, references and hypothesis sets', () => {
   fc.assert(
     fc.property(
       fc.array(fc.record({h: caption, other: caption, r: fc.array(caption, {minLength: 1, maxLength: 3})}), {
@@ -59,7 +59,7 @@ test('lies in [0, 10], in any order of items, references and hypothesis sets', (
   );
 });
 
-test('names what is missing', () => {
+test('CiderD: refuses an item without references, too few hypotheses, and frequencies of no images', () => {
   expect(() => new CiderD([[]])).toThrow(InputError);
   expect(() => new CiderD([['a']]).score([])).toThrow('0 hypotheses for 1 items');
   expect(() => new CiderD([['a']], {images: 0, counts: []})).toThrow('document frequencies of 0 images');

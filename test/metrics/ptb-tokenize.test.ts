@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import {ptbTokenize} from '../../src/metrics/ptb-tokenize.js';
 import {metricsGolden} from '../support/golden/metrics.js';
 
-test.each(metricsGolden().g.ptb_tokenizer)('golden: $text', ({text, tokens}) => {
+test.each(metricsGolden().g.ptb_tokenizer)('ptbTokenize: golden $text', ({text, tokens}) => {
   expect(ptbTokenize(text)).toBe(tokens);
 });
 
@@ -20,11 +20,11 @@ test.each([
   ],
   ['constructor __proto__ toString', 'constructor __ proto __ tostring'],
   ['the dog.The cat 🐶 café <unk> user@host.com what?!', 'the dog.the cat café <unk> user@host.com what ?!'],
-])('as Java: %s', (text, tokens) => {
+])('ptbTokenize: as the Java tokeniser, %s', (text, tokens) => {
   expect(ptbTokenize(text)).toBe(tokens);
 });
 
-test('every token stands alone, none is dropped punctuation, nothing throws', () => {
+test('ptbTokenize: every token stands alone, none is dropped punctuation, nothing throws', () => {
   const dropped = ["''", "'", '``', '`', '.', '?', '!', ',', ':', '-', '--', '...', ';'];
   fc.assert(
     fc.property(fc.string({unit: 'binary', maxLength: 60}), (text) => {

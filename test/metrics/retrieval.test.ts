@@ -1,10 +1,9 @@
-import {expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {nearest, recallAt, similarities} from '../../src/metrics/retrieval.js';
 
 const number = fc.integer({min: -3, max: 3});
 
-test('the nearest are the first of all, sorted; ties go to the lower row', () => {
+test('nearest: the first of all, sorted by similarity; ties go to the lower row', () => {
   fc.assert(
     fc.property(
       fc.array(fc.tuple(number, number, number), {minLength: 1, maxLength: 30}),
@@ -25,7 +24,7 @@ test('the nearest are the first of all, sorted; ties go to the lower row', () =>
   );
 });
 
-test('recall in both directions, by hand', () => {
+test('recallAt: both directions, worked out by hand', () => {
   // Two pictures; texts 0 and 1 are of the first, text 2 of the second.
   const rows = [Float32Array.of(0.9, 0.1, 0.8), Float32Array.of(0.2, 0.3, 0.7)];
   const [one, two] = recallAt(rows, [0, 0, 1], [1, 2]);
@@ -34,7 +33,7 @@ test('recall in both directions, by hand', () => {
   expect(two).toEqual({k: 2, textToImage: 1, imageToText: 1});
 });
 
-test('recall never falls with k, and is 1 at the number of candidates', () => {
+test('recallAt: never falls with k, and is 1 at the number of candidates', () => {
   fc.assert(
     fc.property(fc.array(fc.array(number, {minLength: 5, maxLength: 5}), {minLength: 2, maxLength: 5}), (table) => {
       const rows = table.map((row) => Float32Array.from(row));

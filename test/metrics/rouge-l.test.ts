@@ -6,20 +6,20 @@ import {expectClose, metricsGolden} from '../support/golden/metrics.js';
 
 const {g, references, hypotheses} = metricsGolden();
 
-test('golden: corpus and per image', () => {
+test('RougeL: golden, corpus and per image', () => {
   const {corpus, perItem} = new RougeL(references).score(hypotheses);
   expectClose([corpus], [g.rouge_l.corpus]);
   expectClose(perItem, g.rouge_l.per_image);
 });
 
-test.each(g.edge_cases)('golden edge case: $hypothesis', (edge) => {
+test.each(g.edge_cases)('RougeL: golden edge case $hypothesis', (edge) => {
   const [hypothesis, reference] = edge.second_image.split(' / ') as [string, string];
   const {perItem} = new RougeL([edge.references, [reference]]).score([edge.hypothesis, hypothesis]);
   // The original gives no value for a blank hypothesis; here it is zero.
   expectClose(perItem, edge.hypothesis === '' ? [0, 1] : edge.rouge_per_image);
 });
 
-test('is one for a reference itself, zero without a common word, and grows with references', () => {
+test('RougeL: one for a reference itself, zero without a common word, and grows with references', () => {
   const caption = fc.array(fc.constantFrom(...WORDS), {minLength: 1, maxLength: 9}).map((tokens) => tokens.join(' '));
   fc.assert(
     fc.property(caption, caption, caption, (h, r, s) => {
@@ -32,7 +32,7 @@ test('is one for a reference itself, zero without a common word, and grows with 
   );
 });
 
-test('names what is missing', () => {
+test('RougeL: refuses an item without references, and too few hypotheses', () => {
   expect(() => new RougeL([[]])).toThrow(InputError);
   expect(() => new RougeL([['a']]).score([])).toThrow('0 hypotheses for 1 items');
 });

@@ -7,7 +7,7 @@ const sweep = parseSweep(sampleSweep(), 'sweep.json');
 const inputs = {evaluations: [], sweeps: [{name: 'a <b>', sweep}], plans: []};
 const file = (name: string): string => report(inputs).find((f) => f.name === name)!.content;
 
-test('a sweep with its baselines becomes points: names, thresholds, layers as MuE counts them', () => {
+test('reportPoints: a sweep with its baselines, their names, thresholds, and layers as MuE counts them', () => {
   const points = reportPoints(inputs);
   expect(points.map(({policy}) => policy)).toEqual([
     'full depth',
@@ -31,13 +31,13 @@ test('a sweep with its baselines becomes points: names, thresholds, layers as Mu
   expect(points[6]!.setting).toContain('similarity: image 0.9');
 });
 
-test('the front holds what no cheaper point matches', () => {
+test('frontOf: holds the points that no cheaper one matches', () => {
   const points = reportPoints(inputs).filter(({policy}) => policy === 'similarity');
   expect(frontOf(points, 'layers').map(({quality}) => quality)).toEqual([0.8, 0.945]);
   expect(frontOf(points, 'ms')).toEqual([]);
 });
 
-test('the page escapes texts, needs nothing from elsewhere, and holds the thresholds behind its points', () => {
+test('report: the page escapes texts, needs nothing from elsewhere, and holds the thresholds behind its points', () => {
   const html = file('index.html');
   expect(html).not.toContain('<script>,');
   expect(html).not.toContain('a <b>');
@@ -48,7 +48,7 @@ test('the page escapes texts, needs nothing from elsewhere, and holds the thresh
   expect(html.match(/<svg /g)).toHaveLength(2);
 });
 
-test('files: csv of all points with fronts, JSON, an SVG a chart, the page last', () => {
+test('report: CSV of all points with fronts, JSON, an SVG for each chart, the page last', () => {
   const files = report(inputs);
   expect(files.map(({name}) => name)).toEqual([
     'snli-ve-layers.svg',
@@ -77,7 +77,7 @@ test('files: csv of all points with fronts, JSON, an SVG a chart, the page last'
   expect(JSON.parse(file('report.json'))).toMatchObject({fronts: {'snli-ve': {layers: [2, 4, 0], ms: []}}});
 });
 
-test('a plan with its certificate is shown; names that a spreadsheet would compute are made harmless', () => {
+test('report: shows a plan with its certificate; makes names harmless that a spreadsheet would compute', () => {
   const plan = {
     version: 1,
     mode: 'corrected',
@@ -97,6 +97,6 @@ test.each([
   ['sweep-empty', () => parseSweep({task: 'vqa', points: []}, 'x')],
   ['sweep-corrupt', () => parseSweep({points: [{accuracy: 'high'}]}, 'x')],
   ['sweep-corrupt', () => parseSweep([], 'x')],
-])('%s', (code, run) => {
+])('report and parseSweep: %s', (code, run) => {
   expect(run).toThrow(expect.objectContaining({code}));
 });

@@ -1,15 +1,11 @@
 import fc from 'fast-check';
 import {bootstrap} from '../../src/statistics/bootstrap.js';
-import {captionRetention} from '../../src/evaluation/caption-retention.js';
-import {ranks, spearman} from '../../src/statistics/spearman.js';
-import {CaptionScorer} from '../../src/metrics/caption-scores.js';
 import {InputError, UsageError} from '../../src/runtime/errors.js';
 import {seededRandom} from '../../src/runtime/random.js';
-import {metricsGolden} from '../support/golden/metrics.js';
 
 const ratio = {ratio: (sums: Float64Array) => sums[0]! / sums[1]!};
 
-test('the interval of a mean is that of the normal approximation', () => {
+test('bootstrap: the interval of a mean is that of the normal approximation', () => {
   const random = seededRandom(1);
   const values = Float64Array.from({length: 1500}, () => (random.next() < 0.97 ? 1 : 0));
   const share = values.reduce((sum, x) => sum + x, 0) / 1500;
@@ -22,7 +18,7 @@ test('the interval of a mean is that of the normal approximation', () => {
   expect(interval.upperBound).toBeCloseTo(share + 1.645 * error, 3);
 });
 
-test('pairs cancel: the ratio of a column to itself is certain', () => {
+test('bootstrap: pairs cancel, the ratio of a column to itself is certain', () => {
   const column = [3, 1, 4, 1, 5];
   expect(bootstrap([column, column], ratio, {seed: 0, resamples: 50}).ratio).toEqual({
     estimate: 1,
@@ -33,7 +29,7 @@ test('pairs cancel: the ratio of a column to itself is certain', () => {
   });
 });
 
-test('drawing groups widens the interval of items that say the same', () => {
+test('bootstrap: drawing groups widens the interval of items that say the same', () => {
   const random = seededRandom(4);
   const pictures = Array.from({length: 300}, () => random.next());
   const values = pictures.flatMap((x) => [x, x, x]);
@@ -48,7 +44,7 @@ test('drawing groups widens the interval of items that say the same', () => {
   expect(byPicture / byItem).toBeLessThan(1.87);
 });
 
-test('same seed, same interval; another seed, another; bounds are ordered', () => {
+test('bootstrap: same seed, same interval; another seed, another; bounds are ordered', () => {
   fc.assert(
     fc.property(
       fc.array(fc.double({min: 0.1, max: 1, noNaN: true}), {minLength: 1, maxLength: 12}),
@@ -67,46 +63,8 @@ test('same seed, same interval; another seed, another; bounds are ordered', () =
   expect(low(1)).not.toBe(low(2));
 });
 
-test('refuses nothing to draw from, ragged columns, and levels that are none', () => {
+test('bootstrap: refuses nothing to draw from, ragged columns, and levels that are none', () => {
   expect(() => bootstrap([[]], ratio, {seed: 0})).toThrow(InputError);
   expect(() => bootstrap([[1], [1, 2]], ratio, {seed: 0})).toThrow('columns of 1 and 2 items');
   expect(() => bootstrap([[1]], ratio, {seed: 0, level: 1})).toThrow(UsageError);
-});
-
-test('caption retentions: estimates are ratios of the corpus scores', () => {
-  const {references, hypotheses} = metricsGolden();
-  const scorer = new CaptionScorer(references);
-  const full = scorer.score(hypotheses);
-  const early = scorer.score(
-    hypotheses.map((text, i) => (i % 4 === 0 ? text.split(' ').slice(0, -2).join(' ') : text)),
-  );
-  const result = captionRetention(early, full, {seed: 1, resamples: 300});
-  const names = ['BLEU-1', 'BLEU-2', 'BLEU-3', 'BLEU-4', 'ROUGE-L', 'CIDEr-D'] as const;
-  for (const name of names) {
-    expect(result[name].estimate).toBeCloseTo(early.metrics[name] / full.metrics[name], 12);
-    expect(result[name].low).toBeLessThan(result[name].estimate);
-    expect(result[name].high).toBeGreaterThan(result[name].estimate);
-  }
-  expect(result.mean.estimate).toBeCloseTo(names.reduce((sum, name) => sum + result[name].estimate, 0) / 6, 12);
-  expect(captionRetention(full, full, {seed: 1, resamples: 50}).mean).toMatchObject({low: 1, high: 1});
-});
-
-test('rank correlation with ties, its bounds, and what has none', () => {
-  expect([...ranks([3, 1, 3, 2])]).toEqual([3.5, 1, 3.5, 2]);
-  // SciPy spearmanr.
-  expect(spearman([1, 2, 2, 4, 5, 6], [2, 1, 4, 4, 6, 5]).rho).toBeCloseTo(0.8088235294117647, 12);
-  expect(spearman([1, 2, 3, 4], [1, 2, 3, 4])).toEqual({rho: 1, low: 1, high: 1, n: 4});
-  expect(spearman([1, 1, 1, 1], [1, 2, 3, 4]).rho).toBeNaN();
-  const random = seededRandom(8);
-  let covered = 0;
-  for (let trial = 0; trial < 200; trial++) {
-    const x = Array.from({length: 80}, () => random.next());
-    const {low, high} = spearman(
-      x,
-      x.map(() => random.next()),
-    );
-    if (low <= 0 && high >= 0) covered++;
-  }
-  expect(covered).toBeGreaterThan(200 * 0.95 - 2 * Math.sqrt(200 * 0.05 * 0.95));
-  expect(() => spearman([1], [])).toThrow(InputError);
 });

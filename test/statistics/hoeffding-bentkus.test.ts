@@ -11,11 +11,11 @@ test.each([
   [0.03, 2000, 0.04, 0.0288701],
   [0.006, 5000, 0.01, 0.0041513],
   [0, 300, 0.01, 0.0490409],
-])('Hoeffding-Bentkus of R̂ = %d, n = %d, α = %d', (risk, n, alpha, p) => {
+])('riskPValue: Hoeffding-Bentkus of R̂ = %d, n = %d, α = %d', (risk, n, alpha, p) => {
   expect(Math.abs(riskPValue(risk, n, alpha) - p)).toBeLessThanOrEqual(1e-6);
 });
 
-test('the binomial distribution in exact rational arithmetic', () => {
+test('binomialCdf: equals exact rational arithmetic', () => {
   // p = a / 64: all terms are integers over 64 ** n.
   const exact = (k: number, n: number, a: number): number => {
     let choose = 1n;
@@ -52,11 +52,11 @@ const BINOMIAL: readonly (readonly [number, number, number, number])[] = [
   [30000, 100000, 0.35, 4.031903012530108e-247],
   [99990, 100000, 0.9999, 0.5420765413843014],
 ];
-test.each(BINOMIAL)('binomial distribution of %d of %d at %d', (k, n, p, wanted) => {
+test.each(BINOMIAL)('binomialCdf: %d of %d at %d, as SciPy has it', (k, n, p, wanted) => {
   expect(Math.abs(binomialCdf(k, n, p) / wanted - 1)).toBeLessThanOrEqual(1e-9);
 });
 
-test('p-values lie in [0, 1], grow with the risk, fall with the bound; the binomial is the sharpest', () => {
+test('riskPValue: lies in [0, 1], grows with the risk, falls with the bound; the binomial is the sharpest', () => {
   fc.assert(
     fc.property(
       fc.integer({min: 1, max: 2000}),
@@ -78,7 +78,7 @@ test('p-values lie in [0, 1], grow with the risk, fall with the bound; the binom
   );
 });
 
-test('items needed, against the sizes of B4 and as the smallest that is enough', () => {
+test('itemsNeeded: about the sizes of docs/reference/early-exit.md B4, and the smallest that is enough', () => {
   expect(itemsNeeded(0.01, 0.05, 0)).toBe(299);
   expect(itemsNeeded(0.01, 0.05, 0.01)).toBe(Number.POSITIVE_INFINITY);
   for (const [alpha, risk, about] of [
@@ -95,7 +95,7 @@ test('items needed, against the sizes of B4 and as the smallest that is enough',
   }
 });
 
-test('refuses bounds and risks that make no sense', () => {
+test('riskPValue and itemsNeeded: refuse bounds and risks that make no sense', () => {
   expect(() => riskPValue(0, 10, 0)).toThrow(UsageError);
   expect(() => riskPValue(1.2, 10, 0.1)).toThrow('losses must lie in [0, 1]');
   expect(() => itemsNeeded(0.1, 1, 0)).toThrow(UsageError);
