@@ -1,6 +1,7 @@
+import {giga, percent} from '../../dist/text/format.js';
+
 // docs/results/README.md, written from the measured figures alone.
 
-const percent = (x, digits = 2) => `${(100 * x).toFixed(digits)} %`;
 const interval = ({estimate, low, high}) => `${percent(estimate)} [${percent(low)}, ${percent(high)}]`;
 const bound = ({estimate, lowerBound}) => `${percent(estimate)} (≥ ${percent(lowerBound)})`;
 const layers = (of) =>
@@ -110,7 +111,7 @@ function runTable(runs) {
       .filter(([name]) => !name.startsWith('timed-'))
       .map(([name, {metrics, layers: run, etr, macs}]) => {
         const quality = Object.entries(metrics).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
-        return `| ${name} | ${quality.join(', ')} | ${layers(run)} | ${etr === null ? '' : percent(etr)} | ${(macs.run / 1e9).toFixed(3)} |`;
+        return `| ${name} | ${quality.join(', ')} | ${layers(run)} | ${etr === null ? '' : percent(etr)} | ${giga(macs.run, 3)} |`;
       }),
   ];
 }
