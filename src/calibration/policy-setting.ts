@@ -1,21 +1,24 @@
 import {z} from 'zod';
+import {REPLAY_RULES} from '../exit/plan/policies.js';
 import type {ExitPlan, StackPlan} from '../exit/plan/schema.js';
 import type {LinearHead} from '../exit/policies/linear-head.js';
 import {type ByStack, byPlace, byStack, fullDepth, mapStacks, type RecordedStacks} from './stacks.js';
 
-/** Policies of the last stack. All can be replayed from one recording, and run from a plan. */
-export const DECODER_POLICIES = [
-  'similarity',
-  'softmax-margin',
-  'softmax-max',
-  'entropy',
+/** Name of a policy of the last stack, one of `DECODER_POLICIES`. */
+export type DecoderPolicy = string;
+
+/**
+ * Policies of the last stack that can be replayed from one recording, and run from a plan: those that say themselves how
+ * (`REPLAY_RULES`), and those that this room knows (`decoderScores`).
+ */
+export const DECODER_POLICIES: readonly DecoderPolicy[] = [
+  ...REPLAY_RULES.keys(),
   'patience',
   'patience-confidence',
   'linear-head',
   'quantile-budget',
   'fixed',
-] as const;
-export type DecoderPolicy = (typeof DECODER_POLICIES)[number];
+];
 
 const exitValue = z.number().nullable();
 

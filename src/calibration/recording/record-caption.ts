@@ -9,6 +9,7 @@ import {addMacs} from '../../exit/trace.js';
 import type {ImageStates, MultiDepthEncoding, VisionLanguageModel} from '../../models/model.js';
 import {throwIfAborted} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
+import {bestHypothesis} from '../../tasks/answer.js';
 import type {AnswerWriter} from '../../tasks/processor.js';
 import {combinations, stacksBetween} from './record-entailment.js';
 
@@ -68,7 +69,7 @@ export async function recordCaption(
   const decoding = scope.hold(model.startDecoding(encoded, writer.rows, writer.maxSteps, NEVER_PLAN.skippedKv));
   const [written] = await writer.write(decoding, 1, never, {signal});
   const {hypotheses, tokens, traces} = written!;
-  const {text, score} = hypotheses[0]!;
+  const {text, score} = bestHypothesis(hypotheses);
   const macs = addMacs(encoded.runs[0]!.macs, decoding.macs[0]!);
   const error = unusable({score, macs});
   if (error) throw error;

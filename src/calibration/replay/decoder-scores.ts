@@ -1,10 +1,11 @@
+import {REPLAY_RULES} from '../../exit/plan/policies.js';
 import {confidence} from '../../exit/policies/confidence.js';
 import {headScore, type LinearHead} from '../../exit/policies/linear-head.js';
+import type {ExitSide} from '../../exit/policies/threshold.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {DecoderPolicy, StackSetting} from '../policy-setting.js';
 import {predictions, type Recording} from '../recording/entailment.js';
 import {cellCount} from '../stacks.js';
-import type {ExitRule} from './threshold-replay.js';
 
 // Scores that every policy would have seen, from what was recorded.   n items, C combinations of depths (cells)
 
@@ -28,7 +29,7 @@ export interface DecoderMeasures {
  */
 export interface StackScores {
   readonly scores: Float32Array;
-  readonly rule: ExitRule;
+  readonly rule: ExitSide;
 }
 
 /** Measures that follow from the recorded logits. */
@@ -64,7 +65,8 @@ export function encoderScores({policy}: StackSetting, similarity: Float32Array, 
 /**
  * Scores of the last stack.
  * @param heads of `linear-head`, by item: one that has not seen the item, where the replay is to be honest
- * @throws UsageError for `quantile-budget`, whose thresholds differ by layer, and for `linear-head` without heads
+ * @throws UsageError for `linear-head` without heads, and for a policy that is no threshold on one score, such as
+ *   `quantile-budget`, whose thresholds differ by layer
  */
 export function decoderScores(
   measures: DecoderMeasures,
@@ -73,14 +75,6 @@ export function decoderScores(
 ): StackScores {
   const {layers} = measures;
   switch (policy) {
-    case 'similarity':
-      return {scores: measures.similarity, rule: 'above'};
-    case 'softmax-margin':
-      return {scores: measures.margin, rule: 'at-least'};
-    case 'softmax-max':
-      return {scores: measures.max, rule: 'at-least'};
-    case 'entropy':
-      return {scores: measures.entropy, rule: 'below'};
     case 'patience':
       return {scores: agreeingRun(measures.answer, layers), rule: 'at-least'};
     case 'patience-confidence':
@@ -91,9 +85,15 @@ export function decoderScores(
       return {scores: headScores(measures, heads), rule: 'at-least'};
     case 'fixed':
       return {scores: layerNumbers(measures.answer.length, layers), rule: 'at-least'};
-    case 'quantile-budget':
-      throw new UsageError('policy', "replay: 'quantile-budget' has a threshold a layer, not one score");
   }
+  const rule = REPLAY_RULES.get(policy);
+  if (rule === undefined)
+    throw new UsageError('policy', `replay: '${policy}' is no threshold on a score that recordings hold`);
+  const {similarity, margin, max, entropy} = measures;
+  const scores = Float32Array.from(margin, (_, c) =>
+    rule.score({similarity: similarity[c]!, margin: margin[c]!, max: max[c]!, entropy: entropy[c]!}),
+  );
+  return {scores, rule: rule.exits};
 }
 
 /** The number of each layer: a threshold on it is a fixed depth. */

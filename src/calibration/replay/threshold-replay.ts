@@ -1,14 +1,9 @@
+import type {ExitSide} from '../../exit/policies/threshold.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {type ByStack, cellCount, cellOf, fullDepth, mapStacks, type RecordedStacks, weightedLayers} from '../stacks.js';
 import {bestSoFar, firstExit, rankThresholds, runRanked} from './exit-layers.js';
 
 // n items, C combinations of depths (cells, numbered as in stacks.ts)
-
-/**
- * When a score lets a stack exit: similarity `above` a threshold, confidence `at-least`, entropy `at-most`, a distance
- * `below`.
- */
-export type ExitRule = 'above' | 'at-least' | 'at-most' | 'below';
 
 /** Recording of a single-step task (entailment): every item at every combination of depths. Borrowed, never changed. */
 export interface ReplayData {
@@ -28,7 +23,7 @@ export interface ReplayData {
 }
 
 /** Default 'above' for each stack. */
-export type ReplayRules = ByStack<ExitRule>;
+export type ReplayRules = ByStack<ExitSide>;
 
 /** Results of one setting, item by item; arrays [n]. */
 export interface ItemOutcomes {

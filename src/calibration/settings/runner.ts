@@ -6,7 +6,7 @@ import {addMacs, type Macs, type StackTrace} from '../../exit/trace.js';
 import type {ImageStates, MultiDepthEncoding} from '../../models/model.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {AnswerHypothesis} from '../../tasks/answer.js';
+import {type AnswerHypothesis, bestHypothesis} from '../../tasks/answer.js';
 import type {AnswerWriter} from '../../tasks/processor.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {GenerateOptions} from '../../tasks/generation-options.js';
@@ -130,7 +130,7 @@ export class SettingRunner {
     return wanted.map(({depths}, b) => {
       const macs = addMacs(encoded.runs[b]!.macs, costs[b]!);
       const {hypotheses, traces} = written[b]!;
-      const best = hypotheses[0]!;
+      const best = bestHypothesis(hypotheses);
       const error = unusable({...best, macs});
       if (error) throw error;
       return {
