@@ -8,8 +8,8 @@ import {type ByStack, byPlace, byStack, fullDepth, mapStacks, type RecordedStack
 export type DecoderPolicy = string;
 
 /**
- * Policies of the last stack that can be replayed from one recording, and run from a plan: those that say themselves how
- * (`REPLAY_RULES`), and those that this room knows (`decoderScores`).
+ * Policies of the last stack that can be replayed from one recording, and run from a plan: those that say themselves
+ * how (`REPLAY_RULES`), and those that this room knows (`decoderScores`).
  */
 export const DECODER_POLICIES: readonly DecoderPolicy[] = [
   ...REPLAY_RULES.keys(),

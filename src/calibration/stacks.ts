@@ -72,8 +72,10 @@ export function weightedLayers(stacks: readonly StackDepth[], layers: ByStack<nu
 export function weightedLayersEach(stacks: readonly StackDepth[], layers: ByStack<ArrayLike<number>>): Float64Array {
   const columns = stacks.map(({stack}) => layers[stack]!);
   const total = new Float64Array(columns[0]!.length);
-  for (const [k, {stack}] of stacks.entries())
-    for (let i = 0; i < total.length; i++) total[i]! += layerWeight(stack) * columns[k]![i]!;
+  for (const [k, {stack}] of stacks.entries()) {
+    const [weight, own] = [layerWeight(stack), columns[k]!];
+    for (let i = 0; i < total.length; i++) total[i]! += weight * own[i]!;
+  }
   return total;
 }
 
@@ -84,9 +86,15 @@ export function cellCount(stacks: readonly StackDepth[]): number {
   return stacks.reduce((product, {depth}) => product * depth, 1);
 }
 
-/** The cell of one item. @param layers of every stack, from 1, item by item */
-export function cellOf(stacks: readonly StackDepth[], layers: ByStack<ArrayLike<number>>, item: number): number {
-  return stacks.reduce((cell, {stack, depth}) => cell * depth + layers[stack]![item]! - 1, 0);
+/** The cell of every item. @param layers of every stack, from 1, item by item */
+export function cellsOf(stacks: readonly StackDepth[], layers: ByStack<ArrayLike<number>>): Int32Array {
+  const columns = stacks.map(({stack}) => layers[stack]!);
+  const cells = new Int32Array(columns[0]!.length);
+  for (const [k, {depth}] of stacks.entries()) {
+    const own = columns[k]!;
+    for (let i = 0; i < cells.length; i++) cells[i] = cells[i]! * depth + own[i]! - 1;
+  }
+  return cells;
 }
 
 /** Layers of every stack, from 1, in a cell. */

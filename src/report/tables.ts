@@ -8,7 +8,7 @@ import {costOf, isFull, type ReportPoint} from './points.js';
 // Tables of a report, as HTML.
 
 /**
- * Fraction of the full model's quality that the comparison asks for: MuE's claims (docs/reference/early-exit.md E5).
+ * Fraction of the full model's quality that the comparison asks for: MuE's claims (docs/reference/early-exit.md E).
  */
 export function wantedRetention(task: string): number {
   return task === 'caption' ? 0.96 : 0.99;

@@ -3,7 +3,7 @@ import {
   byStack,
   cellCount,
   cellLayers,
-  cellOf,
+  cellsOf,
   fullDepth,
   type RecordedStacks,
   recordedStacks,
@@ -53,6 +53,7 @@ test('cells: numbered from 0 with the last stack running fastest, to full depth'
     {vision: 2, text: 1, multimodal: 1},
   ]);
   expect(cells.at(-1)).toEqual(fullDepth(TOWERS));
-  for (const [cell, {vision, text, multimodal}] of cells.entries())
-    expect(cellOf(TOWERS, {vision: [9, vision!], text: [9, text!], multimodal: [9, multimodal!]}, 1)).toBe(cell);
+  const column = (stack: 'vision' | 'text' | 'multimodal'): number[] => cells.map((layers) => layers[stack]!);
+  const layers = {vision: column('vision'), text: column('text'), multimodal: column('multimodal')};
+  expect([...cellsOf(TOWERS, layers)]).toEqual(cells.map((_, cell) => cell));
 });

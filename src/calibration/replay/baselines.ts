@@ -1,5 +1,5 @@
 import {firstAgreement} from '../../exit/policies/static.js';
-import {type ByStack, cellCount, cellLayers, cellOf, mapStacks, weightedLayers} from '../stacks.js';
+import {type ByStack, cellCount, cellLayers, cellsOf, mapStacks, weightedLayers} from '../stacks.js';
 import type {PolicyReplay} from './policy-replay.js';
 import type {ItemOutcomes} from './threshold-replay.js';
 
@@ -64,7 +64,7 @@ export function randomWithHistogram(replay: PolicyReplay, {layers}: ItemOutcomes
   const {n, labels} = recording;
   const {grid, answer} = measures;
   const histogram = new Float64Array(cellCount(stacks));
-  for (let i = 0; i < n; i++) histogram[cellOf(stacks, layers, i)]! += 1 / n;
+  for (const cell of cellsOf(stacks, layers)) histogram[cell]! += 1 / n;
   const sums = {accuracy: 0, agreement: 0, macs: 0};
   for (let cell = 0; cell < grid; cell++) {
     if (histogram[cell] === 0) continue;

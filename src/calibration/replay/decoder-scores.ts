@@ -90,9 +90,9 @@ export function decoderScores(
   if (rule === undefined)
     throw new UsageError('policy', `replay: '${policy}' is no threshold on a score that recordings hold`);
   const {similarity, margin, max, entropy} = measures;
-  const scores = Float32Array.from(margin, (_, c) =>
-    rule.score({similarity: similarity[c]!, margin: margin[c]!, max: max[c]!, entropy: entropy[c]!}),
-  );
+  const scores = new Float32Array(margin.length);
+  for (let c = 0; c < scores.length; c++)
+    scores[c] = rule.score({similarity: similarity[c]!, margin: margin[c]!, max: max[c]!, entropy: entropy[c]!});
   return {scores, rule: rule.exits};
 }
 

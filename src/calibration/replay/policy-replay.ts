@@ -119,10 +119,11 @@ export class PolicyReplay {
   at(layers: ByStack<Uint8Array>, depth: (first: number, layers: number) => number): ItemOutcomes {
     const [first, second, last] = this.stacks;
     const [one, two] = [layers[first.stack]!, layers[second.stack]!];
-    const own = Uint8Array.from(one, (layer, i) => {
-      const before = (layer - 1) * second.depth + two[i]! - 1;
-      return depth(i * this.measures.grid + before * last.depth, last.depth);
-    });
+    const own = new Uint8Array(one.length);
+    for (let i = 0; i < own.length; i++) {
+      const before = (one[i]! - 1) * second.depth + two[i]! - 1;
+      own[i] = depth(i * this.measures.grid + before * last.depth, last.depth);
+    }
     return this.#base().at({...layers, [last.stack]: own});
   }
 

@@ -1,6 +1,14 @@
 import type {ExitSide} from '../../exit/policies/threshold.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import {type ByStack, cellCount, cellOf, fullDepth, mapStacks, type RecordedStacks, weightedLayers} from '../stacks.js';
+import {
+  type ByStack,
+  cellCount,
+  cellsOf,
+  fullDepth,
+  mapStacks,
+  type RecordedStacks,
+  weightedLayers,
+} from '../stacks.js';
 import {bestSoFar, firstExit, rankThresholds, runRanked} from './exit-layers.js';
 
 // n items, C combinations of depths (cells, numbered as in stacks.ts)
@@ -118,7 +126,7 @@ export class ThresholdReplay {
       const {best, strict} = this.#rules[stack]!;
       return {...rankThresholds(signed[stack]!), stack, depth, best, strict};
     });
-    const [one, two] = [ranked[0]!, ranked[1]!];
+    const [{rank: rank1, layers: layers1}, {rank: rank2, layers: layers2}] = [ranked[0]!, ranked[1]!];
     const {best, strict} = this.#rules[last.stack]!;
     const lastThresholds = signed[last.stack]!;
     const lastLayers = table.layers[last.stack]!;
@@ -126,21 +134,24 @@ export class ThresholdReplay {
     // Item by item: all that one item has fits the fastest cache, while the settings stream by.
     for (let i = 0; i < n; i++) {
       const start = i * this.#cells;
+      const [label, full] = [labels[i]!, this.#full[i]!];
       for (const own of ranked) runRanked(own, own.best, i * own.depth, own.depth, own.strict);
       for (let s = 0; s < settings; s++) {
-        const before = (one.layers[one.rank[s]!]! - 1) * second.depth + two.layers[two.rank[s]!]! - 1;
+        const before = (layers1[rank1[s]!]! - 1) * second.depth + layers2[rank2[s]!]! - 1;
         const layer = firstExit(best, start + before * last.depth, last.depth - 1, lastThresholds[s]!, strict);
         lastLayers[s]! += layer + 1;
         cells[s] = before * last.depth + layer;
       }
+      const {accuracy, agreement} = table;
       for (let s = 0; s < settings; s++) {
         const prediction = predictions[start + cells[s]!]!;
-        if (prediction === labels[i]!) table.accuracy[s]!++;
-        if (prediction === this.#full[i]!) table.agreement[s]!++;
+        if (prediction === label) accuracy[s]!++;
+        if (prediction === full) agreement[s]!++;
       }
       for (const {name, values, stride} of costs) {
         const sums = table.costs[name]!;
-        for (let s = 0; s < settings; s++) sums[s]! += values[i * stride + cells[s]!]!;
+        const from = i * stride;
+        for (let s = 0; s < settings; s++) sums[s]! += values[from + cells[s]!]!;
       }
     }
     for (const {stack, rank, sums} of ranked)
@@ -164,15 +175,15 @@ export class ThresholdReplay {
   outcomes(thresholds: ByStack<number>): ItemOutcomes {
     const {n, stacks} = this.data;
     const layers = mapStacks(stacks, () => new Uint8Array(n));
-    for (let i = 0; i < n; i++) {
-      // Row of the next stack's scores: of the last stack there is one for every combination of the others.
-      let row = i;
-      for (const {stack, depth} of stacks) {
-        const {best, sign, strict} = this.#rules[stack]!;
-        const from = stack === stacks[2].stack ? row * depth : i * depth;
-        const layer = firstExit(best, from, depth - 1, sign * thresholds[stack]!, strict);
-        layers[stack]![i] = layer + 1;
-        row = row * depth + layer;
+    // Rows of scores: of the last stack an item has one for every combination of the others.
+    const rows = Int32Array.from({length: n}, (_, i) => i);
+    for (const [k, {stack, depth}] of stacks.entries()) {
+      const {best, sign, strict} = this.#rules[stack]!;
+      const [threshold, own, last] = [sign * thresholds[stack]!, layers[stack]!, k === 2];
+      for (let i = 0; i < n; i++) {
+        const layer = firstExit(best, (last ? rows[i]! : i) * depth, depth - 1, threshold, strict);
+        own[i] = layer + 1;
+        rows[i] = rows[i]! * depth + layer;
       }
     }
     return this.at(layers);
@@ -192,18 +203,20 @@ export class ThresholdReplay {
   /** Item by item, with layers given for each, from 1 [n]: what policies do that are no threshold, and oracles. */
   at(layers: ByStack<Uint8Array>): ItemOutcomes {
     const {n, stacks, predictions, labels} = this.data;
-    const tables = this.#costTables();
-    const costs = Object.fromEntries(tables.map(({name}) => [name, new Float64Array(n)]));
     const [answers, correct, agrees] = [new Uint8Array(n), new Uint8Array(n), new Uint8Array(n)];
+    const cells = cellsOf(stacks, layers);
     for (let i = 0; i < n; i++) {
-      const cell = cellOf(stacks, layers, i);
-      const prediction = predictions[i * this.#cells + cell]!;
+      const prediction = predictions[i * this.#cells + cells[i]!]!;
       answers[i] = prediction;
       correct[i] = prediction === labels[i]! ? 1 : 0;
       agrees[i] = prediction === this.#full[i]! ? 1 : 0;
-      for (const {name, values, stride} of tables) costs[name]![i] = values[i * stride + cell]!;
     }
-    return {layers, predictions: answers, correct, agrees, costs};
+    const costs = this.#costTables().map(({name, values, stride}) => {
+      const column = new Float64Array(n);
+      for (let i = 0; i < n; i++) column[i] = values[i * stride + cells[i]!]!;
+      return [name, column] as const;
+    });
+    return {layers, predictions: answers, correct, agrees, costs: Object.fromEntries(costs)};
   }
 
   #costTables(): {
