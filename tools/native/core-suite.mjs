@@ -74,7 +74,7 @@ for (const name of ['executeSingleOutput', 'executeMultipleOutputs']) {
   };
 }
 tf.setBackend('tensorflow');
-require(path.join(ours, 'node/native-kernels.js')).mendNativeKernels();
+require(path.join(ours, 'node/backends/native/kernels.js')).patchNativeKernels();
 
 const {setTestEnvs} = require(path.join(core, 'dist/jasmine_util.js'));
 setTestEnvs([{name: 'test-tensorflow', backendName: 'tensorflow', flags: {}, isDataSync: true}]);

@@ -1,5 +1,5 @@
 import type {RgbImage} from '../../data/image.js';
-import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './picture-format.js';
+import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './format.js';
 
 type Compression = 'none' | 'rle8' | 'rle4' | 'masks';
 

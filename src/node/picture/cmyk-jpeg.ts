@@ -1,6 +1,6 @@
 import type {RgbImage} from '../../data/image.js';
 import {type JpegComponent, type JpegCoefficients, readJpegCoefficients} from './jpeg-coefficients.js';
-import {corrupt} from './picture-format.js';
+import {corrupt} from './format.js';
 
 interface Plane {
   readonly width: number;

@@ -1,7 +1,7 @@
 import type {RgbImage} from '../../data/image.js';
 import {InputError} from '../../runtime/errors.js';
 import {applyOrientation, startsWith} from './exif.js';
-import type {PictureFormat, PictureHeader} from './picture-format.js';
+import type {PictureFormat, PictureHeader} from './format.js';
 
 /** How pictures are read. */
 export interface DecodeOptions {

@@ -1,5 +1,5 @@
 import type {RgbImage} from '../../data/image.js';
-import {corrupt, type PictureFormat, type PictureHeader} from './picture-format.js';
+import {corrupt, type PictureFormat, type PictureHeader} from './format.js';
 
 interface GifHeader extends PictureHeader {
   readonly frame: {readonly x: number; readonly y: number; readonly width: number; readonly height: number};

@@ -6,7 +6,7 @@ import {
   type Huffman,
   progressiveDecoder,
 } from './jpeg-entropy.js';
-import {corrupt, unsupported} from './picture-format.js';
+import {corrupt, unsupported} from './format.js';
 
 /** One component of a JPEG frame with its dequantised coefficients to be. */
 export interface JpegComponent {

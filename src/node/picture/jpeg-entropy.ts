@@ -1,4 +1,4 @@
-import {corrupt} from './picture-format.js';
+import {corrupt} from './format.js';
 
 /** A Huffman table. */
 export interface Huffman {

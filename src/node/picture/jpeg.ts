@@ -1,6 +1,6 @@
 import type {RgbImage} from '../../data/image.js';
 import {exifOrientation, type Orientation, startsWith} from './exif.js';
-import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './picture-format.js';
+import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './format.js';
 import {type CodecModule, dropAlpha, WasmCodec} from './wasm-codec.js';
 
 interface JpegHeader extends PictureHeader {

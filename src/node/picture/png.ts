@@ -2,7 +2,7 @@ import {promisify} from 'node:util';
 import zlib from 'node:zlib';
 import type {RgbImage} from '../../data/image.js';
 import {exifOrientation, type Orientation} from './exif.js';
-import {corrupt, type PictureFormat, type PictureHeader} from './picture-format.js';
+import {corrupt, type PictureFormat, type PictureHeader} from './format.js';
 
 const inflate = promisify(zlib.inflate) as (data: Uint8Array, options: zlib.ZlibOptions) => Promise<Uint8Array>;
 

@@ -7,7 +7,7 @@ import type {Points} from '../../metrics/retrieval.js';
 import {InputError, throwIfAborted} from '../../runtime/errors.js';
 import {makeFolder} from './evaluation-folder.js';
 import {writeNpy} from './npy.js';
-import {readChunks} from '../dataset/open-dataset.js';
+import {readChunks} from '../dataset/open.js';
 import {RowLog} from './row-log.js';
 import {writeAtomic} from './write-atomic.js';
 

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import {type EvaluationRow, evaluationRowSchema} from '../../evaluation/row.js';
 import {readLines} from '../../data/lines.js';
 import {InputError} from '../../runtime/errors.js';
-import {readChunks} from '../dataset/open-dataset.js';
+import {readChunks} from '../dataset/open.js';
 import {cannotWrite, writeAtomic, writeWhole} from './write-atomic.js';
 
 /**

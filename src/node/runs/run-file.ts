@@ -6,7 +6,7 @@ import type {Shard} from '../../evaluation/shard.js';
 import {exitPlanSchema} from '../../exit/plan/schema.js';
 import {STACK_NAMES} from '../../exit/policy.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import type {DataFingerprint} from '../dataset/data-fingerprint.js';
+import type {DataFingerprint} from '../dataset/fingerprint.js';
 import {writeAtomic} from './write-atomic.js';
 
 /** run.json: everything that decides what the rows of a run say. Two runs with the same differ in times only. */

@@ -5,7 +5,7 @@ import {jest} from '@jest/globals';
 import type {EvaluationRow} from '../../../src/evaluation/row.js';
 import {type EvaluateIntoOptions, evaluateInto} from '../../../src/node/runs/evaluate-into.js';
 import {readEvaluation} from '../../../src/node/runs/evaluation-folder.js';
-import {mergeEvaluations} from '../../../src/node/runs/merge-evaluations.js';
+import {mergeEvaluations} from '../../../src/node/runs/merge.js';
 import {InputError, UsageError} from '../../../src/runtime/errors.js';
 import {StubAnswerer, stubDataset, stubItems, stubOptions, stubRun} from '../../support/data/stub-evaluation.js';
 import {withoutTimes} from '../../support/cli/without-times.js';

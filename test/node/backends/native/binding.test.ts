@@ -5,7 +5,7 @@ import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../../../src/node/backends/select.js';
 import {doctor} from '../../../../src/node/backends/doctor.js';
-import {NATIVE_FOLDER} from '../../../../src/node/backends/native/binding.js';
+import {missingCudaLibraries, NATIVE_FOLDER} from '../../../../src/node/backends/native/binding.js';
 
 const built = path.join(NATIVE_FOLDER, 'cpu');
 const here = fs.existsSync(path.join(built, 'tfjs_binding.node'));
@@ -16,6 +16,22 @@ const testNative = here ? test : test.skip;
 const child = fileURLToPath(new URL('../../../../dist/node/backends/doctor-child.js', import.meta.url));
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-native-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
+
+test('missingCudaLibraries: looks beside the build and on the search path, and names what is absent', () => {
+  const build = path.join(folder, 'cuda');
+  const put = (file: string): void => {
+    fs.mkdirSync(path.dirname(path.join(build, file)), {recursive: true});
+    fs.writeFileSync(path.join(build, file), '');
+  };
+  const all = missingCudaLibraries(build, '');
+  // A machine with CUDA 12 installed lacks none of them.
+  expect(all.every((name) => /^lib\w+\.so\.\d+$/.test(name))).toBe(true);
+  put('nvidia/cuda_runtime/lib/libcudart.so.12');
+  put('elsewhere/libcudnn.so.9');
+  const fewer = missingCudaLibraries(build, `/none:${path.join(build, 'elsewhere')}`);
+  expect(fewer).toEqual(all.filter((name) => name !== 'libcudart.so.12' && name !== 'libcudnn.so.9'));
+  expect(fewer).not.toContain('libcudart.so.12');
+});
 
 testNative('a binding without its library names the library', async () => {
   fs.mkdirSync(path.join(folder, 'alone/cpu'), {recursive: true});

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import type {Dataset, DatasetItem, DatasetTask} from '../../data/dataset.js';
 import {readLines} from '../../data/lines.js';
-import {type ExportReport, exportDataset, type WrittenPictures} from './export-dataset.js';
-import {openDataset, readChunks} from './open-dataset.js';
+import {type ExportReport, exportDataset, type WrittenPictures} from './export.js';
+import {openDataset, readChunks} from './open.js';
 
 /** A line of scenes_{val,test}.jsonl: how a picture was drawn, and how hard it and each text is. */
 interface Scene {

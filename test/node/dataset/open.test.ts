@@ -4,9 +4,9 @@ import path from 'node:path';
 import zlib from 'node:zlib';
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import type {BadRow, DatasetTask} from '../../../src/data/dataset.js';
-import {exportDataset} from '../../../src/node/dataset/export-dataset.js';
+import {exportDataset} from '../../../src/node/dataset/export.js';
 import {decodeImage} from '../../../src/node/picture/decode.js';
-import {openDataset} from '../../../src/node/dataset/open-dataset.js';
+import {openDataset} from '../../../src/node/dataset/open.js';
 import {collect} from '../../support/data/chunks.js';
 import {goldenBytes} from '../../support/golden/golden.js';
 

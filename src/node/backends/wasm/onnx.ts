@@ -2,9 +2,12 @@ import {createRequire} from 'node:module';
 import {isMainThread} from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs';
 import {type KernelCall, replaceKernel, type WasmBackend} from '../kernels.js';
-import {Unavailable} from '../unavailable.js';
+import {DeviceUnavailableError} from '../devices.js';
 
-/** onnxruntime-node's own synchronous binding; its public API answers in promises, and a kernel cannot wait. */
+/**
+ * A session of onnxruntime-node's internal binding, which is synchronous: the public API answers in promises, and a
+ * kernel cannot wait.
+ */
 interface Session {
   loadModel(model: ArrayBuffer, offset: number, length: number, options: object): void;
   run(feeds: Readonly<Record<string, object>>, fetches: Readonly<Record<string, object>>, options: object): unknown;
@@ -17,7 +20,7 @@ interface Binding {
   readonly InferenceSession: Runtime['Session'];
   initOrtOnce(logLevel: number, result: new () => object, isMainThread: boolean): void;
 }
-/** What `run` wraps its results in; they are in the fetches already. */
+/** The class that the binding wraps its results in. They are in the fetches already. */
 class Result {}
 interface Fusion {
   readonly activation?: string;
@@ -25,10 +28,10 @@ interface Fusion {
 
 const ERRORS = 3; // of the log levels, 0 to 4
 const PACKAGE = 'onnxruntime-node';
-/** The one whose inside this was written against. */
+/** The version whose internals this was written against. */
 const VERSION = '1.30.0';
 const require = createRequire(import.meta.url);
-/** Rows below which a product is left to XNNPACK, unless it is large otherwise (the logits of five beams). */
+/** A product of fewer rows is left to XNNPACK, unless it is large otherwise, as the logits of five beams are. */
 const FEW_ROWS = 16;
 const LARGE_PRODUCT = 4_000_000;
 /** '' is no activation. */
@@ -39,13 +42,14 @@ let active = false;
 const sessions = new Map<string, Session>();
 
 /**
- * Hands the wasm backend's products and convolutions to onnxruntime-node (all cores, AVX-512), in place on the wasm heap: or back.
- * Call with the wasm backend started. What it does not take (other types, activations, layouts) stays as it was.
- * @throws Unavailable where the package is not installed, or is another version than the one whose inside is known
+ * Hands the wasm backend's products and convolutions to onnxruntime-node (all cores, AVX-512), in place on the wasm
+ * heap, or back. Call with the wasm backend started. Other types, activations and layouts stay with the backend's own
+ * kernels.
+ * @throws DeviceUnavailableError where the package is not installed, or is not the version whose internals are known
  */
-export function accelerateWasm(on: boolean, threads: number): void {
+export function useOnnxMatMul(on: boolean, threads: number): void {
   active = on;
-  // backend-traits.ts reads it.
+  // src/runtime/kernels.ts reads it.
   Object.assign(tf.backend(), {productsElsewhere: on});
   if (!on || runtime) return;
   try {
@@ -53,10 +57,10 @@ export function accelerateWasm(on: boolean, threads: number): void {
     binding.initOrtOnce(ERRORS, Result, isMainThread);
     runtime = {Session: binding.InferenceSession, threads};
   } catch (error) {
-    accelerateWasm(false, threads);
+    useOnnxMatMul(false, threads);
     const [words = ''] = (error as Error).message.split('\n');
     const reason = installed() ? `${PACKAGE} cannot be used: ${words}` : `${PACKAGE} is not installed`;
-    throw new Unavailable(reason, `npm i --no-save --ignore-scripts ${PACKAGE}@${VERSION}`, error);
+    throw new DeviceUnavailableError(reason, `npm i --no-save --ignore-scripts ${PACKAGE}@${VERSION}`, error);
   }
   const whileActive =
     (kernel: (call: KernelCall) => tf.TensorInfo | undefined) =>
@@ -197,9 +201,9 @@ function run(
     sessions.set(key, session);
   }
   const wasm = backend as WasmBackend;
-  // Made first: the heap may grow, and views made before that would be of nothing.
+  // The output is made first: the heap may grow, and a view made before that would see nothing.
   const out = wasm.makeOutput(shape, 'float32');
-  // As the binding reads a tensor; its own class adds checks alone.
+  // This is all that the binding reads of a tensor; onnxruntime's class only adds checks.
   const view = (tensor: tf.TensorInfo): object => ({
     type: 'float32',
     location: 'cpu',
@@ -214,17 +218,17 @@ function run(
   return out;
 }
 
-/** One operation of a graph. The input '' is what the one before gave. */
+/** One operation of a graph. The input '' is the output of the operation before. */
 interface Node {
   readonly op: string;
   readonly domain?: string;
   readonly inputs: readonly string[];
-  /** Left out: feeds the next, or is the graph's. */
+  /** The output's name; without one it feeds the next operation, or is the output of the graph. */
   readonly output?: string;
   readonly attributes?: Readonly<Record<string, number | readonly number[]>>;
 }
 
-/** A graph as an ONNX file (a protobuf; onnx.proto3 gives the numbers of the fields): float32, sizes open, opset 17. */
+/** A graph as an ONNX file (a protobuf; onnx.proto3 has the numbers of the fields): float32, open sizes, opset 17. */
 function onnxModel(nodes: readonly Node[], inputs: readonly (readonly [string, number])[], rank: number): Uint8Array {
   const varint = (n: number): number[] => (n < 128 ? [n] : [(n % 128) + 128, ...varint(Math.floor(n / 128))]);
   const int = (field: number, n: number): number[] => [...varint(field * 8), ...varint(n)];

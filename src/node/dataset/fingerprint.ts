@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {InputError} from '../../runtime/errors.js';
 import {hashFile} from '../model/model-folder.js';
-import {readChunks} from './open-dataset.js';
+import {readChunks} from './open.js';
 
 /** Which data set it was, wherever it lies. */
 export interface DataFingerprint {
