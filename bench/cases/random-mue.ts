@@ -1,7 +1,7 @@
 import type {ExitPolicy, StackName} from '../../src/exit/policy.js';
 import {cosine} from '../../src/exit/policies/cosine.js';
 import {randomWeights} from '../../src/node/model/random-model.js';
-import {findVocabulary, vocabularyTokenizer} from '../../src/node/model/vocabulary-files.js';
+import {findVocabulary, vocabularyTokenizer} from '../../src/node/model/vocabulary.js';
 import type {OfaConfig} from '../../src/models/ofa/config.js';
 import {OfaModel} from '../../src/models/ofa/model.js';
 import type {CustomExit} from '../../src/tasks/exits.js';

@@ -3,24 +3,25 @@ import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import zlib from 'node:zlib';
 import {Tokenizer} from '../../data/tokenizer.js';
+import type {VocabularyKind} from '../../models/family.js';
 import {WeightsError} from '../../runtime/errors.js';
 
-/** The three files of a vocabulary, unpacked, and where they are from. */
-export interface VocabularyFiles {
+/** The three files of a fairseq vocabulary, unpacked, and their origin. */
+interface VocabularyFiles {
   readonly dict: Buffer;
   readonly encoder: Buffer;
   readonly merges: Buffer;
-  /** For reports: a folder or file, or 'built-in'. */
+  /** The dictionary's folder or file, or 'built-in'; for reports. */
   readonly origin: string;
-  /** For reports: where the BPE files are from. */
+  /** The folder of the BPE files, or 'built-in'; for reports. */
   readonly bpeOrigin: string;
 }
 
 const BUILT_IN = fileURLToPath(new URL('../../../vocabulary/', import.meta.url));
-export const CLIP_MERGES = 'bpe_simple_vocab_16e6.txt';
+const CLIP_MERGES = 'bpe_simple_vocab_16e6.txt';
 const MAX_BYTES = 64 * 2 ** 20;
 
-/** A file or its `.gz`, unpacked; null if there is neither. */
+/** The bytes of a file or of its `.gz`, unpacked; null if there is neither. */
 function readMaybe(folder: string, name: string): Buffer | null {
   for (const file of [path.join(folder, name), path.join(folder, `${name}.gz`)]) {
     const stat = fs.statSync(file, {throwIfNoEntry: false});
@@ -39,10 +40,13 @@ function readMaybe(folder: string, name: string): Buffer | null {
 }
 
 /**
- * The vocabulary of a checkpoint, which does not hold one: what the caller names, else what lies in the folder that its settings name
- * (looked for beside the file only: the settings are not trusted with other paths), else what lies beside the file, else OFA's own.
- * @param vocab a folder, or a dict.txt.
- * @throws WeightsError if what the caller named is not there.
+ * Finds the vocabulary of a checkpoint, which does not hold one: the one that the caller names, else the one in the
+ * folder that the checkpoint's settings name (looked for beside the file only: the settings are not trusted with other
+ * paths), else the one beside the file, else OFA's own.
+ * @param vocab  a folder, or a dict.txt
+ * @param folder the folder of the checkpoint's file
+ * @param bpeDir the folder that the settings name
+ * @throws WeightsError if the one that the caller named is not there
  */
 export function findVocabulary(vocab: string | undefined, folder: string, bpeDir: string | undefined): VocabularyFiles {
   const candidates =
@@ -67,7 +71,7 @@ export function findVocabulary(vocab: string | undefined, folder: string, bpeDir
   return {dict: readMaybe(BUILT_IN, 'dict.txt')!, ...builtInBpe(), origin: 'built-in', bpeOrigin: 'built-in'};
 }
 
-/** CLIP's merges, unpacked: those that lie in a folder, else the built-in ones. */
+/** CLIP's list of merges, unpacked: the one in a folder, else the built-in one. */
 export function findClipMerges(folder?: string): Buffer {
   return (
     (folder === undefined ? null : readMaybe(folder, CLIP_MERGES)) ??
@@ -75,8 +79,8 @@ export function findClipMerges(folder?: string): Buffer {
   );
 }
 
-/** The built-in list of merges, packed as it came. */
-export function builtInClipFile(): Buffer {
+/** The built-in list of merges, packed as OpenAI published it. */
+function builtInClipFile(): Buffer {
   return fs.readFileSync(path.join(BUILT_IN, 'clip', `${CLIP_MERGES}.gz`));
 }
 
@@ -84,7 +88,10 @@ function builtInBpe(): {encoder: Buffer; merges: Buffer} {
   return {encoder: readMaybe(BUILT_IN, 'encoder.json')!, merges: readMaybe(BUILT_IN, 'vocab.bpe')!};
 }
 
-/** What a vocabulary's files come to. @throws WeightsError if they are damaged */
+/**
+ * The tokenizer that a vocabulary's files make.
+ * @throws WeightsError if they are damaged
+ */
 export function vocabularyTokenizer(
   {dict, encoder, merges}: VocabularyFiles,
   {code_dict_size, num_bins}: {readonly code_dict_size: number; readonly num_bins: number},
@@ -99,14 +106,18 @@ export function vocabularyTokenizer(
   });
 }
 
-/** @throws WeightsError unless the vocabulary has exactly as many ids as the embedding has rows; both numbers are named. */
-export function checkVocabulary(
+/**
+ * Checks that the vocabulary has exactly as many ids as the embedding has rows.
+ * @returns the number of lines of the dictionary
+ * @throws WeightsError that names both numbers
+ */
+function checkVocabulary(
   files: VocabularyFiles,
   config: {vocab_size: number; code_dict_size: number; num_bins: number},
 ): number {
   const text = (bytes: Buffer): string => bytes.toString('utf8');
   const {code_dict_size: codes, num_bins: bins} = config;
-  // Counts from a file: a million symbols are more than any model has, and few enough to make.
+  // The counts come from a file. A million symbols are more than any model has, and few enough to make.
   if (codes + bins > 1_000_000)
     throw new WeightsError('bad-config', `The configuration asks for ${codes} code symbols and ${bins} bins.`);
   const tokenizer = vocabularyTokenizer(files, config);
@@ -122,8 +133,8 @@ export function checkVocabulary(
   );
 }
 
-/** As a converted model stores them. Packing is deterministic; the built-in files are copied as they are. */
-export function storedVocabulary(files: VocabularyFiles): ReadonlyMap<string, Buffer> {
+/** The files as a converted model stores them. Packing is deterministic; the built-in files are copied as they are. */
+function storedVocabulary(files: VocabularyFiles): ReadonlyMap<string, Buffer> {
   const packed = (name: string, bytes: Buffer): Buffer =>
     files.bpeOrigin === 'built-in' || readMaybe(BUILT_IN, name)?.equals(bytes)
       ? fs.readFileSync(path.join(BUILT_IN, `${name}.gz`))
@@ -133,4 +144,61 @@ export function storedVocabulary(files: VocabularyFiles): ReadonlyMap<string, Bu
     ['encoder.json.gz', packed('encoder.json', files.encoder)],
     ['vocab.bpe.gz', packed('vocab.bpe', files.merges)],
   ]);
+}
+
+/** The vocabulary that a model folder gets. */
+export interface ModelVocabulary {
+  /** The folder or file of the words, or 'built-in'; for reports. */
+  readonly origin: string;
+  /** The folder of the byte pairs, or 'built-in'; for reports. */
+  readonly bpeOrigin: string;
+  /** The number of lines of the file that names the words. */
+  readonly lines: number;
+  /** The number of token ids, and of the embedding's rows. */
+  readonly ids: number;
+  /** File name → bytes, as a converted model stores them. */
+  readonly files: ReadonlyMap<string, Buffer>;
+}
+
+/**
+ * The vocabulary for a model of any family.
+ * @param vocab  a folder or a file that the caller names
+ * @param folder the folder of the weights
+ * @param bpeDir the folder beside the weights that the checkpoint's settings name
+ * @throws WeightsError if the one that the caller named is not there, or does not fit the model
+ */
+export function vocabularyFor(
+  kind: VocabularyKind,
+  vocab: string | undefined,
+  folder: string,
+  bpeDir?: string,
+): ModelVocabulary {
+  if (kind.kind === 'merges') return merges(kind.vocab_size, vocab, folder);
+  const found = findVocabulary(vocab, folder, bpeDir);
+  const lines = checkVocabulary(found, kind);
+  return {
+    origin: found.origin,
+    bpeOrigin: found.bpeOrigin,
+    lines,
+    ids: kind.vocab_size,
+    files: storedVocabulary(found),
+  };
+}
+
+function merges(ids: number, vocab: string | undefined, folder: string): ModelVocabulary {
+  const isFile = vocab !== undefined && (fs.statSync(vocab, {throwIfNoEntry: false})?.isFile() ?? false);
+  const home = isFile ? path.dirname(vocab) : (vocab ?? folder);
+  const own = fs.existsSync(path.join(home, `${CLIP_MERGES}.gz`)) || fs.existsSync(path.join(home, CLIP_MERGES));
+  if (vocab !== undefined && !own)
+    throw new WeightsError(
+      'no-vocabulary',
+      `${vocab}: no list of merges: ${CLIP_MERGES}, or a folder with it, is wanted.`,
+    );
+  const text = findClipMerges(home);
+  const origin = own ? home : 'built-in';
+  // Packing is deterministic, but not the packing of the built-in file, which is stored as it is.
+  const builtIn = findClipMerges();
+  const packed = text.equals(builtIn) ? builtInClipFile() : zlib.gzipSync(text, {level: 9});
+  const lines = text.toString('utf8').trimEnd().split('\n').length;
+  return {origin, bpeOrigin: origin, lines, ids, files: new Map([[`${CLIP_MERGES}.gz`, packed]])};
 }
