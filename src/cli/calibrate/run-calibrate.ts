@@ -12,7 +12,7 @@ import type {RecordingHeader} from '../../calibration/recording/recording.js';
 import {settingText} from '../../calibration/sweep/sweep-text.js';
 import type {StackName} from '../../exit/policy.js';
 import {readEvaluation} from '../../node/runs/evaluation-folder.js';
-import {readRecordings} from '../../node/runs/read-recordings.js';
+import {readRecordings} from '../../node/runs/read-shards.js';
 import {writeAtomic} from '../../node/runs/write-atomic.js';
 import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {CalibrateFlags} from './calibrate.js';

@@ -4,22 +4,23 @@ import path from 'node:path';
 import type {Dataset, DatasetItem} from '../../data/dataset.js';
 import {InputError} from '../../runtime/errors.js';
 
-/** What `exportDataset` wrote. */
+/** The amounts that `exportDataset` wrote. */
 export interface ExportReport {
   readonly rows: number;
-  /** Pictures written now; those that an earlier data set wrote to the same folder are not counted. */
+  /** The number of pictures written now, without those that an earlier data set wrote to the same folder. */
   readonly pictures: number;
+  /** The bytes of these pictures. */
   readonly bytes: number;
 }
 
-/** Pictures written so far, by image id: hand the same map to each data set that shares the folder. */
+/** The pictures written so far, by image id. Each data set that shares the folder gets the same map. */
 export type WrittenPictures = Map<string, {readonly file: string; readonly sha256: string}>;
 
 /**
- * Writes a data set as a folder: `images/<image id>.<ext>`, the bytes unchanged and each picture once, and `<name>.jsonl`, which
- * `openDataset` reads. The JSON lines file appears when it is complete.
- *
- * @throws InputError `image-conflict` if two rows give different pictures for one image id.
+ * Writes a data set as a folder: `images/<image id>.<ext>`, the bytes unchanged and each picture once, and
+ * `<name>.jsonl`, which `openDataset` reads. The JSON lines file appears when it is complete.
+ * @param written read and extended
+ * @throws InputError `image-conflict` if two rows give different pictures for one image id
  */
 export async function exportDataset(
   dataset: Dataset,
@@ -70,7 +71,7 @@ function toRow(item: DatasetItem, image: string): object {
   return {id, imageId, image, text, premise, references, label, answers: answers && [...answers], objects, ...extra};
 }
 
-/** An image id as a file name: reversible, so that two ids never meet, and never a path. */
+/** The file name of an image id. It is reversible, so that two ids never meet, and never a path. */
 function fileName(imageId: string): string {
   const name = encodeURIComponent(imageId).replace(/[.*!'()~]/g, (char) =>
     char === '.' ? '%2E' : `%${char.charCodeAt(0).toString(16)}`,

@@ -1,24 +1,31 @@
 import {createHash} from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import {z} from 'zod';
 import {InputError} from '../../runtime/errors.js';
 import {hashFile} from '../model/model-folder.js';
 import {readChunks} from './open.js';
 
-/** Which data set it was, wherever it lies. */
-export interface DataFingerprint {
-  readonly name: string;
-  readonly bytes: number;
-  /** Of the file; of names and sizes for a folder of pictures. */
-  readonly sha256: string;
-  /** The file is large: only its beginning and its end were hashed. */
-  readonly sampled?: boolean | undefined;
-}
+export const dataFingerprintSchema = z.strictObject({
+  /** The name of the file or folder, without its path. */
+  name: z.string(),
+  bytes: z.number(),
+  /** The hash of the file; for a folder of pictures, of their names and sizes. */
+  sha256: z.string(),
+  /** True for a large file, of which only the beginning and the end were hashed. */
+  sampled: z.boolean().optional(),
+});
+/** The identity of a data set, wherever it lies. */
+export type DataFingerprint = Readonly<z.infer<typeof dataFingerprintSchema>>;
 
 const LARGE = 2 ** 30;
 const SAMPLE = 2 ** 24;
 
-/** @throws InputError `dataset-not-found`; AbortError */
+/**
+ * The identity of a file or folder.
+ * @throws InputError `dataset-not-found`
+ * @throws AbortError
+ */
 export async function dataFingerprint(file: string, signal?: AbortSignal): Promise<DataFingerprint> {
   const stat = fs.statSync(file, {throwIfNoEntry: false});
   if (stat === undefined) throw new InputError('dataset-not-found', `${file}: there is no such file or folder`);
@@ -40,7 +47,7 @@ export async function dataFingerprint(file: string, signal?: AbortSignal): Promi
   }
 }
 
-/** About how many rows a file of lines has, for progress; undefined where counting would take long or rows are no lines. */
+/** The number of lines of a data set, for progress; undefined where counting would take long or rows are not lines. */
 export async function countRows(file: string): Promise<number | undefined> {
   const stat = fs.statSync(file);
   if (!stat.isFile() || stat.size > LARGE || !/\.(tsv|jsonl|ndjson)(\.gz)?$/i.test(file)) return undefined;

@@ -8,27 +8,33 @@ import type {ByteChunks} from '../../data/lines.js';
 import {parseColumns, readTsv, type TsvColumns} from '../../data/tsv.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 
-/** Options of `openDataset`. */
+/** The options of `openDataset`. */
 export interface OpenDatasetOptions {
   readonly task: DatasetTask;
-  /** Columns of a TSV file: OFA's `selected_cols` ("1,4,2") or a table of fields. Default: `DEFAULT_COLUMNS` of the task. */
-  readonly columns?: string | TsvColumns | undefined;
-  /** Folder of the pictures that a JSON file names. Default: the file's own folder. Names may not lead out of it. */
-  readonly images?: string | undefined;
-  /** Split of a Karpathy file. Default all. */
-  readonly split?: string | undefined;
-  /** Told about each row that is skipped; without one the first bad row is thrown. */
-  readonly onBadRow?: OnBadRow | undefined;
+  /**
+   * The columns of a TSV file: OFA's `selected_cols` ("1,4,2") or a table of fields. Default: `DEFAULT_COLUMNS` of the
+   * task.
+   */
+  readonly columns?: string | TsvColumns;
+  /**
+   * The folder of the pictures that a JSON file names. Default: the file's own folder. Names may not lead out of it.
+   */
+  readonly images?: string;
+  /** The split of a Karpathy file. Default: all. */
+  readonly split?: string;
+  /** Called for each row that is skipped; without it the first bad row is thrown. */
+  readonly onBadRow?: OnBadRow;
 }
 
 const PICTURES = /\.(jpe?g|png|webp|gif|bmp)$/i;
 
 /**
- * Opens a data set: `.tsv` (OFA), `.jsonl` (plain or SNLI-VE), `.json` (COCO in Karpathy's splits), each also with `.gz`, or a folder of
- * pictures. Nothing is read before the first iteration, and then row by row; every iteration starts from the beginning.
- *
- * @throws UsageError `dataset-format`, `bad-columns`; InputError `dataset-not-found`; while iterating InputError `dataset-corrupt`
- *   (damaged gzip), `bad-json`, and `bad-row` where no onBadRow listens.
+ * Opens a data set: `.tsv` (OFA), `.jsonl` (plain or SNLI-VE), `.json` (COCO in Karpathy's splits), each also with
+ * `.gz`, or a folder of pictures. Nothing is read before the first iteration, and then row by row; every iteration
+ * starts from the beginning.
+ * @throws UsageError `dataset-format`, `bad-columns`
+ * @throws InputError `dataset-not-found`; while iterating `dataset-corrupt` (damaged gzip), `bad-json`, and `bad-row`
+ *   where no `onBadRow` listens
  */
 export function openDataset(file: string, options: OpenDatasetOptions): Dataset {
   const stat = fs.statSync(file, {throwIfNoEntry: false});
@@ -54,7 +60,10 @@ export function openDataset(file: string, options: OpenDatasetOptions): Dataset 
   }
 }
 
-/** The bytes of a file, unpacked if its name ends in .gz; gigabytes pass through a small buffer. */
+/**
+ * The bytes of a file, unpacked if its name ends in .gz, chunk by chunk.
+ * @throws InputError `dataset-corrupt`
+ */
 export async function* readChunks(file: string): ByteChunks & AsyncGenerator<Uint8Array> {
   const raw = fs.createReadStream(file, {highWaterMark: 1 << 18});
   const stream = /\.gz$/i.test(file) ? raw.pipe(zlib.createGunzip()) : raw;
@@ -73,7 +82,7 @@ function dataset(rows: () => AsyncGenerator<DatasetItem>): Dataset {
   return {[Symbol.asyncIterator]: rows};
 }
 
-/** Rows name pictures; a row must not be able to name any file of the machine. */
+/** Resolves the pictures that rows name. A row must not be able to name any file of the machine. */
 function insideFolder(folder: string): (name: string) => string {
   const root = path.resolve(folder);
   return (name) => {

@@ -4,7 +4,7 @@ import {readLines} from '../../data/lines.js';
 import {type ExportReport, exportDataset, type WrittenPictures} from './export.js';
 import {openDataset, readChunks} from './open.js';
 
-/** A line of scenes_{val,test}.jsonl: how a picture was drawn, and how hard it and each text is. */
+/** A line of scenes_{val,test}.jsonl: how a picture was drawn, and how hard it and each of its texts is. */
 interface Scene {
   readonly image_id: number;
   readonly difficulty: number;
@@ -23,11 +23,12 @@ interface Scene {
 type Extra = Readonly<Record<string, unknown>>;
 
 /**
- * The evaluation sets of the scenes (OFA TSV, picture in every row) as one compact folder: every picture once, JSON lines with the
- * difficulty of picture (`imageDifficulty`) and text (`difficulty`, `form`, `kind`).
- *
- * @param source folder with caption_{val,test}.tsv, snli_ve_{calibration,test}.tsv.gz, vqa_test.tsv.gz, scenes_{val,test}.jsonl.
- * @returns what was written for each name.
+ * Writes the evaluation sets of the scenes (OFA's TSV, a picture in every row) as one compact folder: every picture
+ * once, and JSON lines with the difficulty of the picture (`imageDifficulty`) and of the text (`difficulty`, `form`,
+ * `kind`).
+ * @param source a folder with caption_{val,test}.tsv, snli_ve_{calibration,test}.tsv.gz, vqa_test.tsv.gz,
+ *   scenes_{val,test}.jsonl
+ * @returns the amounts written, by data set
  */
 export async function exportScenes(source: string, target: string): Promise<Readonly<Record<string, ExportReport>>> {
   const written: WrittenPictures = new Map();
@@ -90,16 +91,7 @@ async function* questions(pictures: Dataset, scenes: ReadonlyMap<string, Scene>)
     const scene = scenes.get(imageId);
     for (const {id, question, answer, kind} of scene?.vqa ?? []) {
       const extra = {imageDifficulty: scene?.difficulty, kind};
-      yield {
-        id,
-        imageId,
-        image,
-        text: question,
-        answers: new Map([[answer, 1]]),
-        ...(objects ? {objects} : {}),
-        extra,
-        line,
-      };
+      yield {id, imageId, image, text: question, answers: new Map([[answer, 1]]), objects, extra, line};
     }
   }
 }

@@ -7,9 +7,10 @@ import {type BadRowRecord, type Evaluation, finishEvaluation, makeFolder, readEv
 import {claimFolder, type RunFile, readRun, runDifferences} from './run-file.js';
 
 /**
- * Puts finished shards together: row by row what one run would have written.
- * @param folders of the shards, or folders that hold `shard-…` folders
- * @param whole what the shards are the parts of; all rows by default
+ * Puts finished shards together, to the files that one run would have written.
+ * @param folders folders of shards, or folders that hold `shard-…` folders
+ * @param output  the folder to write
+ * @param whole   the part of the rows that the shards are parts of; all rows by default
  * @throws UsageError `shards-missing`, `shards-differ`, `shard-unfinished`
  */
 export async function mergeEvaluations(
@@ -75,7 +76,7 @@ function checkComplete(shards: readonly {readonly folder: string; readonly shard
       throw new UsageError('shards-differ', `${folder} and ${twin} are the same shard, ${shard.index}/${count}`);
     found.set(shard.index, folder);
   }
-  // The first missing ones are enough; a count of a billion is somebody's joke.
+  // The first missing ones are enough to say, whatever count a damaged file names.
   const missing: number[] = [];
   for (let j = 0; j < parts && missing.length < 10; j++) {
     const {index} = partOfShard(whole, j, parts);
@@ -90,7 +91,7 @@ function checkComplete(shards: readonly {readonly folder: string; readonly shard
   }
 }
 
-/** Every shard sees every unreadable line, but only its own rows. */
+/** The skipped rows of all shards. Every shard sees every unreadable line, but only its own rows. */
 function mergeBadRows(lists: readonly (readonly BadRowRecord[])[]): BadRowRecord[] {
   const unique = new Map(lists.flat().map((row) => [JSON.stringify(row), row]));
   return [...unique.values()];
