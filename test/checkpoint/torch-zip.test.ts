@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import {type Checkpoint, elementCount} from '../../src/checkpoint/checkpoint.js';
 import type {TensorData} from '../../src/checkpoint/dtype.js';
-import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../support/data/memory-access.js';
 import type {RandomAccess} from '../../src/checkpoint/random-access.js';
 import {bytesOf} from '../../src/checkpoint/safetensors.js';
 import {TorchFile} from '../../src/checkpoint/torch-zip.js';

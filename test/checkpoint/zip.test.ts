@@ -1,5 +1,5 @@
 import yauzl from 'yauzl';
-import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../support/data/memory-access.js';
 import {ZipFile} from '../../src/checkpoint/zip.js';
 import {goldenBytes} from '../support/golden/golden.js';
 import {type ZipItem, zip} from '../support/data/torch-zip-writer.js';

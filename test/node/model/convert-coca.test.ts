@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {SafetensorsFile} from '../../../src/checkpoint/safetensors.js';
-import {MemoryAccess} from '../../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../../support/data/memory-access.js';
 import {convertCheckpoint} from '../../../src/node/model/convert.js';
 import {formatReport} from '../../../src/node/model/convert-report.js';
 import {formatInspection, inspect} from '../../../src/node/model/inspect.js';

@@ -1,5 +1,5 @@
 import type {PlainValue} from '../../../src/checkpoint/checkpoint.js';
-import {MemoryAccess} from '../../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../data/memory-access.js';
 import {SafetensorsFile} from '../../../src/checkpoint/safetensors.js';
 import type {CocaConfig} from '../../../src/models/coca/config.js';
 import {importCoca} from '../../../src/models/coca/import/import.js';

@@ -1,6 +1,6 @@
-import {checkRange, type RandomAccess} from './random-access.js';
+import {checkRange, type RandomAccess} from '../../../src/checkpoint/random-access.js';
 
-/** Bytes in memory as a source: for browsers, and for tests. */
+/** Bytes in memory that are read by offset, as a file is. */
 export class MemoryAccess implements RandomAccess, Disposable {
   readonly size: number;
 
