@@ -1,8 +1,7 @@
-import {describe, expect, test} from '@jest/globals';
 import {compareResults, formatComparison} from '../../bench/measure/compare.js';
 import {result, row} from './result.js';
 
-describe('compare', () => {
+describe('compareResults', () => {
   const before = result([
     row('clear', 10, 9, 11),
     row('within', 10, 8, 12),
@@ -11,7 +10,7 @@ describe('compare', () => {
   ]);
   const after = result([row('within', 11, 9, 13), row('clear', 5, 4, 6), row('slower', 4, 3, 5), row('new', 1)]);
 
-  test('what both measured, by name, with ratios', () => {
+  test('pairs what both measured, by name, with ratios', () => {
     const found = compareResults(before, after);
     expect(found.map(({name, ratio}) => [name, ratio])).toEqual([
       ['clear', 0.5],
@@ -21,7 +20,7 @@ describe('compare', () => {
     expect(found.map(({clear}) => clear)).toEqual([true, false, true]);
   });
 
-  test('the same name in another group or unit is another thing', () => {
+  test('takes a name in another group or unit for another thing', () => {
     expect(
       compareResults(
         result([row('x', 1)]),
@@ -30,7 +29,7 @@ describe('compare', () => {
     ).toEqual([]);
   });
 
-  test('differences within the spread are marked, clear ones are not', () => {
+  test('marks differences within the spread, not clear ones', () => {
     const lines = formatComparison(compareResults(before, after)).split('\n');
     expect(lines.find((line) => line.includes('within'))).toContain('≈ 1.10');
     expect(lines.find((line) => line.includes('clear'))).toMatch(/[^≈] +0\.50$/);

@@ -1,7 +1,6 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {afterAll, describe, expect, test} from '@jest/globals';
 import {formatResult, readResult, writeResult} from '../../bench/measure/result-file.js';
 import {InputError} from '../../src/runtime/errors.js';
 import {result, row} from './result.js';
@@ -10,7 +9,7 @@ describe('result file', () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'bench-'));
   afterAll(() => fs.rmSync(folder, {recursive: true}));
 
-  test('what is written can be read, one row a line', () => {
+  test('formatResult: can be read back, one row a line', () => {
     const file = path.join(folder, 'deep', 'a.json');
     const given = result([row('a', 1.25, 1, 2, {macs: 3, note: '"'}), row('b', 4)]);
     writeResult(file, given);

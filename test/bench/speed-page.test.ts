@@ -1,11 +1,10 @@
-import {describe, expect, test} from '@jest/globals';
 import {savedCells, speedPage} from '../../bench/speed-page.js';
 import {result, row} from './result.js';
 
-describe('speed page', () => {
+describe('speedPage', () => {
   const total = (group: string, median: number, macs: number) => row('total', median, median, median, {group, macs});
 
-  test('what exits save, in time and in MACs', () => {
+  test('says what exits save, in time and in MACs', () => {
     const rows = [
       total('caption, every layer', 200, 4e9),
       total("caption, the model's plan", 150, 2e9),
@@ -14,7 +13,7 @@ describe('speed page', () => {
     expect(savedCells(rows).slice(1)).toEqual([['caption', '50.0', '25.0 %', '50.0 %']]);
   });
 
-  test("the authors' seconds stand beside ours, with the ratio where the processor is alike", () => {
+  test("puts the authors' seconds beside ours, with the ratio where the processor is alike", () => {
     const other = result([row('full', 1.635, 1, 2, {group: 'caption', unit: 's'})], {
       what: 'base',
       settings: {size: 'base'},
@@ -28,7 +27,7 @@ describe('speed page', () => {
     expect(line(page)).toMatch(/\| 3\.27 s \| 0\.50 \|$/);
   });
 
-  test('deciding is told as a share of its own layer', () => {
+  test('gives deciding as a share of its own layer', () => {
     const layer = (name: string, median: number) => row(name, median, median, median, {group: 'layer'});
     const rows = [
       layer('Base encoder, 900 tokens', 100),
@@ -40,7 +39,7 @@ describe('speed page', () => {
     expect(page).toContain('Base encoder, 900 tokens: 2.0 %; Base decoder, a step of 5 beams: 25.0 %.');
   });
 
-  test('of a run of everything each section takes its own rows', () => {
+  test('takes for each section its own rows of a run of everything', () => {
     const rows = [row('matMul', 1), row('mue --help', 300, 1, 1, {group: 'command'})];
     const page = speedPage([{name: 'all.json', result: result(rows, {what: 'all'})}], '');
     const sections = page.split('\n## ');

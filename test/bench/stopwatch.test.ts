@@ -1,7 +1,6 @@
-import {describe, expect, test} from '@jest/globals';
 import {Stopwatch} from '../../bench/measure/stopwatch.js';
 
-describe('stopwatch', () => {
+describe('Stopwatch', () => {
   function clock(): {now: () => number; pass: (ms: number) => void} {
     let time = 0;
     return {
@@ -12,7 +11,7 @@ describe('stopwatch', () => {
     };
   }
 
-  test('a part does not count what the parts inside it took', async () => {
+  test('does not count in a part what the parts inside it took', async () => {
     const {now, pass} = clock();
     const watch = new Stopwatch(() => {}, now);
     const model = {
@@ -36,7 +35,7 @@ describe('stopwatch', () => {
     expect(watch.take()).toEqual({ms: {}, counts: {}});
   });
 
-  test('a part ends when its result is settled', () => {
+  test('ends a part when its result is settled', () => {
     const {now, pass} = clock();
     const watch = new Stopwatch(() => pass(5), now);
     watch.time('a', () => watch.time('b', () => pass(1)));

@@ -1,9 +1,8 @@
-import {describe, expect, test} from '@jest/globals';
 import {figure, formatTables, markdownTable, provenance, textTable} from '../../bench/measure/table.js';
 import {result, row} from './result.js';
 
-describe('table', () => {
-  test('figures have three digits', () => {
+describe('tables', () => {
+  test('figure: has three digits', () => {
     expect([1234.5, 99.95, 9.876, 0.5, 0.01234, 0, Number.NaN].map(figure)).toEqual([
       '1235',
       '100.0',
@@ -15,7 +14,7 @@ describe('table', () => {
     ]);
   });
 
-  test('text columns line up', () => {
+  test('textTable: lines up columns', () => {
     expect(
       textTable([
         ['', 'ms'],
@@ -25,7 +24,7 @@ describe('table', () => {
     ).toBe('          ms\nmatMul  13.6\nx          5');
   });
 
-  test('a bar in a name does not end a Markdown cell', () => {
+  test('markdownTable: a bar in a name does not end a cell', () => {
     expect(
       markdownTable([
         ['a', 'b'],
@@ -34,7 +33,7 @@ describe('table', () => {
     ).toBe('| a | b |\n|---|---:|\n| x\\|y | 1 |');
   });
 
-  test('rates are from MACs and time, in the unit of the row', () => {
+  test('resultCells: rates are from MACs and time, in the unit of the row', () => {
     const text = formatTables(
       result([row('product', 2, 1, 3, {macs: 4e9}), row('add', 5, 5, 5, {unit: 'µs', macs: 1e6})]),
     );
@@ -42,7 +41,7 @@ describe('table', () => {
     expect(text.split('\n').find((line) => line.startsWith('add'))).toMatch(/200$/);
   });
 
-  test('where figures come from is in one line: device, backend, threads, processor, load', () => {
+  test('provenance: device, backend, threads, processor, load in one line', () => {
     expect(provenance(result([]))).toBe(
       'wasm (wasm, 1 thread), 2 × Abacus, Node v20.19.0, 2026-01-02, load average 0.5 before, 1 after',
     );

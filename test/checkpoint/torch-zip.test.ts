@@ -37,7 +37,7 @@ async function checksums(checkpoint: Checkpoint, name: string): Promise<[number,
   return [sum, absolute];
 }
 
-describe('ofa_micro.pt', () => {
+describe('TorchFile, ofa_micro.pt', () => {
   test('every entry has the shape, the sum and the sum of magnitudes that PyTorch gives', async () => {
     const checkpoint = await open(fp16);
     expect(checkpoint.names()).toHaveLength(354);
@@ -85,7 +85,7 @@ describe('ofa_micro.pt', () => {
   });
 });
 
-describe('ofa_micro_fp32_full.pt', () => {
+describe('TorchFile, ofa_micro_fp32_full.pt', () => {
   // Element i of floating-point entry k is ((i mod 7) - 3)(1 + k)/512; tied copies as the first; in the average, half of it.
   const expectFormula = async (checkpoint: Checkpoint, factor: number): Promise<void> => {
     const names = checkpoint.names();
@@ -119,7 +119,7 @@ describe('ofa_micro_fp32_full.pt', () => {
   });
 });
 
-test('tensors are fetched by offset: opening and reading one touches a small part of the file', async () => {
+test('TorchFile: opening and reading one tensor touches a small part of the file', async () => {
   class Counting extends MemoryAccess {
     fetched = 0;
     override read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -134,7 +134,7 @@ test('tensors are fetched by offset: opening and reading one touches a small par
   expect(access.size).toBeGreaterThan(5_000_000);
 });
 
-describe('tensors in a storage', () => {
+describe('TorchFile, tensors in a storage', () => {
   const storage = {key: '0', type: 'FloatStorage', length: 24} as const;
   const bytes = Buffer.from(Float32Array.from({length: 24}, (_, i) => i).buffer);
   const read = async (tensor: Tensor): Promise<number[]> => {
@@ -196,7 +196,7 @@ describe('tensors in a storage', () => {
   });
 });
 
-describe('hostile and broken files', () => {
+describe('TorchFile, hostile and broken files', () => {
   const {state, storages} = stateDict(new Map([['w', {shape: [2], data: Float32Array.of(1, 2)}]]));
   const system = new Call(new Global('os', 'system'), ['touch hacked']);
   const unknown = new Call(new Global('some.module', 'Thing'), []);

@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, describe} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends/select.js';
 

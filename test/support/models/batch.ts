@@ -1,4 +1,3 @@
-import {expect} from '@jest/globals';
 import type {StackName} from '../../../src/exit/policy.js';
 import type {Answer} from '../../../src/tasks/answer.js';
 import type {VisionLanguagePipeline} from '../../../src/tasks/pipeline.js';

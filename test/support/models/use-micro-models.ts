@@ -1,4 +1,3 @@
-import {afterAll, beforeAll} from '@jest/globals';
 import type {OfaModel} from '../../../src/models/ofa/model.js';
 import type {OfaPipeline} from '../../../src/tasks/ofa-processor.js';
 import {microModel} from './micro-model.js';

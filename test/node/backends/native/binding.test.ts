@@ -9,7 +9,7 @@ import {missingCudaLibraries, NATIVE_FOLDER} from '../../../../src/node/backends
 
 const built = path.join(NATIVE_FOLDER, 'cpu');
 const here = fs.existsSync(path.join(built, 'tfjs_binding.node'));
-if (!here) console.warn('native-binding.test: skipped, .native/cpu is not built (npm run native)');
+if (!here) console.warn('native/binding.test: skipped, .native/cpu is not built (npm run native)');
 const testNative = here ? test : test.skip;
 
 // A library once loaded stays in its process: what depends on loading is tried in processes of its own.
@@ -33,7 +33,7 @@ test('missingCudaLibraries: looks beside the build and on the search path, and n
   expect(fewer).not.toContain('libcudart.so.12');
 });
 
-testNative('a binding without its library names the library', async () => {
+testNative('loadNativeBinding: a binding without its library names the library', async () => {
   fs.mkdirSync(path.join(folder, 'alone/cpu'), {recursive: true});
   fs.copyFileSync(path.join(built, 'tfjs_binding.node'), path.join(folder, 'alone/cpu/tfjs_binding.node'));
   const {devices} = await doctor({
@@ -49,7 +49,7 @@ testNative('a binding without its library names the library', async () => {
   });
 });
 
-testNative('a build that sees no GPU is no CUDA device, but a native one', async () => {
+testNative('loadNativeBinding: a build that sees no GPU serves native, not cuda', async () => {
   fs.mkdirSync(path.join(folder, 'blind'));
   fs.symlinkSync(built, path.join(folder, 'blind/gpu'));
   const {devices, auto} = await doctor({
@@ -74,7 +74,7 @@ testNative('a build that sees no GPU is no CUDA device, but a native one', async
   expect(auto).toBe('native');
 });
 
-testNative('it computes with the tfjs that the model imports', async () => {
+testNative('selectBackend native: computes with the tfjs that the model imports', async () => {
   await selectBackend('native');
   expect(tf.getBackend()).toBe('tensorflow');
   const before = tf.memory().numTensors;
@@ -98,7 +98,7 @@ testNative('it computes with the tfjs that the model imports', async () => {
   expect(tf.memory().numTensors).toBe(before);
 });
 
-testNative('backends change hands within a process', async () => {
+testNative('selectBackend: switches between backends within a process', async () => {
   for (const device of ['wasm', 'native', 'cpu', 'native']) {
     const {backend} = await selectBackend(device);
     expect(tf.getBackend()).toBe(backend);

@@ -1,13 +1,12 @@
 import fs from 'node:fs';
 import {createRequire} from 'node:module';
 import path from 'node:path';
-import {expect, test} from '@jest/globals';
 
 type Module = {withListAttributes(source: string): string};
 const load = async (): Promise<Module> =>
   (await import(new URL('../../../../tools/native/list-attributes.mjs', import.meta.url).href)) as Module;
 
-test("the binding's source takes lists of words and of types, and keeps all else", async () => {
+test('withListAttributes: the source takes lists of words and of types, and keeps all else', async () => {
   const {withListAttributes} = await load();
   const home = path.dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json'));
   const source = fs.readFileSync(path.join(home, 'binding/tfjs_backend.cc'), 'utf8');
@@ -18,7 +17,7 @@ test("the binding's source takes lists of words and of types, and keeps all else
   expect(source.split('\n').filter((line) => !lines.includes(line))).toEqual([]);
 });
 
-test('another source is refused', async () => {
+test('withListAttributes: refuses another source', async () => {
   const {withListAttributes} = await load();
   expect(() => withListAttributes('int main() {}')).toThrow("wanted 'case TF_ATTR_STRING: {' once, found it 0 times");
   expect(() => withListAttributes('case TF_ATTR_STRING: {case TF_ATTR_STRING: {')).toThrow('found it 2 times');

@@ -20,7 +20,7 @@ const TOLERANCE = 1e-5;
     expect(error).toBeLessThan(TOLERANCE);
   });
 
-  test('work that is disposed leaves nothing, in tfjs and in TensorFlow', async () => {
+  test('disposed work leaves nothing, in tfjs and in TensorFlow', async () => {
     await selectBackend(device);
     const {binding} = tf.backend() as unknown as {binding: {getNumOfTensors(): number}};
     const work = (): void =>

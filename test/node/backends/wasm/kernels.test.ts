@@ -101,7 +101,7 @@ describe.each([
     false,
     false,
   ],
-] as const)('%s product on wasm equals cpu', (_, [a, b], transposeA, transposeB) => {
+] as const)('patchWasmKernels: a %s product on wasm equals cpu', (_, [a, b], transposeA, transposeB) => {
   const n = transposeB ? b.at(-2)! : b.at(-1)!;
   test.each([
     ['alone', [], undefined],
@@ -117,7 +117,7 @@ describe.each([
   });
 });
 
-test('a full heap is an error, and what was there before is unharmed', async () => {
+test('patchWasmKernels: a full heap is an error, and earlier tensors are unharmed', async () => {
   await selectBackend('wasm');
   const {wasm} = tf.backend() as unknown as {wasm: {_malloc(bytes: number): number; _free(offset: number): void}};
   const full = expect.objectContaining({code: 'out-of-memory', exitCode: 4});

@@ -1,5 +1,4 @@
 import {createRequire} from 'node:module';
-import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../../../src/node/backends/select.js';
 import {fastBatchedMatMul} from '../../../../src/runtime/kernels.js';
@@ -21,7 +20,7 @@ if (!installed())
   );
 
 (installed() ? describe.skip : describe)('without onnxruntime-node', () => {
-  test('the device says what to type', async () => {
+  test('selectBackend onnx: without the package, says what to type', async () => {
     const error = await selectBackend('onnx').catch((e: unknown) => e);
     expect(error).toBeInstanceOf(BackendError);
     expect((error as BackendError).code).toBe('backend-unavailable');
@@ -176,7 +175,7 @@ if (!installed())
     );
   });
 
-  test('the plain wasm device has its own kernels back', async () => {
+  test('useOnnxMatMul: the plain wasm device has its own kernels back', async () => {
     const product = async (device: string): Promise<ArrayLike<number>> => {
       const {note} = await selectBackend(device);
       expect(note).toMatch(
