@@ -29,13 +29,16 @@ function listWithYauzl(bytes: Uint8Array): Promise<Listed[]> {
   });
 }
 
-test.each(['ofa_micro.pt', 'ofa_micro_fp32_full.pt'])('ZipFile: the directory of %s is what yauzl sees', async (name) => {
-  const bytes = goldenBytes(name);
-  const {entries} = await open(bytes);
-  const byName = (a: Listed, b: Listed): number => (a.name < b.name ? -1 : 1);
-  const ours = [...entries.values()].map(({name, bytes}) => ({name, bytes}));
-  expect(ours.sort(byName)).toEqual((await listWithYauzl(bytes)).sort(byName));
-});
+test.each(['ofa_micro.pt', 'ofa_micro_fp32_full.pt'])(
+  'ZipFile: the directory of %s is what yauzl sees',
+  async (name) => {
+    const bytes = goldenBytes(name);
+    const {entries} = await open(bytes);
+    const byName = (a: Listed, b: Listed): number => (a.name < b.name ? -1 : 1);
+    const ours = [...entries.values()].map(({name, bytes}) => ({name, bytes}));
+    expect(ours.sort(byName)).toEqual((await listWithYauzl(bytes)).sort(byName));
+  },
+);
 
 test.each([false, true])('ZipFile: reads stored and deflated entries, zip64 %s', async (zip64) => {
   const bytes = zip([item('a'), item('b/c', {deflate: true})], {zip64});

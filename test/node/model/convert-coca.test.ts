@@ -102,7 +102,7 @@ describeCoca(
       expect([...(await model.read(`${block}.k_proj.bias`))]).toEqual([...bias.slice(48, 96)]);
     });
 
-    test("finds the weights of a training checkpoint, and drops their prefix", async () => {
+    test('finds the weights of a training checkpoint, and drops their prefix', async () => {
       put('open_clip_config.json', 'trained/open_clip_config.json');
       const file = put('wrapped_checkpoint.pt', 'trained/epoch_3.pt');
       // It holds small tensors alone: what it lacks is named without the prefix, what it has is not.
