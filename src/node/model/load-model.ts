@@ -53,7 +53,7 @@ interface LoadContext {
 type Loader = (weights: WeightSource, context: LoadContext) => Promise<VisionLanguagePipeline>;
 
 /** Reads the folder of a model, by its family. A new family is one line here. */
-const ASSISTANTS: Readonly<Record<string, (folder: string, config: ModelConfig) => Loader>> = {
+const LOADERS: Readonly<Record<string, (folder: string, config: ModelConfig) => Loader>> = {
   ofa: openOfa,
   coca: openCoca,
 };
@@ -74,7 +74,7 @@ export async function loadModel(
       hint: 'A model folder is what `mue convert` writes.',
     });
   const {family, config} = parseConfig(json, path.join(folder, 'config.json'));
-  const load = ASSISTANTS[family.name]!(folder, config);
+  const load = LOADERS[family.name]!(folder, config);
   const plans = readPlans(folder);
   // 0 threads and 0 pixels mean the default.
   const runsOn = await selectBackend(device, {threads: threads || undefined, tf32});

@@ -1,12 +1,12 @@
 import fs from 'node:fs';
 import {decodeImage} from '../../src/node/picture/decode.js';
 import type {OfaPipeline} from '../../src/tasks/ofa-processor.js';
-import type {ClockName} from './clock.js';
+import type {ClockName} from '../measure/clock.js';
 import {profileKernels} from '../cases/kernel-times.js';
-import {testQuestions} from '../parts.js';
-import type {Row} from './result-file.js';
+import {testQuestions} from './parts.js';
+import type {Row} from '../report/result-file.js';
 
-/** Kernels of captions and entailments of the shipped model, at full depth; means over pictures. */
+/** Profiles the kernels of captions and entailments of the shipped model, at full depth; means over pictures. */
 export async function profileAnswers(
   mue: OfaPipeline,
   {pictures, clock}: {pictures: number; clock: ClockName},

@@ -1,4 +1,4 @@
-import type {BenchResult, Row} from '../../bench/measure/result-file.js';
+import type {BenchResult, Row} from '../../bench/report/result-file.js';
 
 export function row(
   name: string,

@@ -1,5 +1,5 @@
-import {growthChart, growthExponents} from '../../bench/growth.js';
-import {result, row} from './result.js';
+import {growthChart, growthExponents} from '../../../bench/benches/growth.js';
+import {result, row} from '../../support/bench-result.js';
 
 describe('growth', () => {
   const sweep = (group: string, e: number) =>

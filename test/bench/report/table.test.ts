@@ -1,5 +1,5 @@
-import {figure, formatTables, markdownTable, provenance, textTable} from '../../bench/measure/table.js';
-import {result, row} from './result.js';
+import {figure, formatTables, markdownTable, provenance, textTable} from '../../../bench/report/table.js';
+import {result, row} from '../../support/bench-result.js';
 
 describe('tables', () => {
   test('figure: has three digits', () => {

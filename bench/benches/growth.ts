@@ -1,16 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
-import {lineChart} from '../src/charts/line-chart.js';
-import {never} from '../src/exit/policy.js';
-import {hostMemory} from '../src/runtime/kernels.js';
-import {type OfaSize, ofaConfigOfSize} from '../src/models/ofa/config.js';
-import type {OfaPipeline} from '../src/tasks/ofa-processor.js';
-import {CLOCKS} from './measure/clock.js';
-import {finished} from './measure/measure.js';
-import {noise, randomMue} from './cases/random-mue.js';
-import type {BenchResult, Row} from './measure/result-file.js';
-import {growthExponent, quantile, summarize} from './measure/statistics.js';
+import {lineChart} from '../../src/charts/line-chart.js';
+import {never} from '../../src/exit/policy.js';
+import {hostMemory} from '../../src/runtime/kernels.js';
+import {type OfaSize, ofaConfigOfSize} from '../../src/models/ofa/config.js';
+import type {OfaPipeline} from '../../src/tasks/ofa-processor.js';
+import {CLOCKS} from '../measure/clock.js';
+import {finished} from '../measure/cases.js';
+import {noise, randomMue} from '../cases/random-mue.js';
+import type {BenchResult, Row} from '../report/result-file.js';
+import {growthExponent, quantile, summarize} from '../measure/statistics.js';
 
-/** What is varied, and the rest kept. */
+/** A series of measurements that vary one size. */
 interface Sweep {
   readonly group: string;
   readonly values: readonly number[];
@@ -18,10 +18,13 @@ interface Sweep {
 }
 
 const SIDES = [224, 288, 352, 416, 480, 544, 608, 672];
-/** The sweeps that are not of picture sizes use a small one, so that what they vary is not drowned. */
+/** The side of the picture where something else is varied, small, so that the difference shows. */
 const SMALL = 224;
 
-/** One encoding at full depth. @returns its MACs */
+/**
+ * Runs one encoding at full depth.
+ * @returns its MACs
+ */
 async function encode(mue: OfaPipeline, side: number, tokens: number): Promise<number> {
   const pixels = tf.zeros([1, side, side, 3]) as tf.Tensor4D;
   using encoded = await mue.model.encode({pixels, prompts: [words(tokens)]}, never);
@@ -63,8 +66,8 @@ export interface GrowthOptions {
 }
 
 /**
- * Time and memory of an answer against what makes it larger, full depth, random weights. Two rows a value: milliseconds, and the most
- * bytes of tensors beyond the model's own that lived at once.
+ * Measures time and memory of an answer against the sizes that it grows with, at full depth, with random weights. A
+ * value has two rows: milliseconds, and the most bytes of tensors beyond the model's own that lived at once.
  */
 export async function measureGrowth({size, rounds, sides = SIDES, say, signal}: GrowthOptions): Promise<Row[]> {
   const config = ofaConfigOfSize(size, {train_mue: true});
@@ -106,12 +109,15 @@ export async function measureGrowth({size, rounds, sides = SIDES, say, signal}: 
   return rows;
 }
 
-/** Memory, or time: the processor's where this process computes, which other work on the machine disturbs least. */
+/** Memory, or time: processor time where this process computes, which other work on the machine disturbs least. */
 function cost({cpu, median}: Row): number {
   return cpu ?? median;
 }
 
-/** How time and memory grow with the multiply-accumulates: exponents of at most 1 are no faster than the mathematics. */
+/**
+ * The exponents by which time and memory grow with the multiply-accumulates; up to 1 they grow no faster than the
+ * mathematics.
+ */
 export function growthExponents(
   rows: readonly Row[],
 ): {readonly group: string; readonly time: number; readonly memory: number}[] {

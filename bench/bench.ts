@@ -1,12 +1,12 @@
 import os from 'node:os';
 import {type Command, Option} from 'commander';
-import {wholeNumber} from '../../src/cli/options/values.js';
-import {type SelectedBackend, selectBackend} from '../../src/node/backends/select.js';
-import type {ClockName} from './clock.js';
-import {type BenchResult, formatResult, type Row, thisMachine, writeResult} from './result-file.js';
-import {formatTables} from './table.js';
+import {wholeNumber} from '../src/cli/options/values.js';
+import {type SelectedBackend, selectBackend} from '../src/node/backends/select.js';
+import type {ClockName} from './measure/clock.js';
+import {type BenchResult, formatResult, type Row, thisMachine, writeResult} from './report/result-file.js';
+import {formatTables} from './report/table.js';
 
-/** What a measurement is told: whole numbers by name, and the sizes of a model. */
+/** The options of a run: whole numbers by name, and the size of a model. */
 export interface Flags {
   readonly device: string;
   readonly threads?: number;
@@ -31,7 +31,7 @@ const ABOUT: Readonly<Record<Numbers, string>> = {
 };
 
 /** A command that measures on one device. */
-export interface Measurement {
+export interface Bench {
   readonly name: string;
   readonly about: string;
   /** The options that it takes, with their defaults. */
@@ -41,17 +41,41 @@ export interface Measurement {
   };
   /** Runs on the selected backend. */
   run(flags: Flags, runsOn: SelectedBackend): Promise<Row[]>;
-  /** What --json prints; default: the whole result. */
-  json?(result: BenchResult): string;
+  /** The text that --json prints; default: the whole result. */
+  json?(result: BenchResult): string | Promise<string>;
 }
 
-/** For people: stdout is data. */
+/** Writes a line for people to stderr; stdout is data. */
 export function say(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** Declares the command. It prints tables, or JSON with --json; --out writes the whole result to a file, too. */
-export function addMeasurement(program: Command, {name, about, options, run, json = formatResult}: Measurement): void {
+/**
+ * A bench that runs others one after the other, with the options of all. Where the defaults of an option differ, it is
+ * the first bench's, and the others keep their own.
+ */
+export function together(name: string, about: string, benches: readonly Bench[]): Bench {
+  const options: Record<string, number | string> = {};
+  for (const bench of benches) for (const [key, value] of Object.entries(bench.options)) options[key] ??= value;
+  return {
+    name,
+    about,
+    options,
+    run: async (flags, runsOn) => {
+      const rows: Row[] = [];
+      for (const bench of benches) {
+        const own = Object.entries(bench.options).filter(([key, value]) => options[key] !== value);
+        rows.push(...(await bench.run({...flags, ...Object.fromEntries(own)}, runsOn)));
+      }
+      return rows;
+    },
+  };
+}
+
+/**
+ * Declares the command of a bench. It prints tables, or JSON with --json; --out writes the whole result to a file, too.
+ */
+export function addBench(program: Command, {name, about, options, run, json = formatResult}: Bench): void {
   const {size, clock, ...numbers} = options;
   const command = program
     .command(name)
@@ -71,7 +95,7 @@ export function addMeasurement(program: Command, {name, about, options, run, jso
     );
   command.action(async (flags: Flags & {json?: boolean; out?: string}) => {
     const before = os.loadavg()[0]!;
-    const runsOn = await selectBackend(flags.device, flags.threads ? {threads: flags.threads} : {});
+    const runsOn = await selectBackend(flags.device, {threads: flags.threads});
     say(runsOn.note);
     const rows = await run(flags, runsOn);
     const {device, backend, threads} = runsOn;
@@ -83,13 +107,13 @@ export function addMeasurement(program: Command, {name, about, options, run, jso
       machine: thisMachine(before),
       device,
       backend,
-      ...(threads === undefined ? {} : {threads}),
+      threads,
       settings: Object.fromEntries(
         Object.keys(options).map((key) => [key, flags[key as keyof Flags] as string | number]),
       ),
       rows,
     };
     if (flags.out) writeResult(flags.out, result);
-    process.stdout.write(flags.json ? json(result) : formatTables(result));
+    process.stdout.write(flags.json ? await json(result) : formatTables(result));
   });
 }

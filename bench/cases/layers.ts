@@ -6,11 +6,11 @@ import {EncoderLayer} from '../../src/models/ofa/encoder.js';
 import {OfaMacs} from '../../src/models/ofa/macs.js';
 import {KvCache} from '../../src/nn/kv-cache.js';
 import type {TensorScope} from '../../src/runtime/tensor-scope.js';
-import {type Case, numbers} from '../measure/measure.js';
+import {type Case, numbers} from '../measure/cases.js';
 
 const BASE = ofaConfigOfSize('base', {train_mue: true});
 
-/** One encoder layer over a stream of `tokens`. */
+/** A case of an encoder layer over a stream of `tokens`. */
 function encoderLayer(name: string, config: OfaConfig, tokens: number): Case {
   return {
     group: 'layer',
@@ -26,7 +26,7 @@ function encoderLayer(name: string, config: OfaConfig, tokens: number): Case {
   };
 }
 
-/** One decoder layer for the newest token of every beam; the cache has `keys` with it. */
+/** A case of a decoder layer for the newest token of every beam; the cache has `keys` with it. */
 function decoderLayer(
   name: string,
   config: OfaConfig,
@@ -67,10 +67,15 @@ function layerPast(
   };
 }
 
-/** States that a run meets one after the other, each for the first time: more than a pass has executions. */
+/**
+ * The number of states that a run meets one after the other, each for the first time: more than a pass has executions.
+ */
 const STATES = 48;
 
-/** Similarity and readback, once a layer: of what the layer gave and what it got, which the layer before had given and was read then. */
+/**
+ * A case of similarity and readback, once a layer: between its output and its input, which was the output of the layer
+ * before and was read then.
+ */
 function deciding(name: string, shape: number[]): Case {
   return {
     group: 'layer',
@@ -87,7 +92,7 @@ function deciding(name: string, shape: number[]): Case {
   };
 }
 
-/** Layers of OFA-Base at 480 px, and of the shipped model. */
+/** The cases: layers of OFA-Base at 480 px, and of the shipped model. */
 export function layerCases(shipped: OfaConfig): readonly Case[] {
   const patches = (shipped.patch_image_size / 16) ** 2;
   return [

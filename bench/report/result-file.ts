@@ -3,80 +3,57 @@ import os from 'node:os';
 import path from 'node:path';
 import {z} from 'zod';
 import {InputError} from '../../src/runtime/errors.js';
-import type {Summary} from './statistics.js';
-
-/** The machine, and how busy it was with other things: the load average of the last minute before and after. */
-export interface Machine {
-  readonly cpu: string;
-  readonly cores: number;
-  readonly memoryGiB: number;
-  readonly platform: string;
-  readonly node: string;
-  readonly load: readonly [before: number, after: number];
-}
-
-/** One measured thing. */
-export interface Row extends Summary {
-  /** What belongs together in a table: 'op', 'layer', 'caption', … */
-  readonly group: string;
-  readonly name: string;
-  readonly unit: 'ms' | 'µs' | 's' | 'MiB' | 'tensors';
-  /** Median processor time of all threads, in the same unit: what a busy machine disturbs least. */
-  readonly cpu?: number | undefined;
-  /** Multiply-accumulates of one execution, where they are known. */
-  readonly macs?: number | undefined;
-  readonly note?: string | undefined;
-}
-
-/** What a run of the bench writes. */
-export interface BenchResult {
-  readonly format: 'mue-bench';
-  readonly version: 1;
-  /** The command: 'parts', 'base', 'growth', … */
-  readonly what: string;
-  readonly date: string;
-  readonly machine: Machine;
-  readonly device: string;
-  readonly backend: string;
-  readonly threads?: number | undefined;
-  /** What the run was asked for beside the device. */
-  readonly settings: Readonly<Record<string, string | number | boolean>>;
-  readonly rows: readonly Row[];
-}
 
 const rowSchema = z.strictObject({
+  /** Rows of a group are a table: 'op', 'layer', 'caption', … */
   group: z.string(),
   name: z.string(),
   unit: z.enum(['ms', 'µs', 's', 'MiB', 'tensors']),
+  /** The fields of `Summary`. */
   median: z.number(),
   p10: z.number(),
   p90: z.number(),
   n: z.number().int(),
+  /** Median processor time of all threads, in the same unit; a busy machine disturbs it least. */
   cpu: z.number().optional(),
+  /** Multiply-accumulates of one execution, where they are known. */
   macs: z.number().optional(),
   note: z.string().optional(),
 });
-const resultSchema: z.ZodType<BenchResult> = z.strictObject({
+/** A measured thing. */
+export type Row = Readonly<z.infer<typeof rowSchema>>;
+
+const machineSchema = z.strictObject({
+  cpu: z.string(),
+  cores: z.number(),
+  memoryGiB: z.number(),
+  platform: z.string(),
+  node: z.string(),
+  /** How busy it was with other things: the load average of the last minute before and after. */
+  load: z.tuple([z.number(), z.number()]),
+});
+
+const resultSchema = z.strictObject({
   format: z.literal('mue-bench'),
   version: z.literal(1),
+  /** The name of the bench: 'parts', 'base', 'growth', … */
   what: z.string(),
   date: z.string(),
-  machine: z.strictObject({
-    cpu: z.string(),
-    cores: z.number(),
-    memoryGiB: z.number(),
-    platform: z.string(),
-    node: z.string(),
-    load: z.tuple([z.number(), z.number()]),
-  }),
+  machine: machineSchema,
   device: z.string(),
   backend: z.string(),
   threads: z.number().optional(),
+  /** The options of the run beside the device. */
   settings: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   rows: z.array(rowSchema),
 });
+/** The result of a bench. */
+export type BenchResult = Readonly<Omit<z.infer<typeof resultSchema>, 'rows'>> & {readonly rows: readonly Row[]};
 
-/** @throws InputError if the file is missing or not what a run of the bench writes */
+/**
+ * Reads a result.
+ * @throws InputError if the file is missing or not a result of a bench
+ */
 export function readResult(file: string): BenchResult {
   let json: unknown;
   try {
@@ -96,14 +73,14 @@ export function readResult(file: string): BenchResult {
   );
 }
 
-/** One row a line, so that differences between two runs can be read. */
+/** The JSON of a result, a row a line, so that differences between two runs can be read. */
 export function formatResult(result: BenchResult): string {
   const {rows, ...head} = result;
   const lines = rows.map((row) => `    ${JSON.stringify(shorten(row))}`).join(',\n');
   return `${JSON.stringify(head, null, 2).slice(0, -2)},\n  "rows": [\n${lines}\n  ]\n}\n`;
 }
 
-/** Four digits are more than a clock is good for. */
+/** Rounds a row to five digits, more than a clock is good for. */
 function shorten(row: Row): Row {
   const digits = (x: number): number => Number(x.toPrecision(5));
   return {
@@ -111,7 +88,7 @@ function shorten(row: Row): Row {
     median: digits(row.median),
     p10: digits(row.p10),
     p90: digits(row.p90),
-    ...(row.cpu === undefined ? {} : {cpu: digits(row.cpu)}),
+    cpu: row.cpu && digits(row.cpu),
   };
 }
 
@@ -120,8 +97,11 @@ export function writeResult(file: string, result: BenchResult): void {
   fs.writeFileSync(file, formatResult(result));
 }
 
-/** This machine; `before` is the load when the run began. */
-export function thisMachine(before: number): Machine {
+/**
+ * The machine that this process runs on.
+ * @param before its load when the run began
+ */
+export function thisMachine(before: number): BenchResult['machine'] {
   return {
     cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
     cores: os.availableParallelism(),

@@ -3,9 +3,10 @@ import {gelu} from '../../src/nn/activations.js';
 import {batchedMatMul} from '../../src/nn/heads.js';
 import {LayerNorm} from '../../src/nn/layer-norm.js';
 import type {TensorScope} from '../../src/runtime/tensor-scope.js';
-import {type Case, numbers} from '../measure/measure.js';
+import {type Case, numbers} from '../measure/cases.js';
 
-// The operations that OFA-Base spends its time in, at the sizes of a 480 × 480 picture (900 patches, width 768, 12 heads of 64).
+// The operations that OFA-Base spends its time in, at the sizes of a 480 × 480 picture (900 patches, width 768, 12
+// heads of 64).
 
 const T = 900;
 const D = 768;
@@ -15,7 +16,10 @@ const V = 59457;
 
 type Tensors = readonly number[][];
 
-/** @param shapes of the inputs, made of random numbers */
+/**
+ * A case of one operation.
+ * @param shapes the shapes of the inputs, made of random numbers
+ */
 function op<T extends readonly tf.Tensor[]>(
   name: string,
   macs: number | undefined,
@@ -26,7 +30,7 @@ function op<T extends readonly tf.Tensor[]>(
   return {
     group: 'op',
     name,
-    ...(macs === undefined ? {} : {macs}),
+    macs,
     ...extra,
     prepare: (scope: TensorScope) => {
       const inputs = shapes.map((shape, i) => numbers(scope, [...shape], 1, i + 1)) as unknown as T;

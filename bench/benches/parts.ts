@@ -1,17 +1,17 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {decodeImage} from '../src/node/picture/decode.js';
-import {type Answer, meanLayers} from '../src/tasks/answer.js';
-import type {CustomExit} from '../src/tasks/exits.js';
-import type {OfaPipeline} from '../src/tasks/ofa-processor.js';
-import type {ClockName} from './measure/clock.js';
-import type {Row} from './measure/result-file.js';
-import {medianByPart, summarize} from './measure/statistics.js';
-import type {Stopwatch} from './measure/stopwatch.js';
-import {PARTS, type Part, watchModel, watchPolicy} from './cases/watch-model.js';
+import {decodeImage} from '../../src/node/picture/decode.js';
+import {type Answer, meanLayers} from '../../src/tasks/answer.js';
+import type {CustomExit} from '../../src/tasks/exits.js';
+import type {OfaPipeline} from '../../src/tasks/ofa-processor.js';
+import type {ClockName} from '../measure/clock.js';
+import type {Row} from '../report/result-file.js';
+import {medianByPart, summarize} from '../measure/statistics.js';
+import type {Stopwatch} from '../measure/stopwatch.js';
+import {PARTS, type Part, watchModel, watchPolicy} from '../cases/watch-model.js';
 
-const SCENES = fileURLToPath(new URL('../data/scenes/', import.meta.url));
+const SCENES = fileURLToPath(new URL('../../data/scenes/', import.meta.url));
 const CHOICES = ['never', 'model'] as const;
 const TITLES = {never: 'every layer', model: "the model's plan"} as const;
 
@@ -20,7 +20,7 @@ interface Question {
   readonly text: string;
 }
 
-/** Lines of a JSONL file of the test sets, one of each picture. */
+/** The first lines of a file of the test sets, one of each picture. */
 export function testQuestions(file: string, count: number): Question[] {
   const lines = fs.readFileSync(path.join(SCENES, file), 'utf8').trim().split('\n');
   const questions = lines.map((line) => JSON.parse(line) as {image: string; text?: string});
@@ -37,8 +37,9 @@ type Ask = (
 ) => Promise<Answer>;
 
 /**
- * Where the time of captions and entailments goes, at full depth and with the model's own exits: the same pictures, in turn, in an order
- * that changes from picture to picture. Each part's MACs stand beside it where the model says them.
+ * Measures the parts of captions and entailments, at full depth and with the model's own exits: the same pictures, by
+ * turns, in an order that changes from picture to picture. The MACs of a part stand beside it where the model says
+ * them.
  */
 export async function measureParts(
   mue: OfaPipeline,
@@ -107,7 +108,7 @@ async function answer(
   };
 }
 
-/** Medians over pictures, part by part, and of the whole. */
+/** The medians over pictures of every part and of the whole. */
 function table(group: string, runs: readonly Run[]): Row[] {
   const parts = medianByPart(runs.map(({ms}) => ms));
   const macsOf = (part: Part): number | undefined => {
@@ -121,7 +122,7 @@ function table(group: string, runs: readonly Run[]): Row[] {
   return [
     ...PARTS.filter((part) => parts[part]).map((part): Row => {
       const macs = macsOf(part);
-      return {group, name: part, unit: 'ms', ...parts[part]!, ...(macs === undefined ? {} : {macs})};
+      return {group, name: part, unit: 'ms', ...parts[part]!, macs};
     }),
     {
       group,

@@ -1,5 +1,5 @@
-import {compareResults, formatComparison} from '../../bench/measure/compare.js';
-import {result, row} from './result.js';
+import {compareResults, formatComparison} from '../../../bench/report/compare.js';
+import {result, row} from '../../support/bench-result.js';
 
 describe('compareResults', () => {
   const before = result([

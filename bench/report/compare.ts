@@ -1,19 +1,19 @@
 import type {BenchResult, Row} from './result-file.js';
 import {figure, textTable} from './table.js';
 
-/** The same thing, measured twice. */
+/** Two measurements of one thing. */
 export interface Comparison {
   readonly group: string;
   readonly name: string;
   readonly before: Row;
   readonly after: Row;
-  /** After / before, of the medians. */
+  /** The median after, divided by the median before. */
   readonly ratio: number;
   /** Whether the ranges p10 … p90 do not touch: a difference that a repetition would show again. */
   readonly clear: boolean;
 }
 
-/** Things that both results measured, in the order of the first. */
+/** The things that both results measured, in the order of the first. */
 export function compareResults(before: BenchResult, after: BenchResult): Comparison[] {
   const key = ({group, name, unit}: Row): string => `${group}\n${name}\n${unit}`;
   const later = new Map(after.rows.map((row) => [key(row), row]));

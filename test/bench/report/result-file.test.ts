@@ -1,9 +1,9 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {formatResult, readResult, writeResult} from '../../bench/measure/result-file.js';
-import {InputError} from '../../src/runtime/errors.js';
-import {result, row} from './result.js';
+import {formatResult, readResult, writeResult} from '../../../bench/report/result-file.js';
+import {InputError} from '../../../src/runtime/errors.js';
+import {result, row} from '../../support/bench-result.js';
 
 describe('result file', () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'bench-'));

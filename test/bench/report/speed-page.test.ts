@@ -1,5 +1,5 @@
-import {savedCells, speedPage} from '../../bench/speed-page.js';
-import {result, row} from './result.js';
+import {savedCells, speedPage} from '../../../bench/report/speed-page.js';
+import {result, row} from '../../support/bench-result.js';
 
 describe('speedPage', () => {
   const total = (group: string, median: number, macs: number) => row('total', median, median, median, {group, macs});

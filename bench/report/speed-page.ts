@@ -1,8 +1,8 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {growthChart, growthExponents} from './growth.js';
-import {type BenchResult, type Row, readResult} from './measure/result-file.js';
-import {figure, markdownTable, provenance, resultCells} from './measure/table.js';
+import {growthChart, growthExponents} from '../benches/growth.js';
+import {type BenchResult, type Row, readResult} from './result-file.js';
+import {figure, markdownTable, provenance, resultCells} from './table.js';
 
 const TITLES: Readonly<Record<string, string>> = {
   base: 'OFA-Base, random weights, 480 × 480: the authors’ sizes',
@@ -14,7 +14,7 @@ const TITLES: Readonly<Record<string, string>> = {
   memory: 'Memory over many captions',
   profile: 'Kernels that answers spend their time in',
 };
-/** What the authors' code takes (PyTorch, fp32, 2 threads of a 2-core EPYC), in seconds: the issue that this page answers names them. */
+/** The seconds that the authors' code takes (PyTorch, fp32, 2 threads of a 2-core EPYC). */
 const AUTHORS: Readonly<Record<string, number>> = {
   'caption: full': 3.27,
   'caption: exits': 2.87,
@@ -24,8 +24,8 @@ const AUTHORS: Readonly<Record<string, number>> = {
 };
 
 /**
- * Writes speed.md and its plots from the results in its folder `speed/`, so that no figure is copied by hand. Words that are not
- * measured stand in `speed/notes.md`.
+ * Writes speed.md and its plots from the results in its folder `speed/`, so that no figure is copied by hand. Words
+ * that are not measured stand in `speed/notes.md`.
  * @returns the files written
  */
 export function writeSpeedPage(folder: string): string[] {
@@ -48,7 +48,10 @@ interface Named {
   readonly result: BenchResult;
 }
 
-/** The page as Markdown. @param notes what no clock says, placed before the tables */
+/**
+ * The page as Markdown.
+ * @param notes text that no clock gives, placed before the tables
+ */
 export function speedPage(results: readonly Named[], notes: string): string {
   const parts = Object.entries(TITLES).flatMap(([what, title]) => {
     const these = results.filter(({result}) => result.what === what || result.what === 'all');
@@ -127,7 +130,7 @@ function busy({cpu, median}: Row): number {
   return cpu ?? median;
 }
 
-/** What deciding costs beside the layer that it decides on. */
+/** The cost of deciding, as a share of the layer that it decides on. */
 function decidingShare(rows: readonly Row[]): string[] {
   const find = (name: string): Row | undefined => rows.find((row) => row.name === name);
   const pairs = rows.flatMap((row) => {

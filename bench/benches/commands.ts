@@ -1,13 +1,16 @@
 import {spawnSync} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
-import {BackendError} from '../src/runtime/errors.js';
-import type {Row} from './measure/result-file.js';
-import {medianByPart, summarize} from './measure/statistics.js';
+import {BackendError} from '../../src/runtime/errors.js';
+import type {Row} from '../report/result-file.js';
+import {medianByPart, summarize} from '../measure/statistics.js';
 
-const MAIN = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
-const PICTURE = fileURLToPath(new URL('../examples/pictures/05.png', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const PICTURE = fileURLToPath(new URL('../../examples/pictures/05.png', import.meta.url));
 
-/** Whole commands in processes of their own, as a user types them; the parts of `caption` are what its --json says. */
+/**
+ * Measures whole commands in processes of their own, as a user types them; the parts of `caption` are those of its
+ * --json.
+ */
 export function measureCommands(device: string, times: number): Row[] {
   const run = (...args: string[]): {readonly ms: number; readonly out: string} => {
     const began = performance.now();
@@ -32,7 +35,7 @@ export function measureCommands(device: string, times: number): Row[] {
     name,
     unit: 'ms',
     ...summarize(values),
-    ...(note === undefined ? {} : {note}),
+    note,
   });
   return [
     row('mue --help', help),

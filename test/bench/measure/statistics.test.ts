@@ -1,4 +1,4 @@
-import {growthExponent, medianByPart, quantile, summarize} from '../../bench/measure/statistics.js';
+import {growthExponent, medianByPart, quantile, summarize} from '../../../bench/measure/statistics.js';
 
 describe('statistics', () => {
   test('quantile: linear between ranks, whatever the order', () => {

@@ -1,6 +1,6 @@
 import type {BenchResult, Row} from './result-file.js';
 
-/** A number as a table shows it: three digits, or all before the point. */
+/** A number in the form of tables: three digits, or all before the point. */
 export function figure(x: number): string {
   if (!Number.isFinite(x)) return '–';
   return Math.abs(x) >= 100
@@ -12,7 +12,10 @@ export function figure(x: number): string {
         : x.toPrecision(2);
 }
 
-/** Columns of text, the first to the left, the others to the right. @param rows the head first */
+/**
+ * Columns of text, the first to the left, the others to the right.
+ * @param rows the head first
+ */
 export function textTable(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)));
   return rows
@@ -25,7 +28,7 @@ export function textTable(rows: readonly (readonly string[])[]): string {
     .join('\n');
 }
 
-/** The same as Markdown. */
+/** A table in Markdown, the first column to the left, the others to the right. */
 export function markdownTable(rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
@@ -37,14 +40,14 @@ export function markdownTable(rows: readonly (readonly string[])[]): string {
   ].join('\n');
 }
 
-/** One line that says where figures come from. */
+/** The origin of figures in one line. */
 export function provenance({machine, device, backend, threads, date}: BenchResult): string {
   const {cpu, cores, node, load} = machine;
   const count = threads === undefined ? '' : `, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
   return `${device} (${backend}${count}), ${cores} × ${cpu}, Node ${node}, ${date.slice(0, 10)}, load average ${load[0]} before, ${load[1]} after`;
 }
 
-/** Rows of a result as cells, the head first. GMAC/s only where rows say what they compute. */
+/** The rows of a result as cells, the head first. GMAC/s is there only where rows have MACs. */
 export function resultCells(rows: readonly Row[]): string[][] {
   const rates = rows.some(({macs}) => macs !== undefined);
   const notes = rows.some(({note}) => note !== undefined);
@@ -86,7 +89,7 @@ function rate({macs, median, unit}: Row): [string, string] {
   return macs === undefined ? ['', ''] : [figure(macs / 1e9), figure(macs / 1e9 / (median * PER_SECOND[unit]))];
 }
 
-/** A whole result for a terminal, one table a group. */
+/** A whole result for a terminal, a table for each group. */
 export function formatTables(result: BenchResult): string {
   const groups = [...new Set(result.rows.map(({group}) => group))];
   const tables = groups.map((group) => {

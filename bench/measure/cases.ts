@@ -2,19 +2,23 @@ import * as tf from '@tensorflow/tfjs';
 import {hostMemory} from '../../src/runtime/kernels.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {CLOCKS} from './clock.js';
-import type {Row} from './result-file.js';
+import type {Row} from '../report/result-file.js';
 import {quantile, summarize} from './statistics.js';
 
-/** One thing to measure. */
+/** A thing to measure. */
 export interface Case {
   readonly group: string;
   readonly name: string;
+  /** Multiply-accumulates of one execution. */
   readonly macs?: number;
-  /** Executions between two looks at the clock; for what takes microseconds. */
+  /** Executions between two looks at the clock, more than one for cases of microseconds. */
   readonly inner?: number;
   readonly unit?: 'ms' | 'µs';
   readonly note?: string;
-  /** Makes the inputs, which `scope` holds. @returns one execution; its tensors are disposed here */
+  /**
+   * Makes the inputs, which `scope` holds.
+   * @returns a function that executes the case once, and returns tensors, the caller's
+   */
   prepare(scope: TensorScope): () => tf.TensorContainer | Promise<tf.TensorContainer>;
 }
 
@@ -26,10 +30,13 @@ export interface MeasureOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Times through the whole list, so that a busy minute of the machine does not hit one case alone. */
+/** The number of passes through the whole list, so that a busy minute of the machine does not hit one case alone. */
 const PASSES = 3;
 
-/** Measures cases in turn, in three passes: inputs made, two executions to warm up, then rounds that each end with the device having finished. */
+/**
+ * Measures cases by turns, in three passes. In each, a case makes its inputs, is executed twice to warm up, and then in
+ * rounds that end when the device has finished.
+ */
 export async function measure(cases: readonly Case[], {rounds, seconds, signal}: MeasureOptions): Promise<Row[]> {
   const times = cases.map((): Time[] => []);
   for (let pass = 0; pass < PASSES; pass++) {
@@ -47,8 +54,8 @@ export async function measure(cases: readonly Case[], {rounds, seconds, signal}:
       times[i]!.map(({cpu}) => (unit === 'µs' ? cpu * 1e3 : cpu)),
       0.5,
     ),
-    ...(macs === undefined ? {} : {macs}),
-    ...(note === undefined ? {} : {note}),
+    macs,
+    note,
   }));
 }
 
@@ -57,7 +64,7 @@ interface Time {
   readonly cpu: number;
 }
 
-/** Milliseconds of one execution, several times. */
+/** Measures one execution several times, in milliseconds. */
 async function timeCase({inner = 1, prepare}: Case, rounds: number, seconds: number): Promise<Time[]> {
   using scope = new TensorScope();
   const run = prepare(scope);
@@ -77,7 +84,10 @@ async function timeCase({inner = 1, prepare}: Case, rounds: number, seconds: num
   return times;
 }
 
-/** Waits until a device has computed these: one number is read back. Where tensors lie in this process's memory they are there. */
+/**
+ * Waits until a device has computed tensors by reading one number back. In this process's memory they are computed
+ * already.
+ */
 export async function finished(result: tf.TensorContainer): Promise<void> {
   if (hostMemory()) return;
   const tensor = firstTensor(result);
@@ -87,7 +97,7 @@ export async function finished(result: tf.TensorContainer): Promise<void> {
   number.dispose();
 }
 
-/** The first tensor in anything that a function may return. */
+/** The first tensor in the value that a function returned. */
 export function firstTensor(result: unknown): tf.Tensor | undefined {
   if (result instanceof tf.Tensor) return result;
   if (typeof result !== 'object' || result === null) return undefined;
@@ -97,7 +107,7 @@ export function firstTensor(result: unknown): tf.Tensor | undefined {
   return undefined;
 }
 
-/** Numbers from −d to d; the same every time. */
+/** A tensor of random numbers from −d to d, the same every time; `scope` holds it. */
 export function numbers(scope: TensorScope, shape: number[], d = 1, seed = 1): tf.Tensor {
   return scope.hold(tf.randomUniform(shape, -d, d, 'float32', seed));
 }

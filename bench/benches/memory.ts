@@ -1,9 +1,9 @@
 import fs from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
-import type {OfaPipeline} from '../src/tasks/ofa-processor.js';
+import type {OfaPipeline} from '../../src/tasks/ofa-processor.js';
 import {testQuestions} from './parts.js';
-import type {Row} from './measure/result-file.js';
-import {summarize} from './measure/statistics.js';
+import type {Row} from '../report/result-file.js';
+import {summarize} from '../measure/statistics.js';
 
 export interface MemoryOptions {
   readonly captions: number;
@@ -12,7 +12,10 @@ export interface MemoryOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Captions many pictures in one process: resident memory and tensors at the 100th (or a tenth of fewer) and at the end. */
+/**
+ * Captions many pictures in one process, and measures resident memory and tensors at the 100th (or a tenth of fewer)
+ * and at the end.
+ */
 export async function measureMemory(mue: OfaPipeline, {captions, beams, say, signal}: MemoryOptions): Promise<Row[]> {
   const pictures = testQuestions('caption-test.jsonl', 100).map(({image}) => image);
   const early = Math.min(100, Math.ceil(captions / 10));

@@ -1,16 +1,16 @@
-import {ofaConfigOfSize, type OfaSize} from '../src/models/ofa/config.js';
-import type {Answer} from '../src/tasks/answer.js';
-import type {ExitChoice} from '../src/tasks/exits.js';
-import type {OfaPipeline} from '../src/tasks/ofa-processor.js';
-import {CLOCKS} from './measure/clock.js';
-import {forcedExits, noise, randomMue} from './cases/random-mue.js';
-import type {Row} from './measure/result-file.js';
-import {quantile, summarize} from './measure/statistics.js';
+import {ofaConfigOfSize, type OfaSize} from '../../src/models/ofa/config.js';
+import type {Answer} from '../../src/tasks/answer.js';
+import type {ExitChoice} from '../../src/tasks/exits.js';
+import type {OfaPipeline} from '../../src/tasks/ofa-processor.js';
+import {CLOCKS} from '../measure/clock.js';
+import {forcedExits, noise, randomMue} from '../cases/random-mue.js';
+import type {BenchResult, Row} from '../report/result-file.js';
+import {quantile, summarize} from '../measure/statistics.js';
 
-/** Tokens of a caption; the end symbol's step comes on top. */
+/** The tokens of a caption; the step of the end symbol comes on top. */
 const TOKENS = 12;
 const BEAMS = 5;
-/** 24 tokens with the prompt around it (ofa_mue section 13 reckons with about as many). */
+/** A hypothesis of 24 tokens with the prompt around it, about as many as in docs/reference/ofa-mue.md 13. */
 const HYPOTHESIS = 'a man in a red shirt is riding a horse along the beach at night';
 
 interface Variant {
@@ -36,8 +36,9 @@ export interface BaseOptions {
 }
 
 /**
- * The authors' reference sizes: OFA-Base with random weights, a decoded 480 × 480 picture, a caption of 12 tokens by 5 beams and an
- * entailment, at full depth and with image and decoder leaving after 2 layers and 1. Rounds are interleaved; one round warms up.
+ * Measures the authors' reference sizes: OFA-Base with random weights, a decoded 480 × 480 picture, a caption of 12
+ * tokens by 5 beams and an entailment, at full depth and with image and decoder leaving after 2 layers and 1. Rounds
+ * are interleaved; one round warms up.
  */
 export async function measureBase({rounds, size = 'base', side = 480, say, signal}: BaseOptions): Promise<Row[]> {
   const began = performance.now();
@@ -95,12 +96,13 @@ function ask(mue: OfaPipeline, picture: ReturnType<typeof noise>, {group, exit}:
     : mue.entail(picture, HYPOTHESIS, {exit});
 }
 
-/** What `bench base --json` prints: medians in seconds. */
-export function baseSeconds(rows: readonly Row[], backend: string, threads: number | undefined): object {
-  const of = (group: string, name: string): number => {
+/** The JSON that `bench base --json` prints: medians in seconds. */
+export function formatBase({rows, backend, threads}: BenchResult): string {
+  const seconds = (group: string, name: string): number => {
     const median = rows.find((row) => row.group === group && row.name === name)?.median ?? Number.NaN;
     return Math.round(median * 1e4) / 1e4;
   };
-  const task = (group: string): object => ({full: of(group, 'full'), exits: of(group, 'exits')});
-  return {caption: task('caption'), entail: task('entail'), backend, threads: threads ?? null};
+  const task = (group: string): object => ({full: seconds(group, 'full'), exits: seconds(group, 'exits')});
+  const medians = {caption: task('caption'), entail: task('entail'), backend, threads: threads ?? null};
+  return `${JSON.stringify(medians)}\n`;
 }

@@ -1,4 +1,4 @@
-import {Stopwatch} from '../../bench/measure/stopwatch.js';
+import {Stopwatch} from '../../../bench/measure/stopwatch.js';
 
 describe('Stopwatch', () => {
   function clock(): {now: () => number; pass: (ms: number) => void} {
