@@ -4,7 +4,7 @@ import path from 'node:path';
 
 type Module = {withListAttributes(source: string): string};
 const load = async (): Promise<Module> =>
-  (await import(new URL('../../../../tools/native/list-attributes.mjs', import.meta.url).href)) as Module;
+  (await import(new URL('../../tools/native/list-attributes.mjs', import.meta.url).href)) as Module;
 
 test('withListAttributes: the source takes lists of words and of types, and keeps all else', async () => {
   const {withListAttributes} = await load();
