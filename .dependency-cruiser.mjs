@@ -1,5 +1,5 @@
-// The source is built in floors: a file imports from its own room and from lower floors, never up, never sideways, and never in a circle.
-// `npm run floors` checks it; docs/architecture.md draws it.
+// The source is built in floors: a file imports from its own room and from lower floors, never up, never sideways, and
+// never in a circle. `npm run floors` checks it; docs/architecture.md draws it.
 
 /** Rooms of src, lowest floor first; rooms of one floor do not know each other. */
 const FLOORS = [

@@ -1,8 +1,9 @@
 // The suites come in two sets, so that people wait minutes for the first:
 // - `npm test`: every suite but the slow ones, numbers on the wasm backend alone;
-// - `npm run test:slow`: the suites called `*.slow.test.ts`, which kill processes and run whole sweeps in processes of their own;
-//   and, on the cpu backend (plain JavaScript: exact and slow), the suites that hold numbers to references (jest.slow.config.mjs).
-// `npm run test:all` is both, and CI runs both. MUE_TEST_BACKEND=native,wasm names other backends for the numbers.
+// - `npm run test:slow`: the suites called `*.slow.test.ts`, which kill processes and run whole sweeps in processes of
+//   their own; and, on the cpu backend (plain JavaScript: exact and slow), the suites that hold numbers to references
+//   (jest.slow.config.mjs). `npm run test:all` is both, and CI runs both. MUE_TEST_BACKEND=native,wasm names other
+//   backends for the numbers.
 export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],

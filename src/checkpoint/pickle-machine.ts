@@ -15,8 +15,8 @@ export interface UnpickleOptions {
 const MARK = Symbol('mark');
 
 /**
- * A pickle's bytes, stack and memo, and the operations on them, each of which does what a few opcodes of Python's pickle machine do.
- * `pickle.ts` has the table of opcodes.
+ * A pickle's bytes, stack and memo, and the operations on them, each of which does what a few opcodes of Python's
+ * pickle machine do. `pickle.ts` has the table of opcodes.
  */
 export class PickleMachine {
   /** The paths of classes and functions that were called for and not built. */

@@ -36,7 +36,8 @@ test('float16ToFloat32, float32ToFloat16: all 65,536 halves survive the way ther
 });
 
 test('float32ToFloat16: rounds to the nearest half, ties to the even one', () => {
-  // Sorted finite non-negative halves are their own bits: the oracle looks for the nearest by bisection in exact arithmetic.
+  // Sorted finite non-negative halves are their own bits: the oracle looks for the nearest by bisection in exact
+  // arithmetic.
   const nearest = (value: number): number => {
     let [low, high] = [0, 0x7c00];
     while (high - low > 1) {

@@ -21,7 +21,10 @@ const openFile = (bytes: Uint8Array): Promise<TorchFile> => TorchFile.open(new M
 const open = async (bytes: Uint8Array, which: 'model' | 'ema' = 'model'): Promise<Checkpoint> =>
   (await openFile(bytes)).checkpoint(which);
 
-/** Integers of these files are small. Halves of 64-bit integers are read as 32-bit ones: converting millions of BigInts takes seconds. */
+/**
+ * Integers of these files are small. Halves of 64-bit integers are read as 32-bit ones: converting millions of BigInts
+ * takes seconds.
+ */
 function toFloat64(data: TensorData): ArrayLike<number> {
   if (!(data instanceof BigInt64Array)) return data;
   return new Int32Array(data.buffer).filter((_, i) => i % 2 === 0);
@@ -86,7 +89,8 @@ describe('TorchFile, ofa_micro.pt', () => {
 });
 
 describe('TorchFile, ofa_micro_fp32_full.pt', () => {
-  // Element i of floating-point entry k is ((i mod 7) - 3)(1 + k)/512; tied copies as the first; in the average, half of it.
+  // Element i of floating-point entry k is ((i mod 7) - 3)(1 + k)/512; tied copies as the first; in the average, half
+  // of it.
   const expectFormula = async (checkpoint: Checkpoint, factor: number): Promise<void> => {
     const names = checkpoint.names();
     expect(names).toHaveLength(358);

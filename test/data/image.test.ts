@@ -69,7 +69,7 @@ test('resizeBicubic: black and white stripes cannot overflow the accumulators', 
   );
 });
 
-/** The same sum in float64, rounded once. */
+/** A value of the resized row, as a sum in float64 that is rounded once. */
 function reference(row: Uint8Array, from: number, to: number, i: number): number {
   const scale = from / to;
   const stretch = Math.max(1, scale);

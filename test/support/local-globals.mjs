@@ -2,9 +2,9 @@ import {createHash} from 'node:crypto';
 import swc from '@swc/jest';
 
 /**
- * The jest transform of the sources and of tfjs: the globals of inner loops become names of the module. Jest runs tests in a vm
- * context, where looking up a global `Math` or `Infinity` goes through an interceptor: a loop over numbers takes five to fifteen
- * times as long there as outside.
+ * The jest transform of the sources and of tfjs: the globals of inner loops become names of the module. Jest runs tests
+ * in a vm context, where looking up a global `Math` or `Infinity` goes through an interceptor: a loop over numbers
+ * takes five to fifteen times as long there as outside.
  */
 const HEAD = 'const {Math, Number, Array, Float32Array, Float64Array, Int32Array, Uint8Array, Infinity, NaN} = globalThis; ';
 

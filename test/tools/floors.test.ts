@@ -9,7 +9,10 @@ const root = path.join(import.meta.dirname, '..', '..');
 const trees = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-floors-'));
 afterAll(() => fs.rmSync(trees, {recursive: true}));
 
-/** Writes a tree of files by path and content. @returns its folder */
+/**
+ * Writes a tree of files by path and content.
+ * @returns its folder
+ */
 function tree(name: string, files: Readonly<Record<string, string>>): string {
   const folder = path.join(trees, name);
   for (const [file, content] of Object.entries(files)) {

@@ -8,7 +8,7 @@ import {selectBackend} from '../../../src/node/backends/select.js';
 import {type FusedKernel, runFused} from '../../../src/runtime/kernels.js';
 
 const native = process.env['MUE_TEST_NATIVE'];
-/** What has kernels of this project's own, and which. */
+/** The devices that have kernels of this project's own, and which. */
 const DEVICES: readonly (readonly [string, readonly FusedKernel[]])[] = [
   ['wasm', ['MueLayerNorm', 'MueGelu']],
   ...(native

@@ -100,7 +100,7 @@ test.each([
 });
 
 test('selectBackend: webgpu gives a reason where it cannot run', async () => {
-  // Where there are the packages and a GPU it runs: then it has to compute.
+  // With the packages and a GPU it runs, and has to compute.
   const outcome = await selectBackend('webgpu').catch((e: unknown) => e);
   if (outcome instanceof BackendError) {
     expect(outcome.code).toBe('backend-unavailable');

@@ -105,7 +105,7 @@ describeCoca(
     test('finds the weights of a training checkpoint, and drops their prefix', async () => {
       put('open_clip_config.json', 'trained/open_clip_config.json');
       const file = put('wrapped_checkpoint.pt', 'trained/epoch_3.pt');
-      // It holds small tensors alone: what it lacks is named without the prefix, what it has is not.
+      // It holds small tensors alone: the missing ones are named, without the prefix; those that it has are not.
       const failed = convertCheckpoint({input: file, output: at('never')});
       await expect(failed).rejects.toMatchObject({code: 'missing-weights', exitCode: 3});
       const {message} = (await failed.catch((error: unknown) => error)) as Error;

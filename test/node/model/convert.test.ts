@@ -204,7 +204,8 @@ describe('convertCheckpoint, the micro checkpoint', () => {
     for (const kind of ['safetensors', 'bin', 'bins', 'shards']) {
       put(`hf/${kind}/config.json`, JSON.stringify(MICRO_HUGGING_FACE));
       fs.copyFileSync(dict, at('hf', kind, 'dict.txt'));
-      // All values fit halves, so 'auto' stores halves although the folder holds float32; the dictionary lies beside the weights.
+      // All values fit halves, so 'auto' stores halves although the folder holds float32; the dictionary lies beside
+      // the weights.
       const result = await convert({input: at('hf', kind), vocab: undefined, output: at('out', `hf-${kind}`)});
       expect([kind, result.dtype, result.config]).toEqual([kind, 'float16', config]);
       expect(digest(await weightsOf(at('out', `hf-${kind}`)))).toEqual(expected);
@@ -214,7 +215,7 @@ describe('convertCheckpoint, the micro checkpoint', () => {
 
 describe('convertCheckpoint, the full float32 checkpoint', () => {
   test('ema takes the average, exactly half of the model; both are float32 that fits halves', async () => {
-    // Its tied copies have storages of their own: they are compared.
+    // The tied copies have storages of their own, so they are compared.
     const model = await convert({input: fullPt, output: at('out', 'full')});
     const ema = await convert({input: fullPt, output: at('out', 'ema'), ema: true});
     expect([model.dtype, model.weights, ema.weights]).toEqual(['float16', 'model', 'ema']);

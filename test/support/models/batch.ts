@@ -10,7 +10,10 @@ export interface BatchCall {
   readonly together: (mue: VisionLanguagePipeline, exit: ExitChoice) => Promise<readonly Answer[]>;
 }
 
-/** Everything but the time is what each picture gets alone. @returns the answers of each alone */
+/**
+ * Checks that in a batch each picture gets the answer that it gets alone, but for times.
+ * @returns the answers of each alone
+ */
 export async function compareBatch(
   call: BatchCall,
   mue: VisionLanguagePipeline,

@@ -9,7 +9,10 @@ import {cocaGoldenBytes, cocaJson} from '../golden/golden-coca.js';
 
 type Settings = {readonly model_cfg: {readonly vision_cfg: object}; readonly preprocess_cfg: object};
 
-/** A golden model of open_clip's, converted in memory. @param imageSize pictures of another size than it was made for */
+/**
+ * A golden model of open_clip's, converted in memory.
+ * @param imageSize the side of the pictures, if not the one that it was made for
+ */
 export async function cocaModel(
   folder: 'micro' | 'fullvocab',
   {imageSize, ...change}: {imageSize?: number} & Partial<Pick<CocaConfig, 'cls_mask' | 'activation'>> = {},

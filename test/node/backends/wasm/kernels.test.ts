@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../../../src/node/backends/select.js';
 
-/** A product on a backend, [-1, 1] numbers that depend on the seed, k = 100: more than the naive loop's block of 48. */
+/**
+ * A product on a backend of [-1, 1] numbers that depend on the seed, k = 100: more than the naive loop's block of 48.
+ */
 async function product(
   device: string,
   shapes: readonly (readonly number[])[],
