@@ -1,5 +1,5 @@
-// The source is built in floors: a file imports from its own room and from lower floors, never up, never sideways, and never in a circle.
-// `npm run floors` checks it; docs/architecture.md draws it.
+// The source is built in floors: a file imports from its own room and from lower floors, never up, never sideways, and
+// never in a circle. `npm run floors` checks it; docs/architecture.md draws it.
 
 /** Rooms of src, lowest floor first; rooms of one floor do not know each other. */
 const FLOORS = [
@@ -17,7 +17,10 @@ const FLOORS = [
 ];
 const room = (names) => `^src/(${names.join('|')})/`;
 
-/** What a floor may not import: every other room that is not below it. */
+/** Files that run on any platform. */
+const ANYWHERE = {path: '^src/', pathNot: '^src/(node|cli)/|^src/node[.]ts$'};
+
+/** A floor may not import any other room that is not below it. */
 const floors = FLOORS.flatMap((rooms, floor) =>
   rooms.map((name) => ({
     name: `floor-of-${name}`,
@@ -48,14 +51,18 @@ export default {
       to: {},
     },
     {
-      name: 'platform',
-      comment: 'Only src/node and src/cli touch the platform: Node, and backends of tfjs that are bound to it.',
+      name: 'platform-node',
+      comment: "Only src/node and src/cli import Node's own modules.",
       severity: 'error',
-      from: {path: '^src/', pathNot: '^src/(node|cli)/|^src/node[.]ts$'},
-      to: {
-        path: '^(node:|@tensorflow/tfjs-backend|@tensorflow/tfjs-node|onnxruntime-node|webgpu$)|tfjs-backend|tfjs-node|onnxruntime-node',
-        pathNot: '^src/',
-      },
+      from: ANYWHERE,
+      to: {dependencyTypes: ['core']},
+    },
+    {
+      name: 'platform-backends',
+      comment: 'Only src/node and src/cli import packages that are bound to a platform.',
+      severity: 'error',
+      from: ANYWHERE,
+      to: {path: 'tfjs-backend|tfjs-node|onnxruntime-node|^webgpu$|node_modules/webgpu/', pathNot: '^src/'},
     },
     {
       name: 'index-runs-anywhere',

@@ -1,4 +1,5 @@
-// The suites that hold the code to the authors' numbers, and nothing else. GOLDEN_DIR names another folder of goldens.
+// The suites that hold the code to the authors' numbers, and nothing else, on wasm and cpu.
+// GOLDEN_DIR names another folder of goldens.
 import config from './jest.config.mjs';
 
 const SUITES = [
@@ -9,5 +10,7 @@ const SUITES = [
   'models/ofa/import/import',
   'node/picture/decode',
 ];
+
+process.env.MUE_TEST_BACKEND ??= 'wasm,cpu';
 
 export default {...config, testMatch: SUITES.map((suite) => `<rootDir>/test/${suite}.test.ts`)};

@@ -1,5 +1,5 @@
-// npm run bench -- <what> …: strips the types of bench/*.ts into .bench/, where `../src/x.js` is `../dist/x.js`, and runs it.
-// What is measured is therefore dist, the code that ships (`npm run bench` builds it first).
+// npm run bench -- <name> …: strips the types of bench/*.ts into .bench/, where `../src/x.js` is `../dist/x.js`, and
+// runs it. It measures dist, the code that ships (`npm run bench` builds it first).
 import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -7,7 +7,7 @@ import ts from 'typescript';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const out = path.join(root, '.bench');
-fs.mkdirSync(out, {recursive: true});
+fs.rmSync(out, {recursive: true, force: true});
 const compilerOptions = {target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true};
 for (const name of fs.readdirSync(path.join(root, 'bench'), {recursive: true}).filter((file) => file.endsWith('.ts'))) {
   const source = fs

@@ -1,3 +1,4 @@
-export {DEVICES, selectBackend} from './node/backends/select.js';
+export {DEVICES} from './node/backends/devices.js';
+export {selectBackend} from './node/backends/select.js';
 export {decodeImage} from './node/picture/decode.js';
 export {type LoadOptions, loadModel, SHIPPED_MODEL} from './node/model/load-model.js';

@@ -1,15 +1,19 @@
 // Completes package-lock.json after a change of dependencies.
 //
 // `npm install` leaves out the optional packages of other platforms when the registry at hand does not carry them
-// (darwin and win32 builds of swc, biome, jest's resolver …); `npm ci` then refuses the lock file. This adds the missing
-// entries by name, version, os and cpu. Usage: npm install … && node tools/complete-lock.mjs
+// (darwin and win32 builds of swc, biome, jest's resolver …); `npm ci` then refuses the lock file. This adds the
+// missing entries by name, version, os and cpu. Usage: npm install … && node tools/complete-lock.mjs
 import fs from 'node:fs';
 
 const PLATFORM =
   /(android|darwin|freebsd|linux|win32|openharmony|aix|sunos|netbsd|openbsd)-(arm64|x64|ia32|arm|ppc64|riscv64|s390x|loong64|wasm32)?/;
 const lock = JSON.parse(fs.readFileSync('package-lock.json', 'utf8'));
 
-/** Whether `name`, required from `path`, is found on the way up, as Node resolves it. */
+/**
+ * Whether a package, required from a folder, is found on the way up, as Node resolves it.
+ * @param {string} path of the folder in the lock file
+ * @param {string} name
+ */
 function resolves(path, name) {
   for (let dir = path; ; ) {
     if (lock.packages[`${dir ? `${dir}/` : ''}node_modules/${name}`]) return true;

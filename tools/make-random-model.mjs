@@ -1,4 +1,6 @@
 // Writes a model of a released size with random weights, to measure with. Needs `npm run build`.
+/** @import {OfaSize} from '../dist/models/ofa/config.js' */
+/** @import {RandomModelOptions} from '../dist/node/model/random-model.js' */
 import {parseArgs} from 'node:util';
 
 const {values} = parseArgs({
@@ -33,10 +35,10 @@ const start = performance.now();
 const files = await writeRandomModel({
   config: coca.includes(values.size)
     ? importConfig(COCA_ARCHITECTURES[values.size])
-    : ofaConfigOfSize(values.size, {train_mue: values.mue}),
+    : ofaConfigOfSize(/** @type {OfaSize} */ (values.size), {train_mue: values.mue}),
   output: values.out,
-  kind: values.kind,
-  dtype: values.dtype,
+  kind: /** @type {RandomModelOptions['kind']} */ (values.kind),
+  dtype: /** @type {RandomModelOptions['dtype']} */ (values.dtype),
   seed: Number(values.seed),
   force: values.force,
 });

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {type KernelCall, replaceKernel} from '../../src/node/backends/kernels.js';
 import {CLOCKS, type ClockName} from '../measure/clock.js';
-import type {Row} from '../measure/result-file.js';
+import type {Row} from '../report/result-file.js';
 import {Stopwatch} from '../measure/stopwatch.js';
 
 /**
- * Puts every kernel of the current backend on the clock, each with its own time alone (a kernel that runs others does not count them).
- * For backends that compute when they are called; a GPU would only show its launches.
- * @returns reads the times since the last reading, by kernel and shapes
+ * Puts every kernel of the current backend on the clock, each with its own time alone (a kernel that runs others does
+ * not count them). It serves backends that compute when they are called; a GPU would only show its launches.
+ * @returns a function that takes the times since its last call, by kernel and shapes
  */
 export function watchKernels(
   clock: ClockName,
@@ -41,7 +41,7 @@ export interface Profiled {
   run(i: number): Promise<void>;
 }
 
-/** Where the time goes, by kernel and by the shapes it was called with: means over `times` executions, after one that warms up. */
+/** The time by kernel, and by the shapes it was called with: means over `times` executions, after one that warms up. */
 export async function profileKernels(profiled: readonly Profiled[], times: number, clock: ClockName): Promise<Row[]> {
   const read = watchKernels(clock);
   const rows: Row[] = [];

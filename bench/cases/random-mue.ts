@@ -1,14 +1,17 @@
 import type {ExitPolicy, StackName} from '../../src/exit/policy.js';
 import {cosine} from '../../src/exit/policies/cosine.js';
 import {randomWeights} from '../../src/node/model/random-model.js';
-import {findVocabulary, vocabularyTokenizer} from '../../src/node/model/vocabulary-files.js';
+import {findVocabulary, vocabularyTokenizer} from '../../src/node/model/vocabulary.js';
 import type {OfaConfig} from '../../src/models/ofa/config.js';
 import {OfaModel} from '../../src/models/ofa/model.js';
 import type {CustomExit} from '../../src/tasks/exits.js';
 import {OfaPipeline} from '../../src/tasks/ofa-processor.js';
 import type {RgbImage} from '../../src/data/image.js';
 
-/** A model with random weights, made in memory, with OFA's own vocabulary. Runs on the current backend; the caller's to dispose. */
+/**
+ * A model with random weights, made in memory, with OFA's own vocabulary. Runs on the current backend; the caller's to
+ * dispose.
+ */
 export async function randomMue(config: OfaConfig): Promise<OfaPipeline> {
   const tokenizer = vocabularyTokenizer(findVocabulary(undefined, '', undefined), config);
   const model = await OfaModel.load(config, randomWeights(config));
@@ -29,12 +32,15 @@ export function noise(side: number): RgbImage {
   return {width: side, height: side, data};
 }
 
-/** When the decoder may leave: at every step, or as in the authors' release not in the first third (ofa_mue 10.6). */
+/**
+ * The steps at which the decoder may leave: all, or as in the authors' release not the first third
+ * (docs/reference/ofa-mue.md 10.6).
+ */
 export type DecoderSteps = 'every' | 'release';
 
 /**
- * Leaves at given depths, whatever it sees, and pays for looking: the similarity is measured after every layer, as MuE does. Fixed depths
- * with their honest cost; a stack left out runs every layer, measured or not as `similarity` would.
+ * Exits at given depths, whatever it sees, and pays for looking as MuE does: the similarity is measured after every
+ * layer. A stack left out runs every layer, and is not looked at.
  */
 export function forcedExits(
   depths: Readonly<Partial<Record<StackName, number>>>,

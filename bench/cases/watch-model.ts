@@ -4,10 +4,10 @@ import type {ExitPolicy} from '../../src/exit/policy.js';
 import type {Decoding} from '../../src/models/model.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {CLOCKS, type ClockName} from '../measure/clock.js';
-import {firstTensor} from '../measure/measure.js';
-import {Stopwatch} from '../measure/stopwatch.js';
+import {firstTensor} from '../measure/cases.js';
+import {type MethodName, Stopwatch} from '../measure/stopwatch.js';
 
-/** The parts of an answer, in the order in which they run; what is none of them is the rest. */
+/** The parts of an answer, in the order in which they run; time in none of them is the rest. */
 export const PARTS = [
   'decode picture',
   'resize, normalise',
@@ -26,13 +26,16 @@ export const PARTS = [
 ] as const;
 export type Part = (typeof PARTS)[number];
 
-/** Watches every part of a model's answers. On a GPU each part is waited for, which costs a little more than it takes alone. */
+/**
+ * Puts the methods of a model's parts on the clock, for as long as the model lives. The names of methods are checked by
+ * the compiler. On a GPU each part is waited for, which costs a little more than it takes alone.
+ */
 export function watchModel(model: OfaModel, clock: ClockName): Stopwatch {
   const watch = new Stopwatch((result) => {
     if (!hostMemory()) settle(result);
   }, CLOCKS[clock]);
   const {encoder, decoder, encoding, scoring} = model;
-  const part = <K extends string>(object: Record<K, (...args: never[]) => unknown>, method: K, name: Part): void =>
+  const part = <T extends object>(object: T, method: MethodName<T>, name: Part): void =>
     watch.watch(object, method, name);
   part(encoder.resnet, 'forward', 'ResNet');
   part(encoding, 'imageStream', 'patch embedding');
@@ -46,19 +49,19 @@ export function watchModel(model: OfaModel, clock: ClockName): Stopwatch {
   const {startDecoding} = model;
   model.startDecoding = (...args) => {
     const decoding = watch.time('decoder start', () => startDecoding.apply(model, args));
-    part(decoding as Decoding, 'step', 'decoder layers');
-    part(decoding as Decoding, 'reorder', 'beam reorder');
+    part<Decoding>(decoding, 'step', 'decoder layers');
+    part<Decoding>(decoding, 'reorder', 'beam reorder');
     return decoding;
   };
   return watch;
 }
 
-/** The policy, its looking at states on the clock. */
+/** A policy whose looks at states are on the clock. */
 export function watchPolicy(policy: ExitPolicy, watch: Stopwatch): ExitPolicy {
   return {name: policy.name, observe: (...args) => watch.time('deciding', () => policy.observe(...args))};
 }
 
-/** Waits for a device. The one place that blocks: a stopwatch cannot await inside a synchronous call. */
+/** Waits for a device. It blocks, because a stopwatch cannot await inside a synchronous call. */
 function settle(result: unknown): void {
   const tensor = firstTensor(result);
   if (tensor) tf.tidy(() => tf.slice(tensor.flatten(), [0], [1]).dataSync());

@@ -1,4 +1,7 @@
-/** Two ways to read the time: what passes, and what this process computes (all threads); the second hardly sees other processes. */
+/**
+ * Two clocks in milliseconds: the time that passes, and the processor time of all threads of this process, which other
+ * processes hardly disturb.
+ */
 export const CLOCKS = {
   wall: (): number => performance.now(),
   cpu: (): number => {

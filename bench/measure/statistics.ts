@@ -1,15 +1,14 @@
-/** What repeated measurements of one thing say. Times are in the unit of the measurements. */
+/** A summary of repeated measurements of one thing, in the unit of the measurements. */
 export interface Summary {
   readonly median: number;
-  /** Nine of ten measurements lie above, and below. With fewer than ten: the least and the most. */
+  /** Nine of ten measurements lie above p10, and below p90. With fewer than ten they are the least and the most. */
   readonly p10: number;
   readonly p90: number;
   readonly n: number;
 }
 
 /**
- * The value below which a share `q` of the values lies, linear between the ranks.
- * @returns NaN of none
+ * The value below which a fraction `q` of the values lies, linear between the ranks; NaN of no values.
  */
 export function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((a, b) => a - b);
@@ -29,15 +28,15 @@ export function summarize(values: readonly number[]): Summary {
   };
 }
 
-/** Sums, part by part, of what was measured together; a part that a row lacks counts as 0. */
+/** The summary of every part of measurements that were taken together; a part that a row lacks counts as 0. */
 export function medianByPart(rows: readonly Readonly<Record<string, number>>[]): Record<string, Summary> {
   const parts = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   return Object.fromEntries(parts.map((part) => [part, summarize(rows.map((row) => row[part] ?? 0))]));
 }
 
 /**
- * The exponent e of y ≈ c·xᵉ, by least squares of logarithms. 1: y grows as x does.
- * @returns NaN of fewer than two different x
+ * The exponent e of y ≈ c·xᵉ, by least squares of logarithms; with 1, y grows as x does. NaN of fewer than two
+ * different x.
  */
 export function growthExponent(points: readonly {readonly x: number; readonly y: number}[]): number {
   const logs = points.map(({x, y}) => [Math.log(x), Math.log(y)] as const);

@@ -1,9 +1,9 @@
 import {bfloat16ToFloat32, float16ToFloat32} from './float16.js';
 
-/** Element types of checkpoints, under the names that safetensors gives them. */
+/** An element type of checkpoints, by the name that safetensors gives it. */
 export type DType = 'F16' | 'BF16' | 'F32' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
 
-/** Bytes of one element. */
+/** The bytes of an element. */
 export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
   F16: 2,
   BF16: 2,
@@ -17,7 +17,7 @@ export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
   BOOL: 1,
 };
 
-/** What reading a tensor gives: halves are widened to float32, everything else keeps its type. */
+/** The values of a tensor as they are read: halves are widened to float32, all other types are kept. */
 export type TensorData = Float32Array | Float64Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint8Array;
 
 export function isDType(name: unknown): name is DType {
@@ -28,7 +28,10 @@ export function isFloat(dtype: DType): boolean {
   return dtype === 'F16' || dtype === 'BF16' || dtype === 'F32' || dtype === 'F64';
 }
 
-/** Little-endian bytes, from byte 0 of their buffer, as raw elements: halves as their bits. The buffer is shared, not copied. */
+/**
+ * Views little-endian bytes as raw elements, halves as their bits. The buffer is shared, not copied.
+ * @param bytes aligned to the element, as those that begin at byte 0 of their buffer are
+ */
 export function rawElements(
   bytes: Uint8Array<ArrayBuffer>,
   dtype: DType,
@@ -57,14 +60,14 @@ export function rawElements(
   }
 }
 
-/** Raw elements with halves widened. */
+/** Widens raw elements that are halves to float32. Others are returned as they are. */
 export function widen(raw: ReturnType<typeof rawElements>, dtype: DType): TensorData {
   if (dtype === 'F16') return float16ToFloat32(raw as Uint16Array);
   if (dtype === 'BF16') return bfloat16ToFloat32(raw as Uint16Array);
   return raw as TensorData;
 }
 
-/** Any tensor's values as float32; float64 and integers are rounded. The array itself if it is float32 already. */
+/** Converts values to float32; float64 and integers are rounded. Returns the array itself if it is float32 already. */
 export function toFloat32(data: TensorData): Float32Array {
   if (data instanceof Float32Array) return data;
   return data instanceof BigInt64Array ? Float32Array.from(data, Number) : Float32Array.from(data);

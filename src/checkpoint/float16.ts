@@ -1,5 +1,4 @@
-// Half precision <-> single precision. A decoded table of all 65,536 halves makes reading a checkpoint one lookup a value.
-
+/** The values of all 65,536 halves, by their bits: reading a checkpoint takes one lookup a value. */
 let table: Float32Array | undefined;
 
 function decodeOne(bits: number): number {
@@ -30,17 +29,18 @@ export function bfloat16ToFloat32(bits: Uint16Array): Float32Array<ArrayBuffer> 
  * The bits of one float32 (given as its own bits) as a half, rounded to nearest, ties to even, as hardware does.
  * Above 65,520 the result is infinity; NaN stays NaN.
  */
-export function float16Bits(bits: number): number {
+function float16Bits(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
   if (magnitude >= 0x47800000) return sign | (magnitude > 0x7f800000 ? 0x7e00 : 0x7c00);
   if (magnitude >= 0x38800000) {
-    // Normal: move the exponent bias from 127 to 15 and round the 13 bits that fall away; a carry runs into the exponent, as it must.
+    // Normal: the exponent's bias moves from 127 to 15, and the 13 bits that fall away round; a carry runs into the
+    // exponent.
     const moved = magnitude - 0x38000000;
     return sign | ((moved + 0xfff + ((moved >>> 13) & 1)) >>> 13);
   }
   if (magnitude < 0x33000000) return sign;
-  // Subnormal: units of 2^-24.
+  // Subnormal, in units of 2^-24.
   const shift = 126 - (magnitude >>> 23);
   const fraction = (magnitude & 0x7fffff) | 0x800000;
   const half = 1 << (shift - 1);
@@ -57,7 +57,7 @@ export function float32ToFloat16(values: Float32Array): Uint16Array<ArrayBuffer>
   return out;
 }
 
-/** Whether every value survives float32 → half → float32 unchanged (NaN and infinity do not count as such). */
+/** Whether every value survives float32 → half → float32 unchanged. NaN and the infinities do not. */
 export function fitsFloat16(values: Float32Array): boolean {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   for (let i = 0; i < bits.length; i++) {

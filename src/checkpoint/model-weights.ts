@@ -5,12 +5,12 @@ import type {RandomAccess} from './random-access.js';
 import {SafetensorsFile} from './safetensors.js';
 import {openShards} from './shards.js';
 
-/** The weights of a converted model folder, read one at a time. */
+/** The weights of a converted model folder, read one at a time. Disposing it closes the files. */
 export interface ModelWeights extends Disposable {
   names(): string[];
-  /** @throws WeightsError if there is no such weight. */
+  /** @throws WeightsError if there is no such weight */
   shape(name: string): number[];
-  /** Row-major, as float32; the array is the caller's. */
+  /** The values of a weight as float32, row-major; the array is the caller's. */
   read(name: string): Promise<Float32Array>;
 }
 
@@ -19,9 +19,10 @@ const SINGLE = 'model.safetensors';
 
 /**
  * Opens the weights of a converted model: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
- * @param files names of the files in the folder.
- * @param open opens one of them; what is opened is closed when the result is disposed, or at once on an error.
- * @throws WeightsError if there are no weights, or they are damaged.
+ * @param open  opens a file of the folder, which is closed when the result is disposed, or at once on an error
+ * @param files the names of the files in the folder
+ * @returns the weights, the caller's to dispose
+ * @throws WeightsError if there are no weights, or they are damaged
  */
 export async function openModelWeights(
   open: (file: string) => Promise<RandomAccess & Disposable>,
@@ -54,7 +55,7 @@ function view(checkpoint: Checkpoint): ModelWeights {
   };
 }
 
-/** A small text file, closed after reading. */
+/** Reads a small text file, and closes it. */
 async function text(access: RandomAccess & Disposable): Promise<string> {
   using file = access;
   if (file.size > 2 ** 26)

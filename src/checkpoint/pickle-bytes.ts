@@ -2,7 +2,10 @@ import {WeightsError} from '../runtime/errors.js';
 
 const utf8 = new TextDecoder('utf-8', {fatal: false});
 
-/** The bytes of a pickle, read front to back; every length is checked against what is left before it is believed. */
+/**
+ * Reads the bytes of a pickle front to back. Every length is checked against the bytes that are left before it is
+ * believed.
+ */
 export class PickleBytes {
   readonly size: number;
   private readonly data: DataView;
@@ -16,18 +19,20 @@ export class PickleBytes {
     this.data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
+  /** An error that names the byte that is being read. */
   error(what: string): WeightsError {
     return new WeightsError('damaged-pickle', `${this.source}: byte ${this.at} of its pickle: ${what}.`, {
       hint: 'The file is damaged, or no checkpoint.',
     });
   }
 
-  /** @throws WeightsError unless as many bytes are left. */
+  /** @throws WeightsError unless as many bytes are left */
   checkLength(length: number): void {
     if (length > this.bytes.length - this.at)
       throw this.error(`${length} bytes are announced, ${this.bytes.length - this.at} are left`);
   }
 
+  /** The next bytes, borrowed. */
   take(length: number): Uint8Array {
     this.checkLength(length);
     this.at += length;
@@ -65,9 +70,9 @@ export class PickleBytes {
     return this.number(8, (at) => this.data.getFloat64(at, false));
   }
 
-  /** A little-endian two's complement integer of any length: a number where it is safe, else a bigint. */
+  /** Reads a little-endian two's complement integer of any length: a number where it is safe, else a bigint. */
   long(length: number): number | bigint {
-    // A long of kilobytes takes time quadratic in its length to convert, and no checkpoint has one.
+    // Converting takes time quadratic in the length, and no checkpoint has an integer of kilobytes.
     if (length > 1024) throw this.error(`an integer of ${length} bytes`);
     let value = 0n;
     const digits = this.take(length);
@@ -80,7 +85,7 @@ export class PickleBytes {
     return small(BigInt(text.replace(/^\+/, '')));
   }
 
-  /** A decimal integer, or one of the two booleans of protocol 1. */
+  /** Reads a decimal integer, or one of the two booleans of protocol 1. */
   intLine(): number | bigint | boolean {
     const text = this.line();
     return text === '00' ? false : text === '01' ? true : this.integer(text);
@@ -100,7 +105,7 @@ export class PickleBytes {
     return text;
   }
 
-  /** Python's raw-unicode-escape: latin1, but for \u0123 and \U00012345. */
+  /** Reads a line in Python's raw-unicode-escape: latin1, but for \u0123 and \U00012345. */
   escapedLine(): string {
     const text = this.latin1(this.lineLength());
     this.at++;

@@ -1,15 +1,19 @@
 import {type PickleGlobal, PickleObject, type PickleValue} from './pickle-values.js';
 
-/** Makes the value that a known class or function would have made. Undefined: not with these arguments; an inert object takes its place. */
+/**
+ * Makes the value that a known class or function would have made of its arguments; undefined where it would not take
+ * them, and an inert object stands in.
+ */
 export type PickleBuilder = (args: readonly PickleValue[]) => PickleValue | undefined;
 
-/** Modules (and functions of builtins) that no checkpoint has a reason to name: they run programs or code. */
+/** Modules that no checkpoint has a reason to name: they run programs or code. */
 const DANGEROUS_MODULES = new Set(
   `os posix nt posixpath subprocess sys pty shutil socket runpy importlib imp ctypes code codeop commands popen2 webbrowser signal
    multiprocessing threading _thread asyncio pickle _pickle cPickle marshal shelve pdb bdb timeit cProfile profile trace urllib http
    requests ftplib telnetlib smtplib xmlrpc pip setuptools distutils ensurepip venv platform tempfile pathlib io _io fileinput inspect
    pkgutil zipimport linecache cloudpickle dill joblib`.split(/\s+/),
 );
+/** Functions of the module builtins that run code or reach files. */
 const DANGEROUS_BUILTINS = new Set(
   'eval exec execfile compile __import__ open input globals locals vars getattr setattr delattr breakpoint exit quit'.split(
     ' ',
@@ -32,7 +36,7 @@ const setOf: PickleBuilder = ([items]) =>
   items === undefined ? new Set() : Array.isArray(items) ? new Set(items) : undefined;
 const listOf: PickleBuilder = ([items]) => (items === undefined ? [] : Array.isArray(items) ? [...items] : undefined);
 
-/** Bytes as protocol 2 writes them: a string of code points below 256, to be encoded as latin1. */
+/** Builds bytes of what protocol 2 writes for them: a string of code points below 256, to be encoded as latin1. */
 const encode: PickleBuilder = ([text, encoding]) =>
   typeof text === 'string' &&
   (encoding === 'latin1' || encoding === 'latin-1') &&
@@ -40,10 +44,10 @@ const encode: PickleBuilder = ([text, encoding]) =>
     ? Uint8Array.from(text, (c) => c.charCodeAt(0))
     : undefined;
 
-/** numpy.dtype('f8', False, True); the order of bytes arrives later, by BUILD. */
+/** Builds numpy.dtype('f8', False, True); the order of its bytes arrives later, by BUILD. */
 const dtype: PickleBuilder = (args) => new PickleObject('numpy.dtype', args);
 
-/** numpy.core.multiarray.scalar(dtype, bytes): one number. */
+/** Builds numpy.core.multiarray.scalar(dtype, bytes), which is one number. */
 const scalar: PickleBuilder = ([type, bytes]) => {
   if (!(type instanceof PickleObject) || type.className !== 'numpy.dtype' || !(bytes instanceof Uint8Array))
     return undefined;
@@ -62,7 +66,7 @@ const scalar: PickleBuilder = ([type, bytes]) => {
 
 const namespace: PickleBuilder = (args) => (args.length ? undefined : new PickleObject('argparse.Namespace'));
 
-/** Known globals of any pickle, built as data. What is not here (nor in the table of a format) becomes an inert object. */
+/** Known globals of any pickle, built as data. Others, unless the table of a format has them, become inert objects. */
 export const PLAIN_GLOBALS: ReadonlyMap<string, PickleBuilder> = new Map([
   ['collections.OrderedDict', mapOf],
   ['collections.defaultdict', (args) => mapOf(args.slice(1))],

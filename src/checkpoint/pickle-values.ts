@@ -1,7 +1,7 @@
 import type {PlainValue} from './checkpoint.js';
 import {WeightsError} from '../runtime/errors.js';
 
-/** A class or function that a pickle names. A name and nothing more: it is never looked up. */
+/** The name of a class or function in a pickle. It is never looked up. */
 export class PickleGlobal {
   constructor(
     readonly module: string,
@@ -12,7 +12,7 @@ export class PickleGlobal {
   }
 }
 
-/** An object of a class that is not built: what the pickle would have given to the class, kept as data. */
+/** An object of a class that is not built: the arguments and the state that the class would have got, kept as data. */
 export class PickleObject {
   state: PickleValue = null;
   readonly entries: Map<PickleValue, PickleValue> = new Map();
@@ -23,7 +23,10 @@ export class PickleObject {
   ) {}
 }
 
-/** Something that the reader of a format puts in place of a known global's result, such as a tensor. Opaque to the pickle machine. */
+/**
+ * A value that the reader of a format puts in the place of a known global's result, such as a tensor. Opaque to the
+ * machine.
+ */
 export abstract class PickleLeaf {
   abstract describe(): string;
 }
@@ -47,9 +50,10 @@ const MAX_NODES = 200_000;
 const MAX_DEPTH = 100;
 
 /**
- * A pickled value as plain data: dicts and namespaces become objects, tuples and sets arrays, big integers strings where they must,
- * other objects `{__class__, …}`.
- * @throws WeightsError if it is too large or too deep, or refers to itself (a small pickle can describe an endless tree).
+ * Turns a pickled value into plain data: dicts and namespaces become objects, tuples and sets arrays, integers that are
+ * not safe strings, other objects `{__class__, …}`.
+ * @throws WeightsError if it is too large or too deep, or refers to itself (a small pickle can describe an endless
+ *   tree)
  */
 export function toPlain(value: PickleValue): PlainValue {
   let nodes = 0;

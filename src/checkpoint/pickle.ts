@@ -1,201 +1,134 @@
-import {WeightsError} from '../runtime/errors.js';
-import {PickleBytes} from './pickle-bytes.js';
-import {isDangerous, type PickleBuilder, PLAIN_GLOBALS} from './pickle-globals.js';
-import {OPCODES} from './pickle-opcodes.js';
-import {PickleGlobal, PickleObject, type PickleValue} from './pickle-values.js';
-
-export interface UnpickleOptions {
-  /** What messages call the bytes. */
-  readonly source: string;
-  /** Globals of the format, by 'module.name', beside the plain ones. */
-  readonly globals?: ReadonlyMap<string, PickleBuilder>;
-  /** What stands behind a persistent id; without it, one is an error. */
-  readonly persistent?: (id: PickleValue) => PickleValue;
-}
+import {PickleMachine, type UnpickleOptions} from './pickle-machine.js';
+import type {PickleValue} from './pickle-values.js';
 
 export interface Unpickled {
   readonly value: PickleValue;
-  /** Paths of classes and functions that were called for and not built, sorted. */
+  /** The paths of classes and functions that were called for and not built, sorted. */
   readonly placeholders: readonly string[];
 }
 
-const MARK = Symbol('mark');
-
 /**
- * Reads a Python pickle (protocols 0 to 5) as data. Nothing is ever executed: a class or function is a name, and what the pickle would
- * call becomes the value of a known builder or an inert object. Work and memory are bounded by the length of the bytes: one opcode a
- * byte at most, no recursion, and no length is believed that the bytes do not hold.
- * @throws WeightsError 'damaged-pickle', or 'unsafe-pickle' where it names something that runs programs (os.system and the like).
+ * Reads a Python pickle (protocols 0 to 5) as data. Nothing is ever executed: a class or function is a name, and a call
+ * of one becomes the value of a known builder or an inert object. Work and memory are bounded by the length of the
+ * bytes: one opcode a byte at most, no recursion, and no length is believed that the bytes do not hold.
+ * @throws WeightsError 'damaged-pickle', or 'unsafe-pickle' where it names something that runs programs (os.system and
+ *   the like)
  */
 export function unpickle(bytes: Uint8Array, options: UnpickleOptions): Unpickled {
   const machine = new PickleMachine(bytes, options);
-  return {value: machine.run(), placeholders: [...machine.placeholders].sort()};
+  for (let opcode = machine.input.u8(); opcode !== STOP; opcode = machine.input.u8()) {
+    const operation = OPCODES.get(opcode);
+    if (!operation) throw machine.error(`opcode 0x${opcode.toString(16)} is not known or not read`);
+    operation(machine);
+  }
+  return {value: machine.pop(), placeholders: [...machine.placeholders].sort()};
 }
 
-/** The bytes, the stack and the memo; what the opcodes do with them is the table of pickle-opcodes. */
-export class PickleMachine {
-  readonly placeholders: Set<string> = new Set();
-  readonly input: PickleBytes;
-  readonly memo: Map<number, PickleValue> = new Map();
-  private stack: (PickleValue | typeof MARK)[] = [];
-  private work = 0;
+const STOP = 0x2e;
 
-  constructor(
-    bytes: Uint8Array,
-    private readonly options: UnpickleOptions,
-  ) {
-    this.input = new PickleBytes(bytes, options.source);
-  }
+/** The action of an opcode. */
+type Operation = (m: PickleMachine) => void;
 
-  run(): PickleValue {
-    for (;;) {
-      const opcode = this.input.u8();
-      if (opcode === 0x2e) return this.pop();
-      const operation = OPCODES.get(opcode);
-      if (!operation) throw this.error(`opcode 0x${opcode.toString(16)} is not known or not read`);
-      operation(this);
-    }
-  }
+/** An operation that makes a container on the stack take the items above it. */
+const into =
+  (
+    items: (m: PickleMachine) => PickleValue[],
+    act: (m: PickleMachine, target: PickleValue, items: PickleValue[]) => void,
+  ): Operation =>
+  (m) => {
+    const taken = items(m);
+    act(m, m.peek(), taken);
+  };
 
-  global(module: string, name: string): PickleGlobal {
-    const global = new PickleGlobal(module, name);
-    if (!isDangerous(global)) return global;
-    throw new WeightsError(
-      'unsafe-pickle',
-      `${this.options.source}: the pickle names '${global.path}', which runs programs or code. Nothing was executed; the file is refused.`,
-      {hint: 'No checkpoint needs this: do not open the file with other software either.'},
-    );
-  }
+const marked = (m: PickleMachine): PickleValue[] => m.popMark();
 
-  protocol(version: number): void {
-    if (version > 5) throw this.error(`protocol ${version} is not known`);
-  }
-
-  globalOf([module, name]: readonly PickleValue[]): PickleGlobal {
-    if (typeof module !== 'string' || typeof name !== 'string') throw this.error('a class whose name is no string');
-    return this.global(module, name);
-  }
-
-  reduce([callee, args]: readonly PickleValue[]): void {
-    this.push(this.build(callee!, args!));
-  }
-
-  /** A call with named arguments, too: they are kept as a last one. */
-  reduceNamed([callee, args, named]: readonly PickleValue[]): void {
-    if (!(named instanceof Map)) throw this.error('named arguments that are no dict');
-    this.push(this.build(callee!, named.size ? [...this.list(args!), named] : args!));
-  }
-
-  construct([callee, ...args]: PickleValue[]): void {
-    this.push(this.build(callee ?? null, args));
-  }
-
-  build(callee: PickleValue, args: PickleValue): PickleValue {
-    if (!(callee instanceof PickleGlobal)) {
-      if (!(callee instanceof PickleObject)) throw this.error('a call of something that is no class or function');
-      return new PickleObject(callee.className, this.list(args));
-    }
-    const items = this.list(args);
-    for (const item of items)
-      this.work += Array.isArray(item) ? item.length : item instanceof Map || item instanceof Set ? item.size : 0;
-    // Builders may copy a container; a pickle that has one copied over and over is no checkpoint.
-    if (this.work > 1_000_000 + 4 * this.input.size) throw this.error('more work than a checkpoint asks for');
-    // How protocols 0 and 1 make an object of a plain class: _reconstructor(class, object, None).
-    if (
-      callee.name === '_reconstructor' &&
-      (callee.module === 'copyreg' || callee.module === 'copy_reg') &&
-      items[0] instanceof PickleGlobal
-    )
-      return this.build(items[0], []);
-    const builder = this.options.globals?.get(callee.path) ?? PLAIN_GLOBALS.get(callee.path);
-    const built = builder?.(items);
-    if (built !== undefined) return built;
-    if (this.placeholders.size < 1000) this.placeholders.add(callee.path);
-    return new PickleObject(callee.path, items);
-  }
-
-  setState(target: PickleValue, state: PickleValue): void {
-    if (target instanceof PickleObject) target.state = state;
-    // Attributes of a dict (torch puts _metadata on a state dict) say nothing that is read here.
-    else if (!(target instanceof Map)) throw this.error('BUILD on a value that has no state');
-  }
-
-  append(target: PickleValue, items: PickleValue[]): void {
-    const list = target instanceof PickleObject ? target.items : target;
-    if (!Array.isArray(list)) throw this.error('APPEND without a list');
-    for (const item of items) list.push(item);
-  }
-
-  addItems(target: PickleValue, items: readonly PickleValue[]): void {
-    if (!(target instanceof Set)) throw this.error('ADDITEMS without a set');
-    for (const item of items) target.add(item);
-  }
-
-  dict(items: PickleValue[]): void {
-    this.push(new Map());
-    this.setItems(this.peek(), items);
-  }
-
-  setItems(target: PickleValue, items: PickleValue[]): void {
-    const map = target instanceof PickleObject ? target.entries : target;
-    if (!(map instanceof Map) || items.length % 2) throw this.error('SETITEMS without a dict, or with half a pair');
-    for (let i = 0; i < items.length; i += 2) map.set(items[i]!, items[i + 1]!);
-  }
-
-  persistent(id: PickleValue): PickleValue {
-    if (!this.options.persistent) throw this.error('a persistent id, which means nothing here');
-    return this.options.persistent(id);
-  }
-
-  recall(index: number): PickleValue {
-    const value = this.memo.get(index);
-    if (value === undefined) throw this.error(`memo ${index} was never set`);
-    return value;
-  }
-
-  list(value: PickleValue): PickleValue[] {
-    if (!Array.isArray(value)) throw this.error('arguments that are no tuple');
-    return value;
-  }
-
-  /** Removes a mark, too. */
-  drop(): void {
-    this.stack.pop();
-  }
-
-  mark(): void {
-    this.stack.push(MARK);
-  }
-
-  push(value: PickleValue): void {
-    this.stack.push(value);
-  }
-
-  peek(): PickleValue {
-    const value = this.stack.at(-1);
-    if (value === undefined || value === MARK) throw this.error('the stack is empty');
-    return value;
-  }
-
-  pop(): PickleValue {
-    const value = this.peek();
-    this.stack.pop();
-    return value;
-  }
-
-  popMany(count: number): PickleValue[] {
-    const values: PickleValue[] = [];
-    for (let i = 0; i < count; i++) values.push(this.pop());
-    return values.reverse();
-  }
-
-  popMark(): PickleValue[] {
-    const mark = this.stack.lastIndexOf(MARK);
-    if (mark < 0) throw this.error('a mark is missing');
-    return this.stack.splice(mark).slice(1) as PickleValue[];
-  }
-
-  private error(what: string): WeightsError {
-    return this.input.error(what);
-  }
-}
+/** The operations by opcode, as numbered in Python's pickletools. */
+const OPCODES: ReadonlyMap<number, Operation> = new Map<number, Operation>([
+  // Protocol and frames: checked and passed over.
+  [0x80, (m) => m.protocol(m.input.u8())],
+  [0x95, (m) => m.input.checkLength(m.input.u64())],
+  // Stack.
+  [0x28, (m) => m.mark()],
+  [0x30, (m) => m.drop()],
+  [0x31, (m) => void m.popMark()],
+  [0x32, (m) => m.push(m.peek())],
+  // Constants and numbers.
+  [0x4e, (m) => m.push(null)],
+  [0x88, (m) => m.push(true)],
+  [0x89, (m) => m.push(false)],
+  [0x4b, (m) => m.push(m.input.u8())],
+  [0x4d, (m) => m.push(m.input.u16())],
+  [0x4a, (m) => m.push(m.input.i32())],
+  [0x8a, (m) => m.push(m.input.long(m.input.u8()))],
+  [0x8b, (m) => m.push(m.input.long(m.input.u32()))],
+  [0x47, (m) => m.push(m.input.f64())],
+  [0x49, (m) => m.push(m.input.intLine())],
+  [0x4c, (m) => m.push(m.input.integer(m.input.line().replace(/L$/, '')))],
+  [0x46, (m) => m.push(Number(m.input.line()))],
+  // Text and bytes.
+  [0x53, (m) => m.push(m.input.quoted())],
+  [0x56, (m) => m.push(m.input.escapedLine())],
+  [0x8c, (m) => m.push(m.input.text(m.input.u8()))],
+  [0x58, (m) => m.push(m.input.text(m.input.u32()))],
+  [0x8d, (m) => m.push(m.input.text(m.input.u64()))],
+  [0x55, (m) => m.push(m.input.latin1(m.input.u8()))],
+  [0x54, (m) => m.push(m.input.latin1(m.input.u32()))],
+  [0x43, (m) => m.push(m.input.take(m.input.u8()).slice())],
+  [0x42, (m) => m.push(m.input.take(m.input.u32()).slice())],
+  [0x8e, (m) => m.push(m.input.take(m.input.u64()).slice())],
+  [0x96, (m) => m.push(m.input.take(m.input.u64()).slice())],
+  // Lists, tuples, sets, dicts. A tuple is a list that nothing changes.
+  [0x5d, (m) => m.push([])],
+  [0x29, (m) => m.push([])],
+  [0x7d, (m) => m.push(new Map())],
+  [0x8f, (m) => m.push(new Set())],
+  [0x6c, (m) => m.push(m.popMark())],
+  [0x74, (m) => m.push(m.popMark())],
+  [0x91, (m) => m.push(new Set(m.popMark()))],
+  [0x64, (m) => m.dict(m.popMark())],
+  [0x85, (m) => m.push(m.popMany(1))],
+  [0x86, (m) => m.push(m.popMany(2))],
+  [0x87, (m) => m.push(m.popMany(3))],
+  [
+    0x61,
+    into(
+      (m) => m.popMany(1),
+      (m, list, items) => m.append(list, items),
+    ),
+  ],
+  [0x65, into(marked, (m, list, items) => m.append(list, items))],
+  [0x90, into(marked, (m, set, items) => m.addItems(set, items))],
+  [
+    0x73,
+    into(
+      (m) => m.popMany(2),
+      (m, map, items) => m.setItems(map, items),
+    ),
+  ],
+  [0x75, into(marked, (m, map, items) => m.setItems(map, items))],
+  // Memo.
+  [0x70, (m) => void m.memo.set(Number(m.input.line()), m.peek())],
+  [0x71, (m) => void m.memo.set(m.input.u8(), m.peek())],
+  [0x72, (m) => void m.memo.set(m.input.u32(), m.peek())],
+  [0x94, (m) => void m.memo.set(m.memo.size, m.peek())],
+  [0x67, (m) => m.push(m.recall(Number(m.input.line())))],
+  [0x68, (m) => m.push(m.recall(m.input.u8()))],
+  [0x6a, (m) => m.push(m.recall(m.input.u32()))],
+  // Classes and functions: names; "calls" of them: data.
+  [0x63, (m) => m.push(m.global(m.input.line(), m.input.line()))],
+  [0x93, (m) => m.push(m.globalOf(m.popMany(2)))],
+  [0x52, (m) => m.reduce(m.popMany(2))],
+  [0x81, (m) => m.reduce(m.popMany(2))],
+  [0x92, (m) => m.reduceNamed(m.popMany(3))],
+  [0x69, (m) => m.push(m.build(m.global(m.input.line(), m.input.line()), m.popMark()))],
+  [0x6f, (m) => m.construct(m.popMark())],
+  [
+    0x62,
+    into(
+      (m) => m.popMany(1),
+      (m, target, [state]) => m.setState(target, state!),
+    ),
+  ],
+  [0x51, (m) => m.push(m.persistent(m.pop()))],
+  [0x50, (m) => m.push(m.persistent(m.input.line()))],
+]);

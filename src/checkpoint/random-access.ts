@@ -1,19 +1,21 @@
 import {WeightsError} from '../runtime/errors.js';
 
-/** Bytes that can be read by offset: a file, a blob, a buffer. The one thing that readers of checkpoints need. */
+/** Bytes that can be read by offset: a file, a blob, a buffer. Readers of checkpoints need nothing else. */
 export interface RandomAccess {
-  /** What messages call it: a file name or an address. */
+  /** Its name in messages: a file name or an address. */
   readonly name: string;
-  /** Bytes in all. */
+  /** The number of bytes. */
   readonly size: number;
   /**
-   * @returns exactly `length` bytes from `offset`, in a buffer of their own that starts at byte 0 (so that any typed array can view it).
-   * @throws WeightsError if the source ends before that.
+   * Reads exactly `length` bytes from `offset`.
+   * @returns the bytes, the caller's, in a buffer of their own that starts at byte 0, so that any typed array can view
+   *   it
+   * @throws WeightsError if the source ends before that
    */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-/** @throws WeightsError unless [offset, offset + length) lies inside the source. */
+/** @throws WeightsError unless [offset, offset + length) lies inside the source */
 export function checkRange(source: RandomAccess, offset: number, length: number): void {
   if (
     Number.isSafeInteger(offset) &&

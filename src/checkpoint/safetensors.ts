@@ -3,16 +3,16 @@ import {type Checkpoint, elementCount, type PlainValue, type TensorEntry, unknow
 import {DTYPE_BYTES, isDType, rawElements, type TensorData, widen} from './dtype.js';
 import type {RandomAccess} from './random-access.js';
 
-/** The limit of the format's own library. */
+/** The most bytes of a header, the limit of the format's own library. */
 const MAX_HEADER_BYTES = 100_000_000;
 
 interface Placed extends TensorEntry {
-  /** From the start of the file. */
+  /** The position of its first byte in the file. */
   readonly offset: number;
   readonly bytes: number;
 }
 
-/** A safetensors file: the header is read at once, tensors when they are asked for. */
+/** A safetensors file. The header is read at once, a tensor when it is asked for. Owns the access. */
 export class SafetensorsFile implements Checkpoint {
   readonly format = 'safetensors';
   readonly cfg: PlainValue = null;
@@ -22,13 +22,15 @@ export class SafetensorsFile implements Checkpoint {
   private constructor(
     private readonly access: RandomAccess & Partial<Disposable>,
     private readonly tensors: ReadonlyMap<string, Placed>,
-    /** The `__metadata__` of the header. */
-    readonly metadata: Readonly<Record<string, string>>,
   ) {
     this.source = access.name;
   }
 
-  /** @throws WeightsError if the header is damaged, or tensors lie outside the file, overlap, or are not as long as their shapes say. */
+  /**
+   * Reads the header. On an error the access stays the caller's.
+   * @throws WeightsError if the header is damaged, or tensors lie outside the file, overlap, or are not as long as
+   *   their shapes say
+   */
   static async open(access: RandomAccess & Partial<Disposable>): Promise<SafetensorsFile> {
     const length = access.size < 8 ? -1 : Number(new DataView((await access.read(0, 8)).buffer).getBigUint64(0, true));
     if (length < 2 || length > MAX_HEADER_BYTES || 8 + length > access.size)
@@ -38,13 +40,11 @@ export class SafetensorsFile implements Checkpoint {
       );
     const header = parseHeader(access.name, await access.read(8, length));
     const tensors = new Map<string, Placed>();
-    let metadata: Readonly<Record<string, string>> = {};
     for (const [name, value] of Object.entries(header)) {
-      if (name === '__metadata__') metadata = isRecord(value) ? (value as Record<string, string>) : {};
-      else tensors.set(name, placed(access, name, value, 8 + length));
+      if (name !== '__metadata__') tensors.set(name, placed(access, name, value, 8 + length));
     }
     checkOverlaps(access.name, tensors);
-    return new SafetensorsFile(access, tensors, metadata);
+    return new SafetensorsFile(access, tensors);
   }
 
   names(): readonly string[] {
@@ -124,20 +124,22 @@ function checkOverlaps(source: string, tensors: ReadonlyMap<string, Placed>): vo
   });
 }
 
-/** A tensor that will be written. */
+/** A tensor that is to be written. */
 export interface TensorPlan extends TensorEntry {
   readonly name: string;
 }
 
+/** The bytes that a tensor takes in a file. */
 export function tensorBytes(tensor: TensorEntry): number {
   return elementCount(tensor.shape) * DTYPE_BYTES[tensor.dtype];
 }
 
 /**
- * Writes a safetensors file front to back, one tensor in memory at a time, in the order given. The header is padded with spaces so that
- * the data begin at a multiple of 64 bytes; tensors follow each other without gaps, as the format asks. Equal input gives equal bytes.
- * @param sink takes the pieces in order; a piece may be reused by nobody afterwards.
- * @param produce gives the little-endian bytes of one tensor.
+ * Writes a safetensors file front to back, one tensor in memory at a time, in the order given. The header is padded
+ * with spaces so that the data begin at a multiple of 64 bytes; tensors follow each other without gaps, as the format
+ * asks. Equal input gives equal bytes.
+ * @param produce gives the little-endian bytes of one tensor
+ * @param sink    takes the pieces in order, each its own from then on
  */
 export async function writeSafetensors(
   tensors: readonly TensorPlan[],
@@ -168,7 +170,7 @@ function safetensorsHeader(tensors: readonly TensorPlan[], metadata: Readonly<Re
   return out;
 }
 
-/** @returns the raw bytes of values as the dtype stores them; the buffer is shared. */
+/** Views values as their bytes; the buffer is shared. */
 export function bytesOf(values: ArrayBufferView): Uint8Array {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -4,13 +4,13 @@ import type {TensorData} from './dtype.js';
 import {type TensorPlan, tensorBytes} from './safetensors.js';
 
 /** Several files that together are one checkpoint. Owns them. */
-export class ShardedCheckpoint implements Checkpoint {
+class ShardedCheckpoint implements Checkpoint {
   readonly cfg: PlainValue = null;
   readonly format: Checkpoint['format'];
   readonly placeholders: readonly string[];
   private readonly home: ReadonlyMap<string, Checkpoint>;
 
-  /** @throws WeightsError if two parts hold the same name. */
+  /** @throws WeightsError if two parts hold the same name */
   constructor(
     readonly source: string,
     private readonly parts: readonly Checkpoint[],
@@ -62,14 +62,14 @@ export class ShardedCheckpoint implements Checkpoint {
 }
 
 /** An index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`): which shard holds which name. */
-export interface ShardIndex {
+interface ShardIndex {
   readonly metadata: {readonly total_size: number};
   readonly weight_map: Readonly<Record<string, string>>;
 }
 
 /**
  * The files that an index names, sorted.
- * @throws WeightsError if it is no index, or names anything but files beside it.
+ * @throws WeightsError if it is no index, or names anything but files beside it
  */
 export function indexedFiles(source: string, json: string): readonly string[] {
   let map: unknown;
@@ -87,8 +87,11 @@ export function indexedFiles(source: string, json: string): readonly string[] {
 }
 
 /**
- * Opens every file of an index.
- * @throws WeightsError if a name is not in the shard that the index gives; whatever was opened is closed again.
+ * Opens every file of an index as one checkpoint.
+ * @param source the name of the index in messages
+ * @param json   its text
+ * @param open   opens a shard, which is closed with the result, or at once on an error
+ * @throws WeightsError if a name is not in the shard that the index gives
  */
 export async function openShards(
   source: string,
@@ -109,7 +112,7 @@ export async function openShards(
   }
 }
 
-/** Splits tensors, in order, into files of at most `maxBytes`; one tensor that is larger gets a file of its own. */
+/** Splits tensors, in order, into files of at most `maxBytes`; a larger tensor gets a file of its own. */
 export function planShards(tensors: readonly TensorPlan[], maxBytes: number): readonly (readonly TensorPlan[])[] {
   const shards: TensorPlan[][] = [];
   let filled = Number.POSITIVE_INFINITY;
@@ -125,13 +128,13 @@ export function planShards(tensors: readonly TensorPlan[], maxBytes: number): re
   return shards;
 }
 
-/** `model.safetensors`, or `model-00002-of-00003.safetensors`. */
+/** The name of a shard: `model.safetensors`, or `model-00002-of-00003.safetensors`. */
 export function shardName(index: number, count: number): string {
   const digits = (n: number): string => String(n).padStart(5, '0');
   return count === 1 ? 'model.safetensors' : `model-${digits(index + 1)}-of-${digits(count)}.safetensors`;
 }
 
-/** The index of shards, as Hugging Face's libraries write it. */
+/** The index of shards in the format of Hugging Face's libraries. */
 export function shardIndex(shards: readonly (readonly TensorPlan[])[]): ShardIndex {
   const entries = shards.flatMap((shard, i) =>
     shard.map((tensor): [string, string] => [tensor.name, shardName(i, shards.length)]),

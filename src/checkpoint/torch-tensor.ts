@@ -17,12 +17,12 @@ const STORAGES: Readonly<Record<string, DType>> = {
   BoolStorage: 'BOOL',
 };
 
-/** A run of elements: one file of the zip archive. */
-export class TorchStorage extends PickleLeaf {
+/** A run of elements, which is a file of the zip archive. */
+class TorchStorage extends PickleLeaf {
   constructor(
     readonly key: string,
     readonly dtype: DType,
-    /** Elements. */
+    /** The number of elements. */
     readonly length: number,
   ) {
     super();
@@ -32,7 +32,7 @@ export class TorchStorage extends PickleLeaf {
   }
 }
 
-/** Where a tensor's elements lie: counted in elements of its storage. */
+/** A tensor as a view of its storage. `offset` and `stride` count elements. */
 export class TorchTensor extends PickleLeaf {
   constructor(
     readonly storage: TorchStorage,
@@ -52,7 +52,7 @@ const isCounts = (value: PickleValue | undefined): value is number[] =>
   value.length <= MAX_DIMENSIONS &&
   value.every((n) => typeof n === 'number' && Number.isSafeInteger(n) && n >= 0);
 
-/** torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, …). */
+/** Builds torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks, …). */
 const rebuildTensor: PickleBuilder = ([storage, offset, size, stride, , hooks]) => {
   if (
     !(storage instanceof TorchStorage) ||
@@ -66,7 +66,7 @@ const rebuildTensor: PickleBuilder = ([storage, offset, size, stride, , hooks]) 
   return new TorchTensor(storage, offset as number, [...size], [...stride]);
 };
 
-/** The functions that rebuild tensors, as data. */
+/** The functions by which torch rebuilds tensors. */
 export const TORCH_GLOBALS: ReadonlyMap<string, PickleBuilder> = new Map<string, PickleBuilder>([
   ['torch._utils._rebuild_tensor_v2', rebuildTensor],
   ['torch._utils._rebuild_tensor', rebuildTensor],
@@ -74,7 +74,7 @@ export const TORCH_GLOBALS: ReadonlyMap<string, PickleBuilder> = new Map<string,
   ['torch.Size', ([sizes]) => (isCounts(sizes) ? [...sizes] : undefined)],
 ]);
 
-/** Persistent ids of torch.save: ('storage', storage class, key, device, element count). */
+/** Reads persistent ids of torch.save: ('storage', storage class, key, device, element count). */
 export function storageOf(source: string): (id: PickleValue) => PickleValue {
   return (id) => {
     const [kind, type, key, , length] = Array.isArray(id) ? id : [];
@@ -94,7 +94,7 @@ export function storageOf(source: string): (id: PickleValue) => PickleValue {
   };
 }
 
-/** Whether elements lie in row-major order without gaps. */
+/** Whether the elements of a view lie in row-major order without gaps. */
 export function isContiguous(shape: readonly number[], stride: readonly number[]): boolean {
   let expected = 1;
   for (let d = shape.length - 1; d >= 0; d--) {
@@ -104,7 +104,10 @@ export function isContiguous(shape: readonly number[], stride: readonly number[]
   return true;
 }
 
-/** Elements of a strided view (a transposed matrix, a convolution stored channels-last) in row-major order. */
+/**
+ * Copies the elements of a strided view (a transposed matrix, a convolution stored channels-last) in row-major order.
+ * @param count the number of elements of the view
+ */
 export function gather<T extends ReturnType<typeof rawElements>>(
   raw: T,
   shape: readonly number[],

@@ -8,10 +8,10 @@ import {gather, isContiguous, storageOf, TORCH_GLOBALS, TorchTensor} from './tor
 import {ZipFile} from './zip.js';
 
 const MAX_PICKLE_BYTES = 64 * 2 ** 20;
-/** Which weights of a training checkpoint: those of the model, or their moving average. */
+/** The weights of a training checkpoint to read: those of the model, or their moving average. */
 export type StateName = 'model' | 'ema';
 
-/** A file that torch.save wrote: its structure is read at once, its tensors when they are asked for. */
+/** A file that torch.save wrote. Its structure is read at once, a tensor when it is asked for. Owns the access. */
 export class TorchFile implements Disposable {
   private constructor(
     private readonly access: RandomAccess & Partial<Disposable>,
@@ -21,7 +21,10 @@ export class TorchFile implements Disposable {
     readonly placeholders: readonly string[],
   ) {}
 
-  /** @throws WeightsError if the file is no torch zip file, is damaged, or names what runs code. The access stays the caller's then. */
+  /**
+   * Reads the structure. On an error the access stays the caller's.
+   * @throws WeightsError if the file is no torch zip file, is damaged, or names something that runs code
+   */
   static async open(access: RandomAccess & Partial<Disposable>): Promise<TorchFile> {
     await checkMagic(access);
     const zip = await ZipFile.open(access);
@@ -49,14 +52,14 @@ export class TorchFile implements Disposable {
     return new TorchFile(access, zip, prefix, value, placeholders);
   }
 
-  /** Where a trainer's checkpoint keeps the weights; undefined for a bare dict of tensors. */
-  get weightsKey(): 'model' | 'state_dict' | undefined {
+  /** The key under which a trainer's checkpoint keeps the weights; undefined for a bare dict of tensors. */
+  private get weightsKey(): 'model' | 'state_dict' | undefined {
     return (['model', 'state_dict'] as const).find((key) => this.top.has(key));
   }
 
   /**
    * The weights as a checkpoint. Disposing it closes the file.
-   * @throws WeightsError if they are not there, or if anything among them is not a plain tensor.
+   * @throws WeightsError if they are not there, or if anything among them is not a plain tensor
    */
   checkpoint(which: StateName = 'model'): Checkpoint {
     const extra = this.top.get('extra_state');
@@ -109,7 +112,7 @@ export class TorchFile implements Disposable {
     return tensors;
   }
 
-  /** A tensor must lie inside its storage, and the storage must be as long as its zip entry. */
+  /** Checks that a tensor lies inside its storage, and that the storage is as long as its zip entry. */
   private check(name: string, {storage, offset, shape, stride}: TorchTensor): void {
     const fail = (what: string): WeightsError =>
       new WeightsError('damaged-tensor', `${this.access.name}: '${name}' [${shape.join(', ')}]: ${what}.`);
@@ -119,7 +122,7 @@ export class TorchFile implements Disposable {
     if (entry.bytes !== wanted)
       throw fail(`its storage ${storage.key} should have ${wanted} bytes, but has ${entry.bytes}`);
     const count = elementCount(shape);
-    // A stride of 0 lets a short storage pass as an endless tensor: nothing here needs more elements than are stored.
+    // A stride of 0 would let a short storage pass as an endless tensor. No model needs more elements than are stored.
     if (count > storage.length) throw fail(`it has ${count} elements, its storage ${storage.length}`);
     const last = shape.reduce((sum, size, d) => sum + (size - 1) * stride[d]!, offset);
     if (count > 0 && last >= storage.length) throw fail(`it reaches element ${last} of a storage of ${storage.length}`);
@@ -181,7 +184,7 @@ class TorchCheckpoint implements Checkpoint {
   }
 }
 
-/** Tells a truncated or foreign file from a torch file by its first bytes, to say which it is. */
+/** Checks the first bytes, and says of a file that is none of torch's what it is. */
 async function checkMagic(access: RandomAccess): Promise<void> {
   const head = await access.read(0, Math.min(access.size, 64));
   if (head[0] === 0x50 && head[1] === 0x4b) return;

@@ -7,9 +7,9 @@ export interface ZipEntry {
   readonly method: number;
   readonly compressedBytes: number;
   readonly bytes: number;
-  /** Where the local header begins. */
+  /** The position of the local header. */
   readonly headerOffset: number;
-  /** Where the next entry, or the directory, begins: no byte of this entry lies there or after. */
+  /** The position of the next entry, or of the directory: this entry ends before it. */
   readonly limit: number;
 }
 
@@ -17,14 +17,14 @@ const MAX_DIRECTORY_BYTES = 64 * 2 ** 20;
 const MAX_ENTRIES = 200_000;
 const decoder = new TextDecoder('utf-8', {fatal: false});
 
-/** The directory of a zip file, read by offset; entries are read one at a time, never the file as a whole. */
+/** A zip file, read by offset: first its directory, then one entry at a time. The source is borrowed. */
 export class ZipFile {
   private constructor(
     readonly source: RandomAccess,
     readonly entries: ReadonlyMap<string, ZipEntry>,
   ) {}
 
-  /** @throws WeightsError if the file is no zip, is cut off, or contradicts itself. */
+  /** @throws WeightsError if the file is no zip, is cut off, or contradicts itself */
   static async open(source: RandomAccess): Promise<ZipFile> {
     const {offset, length, count} = await findDirectory(source);
     if (length > MAX_DIRECTORY_BYTES || count > MAX_ENTRIES)
@@ -47,7 +47,10 @@ export class ZipFile {
     return new ZipFile(source, entries);
   }
 
-  /** Where a stored entry's own bytes begin in the file. @throws WeightsError if it is compressed, or its two headers disagree. */
+  /**
+   * The position of the bytes of a stored entry.
+   * @throws WeightsError if it is compressed, or its two headers disagree
+   */
   async locate(entry: ZipEntry): Promise<number> {
     if (entry.method !== 0)
       throw damaged(
@@ -58,7 +61,10 @@ export class ZipFile {
     return this.dataOffset(entry);
   }
 
-  /** A whole entry, inflated if need be. @throws WeightsError if it is larger than `maxBytes`, or than it says. */
+  /**
+   * Reads a whole entry, and inflates it if need be.
+   * @throws WeightsError if it is larger than `maxBytes`, or than it says
+   */
   async readAll(entry: ZipEntry, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
     if (entry.bytes > maxBytes || entry.compressedBytes > maxBytes)
       throw damaged(
@@ -110,7 +116,7 @@ function damaged(source: RandomAccess, what: string, code = 'damaged-zip'): Weig
   });
 }
 
-/** Reads a 64-bit count that must be one JavaScript can hold. */
+/** Reads a 64-bit count, which must be a safe integer. */
 function uint64(source: RandomAccess, data: DataView, at: number): number {
   const value = data.getBigUint64(at, true);
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw damaged(source, `it has an offset of ${value}`);
@@ -186,7 +192,7 @@ function parseDirectory(
   return entries;
 }
 
-/** The zip64 extra field holds, in this order, those of the three numbers that did not fit. */
+/** Reads the zip64 extra field, which holds, in this order, those of the three numbers that did not fit. */
 function readZip64(
   source: RandomAccess,
   data: DataView,
@@ -207,7 +213,7 @@ function readZip64(
   }
 }
 
-/** Inflates at most what the entry says it holds: a bomb is noticed at its first byte too many. */
+/** Inflates at most as many bytes as the entry announces: a zip bomb is noticed at its first byte too many. */
 async function inflate(
   source: RandomAccess,
   entry: ZipEntry,

@@ -6,9 +6,10 @@ const BAD = 255;
 const VALUES: Uint8Array = table();
 
 /**
- * Base64 in either alphabet (`+/` or the URL-safe `-_`, even mixed), with or without padding; white space is skipped.
- *
- * @throws InputError `bad-base64` with the position: another character, data after the padding, a lone character at the end.
+ * Decodes base64 in either alphabet (`+/` or the URL-safe `-_`, even mixed), with or without padding; white space is
+ * skipped.
+ * @throws InputError `bad-base64` with the position: another character, data after the padding, a lone character at the
+ *   end
  */
 export function decodeBase64(text: string): Uint8Array {
   const out = new Uint8Array(Math.floor((text.length * 3) / 4) + 3);

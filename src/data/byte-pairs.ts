@@ -12,19 +12,19 @@ interface Candidate {
 }
 
 export interface BytePairsOptions {
-  /** What errors call the file. */
+  /** The name of the file in errors. */
   readonly file?: string;
-  /** Only the first merges. */
+  /** The number of merges that are used, the first ones. Default: all. */
   readonly most?: number;
-  /** What marks the last symbol of a piece; nothing by default. */
+  /** A mark at the end of the last symbol of a piece; none by default. */
   readonly wordEnd?: string;
 }
 
 /**
- * The merge table of a byte-level BPE: cuts a piece (a word in the printable byte alphabet) into tokens by merging, again and
- * again, the neighbouring pair of lowest rank, all its occurrences from left to right (ofa_mue.md section 6.3).
- *
- * Merging takes O(n log n) by a heap, so one "word" of a megabyte is no way to stall the program.
+ * The merge table of a byte-level BPE: cuts a piece (a word in the printable byte alphabet) into tokens by merging,
+ * again and again, the neighbouring pair of lowest rank, all its occurrences from left to right
+ * (docs/reference/ofa-mue.md 6.3). Merging takes O(n log n) by a heap, so that a "word" of a megabyte cannot stall the
+ * program.
  */
 export class BytePairs {
   private readonly ranks: ReadonlyMap<string, number>;
@@ -32,9 +32,9 @@ export class BytePairs {
   private readonly wordEnd: string;
 
   /**
-   * @param merges text of a merges file: an optional "#version" line, which may begin with a name, then one "left right" a line, the
-   *   best merge first.
-   * @throws WeightsError with the line number where a line is not two symbols.
+   * @param merges the text of a merges file: an optional "#version" line, which may begin with a name, then "left
+   *   right" a line, the best merge first
+   * @throws WeightsError with the line number where a line is not two symbols
    */
   constructor(
     merges: string,
@@ -62,18 +62,18 @@ export class BytePairs {
     this.ranks = ranks;
   }
 
-  /** Every merge's result, the best merge first. */
+  /** The symbols that the merges make, the best merge first. */
   merged(): string[] {
     return Array.from(this.ranks.keys(), (pair) => pair.replace(' ', ''));
   }
 
-  /** @returns the tokens of one piece, borrowed: pieces seen lately are remembered. */
+  /** The tokens of a piece. The array is borrowed: recent pieces are kept. */
   split(piece: string): readonly string[] {
     const known = this.cache.get(piece);
     if (known !== undefined) return known;
     const tokens = this.merge(piece);
     if (piece.length <= MAX_CACHED_LENGTH) {
-      // Dropping the oldest entry, not the least used one: cheaper, and words repeat soon or not at all.
+      // The oldest entry is dropped, not the least used one: that is cheaper, and words repeat soon or not at all.
       if (this.cache.size >= MAX_CACHED_PIECES) this.cache.delete(this.cache.keys().next().value!);
       this.cache.set(piece, tokens);
     }
@@ -97,7 +97,8 @@ export class BytePairs {
     };
     for (let at = 0; at + 1 < n; at++) consider(at);
     while (heap.length > 0) {
-      // All occurrences of the best pair are taken before any pair that they create is looked at, as the reference does.
+      // All occurrences of the best pair are taken before any pair that they create is looked at, as the reference
+      // does.
       const rank = heap[0]!.rank;
       const batch: Candidate[] = [];
       while (heap.length > 0 && heap[0]!.rank === rank) batch.push(pop(heap));

@@ -1,22 +1,21 @@
 import {InputError, WeightsError} from '../runtime/errors.js';
-import {alphabetInOrder, fromByteAlphabet, toByteAlphabet} from './byte-alphabet.js';
+import {alphabetInOrder, fromByteAlphabet, printableBytes, toByteAlphabet} from './byte-alphabet.js';
 import {BytePairs} from './byte-pairs.js';
 import {unescapeHtml} from './html-references.js';
-import {printableBytes} from './printable-bytes.js';
 import {repairText} from './text-repair.js';
 
 export interface ClipTokenizerFiles {
   /** The text of bpe_simple_vocab_16e6.txt. Its first merges are used, as many as the vocabulary holds. */
   readonly merges: string;
-  /** Number of ids, the embedding's rows. Default 49,408; the last two are start and end. */
+  /** The number of ids, and of the embedding's rows. Default 49,408; the last two are start and end. */
   readonly size?: number;
 }
 
-/** A text as a model takes it. */
+/** The token ids of a text, ready for a model. */
 export interface TokenSequence {
-  /** Start, tokens, end; not padded. */
+  /** Start, tokens, end; without padding. */
   readonly ids: readonly number[];
-  /** Tokens for which there was no room. */
+  /** The number of tokens for which there was no room. */
   readonly cut: number;
 }
 
@@ -27,17 +26,17 @@ const LEAST = 4;
 const MOST = 1_000_000;
 // Python's white space; U+001C … 1F are gone by then. JavaScript's \s has U+FEFF and lacks U+0085.
 const SPACES = /[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
-// Ignoring case, which after lower-casing is about one letter: the long s. A flag `i` would also make letters of some marks.
+// Ignoring case, which after lower-casing is about one letter: the long s. A flag `i` would also make letters of some
+// marks.
 const PIECES = /<[sſ]tart_of_text>|<end_of_text>|'(?:[sſ]|t|re|ve|m|ll|d)|\p{L}+|\p{N}|[^ \p{L}\p{N}]+/gu;
 
 /**
- * CLIP's text ⇄ ids as open_clip does it: repaired and lower-cased text, byte-level BPE with an end-of-word mark (coca.md section 4).
- * Encoding repair is left out (see `repairText`).
- *
- * @throws WeightsError (`bad-merges`, `bad-vocabulary-size`) where the file is malformed or does not hold enough merges.
+ * CLIP's text ⇄ token ids as in open_clip: repaired and lower-cased text, byte-level BPE with an end-of-word mark
+ * (docs/reference/coca.md 4). The repair of wrongly decoded bytes is left out (see `repairText`).
+ * @throws WeightsError (`bad-merges`, `bad-vocabulary-size`) where the file is malformed or does not hold enough merges
  */
 export class ClipTokenizer {
-  /** Also the token of `!` within a word: open_clip does not tell them apart. */
+  /** Padding. It is the token of `!` within a word, too: open_clip does not tell them apart. */
   readonly pad = 0;
   readonly bos: number;
   readonly eos: number;
@@ -65,7 +64,7 @@ export class ClipTokenizer {
     this.eos = size - 1;
   }
 
-  /** What becomes of a text before it is cut into pieces. */
+  /** Cleans a text before it is cut into pieces: repaired, unescaped, single spaces, lower case. */
   clean(text: string): string {
     return unescapeHtml(unescapeHtml(repairText(text)))
       .replace(SPACES, ' ')
@@ -74,8 +73,8 @@ export class ClipTokenizer {
   }
 
   /**
-   * @returns the ids of a text, without start and end, not cut. A literal `<end_of_text>` is the real one.
-   * @throws InputError `token-unknown` where a vocabulary cut short lacks a byte.
+   * The ids of a text, without start and end, not truncated. A literal `<end_of_text>` is the real one.
+   * @throws InputError `token-unknown` where a vocabulary cut short lacks a byte
    */
   encode(text: string): number[] {
     return Array.from(this.clean(text).matchAll(PIECES), ([piece]) =>
@@ -85,7 +84,10 @@ export class ClipTokenizer {
     ).flat();
   }
 
-  /** A text for a model that reads `context` tokens, start and end among them: of a longer one, the last id becomes the end. */
+  /**
+   * The ids of a text for a model that reads `context` tokens, start and end among them; the last id of a longer text
+   * becomes the end.
+   */
   sequence(text: string, context: number): TokenSequence {
     const ids = [this.bos, ...this.encode(text), this.eos];
     if (ids.length <= context) return {ids, cut: 0};
@@ -93,9 +95,9 @@ export class ClipTokenizer {
   }
 
   /**
-   * The text of ids up to the first end, a space after every word; starts are dropped, bytes that are no UTF-8 become U+FFFD.
-   *
-   * @throws InputError `token-out-of-range` for an id that is not in the vocabulary.
+   * The text of ids up to the first end, a space after every word; starts are dropped, bytes that are no UTF-8 become
+   * U+FFFD.
+   * @throws InputError `token-out-of-range` for an id that is not in the vocabulary
    */
   decode(ids: readonly number[]): string {
     const end = ids.indexOf(this.eos);
@@ -104,7 +106,7 @@ export class ClipTokenizer {
     return bytes.replaceAll(WORD_END, ' ');
   }
 
-  /** One id for displays: "man ", "<end_of_text>"; control characters and loose bytes escaped. */
+  /** The text of an id for displays: "man ", "<end_of_text>"; control characters and loose bytes are escaped. */
   token(id: number): string {
     const token = this.symbols(id);
     return id >= this.bos ? token : printableBytes(fromByteAlphabet(token)).replace(WORD_END, ' ');

@@ -1,18 +1,18 @@
 import {InputError, type MueError} from '../runtime/errors.js';
 
-/** What is asked of a data set's rows; the tasks of the command line. */
+/** The task that a data set is for. */
 export type DatasetTask = 'caption' | 'snli-ve' | 'vqa';
 
 /** Entailment in the model's words. */
 export type EntailmentLabel = 'no' | 'yes' | 'maybe';
 
-/** A picture's file content, or where its file is. */
+/** A picture: the content of its file, or the path of it. */
 export type ImageSource = {readonly bytes: Uint8Array} | {readonly path: string};
 
-/** One row of a data set, whatever file it came from. Only what the row has is there. */
+/** A row of a data set, whatever file it came from. Fields that the row lacks are undefined. */
 export interface DatasetItem {
   readonly id: string;
-  /** Rows with the same picture have the same. */
+  /** Equal for rows with the same picture. */
   readonly imageId: string;
   readonly image: ImageSource;
   /** The hypothesis or the question, as written in the data. */
@@ -21,16 +21,17 @@ export interface DatasetItem {
   readonly premise?: string;
   readonly references?: readonly string[];
   readonly label?: EntailmentLabel;
-  /** Answers with their confidence, the order of the data kept. */
+  /** Accepted answers and their confidence, in the order of the data. */
   readonly answers?: ReadonlyMap<string, number>;
+  /** Objects that the data names for the picture. */
   readonly objects?: readonly string[];
   /** Further fields of a JSON row, such as a difficulty, as they are. */
   readonly extra?: Readonly<Record<string, unknown>>;
-  /** Line of the file (number of the entry in a JSON array or folder), from 1. */
+  /** The line of the file (the number of the entry in a JSON array or folder), from 1. */
   readonly line: number;
 }
 
-/** Rows in file order. May be iterated again: each time from the start. */
+/** Rows in file order. Each iteration starts from the beginning. */
 export type Dataset = AsyncIterable<DatasetItem>;
 
 /** A row that was skipped: its line, from 1, and why. */
@@ -39,18 +40,21 @@ export interface BadRow {
   readonly error: MueError;
 }
 
-/** Told about every row that is skipped; without one the first bad row is thrown. */
+/** Called for every row that is skipped. Where there is none, the first bad row is thrown. */
 export type OnBadRow = (row: BadRow) => void;
 
-/** Reports a bad row and lets the caller go on. @throws the error where nobody listens. */
+/**
+ * Reports a bad row, so that the caller can go on.
+ * @throws the error where nobody listens
+ */
 export function reportBadRow(onBadRow: OnBadRow | undefined, line: number, error: MueError): void {
   if (onBadRow === undefined) throw error;
   onBadRow({line, error});
 }
 
-/** A row that cannot be used. */
+/** The error for a row that cannot be used. */
 export function badRow(line: number, what: string, cause?: unknown): InputError {
-  return new InputError('bad-row', `line ${line}: ${what}`, cause === undefined ? {} : {cause});
+  return new InputError('bad-row', `line ${line}: ${what}`, {cause});
 }
 
 const LABELS: ReadonlyMap<string, EntailmentLabel> = new Map([
@@ -62,7 +66,10 @@ const LABELS: ReadonlyMap<string, EntailmentLabel> = new Map([
   ['maybe', 'maybe'],
 ]);
 
-/** @throws InputError `bad-row` for any word but the data sets' (contradiction, …) and the model's (no, …). */
+/**
+ * The model's word for a label.
+ * @throws InputError `bad-row` for any word but those of data sets (contradiction, …) and of the model (no, …)
+ */
 export function entailmentLabel(word: string, line: number): EntailmentLabel {
   const label = LABELS.get(word);
   if (label === undefined)
@@ -73,7 +80,11 @@ export function entailmentLabel(word: string, line: number): EntailmentLabel {
   return label;
 }
 
-/** Checks that a row has what its task cannot do without. */
+/**
+ * Checks that a row has the text that its task needs.
+ * @returns the row
+ * @throws InputError `bad-row`
+ */
 export function requireText(item: DatasetItem, task: DatasetTask): DatasetItem {
   if (task !== 'caption' && (item.text === undefined || item.text === '')) {
     throw badRow(item.line, task === 'vqa' ? 'there is no question' : 'there is no hypothesis');

@@ -2,7 +2,7 @@ import {decodeHTML} from 'entities';
 
 // A reference as Python's html.unescape sees one; the longest name that there is has 31 characters and its semicolon.
 const REFERENCE = /&(?:#(\d+);?|#[xX]([0-9a-fA-F]+);?|[^\t\n\f <&#;]{1,32};?)/g;
-// What ftfy takes for one: the semicolon is not optional.
+// A reference as ftfy sees one: the semicolon is not optional.
 const CLOSED_REFERENCE = /&#?[0-9A-Za-z]{1,24};/g;
 // Controls in 0x80 … 0x9F are read as Windows-1252, as browsers do; the five that it leaves undefined stay.
 const C1 = '€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ';
@@ -17,8 +17,8 @@ export function unescapeHtml(text: string): string {
 }
 
 /**
- * The references that ftfy resolves before its other repairs: closed ones, and names of lower-case letters written in capitals
- * (`&EACUTE;`) for the character in capitals.
+ * The references that ftfy resolves before its other repairs: closed ones, and names of lower-case letters written in
+ * capitals (`&EACUTE;`) for the character in capitals.
  */
 export function unescapeClosedReferences(text: string): string {
   return text.replace(CLOSED_REFERENCE, (reference) => {
@@ -32,7 +32,7 @@ export function unescapeClosedReferences(text: string): string {
   });
 }
 
-/** One Windows-1252 byte of 0x80 … 0x9F as a character. */
+/** The character of a Windows-1252 byte from 0x80 to 0x9F. */
 export function windows1252(byte: number): string {
   return C1[byte - 0x80]!;
 }

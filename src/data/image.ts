@@ -1,18 +1,19 @@
 import {InputError} from '../runtime/errors.js';
 
-/** A decoded picture: h × w × 3 bytes, row by row, red green blue. */
+/** A decoded picture. */
 export interface RgbImage {
   readonly width: number;
   readonly height: number;
+  /** [height · width · 3] bytes, 0..255, row by row, red green blue. */
   readonly data: Uint8Array;
-  /** What it was before it became RGB, where that is to count when it is resized (`resizeOpened`). */
+  /** Its kind before it became RGB, where that counts when it is resized (`centreSquare`). */
   readonly opened?: OpenedAs;
 }
 
-/** Colours of a table, or with transparency: a byte a pixel. */
+/** A picture with a table of colours, or one with transparency: [height · width] bytes, 255 opaque. */
 export type OpenedAs = 'table' | {readonly alpha: Uint8Array};
 
-/** A part of a picture. */
+/** A part of a picture, in pixels. */
 export interface Window {
   readonly left: number;
   readonly top: number;
@@ -30,16 +31,16 @@ interface AxisWeights {
 
 const PRECISION = 22;
 const HALF = 1 << (PRECISION - 1);
-// A module's own name: looking up the global `Math` in the inner loop is slow where globals are intercepted (vm contexts).
+// A name of the module's own: looking up the global `Math` in the inner loop is slow where globals are intercepted (vm
+// contexts).
 const {imul} = Math;
 
 /**
- * Pillow's `Image.resize(…, BICUBIC)`, bit for bit (Pillow 9.5 … 12): antialiased, horizontal pass first, rounded to bytes after each
- * pass, a pass skipped where the size stays (ofa_mue.md section 7).
- *
- * @param window the only part of the result that is wanted, and worked for; all of it by default
- * @returns a new picture, or `image` itself if it is that already.
- * @throws InputError `image-size` where the sizes or the data's length make no sense.
+ * Pillow's `Image.resize(…, BICUBIC)`, bit for bit (Pillow 9.5 … 12): antialiased, horizontal pass first, rounded to
+ * bytes after each pass, a pass skipped where the size stays (docs/reference/ofa-mue.md 7).
+ * @param window the only part of the result that is wanted, and computed; all of it by default
+ * @returns a new picture, or `image` itself if it is the wanted one already
+ * @throws InputError `image-size` where the sizes or the data's length make no sense
  */
 export function resizeBicubic(
   image: RgbImage,
@@ -75,7 +76,12 @@ function cut(image: RgbImage, {left, top, width, height}: Window): RgbImage {
   return {width, height, data};
 }
 
-/** One pixel value (v / 255 − mean) / std in float32 steps, as torchvision computes it. @returns h · w · 3 values, NHWC order. */
+/**
+ * The pixels of a picture as a model takes them: (v / 255 − mean) / std in float32 steps, as in torchvision.
+ * @param mean of red, green and blue, for values 0..1
+ * @param std  of red, green and blue
+ * @returns [height · width · 3] row by row, red green blue
+ */
 export function toPixels(
   image: RgbImage,
   mean: readonly number[] = [0.5, 0.5, 0.5],
@@ -119,8 +125,12 @@ function cubic(distance: number): number {
   return 0;
 }
 
-// The order of these float64 operations is Pillow's (Resample.c): another order rounds some weights to other integers.
-/** @param to outputs of the whole axis, of which `length` from `begin` on are wanted. */
+/**
+ * The weights of one axis. The order of the float64 operations is that of Pillow's Resample.c: another order rounds
+ * some weights to other integers.
+ * @param from the length of the axis of the input
+ * @param to   the length of the axis of the output, of which `length` values from `begin` on are wanted
+ */
 function axisWeights(from: number, to: number, begin: number, length: number): AxisWeights {
   const scale = from / to;
   const filterScale = Math.max(scale, 1);
@@ -149,7 +159,8 @@ function axisWeights(from: number, to: number, begin: number, length: number): A
   return {taps, first, count, weights};
 }
 
-// No sum can leave int32: the absolute weights of a normalised cubic add up to at most about 1.3 · 2²², times 255 is under 1.4 · 2³⁰.
+// No sum leaves int32: the absolute weights of a normalised cubic add up to at most about 1.3 · 2²², which times 255 is
+// under 1.4 · 2³⁰.
 function horizontal(image: RgbImage, {taps, first, count, weights}: AxisWeights): RgbImage {
   const width = first.length;
   const {data: from, height} = image;

@@ -4,9 +4,9 @@ import type {ByteChunks} from './lines.js';
 const MAX_ITEM = 16 * 2 ** 20;
 
 /**
- * The elements of the array under `key` of a JSON object, one at a time: a file much larger than memory can be read.
- *
- * @throws InputError `bad-json`: no such array, an element that is no JSON or larger than 16 Mi characters, a file that is cut off.
+ * The elements of the array under `key` of a JSON object, one at a time, so that a file larger than memory can be read.
+ * @throws InputError `bad-json`: no such array, an element that is no JSON or larger than 16 Mi characters, a file that
+ *   is cut off
  */
 export async function* jsonArrayItems(chunks: ByteChunks, key: string): AsyncGenerator<unknown> {
   const decoder = new TextDecoder('utf-8', {fatal: true});
@@ -28,7 +28,7 @@ function decode(decoder: TextDecoder, chunk?: Uint8Array): string {
   }
 }
 
-/** Follows strings and brackets only; what stands between an element's brackets is left to JSON.parse. */
+/** Finds the elements by strings and brackets alone; the inside of an element is left to JSON.parse. */
 class ArrayScanner {
   done = false;
   found = false;
@@ -46,6 +46,7 @@ class ArrayScanner {
     this.key = key;
   }
 
+  /** Takes the next piece of the file. Yields the elements that end in it. */
   *push(text: string): Generator<unknown> {
     let start = 0;
     for (let i = 0; i < text.length && !this.done; i++) {

@@ -10,12 +10,15 @@ import {
 } from './dataset.js';
 import {type ByteChunks, type Line, readLines} from './lines.js';
 
-/** Options of `readJsonl`. */
+/** The options of `readJsonl`. */
 export interface JsonlOptions {
   readonly task: DatasetTask;
-  /** Makes a picture's name in the data into a path. @throws InputError for a name that leads out of the folder. */
+  /**
+   * Turns a picture's name in the data into a path.
+   * @throws InputError for a name that leads out of the folder
+   */
   readonly imagePath: (name: string) => string;
-  readonly onBadRow?: OnBadRow | undefined;
+  readonly onBadRow?: OnBadRow;
 }
 
 /** A parsed row whose values are not checked yet. */
@@ -27,11 +30,10 @@ interface Fields {
 const OWN_FIELDS = new Set(['id', 'imageId', 'image', 'text', 'premise', 'references', 'label', 'answers', 'objects']);
 
 /**
- * Rows of a JSON lines file: plain ones `{"image", "text"?, "references"?, "label"?, "answers"?, "id"?, "imageId"?, "premise"?,
- * "objects"?, …}`, and SNLI-VE's (`sentence1`, `sentence2`, `gold_label`, `Flickr30K_ID` or `Flikr30kID`), of which those without
- * an agreed label ("-") are left out. Other fields of a plain row are kept in `extra`.
- *
- * @throws InputError `bad-row` where no onBadRow listens.
+ * The rows of a JSON lines file: plain ones `{"image", "text"?, "references"?, "label"?, "answers"?, "id"?, "imageId"?,
+ * "premise"?, "objects"?, …}`, whose other fields are kept in `extra`, and those of SNLI-VE (`sentence1`, `sentence2`,
+ * `gold_label`, `Flickr30K_ID` or `Flikr30kID`), without the rows that have no agreed label ("-").
+ * @throws InputError `bad-row` where no `onBadRow` listens
  */
 export async function* readJsonl(chunks: ByteChunks, options: JsonlOptions): AsyncGenerator<DatasetItem> {
   for await (const row of readLines(chunks, {onBadRow: options.onBadRow})) {
@@ -76,7 +78,7 @@ function readSnliVe(fields: Fields, line: number, imagePath: (name: string) => s
     imageId,
     image: {path: imagePath(`${imageId}.jpg`)},
     text: wantString(fields, 'sentence2', line),
-    ...(premise === undefined ? {} : {premise}),
+    premise,
     label: entailmentLabel(label, line),
     line,
   };
@@ -95,13 +97,13 @@ function readPlain(fields: Fields, line: number, imagePath: (name: string) => st
     id: optionalString(fields, 'id', line) ?? String(line),
     imageId: optionalString(fields, 'imageId', line) ?? picture,
     image: {path: imagePath(picture)},
-    ...(text === undefined ? {} : {text}),
-    ...(premise === undefined ? {} : {premise}),
-    ...(references === undefined ? {} : {references}),
-    ...(label === undefined ? {} : {label: entailmentLabel(label, line)}),
-    ...(answers === undefined ? {} : {answers}),
-    ...(objects === undefined ? {} : {objects}),
-    ...(extra.length === 0 ? {} : {extra: Object.fromEntries(extra)}),
+    text,
+    premise,
+    references,
+    label: label === undefined ? undefined : entailmentLabel(label, line),
+    answers,
+    objects,
+    extra: extra.length === 0 ? undefined : Object.fromEntries(extra),
     line,
   };
 }
@@ -125,7 +127,7 @@ function wantString(fields: Fields, name: string, line: number): string {
   return value;
 }
 
-/** Ids are often numbers in JSON: they are taken as their digits. */
+/** A text, if it is there. Ids are often numbers in JSON: those are taken as their digits. */
 function optionalString(fields: Fields, name: string, line: number): string | undefined {
   const value = fields[name];
   if (value === undefined || value === null) return undefined;

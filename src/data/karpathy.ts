@@ -3,19 +3,20 @@ import {badRow, type DatasetItem, type OnBadRow, reportBadRow} from './dataset.j
 import {jsonArrayItems} from './json-array.js';
 import type {ByteChunks} from './lines.js';
 
-/** Options of `readKarpathy`. */
+/** The options of `readKarpathy`. */
 export interface KarpathyOptions {
+  /** Turns a picture's name in the data into a path, as in `JsonlOptions`. */
   readonly imagePath: (name: string) => string;
-  /** Only the pictures of this split: train, restval, val, test. Default all. */
-  readonly split?: string | undefined;
-  readonly onBadRow?: OnBadRow | undefined;
+  /** The only split whose pictures are read: train, restval, val, test. Default: all. */
+  readonly split?: string;
+  readonly onBadRow?: OnBadRow;
 }
 
 /**
- * COCO captions in Karpathy's splits (dataset_coco.json): `{"images": [{"filepath", "filename", "split", "cocoid", "sentences":
- * [{"raw"}]}]}`. Streamed picture by picture: the file of 144 MB is never in memory. `line` is the number of the picture, from 1.
- *
- * @throws InputError `bad-json` if the file is no such JSON; `bad-row` where no onBadRow listens.
+ * COCO captions in Karpathy's splits (dataset_coco.json): `{"images": [{"filepath", "filename", "split", "cocoid",
+ * "sentences": [{"raw"}]}]}`. They are read picture by picture: the file of 144 MB is never in memory. `line` is the
+ * number of the picture, from 1.
+ * @throws InputError `bad-json` if the file is no such JSON; `bad-row` where no `onBadRow` listens
  */
 export async function* readKarpathy(chunks: ByteChunks, options: KarpathyOptions): AsyncGenerator<DatasetItem> {
   let line = 0;

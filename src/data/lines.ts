@@ -1,26 +1,27 @@
 import {badRow, type OnBadRow, reportBadRow} from './dataset.js';
 
-/** Bytes as a file or a network gives them. */
+/** The bytes of a file or a network, in the pieces in which they come. */
 export type ByteChunks = AsyncIterable<Uint8Array>;
 
-/** A line without its end, and its number from 1. */
+/** A line of text. */
 export interface Line {
+  /** The line without its end. */
   readonly text: string;
+  /** Its number, from 1. */
   readonly line: number;
 }
 
-/** Options of `readLines`. */
+/** The options of `readLines`. */
 export interface LineOptions {
-  /** A longer line is a bad row. Default 256 MiB: a picture of that size is beyond any use here. */
+  /** The most bytes of a line; a longer one is a bad row. Default 256 MiB, more than any picture of use takes. */
   readonly maxLineBytes?: number;
-  readonly onBadRow?: OnBadRow | undefined;
+  readonly onBadRow?: OnBadRow;
 }
 
 /**
- * Cuts chunks of bytes into lines of UTF-8; at most one line is in memory. "\r\n" ends a line too, a byte order mark at the start is
- * dropped, empty lines are left out but counted.
- *
- * @throws InputError `bad-row` for a line that is too long or no UTF-8, where no onBadRow listens.
+ * Cuts chunks of bytes into lines of UTF-8; at most one line is in memory. "\r\n" ends a line too, a byte order mark at
+ * the start is dropped, empty lines are left out but counted.
+ * @throws InputError `bad-row` for a line that is too long or no UTF-8, where no `onBadRow` listens
  */
 export async function* readLines(chunks: ByteChunks, options: LineOptions = {}): AsyncGenerator<Line> {
   const {maxLineBytes = 256 * 2 ** 20, onBadRow} = options;

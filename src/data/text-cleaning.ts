@@ -4,12 +4,15 @@ const SPACE_RUN = new RegExp(`[${SPACE}]{2,}`, 'g');
 const SPACES = new RegExp(`[${SPACE}]+`);
 const PUNCTUATION = /[!-/:-@[-`{-~]/g;
 
-/** The authors' `pre_caption` (ofa_mue.md section 8). `maxWords` undefined keeps all. */
+/**
+ * The authors' `pre_caption` (docs/reference/ofa-mue.md 8).
+ * @param maxWords keeps the first words; default: all
+ */
 export function preCaption(text: string, maxWords?: number): string {
   return clean(text, maxWords, true);
 }
 
-/** The authors' `pre_question`: `pre_caption` without the `<person>` rule. */
+/** The authors' `pre_question`: like `preCaption`, without the `<person>` rule. */
 export function preQuestion(text: string, maxWords?: number): string {
   return clean(text, maxWords, false);
 }
@@ -41,7 +44,7 @@ function clean(text: string, maxWords: number | undefined, person: boolean): str
   return words.length > maxWords ? words.slice(0, maxWords).join(' ') : out;
 }
 
-/** Not `/ +$/`, which takes quadratic time on a text of many spaces. */
+/** Strips a character. The pattern `/ +$/` would take quadratic time on a text of many spaces. */
 function trimCharacter(text: string, char: string, bothEnds: boolean): string {
   let start = 0;
   let end = text.length;

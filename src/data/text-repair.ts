@@ -25,7 +25,7 @@ const LIGATURES: Readonly<Record<string, string>> = {
   ﬆ: 'st',
 };
 
-// Each of ftfy's repairs, in its order; the order is kept because one may make work for the next.
+// The repairs of ftfy, in its order, because one may make work for the next.
 const REPAIRS: readonly ((text: string) => string)[] = [
   (text) => text.replace(/[\x80-\x9f]/g, (control) => windows1252(control.charCodeAt(0))),
   (text) => text.replace(/[ĲĳŉǱ-ǳǄ-ǌﬀ-ﬆ]/g, (ligature) => LIGATURES[ligature]!),
@@ -40,9 +40,9 @@ const REPAIRS: readonly ((text: string) => string)[] = [
 ];
 
 /**
- * What ftfy 6 repairs in a text, line by line until nothing changes: HTML references, controls, ligatures, full-width letters, curly
- * quotes, line ends, terminal escapes, composed letters (coca.md section 4.1). Its repair of wrongly decoded bytes (`schÃ¶n`) is a
- * large heuristic that is left out.
+ * Repairs a text as ftfy 6 does, line by line until nothing changes: HTML references, controls, ligatures, full-width
+ * letters, curly quotes, line ends, terminal escapes, composed letters (docs/reference/coca.md 4.1). Its repair of
+ * wrongly decoded bytes (`schÃ¶n`) is a large heuristic that is left out.
  */
 export function repairText(text: string): string {
   let escaped = true;

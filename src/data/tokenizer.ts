@@ -1,9 +1,8 @@
 import {InputError, WeightsError} from '../runtime/errors.js';
-import {fromByteAlphabet, toByteAlphabet} from './byte-alphabet.js';
+import {fromByteAlphabet, printableBytes, toByteAlphabet} from './byte-alphabet.js';
 import {BytePairs} from './byte-pairs.js';
-import {printableBytes} from './printable-bytes.js';
 
-/** The text of the three files and the two counts that make a vocabulary. */
+/** A vocabulary: the text of its three files, and two counts. */
 export interface TokenizerFiles {
   /** dict.txt: a line "symbol count" for each symbol; line n (from 0) has id n + 4. */
   readonly dict: string;
@@ -11,43 +10,34 @@ export interface TokenizerFiles {
   readonly encoder: string;
   /** vocab.bpe: the merges. */
   readonly merges: string;
-  /** `<code_0>` … that follow `<mask>`: 8192 in OFA's models, 0 where there are none. */
+  /** The number of symbols `<code_0>` … that follow `<mask>`: 8192 in OFA's models, 0 where there are none. */
   readonly codeDictSize: number;
-  /** `<bin_0>` … at the end: 1000 in OFA's models. */
+  /** The number of symbols `<bin_0>` … at the end: 1000 in OFA's models. */
   readonly numBins: number;
 }
 
-// What the reference calls white space: Unicode's White_Space. JavaScript's \s has U+FEFF, which that has not, and lacks U+0085.
+// White space as in the reference, Unicode's White_Space. JavaScript's \s has U+FEFF beside it, and lacks U+0085.
 const SPACE = '\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 const PIECES = new RegExp(
   `'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^${SPACE}\\p{L}\\p{N}]+|[${SPACE}]+(?![^${SPACE}])|[${SPACE}]+`,
   'gu',
 );
-// str.split() without arguments also splits at U+001C…1F.
-const SYMBOL_BREAK = new RegExp(`[${SPACE}\\x1c-\\x1f]+`, 'u');
-
 const OVERWRITE = ' #fairseq:overwrite';
 
 /**
- * Text ⇄ ids: GPT-2's byte-level BPE, then fairseq's dictionary (ofa_mue.md section 6). Pruned dictionaries work: a token that
- * has no line becomes `<unk>`.
- *
- * @throws WeightsError (`bad-dictionary`, `bad-encoder`, `bad-merges`) with file and line where a file is malformed.
+ * Text ⇄ token ids: GPT-2's byte-level BPE, then fairseq's dictionary (docs/reference/ofa-mue.md 6). Ids are laid out
+ * as four special symbols, the lines of the dictionary, `<mask>`, codes, bins. A pruned dictionary works: a token
+ * without a line becomes `<unk>`.
+ * @throws WeightsError (`bad-dictionary`, `bad-encoder`, `bad-merges`) with file and line where a file is malformed
  */
 export class Tokenizer {
   readonly bos = 0;
   readonly pad = 1;
   readonly eos = 2;
   readonly unk = 3;
-  /** Number of ids: rows that the embedding must have. */
+  /** The number of ids, and of rows that the embedding must have. */
   readonly size: number;
-  readonly mask: number;
-  /** Id of `<code_0>`; -1 where there are no code symbols. */
-  readonly firstCode: number;
-  /** Id of `<bin_0>`; -1 where there are no bin symbols. */
-  readonly firstBin: number;
   private readonly symbols: readonly string[];
-  private readonly ids: ReadonlyMap<string, number>;
   private readonly pairs: BytePairs;
   /** Token in the byte alphabet → id. */
   private readonly tokenIds: ReadonlyMap<string, number>;
@@ -57,18 +47,14 @@ export class Tokenizer {
   constructor(files: TokenizerFiles) {
     this.pairs = new BytePairs(files.merges);
     const {symbols, ids} = readDictionary(files.dict);
-    const add = (symbol: string): number => {
+    const add = (symbol: string): void => {
       if (!ids.has(symbol)) ids.set(symbol, symbols.push(symbol) - 1);
-      return ids.get(symbol)!;
     };
-    this.mask = add('<mask>');
+    add('<mask>');
     for (let i = 0; i < checkCount(files.codeDictSize, 'codeDictSize'); i++) add(`<code_${i}>`);
     for (let i = 0; i < checkCount(files.numBins, 'numBins'); i++) add(`<bin_${i}>`);
     this.symbols = symbols;
-    this.ids = ids;
     this.size = symbols.length;
-    this.firstCode = ids.get('<code_0>') ?? -1;
-    this.firstBin = ids.get('<bin_0>') ?? -1;
     const tokens: (string | undefined)[] = new Array(symbols.length);
     const tokenIds = new Map<string, number>();
     const encoder = readEncoder(files.encoder);
@@ -90,7 +76,9 @@ export class Tokenizer {
     this.tokenIds = tokenIds;
   }
 
-  /** @returns the ids of a text, without bos and eos, neither lower-cased nor cut. `<bin_3>` in a text is plain characters. */
+  /**
+   * The ids of a text, without bos and eos, neither lower-cased nor truncated. `<bin_3>` in a text is plain characters.
+   */
   encode(text: string): number[] {
     const ids: number[] = [];
     for (const [piece] of text.matchAll(PIECES)) {
@@ -99,33 +87,19 @@ export class Tokenizer {
     return ids;
   }
 
-  /** The path without BPE: white-space separated dictionary symbols ("<bin_3> <bin_4>") looked up as they are. */
-  encodeSymbols(text: string): number[] {
-    return text
-      .split(SYMBOL_BREAK)
-      .filter((symbol) => symbol !== '')
-      .map((symbol) => this.ids.get(symbol) ?? this.unk);
-  }
-
   /**
-   * The text of ids: bos and eos are dropped, other special symbols stay literally ("<pad>", "<unk>", "<bin_3>"), bytes that are
-   * no UTF-8 become U+FFFD.
-   *
-   * @throws InputError `token-out-of-range` for an id that is not in the vocabulary.
+   * The text of ids: bos and eos are dropped, other special symbols stay literally ("<pad>", "<unk>", "<bin_3>"), bytes
+   * that are no UTF-8 become U+FFFD.
+   * @throws InputError `token-out-of-range` for an id that is not in the vocabulary
    */
   decode(ids: readonly number[]): string {
     const text = ids.map((id) => (id === this.bos || id === this.eos ? '' : this.piece(id))).join('');
     return new TextDecoder('utf-8', {ignoreBOM: true}).decode(fromByteAlphabet(text));
   }
 
-  /** One id for displays: " man", "<pad>"; control characters and loose bytes escaped (`\n`, `\xe4`). */
+  /** The text of an id for displays: " man", "<pad>"; control characters and loose bytes are escaped (`\n`, `\xe4`). */
   token(id: number): string {
     return printableBytes(fromByteAlphabet(this.piece(id)));
-  }
-
-  /** The id of a dictionary symbol ("<mask>", "262"), undefined if there is none. */
-  symbolId(symbol: string): number | undefined {
-    return this.ids.get(symbol);
   }
 
   private piece(id: number): string {
@@ -168,7 +142,7 @@ function readDictionary(text: string): {symbols: string[]; ids: Map<string, numb
   return {symbols, ids};
 }
 
-/** The values are not checked yet. */
+/** GPT-2 token → its id; the ids are not checked yet. */
 function readEncoder(text: string): Readonly<Record<string, number>> {
   let parsed: unknown;
   try {

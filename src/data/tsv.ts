@@ -11,20 +11,20 @@ import {
 } from './dataset.js';
 import {type ByteChunks, type Line, readLines} from './lines.js';
 
-/** What a column of an OFA TSV file may hold. */
+/** A field that a column of an OFA TSV file may hold. */
 export type TsvField = 'id' | 'imageId' | 'image' | 'text' | 'premise' | 'references' | 'label' | 'answers' | 'objects';
 
 /** Field → column: a number from 0, or a name of the header line (then the first line is one). */
 export type TsvColumns = Readonly<Partial<Record<TsvField, number | string>>>;
 
-/** The columns of OFA's published files, and of `data/scenes`' originals. */
+/** The columns of OFA's published files, and of the originals of `data/scenes`. */
 export const DEFAULT_COLUMNS: Readonly<Record<DatasetTask, TsvColumns>> = {
   caption: {id: 0, imageId: 1, references: 2, objects: 3, image: 4},
   'snli-ve': {id: 0, imageId: 1, image: 2, text: 3, premise: 4, label: 5},
   vqa: {id: 0, imageId: 1, text: 2, answers: 3, objects: 4, image: 5},
 };
 
-/** The fields that OFA's `selected_cols` names by their order, for each task (ofa_mue.md section 8). */
+/** The fields that OFA's `selected_cols` names by their order, for each task (docs/reference/ofa-mue.md 8). */
 const SELECTED: Readonly<Record<DatasetTask, readonly TsvField[]>> = {
   caption: ['id', 'image', 'references'],
   'snli-ve': ['id', 'image', 'text', 'premise', 'label'],
@@ -33,10 +33,9 @@ const SELECTED: Readonly<Record<DatasetTask, readonly TsvField[]>> = {
 const REQUIRED = 2;
 
 /**
- * OFA's `selected_cols`, such as "1,4,2" for captions, "0,2,3,4,5" for entailment, "0,5,2,3,4" for questions; or names of a header
- * line instead of numbers. Columns at the end may be left out.
- *
- * @throws UsageError `bad-columns`.
+ * Reads OFA's `selected_cols`, such as "1,4,2" for captions, "0,2,3,4,5" for entailment, "0,5,2,3,4" for questions; or
+ * names of a header line instead of numbers. Columns at the end may be left out.
+ * @throws UsageError `bad-columns`
  */
 export function parseColumns(selected: string, task: DatasetTask): TsvColumns {
   const fields = SELECTED[task];
@@ -50,19 +49,19 @@ export function parseColumns(selected: string, task: DatasetTask): TsvColumns {
   return Object.fromEntries(parts.map((part, i) => [fields[i], /^\d+$/.test(part) ? Number(part) : part]));
 }
 
-/** Options of `readTsv`. */
+/** The options of `readTsv`. */
 export interface TsvOptions {
   readonly task: DatasetTask;
   /** Default: `DEFAULT_COLUMNS` of the task. */
-  readonly columns?: TsvColumns | undefined;
-  readonly onBadRow?: OnBadRow | undefined;
+  readonly columns?: TsvColumns;
+  readonly onBadRow?: OnBadRow;
 }
 
 /**
- * Rows of an OFA TSV file: pictures in base64 of either alphabet, references and objects joined by `&&`, answers "conf|!+answer" joined
- * by `&&`. Streamed: one row is in memory at a time.
- *
- * @throws UsageError `bad-columns` if the header line lacks a named column; InputError `bad-row` where no onBadRow listens.
+ * The rows of an OFA TSV file: pictures in base64 of either alphabet, references and objects joined by `&&`, answers
+ * "conf|!+answer" joined by `&&`. One row is in memory at a time.
+ * @throws UsageError `bad-columns` if the header line lacks a named column
+ * @throws InputError `bad-row` where no `onBadRow` listens
  */
 export async function* readTsv(chunks: ByteChunks, options: TsvOptions): AsyncGenerator<DatasetItem> {
   const {task, columns = DEFAULT_COLUMNS[task], onBadRow} = options;
@@ -100,8 +99,9 @@ function resolveColumns(columns: TsvColumns, header: readonly string[]): Readonl
   return places;
 }
 
-function readRow({text, line}: Line, places: ReadonlyMap<TsvField, number>): DatasetItem {
-  const cells = text.split('\t');
+function readRow(row: Line, places: ReadonlyMap<TsvField, number>): DatasetItem {
+  const {line} = row;
+  const cells = row.text.split('\t');
   const cell = (field: TsvField): string | undefined => {
     const place = places.get(field);
     if (place === undefined) return undefined;
@@ -112,7 +112,8 @@ function readRow({text, line}: Line, places: ReadonlyMap<TsvField, number>): Dat
   const picture = cell('image')!;
   if (picture === '') throw badRow(line, 'the picture is missing');
   const id = cell('id') ?? String(line);
-  const words = {text: cell('text'), premise: cell('premise')};
+  const text = cell('text');
+  const premise = cell('premise');
   const label = cell('label');
   const references = cell('references');
   const answers = cell('answers');
@@ -121,12 +122,13 @@ function readRow({text, line}: Line, places: ReadonlyMap<TsvField, number>): Dat
     id,
     imageId: cell('imageId') ?? id,
     image: {bytes: decodeBase64(picture)},
-    ...(words.text === undefined ? {} : {text: words.text}),
-    ...(words.premise ? {premise: words.premise} : {}),
-    ...(references ? {references: references.split('&&')} : {}),
-    ...(label ? {label: entailmentLabel(label, line)} : {}),
-    ...(answers ? {answers: parseAnswers(answers, line)} : {}),
-    ...(objects ? {objects: objects.split('&&')} : {}),
+    text,
+    // An empty cell is a field that the row lacks.
+    premise: premise || undefined,
+    references: references ? references.split('&&') : undefined,
+    label: label ? entailmentLabel(label, line) : undefined,
+    answers: answers ? parseAnswers(answers, line) : undefined,
+    objects: objects ? objects.split('&&') : undefined,
     line,
   };
 }

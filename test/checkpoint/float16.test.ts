@@ -4,7 +4,7 @@ import {bfloat16ToFloat32, fitsFloat16, float16ToFloat32, float32ToFloat16} from
 const decode = (bits: number): number => float16ToFloat32(Uint16Array.of(bits))[0]!;
 const encode = (value: number): number => float32ToFloat16(Float32Array.of(value))[0]!;
 
-test('known halves', () => {
+test('float32ToFloat16: known halves', () => {
   const known: readonly (readonly [number, number])[] = [
     [0x0000, 0],
     [0x3c00, 1],
@@ -26,7 +26,7 @@ test('known halves', () => {
   expect(decode(encode(Number.NaN))).toBeNaN();
 });
 
-test('all 65,536 halves survive the way to float32 and back', () => {
+test('float16ToFloat32, float32ToFloat16: all 65,536 halves survive the way there and back', () => {
   const all = Uint16Array.from({length: 65536}, (_, i) => i);
   const back = float32ToFloat16(float16ToFloat32(all));
   const isNaN16 = (bits: number): boolean => (bits & 0x7fff) > 0x7c00;
@@ -35,8 +35,9 @@ test('all 65,536 halves survive the way to float32 and back', () => {
   expect(fitsFloat16(float16ToFloat32(finite))).toBe(true);
 });
 
-test('rounding is to the nearest half, ties to the even one', () => {
-  // Sorted finite non-negative halves are their own bits: the oracle looks for the nearest by bisection in exact arithmetic.
+test('float32ToFloat16: rounds to the nearest half, ties to the even one', () => {
+  // Sorted finite non-negative halves are their own bits: the oracle looks for the nearest by bisection in exact
+  // arithmetic.
   const nearest = (value: number): number => {
     let [low, high] = [0, 0x7c00];
     while (high - low > 1) {
@@ -64,7 +65,7 @@ test('rounding is to the nearest half, ties to the even one', () => {
   expect(encode(65520)).toBe(0x7c00);
 });
 
-test('a value fits a half exactly if encoding loses nothing', () => {
+test('fitsFloat16: a value fits if encoding loses nothing', () => {
   fc.assert(
     fc.property(fc.float({noNaN: true, noDefaultInfinity: true}), (value) => {
       expect(fitsFloat16(Float32Array.of(value))).toBe(decode(encode(value)) === value);
@@ -76,7 +77,7 @@ test('a value fits a half exactly if encoding loses nothing', () => {
   expect(fitsFloat16(Float32Array.of(Number.NaN))).toBe(false);
 });
 
-test('bfloat16 is the upper half of a float32', () => {
+test('bfloat16ToFloat32: a bfloat16 is the upper half of a float32', () => {
   expect([...bfloat16ToFloat32(Uint16Array.of(0x3f80, 0xc040, 0x0000, 0x7f80))]).toEqual([
     1,
     -3,

@@ -8,13 +8,13 @@ const read = (bytes: Uint8Array): PickleValue => unpickle(bytes, {source: 'test'
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replace(/\s/g, ''), 'hex'));
 const ascii = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text, 'latin1'));
 
-// From Python: pickle.dumps({'a': [1, 2.5, None, True], 'b': (2**70, -3, b'\x01\xff'), 'c': {'x'}}, protocol=n).
+// Made in Python by pickle.dumps({'a': [1, 2.5, None, True], 'b': (2**70, -3, b'\x01\xff'), 'c': {'x'}}, protocol=n).
 const PYTHON: Readonly<Record<number, Uint8Array>> = JSON.parse(
   '{"0": "286470300a56610a70310a286c70320a49310a6146322e350a614e614930310a617356620a70330a284c313138303539313632303731373431313330333432344c0a492d330a635f636f646563730a656e636f64650a70340a285601ff0a70350a566c6174696e310a70360a7470370a5270380a7470390a7356630a7031300a635f5f6275696c74696e5f5f0a7365740a7031310a28286c7031320a56780a7031330a61747031340a527031350a732e", "1": "7d71002858010000006171015d7102284b014740040000000000004e4930310a655801000000627103284c313138303539313632303731373431313330333432344c0a4afdffffff635f636f646563730a656e636f64650a710428580300000001c3bf710558060000006c6174696e317106747107527108747109580100000063710a635f5f6275696c74696e5f5f0a7365740a710b285d710c580100000078710d6174710e52710f752e", "2": "80027d71002858010000006171015d7102284b014740040000000000004e886558010000006271038a090000000000000000404afdffffff635f636f646563730a656e636f64650a7104580300000001c3bf710558060000006c6174696e317106867107527108877109580100000063710a635f5f6275696c74696e5f5f0a7365740a710b5d710c580100000078710d6185710e52710f752e", "3": "80037d71002858010000006171015d7102284b014740040000000000004e886558010000006271038a090000000000000000404afdffffff430201ff71048771055801000000637106636275696c74696e730a7365740a71075d710858010000007871096185710a52710b752e", "4": "80049541000000000000007d94288c0161945d94284b014740040000000000004e88658c0162948a090000000000000000404afdffffff430201ff9487948c0163948f94288c01789490752e", "5": "80059541000000000000007d94288c0161945d94284b014740040000000000004e88658c0162948a090000000000000000404afdffffff430201ff9487948c0163948f94288c01789490752e"}',
   (_, value: unknown) => (typeof value === 'string' ? hex(value) : value),
 ) as Record<number, Uint8Array>;
 
-test.each(Object.keys(PYTHON).map(Number))('protocol %s', (protocol) => {
+test.each(Object.keys(PYTHON).map(Number))('unpickle: reads protocol %s', (protocol) => {
   expect(read(PYTHON[protocol]!)).toEqual(
     new Map<string, unknown>([
       ['a', [1, 2.5, null, true]],
@@ -24,11 +24,11 @@ test.each(Object.keys(PYTHON).map(Number))('protocol %s', (protocol) => {
   );
 });
 
-test('escapes in the text of protocol 0', () => {
+test('unpickle: reads escapes in the text of protocol 0', () => {
   expect(read(ascii('V\\u20ac \\U0001f600 \xe9 \\x41\n.'))).toBe('€ 😀 é \\x41');
 });
 
-test('pickleparser agrees on plain data', () => {
+test('unpickle: agrees with pickleparser on plain data', () => {
   const {leaf} = fc.letrec((tie) => ({
     leaf: fc.oneof(
       {maxDepth: 4},
@@ -48,7 +48,7 @@ test('pickleparser agrees on plain data', () => {
   );
 });
 
-test('a namespace is its fields; OrderedDict, defaultdict, numpy numbers are values', () => {
+test('unpickle: a namespace is its fields; OrderedDict, defaultdict, numpy numbers are values', () => {
   const fields = new Map<string, Pickled>([['x', 1]]);
   const dtype = new Call(
     new Global('numpy', 'dtype'),
@@ -65,7 +65,7 @@ test('a namespace is its fields; OrderedDict, defaultdict, numpy numbers are val
   expect(toPlain(read(pickle(value)))).toEqual({namespace: {x: 1}, ordered: {k: 2}, default: {x: 1}, number: 0.5});
 });
 
-test('unknown classes are inert and listed; nothing is built from them', () => {
+test('unpickle: unknown classes are inert and listed; nothing is built from them', () => {
   const call = new Call(new Global('fairseq.meters', 'AverageMeter'), [1], new Map([['sum', 2]]));
   const {value, placeholders} = unpickle(pickle([call]), {source: 'test'});
   expect(placeholders).toEqual(['fairseq.meters.AverageMeter']);
@@ -86,7 +86,7 @@ const DANGEROUS: readonly (readonly [string, string])[] = [
   ['runpy', 'run_path'],
   ['os.path', 'join'],
 ];
-test.each(DANGEROUS)('%s.%s is refused, wherever it stands', (module, name) => {
+test.each(DANGEROUS)('unpickle: refuses %s.%s, wherever it stands', (module, name) => {
   const call = new Call(new Global(module, name), ['echo hacked']);
   for (const value of [call, [call], new Map([['a', new Global(module, name)]])])
     expect(() => read(pickle(value))).toThrow(
@@ -94,7 +94,7 @@ test.each(DANGEROUS)('%s.%s is refused, wherever it stands', (module, name) => {
     );
 });
 
-test('os.system in every way that a pickle can name it', () => {
+test('unpickle: refuses os.system in every way that a pickle can name it', () => {
   const inputs = [
     ascii("cos\nsystem\n(S'echo hacked'\ntR."),
     ascii("(S'echo hacked'\nios\nsystem\n."),
@@ -133,7 +133,7 @@ test.each<[string, string]>([
   expect(() => read(hex(bytes))).toThrow(expect.objectContaining({name: 'WeightsError', code: 'damaged-pickle'}));
 });
 
-test('any bytes at all give a value or a WeightsError', () => {
+test('unpickle: any bytes at all give a value or a WeightsError', () => {
   fc.assert(
     fc.property(fc.uint8Array({maxLength: 200}), (bytes) => {
       try {
@@ -146,7 +146,7 @@ test('any bytes at all give a value or a WeightsError', () => {
   );
 });
 
-test('a dict that holds itself, deep nesting and exponential sharing are read, and refused as plain data', () => {
+test('toPlain: refuses a dict that holds itself, deep nesting and exponential sharing', () => {
   const itself = hex('80 02 7d 71 00 4b 01 68 00 73 2e');
   expect(() => toPlain(read(itself))).toThrow(expect.objectContaining({code: 'pickle-too-large'}));
   const deep = Buffer.concat([hex('80 02'), Buffer.alloc(200_000, 0x5d), Buffer.alloc(199_999, 0x61), hex('2e')]);
@@ -156,7 +156,7 @@ test('a dict that holds itself, deep nesting and exponential sharing are read, a
   expect(() => toPlain(read(doubling))).toThrow(expect.objectContaining({code: 'pickle-too-large'}));
 });
 
-test('copying a container over and over is refused', () => {
+test('unpickle: refuses copying a container over and over', () => {
   // A list of 1,000 pairs made into a dict 5,000 times.
   const pairs = Buffer.concat([hex('5d 71 00 28'), ...Array.from({length: 1000}, () => hex('4e 4e 86')), hex('65 30')]);
   const build = Buffer.concat([hex('63'), ascii('builtins\ndict\n'), hex('71 01 30')]);

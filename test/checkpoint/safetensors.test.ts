@@ -1,4 +1,4 @@
-import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../support/data/memory-access.js';
 import {openModelWeights} from '../../src/checkpoint/model-weights.js';
 import {bytesOf, SafetensorsFile, type TensorPlan, writeSafetensors} from '../../src/checkpoint/safetensors.js';
 import {indexedFiles, planShards, shardIndex, shardName} from '../../src/checkpoint/shards.js';
@@ -39,12 +39,12 @@ const DATA: Readonly<Record<string, Uint8Array>> = Object.fromEntries([
   ['__proto__', new Uint8Array()],
 ]);
 
-test('what is written is read back, and equal input gives equal bytes', async () => {
+test('writeSafetensors: is read back, and makes equal bytes of equal input', async () => {
   const bytes = await write(TENSORS, DATA);
   expect(await write(TENSORS, DATA)).toEqual(bytes);
   const file = await open(bytes);
   expect(file.names()).toEqual(TENSORS.map(({name}) => name));
-  expect(file.metadata).toEqual({format: 'test'});
+  expect(new TextDecoder().decode(bytes.subarray(8, 60))).toContain('{"__metadata__":{"format":"test"}');
   expect([...((await file.read('a')) as Float32Array)]).toEqual([1, 2, 3, 4]);
   expect([...((await file.read('b')) as Float32Array)]).toEqual([1, -2, 0.5]);
   expect(await file.read('c')).toEqual(BigInt64Array.of(-5n));
@@ -52,7 +52,7 @@ test('what is written is read back, and equal input gives equal bytes', async ()
   expect((8 + Number(new DataView(bytes.buffer).getBigUint64(0, true))) % 64).toBe(0);
 });
 
-test('the golden file reads as an independent reader does', async () => {
+test('SafetensorsFile: reads the golden file as an independent reader does', async () => {
   const file = await open(goldenBytes('ofa_micro.safetensors'));
   const expected = golden('ofa_micro.safetensors');
   expect(file.names()).toEqual(Object.keys(expected));
@@ -84,13 +84,13 @@ test.each<[string, Uint8Array, RegExp]>([
   });
 });
 
-test('cut off anywhere, a file is refused', async () => {
+test('SafetensorsFile: refuses a file that is cut off anywhere', async () => {
   const bytes = await write(TENSORS, DATA);
   for (let length = 0; length < bytes.length; length++)
     await expect(open(bytes.slice(0, length))).rejects.toMatchObject({name: 'WeightsError'});
 });
 
-test('shards keep the order and the limit; a larger tensor gets its own', () => {
+test('planShards: keeps the order and the limit; a larger tensor gets its own', () => {
   const tensors = [8, 8, 40, 4, 4].map((bytes, i): TensorPlan => ({name: `t${i}`, dtype: 'U8', shape: [bytes]}));
   const shards = planShards(tensors, 16);
   expect(shards.map((shard) => shard.map(({name}) => name))).toEqual([['t0', 't1'], ['t2'], ['t3', 't4']]);
@@ -101,7 +101,7 @@ test('shards keep the order and the limit; a larger tensor gets its own', () => 
   expect(shardName(0, 1)).toBe('model.safetensors');
 });
 
-test('an index names files beside it and nothing else', () => {
+test('indexedFiles: an index names files beside it and nothing else', () => {
   const index = (file: unknown): string => JSON.stringify({weight_map: {a: file}});
   expect(indexedFiles('i', index('model-1.safetensors'))).toEqual(['model-1.safetensors']);
   for (const file of ['../a', '/etc/passwd', 'x/y', '..', '', 5, 'a\\b'])
@@ -133,7 +133,7 @@ describe('openModelWeights', () => {
   };
   afterEach(() => expect(Counted.open).toBe(0));
 
-  test('one file', async () => {
+  test('reads one file', async () => {
     using weights = await folder({'model.safetensors': await write(TENSORS, DATA)});
     expect(weights.names()).toEqual(['a', 'b', 'c', '__proto__']);
     expect(weights.shape('a')).toEqual([2, 2]);
@@ -141,14 +141,14 @@ describe('openModelWeights', () => {
     expect(() => weights.shape('x')).toThrow(/no tensor 'x'/);
   });
 
-  test('shards', async () => {
+  test('reads shards', async () => {
     using weights = await folder(await two());
     expect(weights.names()).toEqual(['a', 'b', 'c']);
     expect(await weights.read('a')).toEqual(Float32Array.of(1, 2, 3, 4));
     expect(await weights.read('c')).toEqual(Float32Array.of(-5));
   });
 
-  test('a shard that is missing, holds something else, or holds a name twice: an error, and nothing stays open', async () => {
+  test('refuses a shard that is missing, holds something else, or a name twice, and leaves nothing open', async () => {
     const files = await two();
     const {[shardName(1, 2)]: second, ...rest} = files;
     await expect(folder(rest)).rejects.toMatchObject({code: 'missing-file'});

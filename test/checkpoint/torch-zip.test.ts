@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import {type Checkpoint, elementCount} from '../../src/checkpoint/checkpoint.js';
 import type {TensorData} from '../../src/checkpoint/dtype.js';
-import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../support/data/memory-access.js';
 import type {RandomAccess} from '../../src/checkpoint/random-access.js';
 import {bytesOf} from '../../src/checkpoint/safetensors.js';
 import {TorchFile} from '../../src/checkpoint/torch-zip.js';
@@ -21,7 +21,10 @@ const openFile = (bytes: Uint8Array): Promise<TorchFile> => TorchFile.open(new M
 const open = async (bytes: Uint8Array, which: 'model' | 'ema' = 'model'): Promise<Checkpoint> =>
   (await openFile(bytes)).checkpoint(which);
 
-/** Integers of these files are small. Halves of 64-bit integers are read as 32-bit ones: converting millions of BigInts takes seconds. */
+/**
+ * Integers of these files are small. Halves of 64-bit integers are read as 32-bit ones: converting millions of BigInts
+ * takes seconds.
+ */
 function toFloat64(data: TensorData): ArrayLike<number> {
   if (!(data instanceof BigInt64Array)) return data;
   return new Int32Array(data.buffer).filter((_, i) => i % 2 === 0);
@@ -37,7 +40,7 @@ async function checksums(checkpoint: Checkpoint, name: string): Promise<[number,
   return [sum, absolute];
 }
 
-describe('ofa_micro.pt', () => {
+describe('TorchFile, ofa_micro.pt', () => {
   test('every entry has the shape, the sum and the sum of magnitudes that PyTorch gives', async () => {
     const checkpoint = await open(fp16);
     expect(checkpoint.names()).toHaveLength(354);
@@ -85,8 +88,9 @@ describe('ofa_micro.pt', () => {
   });
 });
 
-describe('ofa_micro_fp32_full.pt', () => {
-  // Element i of floating-point entry k is ((i mod 7) - 3)(1 + k)/512; tied copies as the first; in the average, half of it.
+describe('TorchFile, ofa_micro_fp32_full.pt', () => {
+  // Element i of floating-point entry k is ((i mod 7) - 3)(1 + k)/512; tied copies as the first; in the average, half
+  // of it.
   const expectFormula = async (checkpoint: Checkpoint, factor: number): Promise<void> => {
     const names = checkpoint.names();
     expect(names).toHaveLength(358);
@@ -119,7 +123,7 @@ describe('ofa_micro_fp32_full.pt', () => {
   });
 });
 
-test('tensors are fetched by offset: opening and reading one touches a small part of the file', async () => {
+test('TorchFile: opening and reading one tensor touches a small part of the file', async () => {
   class Counting extends MemoryAccess {
     fetched = 0;
     override read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
@@ -134,7 +138,7 @@ test('tensors are fetched by offset: opening and reading one touches a small par
   expect(access.size).toBeGreaterThan(5_000_000);
 });
 
-describe('tensors in a storage', () => {
+describe('TorchFile, tensors in a storage', () => {
   const storage = {key: '0', type: 'FloatStorage', length: 24} as const;
   const bytes = Buffer.from(Float32Array.from({length: 24}, (_, i) => i).buffer);
   const read = async (tensor: Tensor): Promise<number[]> => {
@@ -196,7 +200,7 @@ describe('tensors in a storage', () => {
   });
 });
 
-describe('hostile and broken files', () => {
+describe('TorchFile, hostile and broken files', () => {
   const {state, storages} = stateDict(new Map([['w', {shape: [2], data: Float32Array.of(1, 2)}]]));
   const system = new Call(new Global('os', 'system'), ['touch hacked']);
   const unknown = new Call(new Global('some.module', 'Thing'), []);

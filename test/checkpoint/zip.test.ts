@@ -1,5 +1,5 @@
 import yauzl from 'yauzl';
-import {MemoryAccess} from '../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../support/data/memory-access.js';
 import {ZipFile} from '../../src/checkpoint/zip.js';
 import {goldenBytes} from '../support/golden/golden.js';
 import {type ZipItem, zip} from '../support/data/torch-zip-writer.js';
@@ -29,21 +29,24 @@ function listWithYauzl(bytes: Uint8Array): Promise<Listed[]> {
   });
 }
 
-test.each(['ofa_micro.pt', 'ofa_micro_fp32_full.pt'])('%s: the directory is what yauzl sees', async (name) => {
-  const bytes = goldenBytes(name);
-  const {entries} = await open(bytes);
-  const byName = (a: Listed, b: Listed): number => (a.name < b.name ? -1 : 1);
-  const ours = [...entries.values()].map(({name, bytes}) => ({name, bytes}));
-  expect(ours.sort(byName)).toEqual((await listWithYauzl(bytes)).sort(byName));
-});
+test.each(['ofa_micro.pt', 'ofa_micro_fp32_full.pt'])(
+  'ZipFile: the directory of %s is what yauzl sees',
+  async (name) => {
+    const bytes = goldenBytes(name);
+    const {entries} = await open(bytes);
+    const byName = (a: Listed, b: Listed): number => (a.name < b.name ? -1 : 1);
+    const ours = [...entries.values()].map(({name, bytes}) => ({name, bytes}));
+    expect(ours.sort(byName)).toEqual((await listWithYauzl(bytes)).sort(byName));
+  },
+);
 
-test.each([false, true])('stored and deflated entries, zip64 %s', async (zip64) => {
+test.each([false, true])('ZipFile: reads stored and deflated entries, zip64 %s', async (zip64) => {
   const bytes = zip([item('a'), item('b/c', {deflate: true})], {zip64});
   expect(await readAll(bytes, 'a')).toBe(text.toString());
   expect(await readAll(bytes, 'b/c')).toBe(text.toString());
 });
 
-test('a deflated entry has no place in the file to read tensors from', async () => {
+test('ZipFile: a deflated entry has no position to read tensors from', async () => {
   const file = await open(zip([item('a', {deflate: true})]));
   await expect(file.locate(file.entries.get('a')!)).rejects.toMatchObject({code: 'unsupported-zip'});
 });
@@ -75,7 +78,7 @@ test.each<[string, () => Uint8Array, RegExp]>([
   });
 });
 
-test('damaged deflate data is an error', async () => {
+test('ZipFile: damaged deflate data is an error', async () => {
   const bytes = zip([item('a', {deflate: true})]);
   bytes.fill(0xff, 31, 40);
   await expect(readAll(bytes, 'a')).rejects.toMatchObject({code: 'damaged-zip'});

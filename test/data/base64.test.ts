@@ -1,8 +1,7 @@
-import {expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {decodeBase64} from '../../src/data/base64.js';
 
-test('any bytes, both alphabets, with and without padding, broken into lines', () => {
+test('decodeBase64: any bytes, both alphabets, with and without padding, broken into lines', () => {
   fc.assert(
     fc.property(fc.uint8Array({maxLength: 200}), (bytes) => {
       const standard = Buffer.from(bytes).toString('base64');

@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {centreSquare} from '../../src/data/centre-square.js';
 import {type RgbImage, resizeBicubic} from '../../src/data/image.js';
@@ -12,18 +11,18 @@ function ramp(width: number, height: number): RgbImage {
   return {width, height, data};
 }
 
-test('offsets that are halves are rounded to even', () => {
+test('centreSquare: rounds offsets that are halves to even', () => {
   // 3, 5, 7, 9 columns too many: 1.5 → 2, 2.5 → 2, 3.5 → 4, 4.5 → 4.
   expect([7, 9, 11, 13].map((width) => centreSquare(ramp(width, 4), 4).data[0])).toEqual([2, 2, 4, 4]);
   expect([7, 9, 11, 13].map((height) => centreSquare(ramp(4, height), 4).data[1])).toEqual([2, 2, 4, 4]);
 });
 
-test('a picture of the right size is itself', () => {
+test('centreSquare: returns a picture of the right size itself', () => {
   const image = ramp(5, 5);
   expect(centreSquare(image, 5)).toBe(image);
 });
 
-test('a flat picture of any shape becomes a flat square', () => {
+test('centreSquare: a flat picture of any shape becomes a flat square', () => {
   const side = fc.integer({min: 1, max: 60});
   fc.assert(
     fc.property(side, side, fc.integer({min: 1, max: 40}), (width, height, size) => {
@@ -34,14 +33,14 @@ test('a flat picture of any shape becomes a flat square', () => {
   );
 });
 
-test('nonsense is refused', () => {
+test('centreSquare: refuses nonsense', () => {
   expect(() => centreSquare(ramp(2, 2), 0)).toThrow(expect.objectContaining({code: 'image-size'}));
   expect(() => centreSquare({...ramp(2, 2), data: new Uint8Array(3)}, 2)).toThrow(
     expect.objectContaining({code: 'image-size'}),
   );
 });
 
-test('what is cut off is not worked for: one row of a million pixels', () => {
+test('centreSquare: does not compute what it cuts off: one row of a million pixels', () => {
   expect(centreSquare({width: 1_000_000, height: 1, data: new Uint8Array(3_000_000).fill(9)}, 224)).toEqual({
     width: 224,
     height: 224,
@@ -49,7 +48,7 @@ test('what is cut off is not worked for: one row of a million pixels', () => {
   });
 });
 
-test('a window is that part of the whole', () => {
+test('resizeBicubic: a window is that part of the whole', () => {
   const side = fc.integer({min: 1, max: 40});
   fc.assert(
     fc.property(side, side, side, side, fc.nat(), fc.nat(), (w, h, width, height, a, b) => {

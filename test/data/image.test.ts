@@ -1,5 +1,4 @@
 import {createHash} from 'node:crypto';
-import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {type RgbImage, resizeBicubic, toPixels} from '../../src/data/image.js';
 import {golden} from '../support/golden/golden.js';
@@ -15,8 +14,8 @@ function decoded(name: string): RgbImage {
   return {width, height, data: arrays[`decoded.${name}`]!.data as Uint8Array};
 }
 
-describe.each(names)('%s', (name) => {
-  test.each(Object.keys(info[name]!.sizes))('resized to %s² equals Pillow', (size) => {
+describe.each(names)('resizeBicubic, %s', (name) => {
+  test.each(Object.keys(info[name]!.sizes))('equals Pillow at %s²', (size) => {
     const {data, width, height} = resizeBicubic(decoded(name), Number(size), Number(size));
     expect([width, height]).toEqual([Number(size), Number(size)]);
     const expected = arrays[`resized${size}.${name}`];
@@ -25,7 +24,7 @@ describe.each(names)('%s', (name) => {
   });
 });
 
-test('normalised pixels', () => {
+test('toPixels: equals the normalised pixels of torchvision', () => {
   const expected = arrays['normalised64.rgb_71x53.png']!;
   const pixels = toPixels(resizeBicubic(decoded('rgb_71x53.png'), 64, 64));
   // The golden is [3, h, w], float32.
@@ -35,7 +34,7 @@ test('normalised pixels', () => {
   expect(pixels).toEqual(channelsLast);
 });
 
-test('a flat picture stays flat at any size, also at the extremes of the bytes', () => {
+test('resizeBicubic: a flat picture stays flat at any size, also at the extremes of the bytes', () => {
   fc.assert(
     fc.property(
       fc.record({
@@ -54,7 +53,7 @@ test('a flat picture stays flat at any size, also at the extremes of the bytes',
   );
 });
 
-test('black and white stripes cannot overflow the accumulators', () => {
+test('resizeBicubic: black and white stripes cannot overflow the accumulators', () => {
   fc.assert(
     fc.property(
       fc.integer({min: 2, max: 300}),
@@ -70,7 +69,7 @@ test('black and white stripes cannot overflow the accumulators', () => {
   );
 });
 
-/** The same sum in float64, rounded once. */
+/** A value of the resized row, as a sum in float64 that is rounded once. */
 function reference(row: Uint8Array, from: number, to: number, i: number): number {
   const scale = from / to;
   const stretch = Math.max(1, scale);
@@ -88,7 +87,7 @@ function reference(row: Uint8Array, from: number, to: number, i: number): number
   return Math.max(0, Math.min(255, Math.round(sum / total)));
 }
 
-test('the same size is the same picture, and nonsense is refused', () => {
+test('resizeBicubic: returns the picture itself at its own size, and refuses nonsense', () => {
   const image = decoded('rgb_1x1.png');
   expect(resizeBicubic(image, 1, 1)).toBe(image);
   const refused = expect.objectContaining({code: 'image-size'});

@@ -1,4 +1,3 @@
-import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import type {BadRow} from '../../src/data/dataset.js';
 import {jsonArrayItems} from '../../src/data/json-array.js';
@@ -9,8 +8,8 @@ import {chunks, collect} from '../support/data/chunks.js';
 const imagePath = (name: string): string => `/pictures/${name}`;
 const lines = (...rows: unknown[]): string => rows.map((row) => JSON.stringify(row)).join('\n');
 
-describe('JSON lines', () => {
-  test('plain rows', async () => {
+describe('readJsonl', () => {
+  test('reads plain rows', async () => {
     const file = lines(
       {image: 'a.jpg', references: ['one', 'two'], difficulty: 3},
       {id: 7, imageId: 'p', image: 'b.jpg', text: 'what?', answers: {yes: 1, no: 0.3}},
@@ -70,7 +69,7 @@ describe('JSON lines', () => {
     ]);
   });
 
-  test('SNLI-VE, both spellings of its picture field, rows without agreement left out', async () => {
+  test('reads SNLI-VE, both spellings of its picture field, without rows of no agreement', async () => {
     const row = {sentence1: 'A man.', sentence2: 'A person.', pairID: 'p1'};
     const file = lines(
       {...row, gold_label: 'entailment', Flickr30K_ID: '4705552913'},
@@ -89,7 +88,7 @@ describe('JSON lines', () => {
     ]);
   });
 
-  test('bad rows are reported and skipped', async () => {
+  test('reports bad rows and skips them', async () => {
     const bad: BadRow[] = [];
     const file = [
       '{"image": "a.jpg", "text": "t"}',
@@ -115,8 +114,8 @@ describe('JSON lines', () => {
   });
 });
 
-describe('an array inside a large JSON file', () => {
-  test('any elements, in any chunks, whatever stands around them', async () => {
+describe('jsonArrayItems', () => {
+  test('yields any elements, in any chunks, whatever stands around them', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.jsonValue({maxDepth: 3})),
@@ -148,7 +147,7 @@ describe('an array inside a large JSON file', () => {
   });
 });
 
-test("COCO captions in Karpathy's splits", async () => {
+test("readKarpathy: reads COCO captions in Karpathy's splits", async () => {
   const bad: BadRow[] = [];
   const file = JSON.stringify({
     images: [

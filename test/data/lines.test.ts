@@ -1,10 +1,9 @@
-import {expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import type {BadRow} from '../../src/data/dataset.js';
 import {readLines} from '../../src/data/lines.js';
 import {chunks, collect} from '../support/data/chunks.js';
 
-test('any text in any chunks gives its lines with their numbers', async () => {
+test('readLines: any text in any chunks gives its lines with their numbers', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.string({unit: 'binary', maxLength: 12})),
@@ -19,14 +18,14 @@ test('any text in any chunks gives its lines with their numbers', async () => {
   );
 });
 
-test('a byte order mark is dropped at the start only', async () => {
+test('readLines: drops a byte order mark at the start only', async () => {
   expect(await collect(readLines(chunks('\ufeffa\n\ufeffb', 2)))).toEqual([
     {text: 'a', line: 1},
     {text: '\ufeffb', line: 2},
   ]);
 });
 
-test('lines that are too long or no text are reported, and the next are read', async () => {
+test('readLines: reports lines that are too long or no text, and reads the next', async () => {
   const bad: BadRow[] = [];
   const bytes = Buffer.concat([
     Buffer.from('good\n'),

@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import {captionTarget, preCaption, preQuestion, removePunctuation} from '../../src/data/text-cleaning.js';
 import {golden} from '../support/golden/golden.js';
 
@@ -8,7 +7,7 @@ const g = golden<{
   caption_target: {text: string; caption_target: string}[];
 }>('text_cleaning.json');
 
-test('pre_caption and pre_question, every row', () => {
+test('preCaption, preQuestion: equal the authors in every row', () => {
   expect(g.cleaning.length).toBe(210);
   for (const row of g.cleaning) {
     const max = row.max_words ?? undefined;
@@ -17,18 +16,18 @@ test('pre_caption and pre_question, every row', () => {
   }
 });
 
-test('punctuation and caption targets, every row', () => {
+test('removePunctuation, captionTarget: equal the authors in every row', () => {
   for (const {text, stripped} of g.punctuation_removal) expect(removePunctuation(text)).toBe(stripped);
   for (const {text, caption_target} of g.caption_target) expect(captionTarget(text)).toBe(caption_target);
 });
 
-test("white space is Python's: U+001C…1F and U+0085 count, U+FEFF does not", () => {
+test("preCaption: white space is Python's: U+001C…1F and U+0085 count, U+FEFF does not", () => {
   expect(preCaption('a\x1c\x1d b')).toBe('a b');
   expect(preCaption('a\ufeff\ufeffb')).toBe('a\ufeff\ufeffb');
   expect(removePunctuation('\x85 a \x1f')).toBe('a');
   expect(captionTarget('a\x1fb \ufeff')).toBe('a b \ufeff');
 });
 
-test('a megabyte of spaces is no obstacle', () => {
+test('preCaption: a megabyte of spaces is no obstacle', () => {
   expect(preCaption(`a${' '.repeat(1_000_000)}b${' \n'.repeat(500_000)}`)).toBe('a b');
 });

@@ -1,4 +1,3 @@
-import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import type {BadRow, DatasetItem} from '../../src/data/dataset.js';
 import {parseColumns, readTsv} from '../../src/data/tsv.js';
@@ -8,7 +7,7 @@ import {goldenBytes} from '../support/golden/golden.js';
 const bytesOf = (item: DatasetItem): Uint8Array => ('bytes' in item.image ? item.image.bytes : new Uint8Array());
 const isPng = (item: DatasetItem): boolean => Buffer.from(bytesOf(item).subarray(1, 4)).toString() === 'PNG';
 
-describe("the authors' files", () => {
+describe("readTsv, the authors' files", () => {
   test('captions, columns as in their test script', async () => {
     const columns = parseColumns('1,4,2', 'caption');
     const items = await collect(readTsv(chunks(goldenBytes('caption.tsv'), 1000), {task: 'caption', columns}));
@@ -42,7 +41,7 @@ describe("the authors' files", () => {
   });
 });
 
-test('any cells come back, in any chunks', async () => {
+test('readTsv: any cells come back, in any chunks', async () => {
   const cell = fc.string({unit: 'grapheme', maxLength: 10}).map((text) => text.replace(/[\t\n\r&\ufeff]/g, '_'));
   await fc.assert(
     fc.asyncProperty(
@@ -64,7 +63,7 @@ test('any cells come back, in any chunks', async () => {
   );
 });
 
-test('columns by name, after a header line', async () => {
+test('readTsv: takes columns by name, after a header line', async () => {
   const file = 'question\tpicture\tkey\nwhere?\tAAAA\tq1\n';
   const columns = parseColumns('key,picture,question', 'vqa');
   expect(await collect(readTsv(chunks(file), {task: 'vqa', columns}))).toMatchObject([
@@ -77,11 +76,11 @@ test('columns by name, after a header line', async () => {
   });
 });
 
-test.each(['', '1', '1,,2', '0,1,2,3,4,5,6'])('columns %j make no sense', (selected) => {
+test.each(['', '1', '1,,2', '0,1,2,3,4,5,6'])('parseColumns: refuses %j', (selected) => {
   expect(() => parseColumns(selected, 'snli-ve')).toThrow(expect.objectContaining({code: 'bad-columns'}));
 });
 
-test('bad rows are reported with their line and skipped', async () => {
+test('readTsv: reports bad rows with their line, and skips them', async () => {
   const rows = [
     'a\ti\tAAAA\thypothesis\tpremise\tentailment',
     'too\tshort',

@@ -1,11 +1,10 @@
-import {afterAll, beforeAll, describe} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends/select.js';
 
-/** The backends that the goldens run on: MUE_TEST_BACKEND, a comma-separated list of devices, or wasm and cpu. */
-export const TEST_DEVICES: readonly string[] = (process.env['MUE_TEST_BACKEND'] ?? 'wasm,cpu').split(',');
+/** The backends that numbers are tested on: MUE_TEST_BACKEND, devices separated by commas, or wasm. */
+export const TEST_DEVICES: readonly string[] = (process.env['MUE_TEST_BACKEND'] ?? 'wasm').split(',');
 
-/** Runs a suite once a backend, by default on all, and asserts that it leaves no tensor behind. */
+/** Declares a suite for each backend, and asserts that it leaves no tensor behind. */
 export function onBackends(
   name: string,
   suite: (device: string) => void,
@@ -25,5 +24,5 @@ export function onBackends(
   });
 }
 
-/** The first of the backends alone, for what takes long and does not depend on numbers. */
+/** The first backend alone, for suites that take long and do not depend on numbers. */
 export const FIRST_DEVICE: readonly string[] = TEST_DEVICES.slice(0, 1);

@@ -47,7 +47,7 @@ const matMul =
   (a, b) =>
     tf.matMul(a as tf.Tensor, b as tf.Tensor, transposeA, transposeB);
 
-/** By a name for people: inputs, and what is made of them. */
+/** Operations and their inputs, by a name for people. */
 export const OPERATIONS: Readonly<Record<string, readonly [readonly Values[], Operation]>> = {
   matMul: [[normal([90, 76], 1), normal([76, 130], 2)], matMul()],
   'matMul, b transposed': [[normal([90, 76], 1), normal([130, 76], 2)], matMul(false, true)],
@@ -174,7 +174,10 @@ async function run(name: string, device: string): Promise<Result[]> {
   return results;
 }
 
-/** Relative error of an operation on a device, over all its outputs; tfjs' plain JavaScript is right. Asserts shapes, types, tensor counts. */
+/**
+ * Relative error of an operation on a device, over all its outputs; tfjs' plain JavaScript is right. Asserts shapes,
+ * types, tensor counts.
+ */
 export async function relativeError(name: string, device: string): Promise<number> {
   const got = await run(name, device);
   const wanted = await run(name, 'cpu');

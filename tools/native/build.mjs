@@ -1,8 +1,9 @@
-// Builds TensorFlow.js' own Node binding (Node-API sources of @tensorflow/tfjs-node-gpu) against the TensorFlow library of a wheel.
-// usage: npm run native [-- cpu|gpu] [--force]. Leaves in .native/<cpu|gpu>/: tfjs_binding.node, stderr_capture.node, stamp.json, the folder
-// tensorflow, and nvidia (gpu).
-// Needs python3 with pip, and g++. Downloads only what the requirements files beside this one name, checked by hash.
-// Works in a folder beside the result and renames it when all is well, so that a broken or interrupted build leaves nothing.
+// Builds TensorFlow.js' own Node binding (Node-API sources of @tensorflow/tfjs-node-gpu) against the TensorFlow library
+// of a wheel.
+// usage: npm run native [-- cpu|gpu] [--force]. Leaves in .native/<cpu|gpu>/: tfjs_binding.node, stderr_capture.node,
+//   stamp.json, the folder tensorflow, and nvidia (gpu). Needs python3 with pip, and g++. Downloads only what the
+//   requirements files beside this one name, checked by hash. Works in a folder beside the result and renames it when
+//   all is well, so that a broken or interrupted build leaves nothing.
 import {spawn, spawnSync} from 'node:child_process';
 import {createHash} from 'node:crypto';
 import fs from 'node:fs';
@@ -14,13 +15,19 @@ import {withListAttributes} from './list-attributes.mjs';
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const ROOT = path.resolve(HERE, '../..');
 const require = createRequire(import.meta.url);
-/** Bytes on disk that a build holds at its peak: wheels and what they unpack to. */
+/** The bytes on disk that a build holds at its peak: wheels and their contents. */
 const PEAK = {cpu: 1.5e9, gpu: 10e9};
 const PLATFORMS = ['manylinux_2_27', 'manylinux_2_25', 'manylinux_2_18', 'manylinux2014'].map(
   (name) => `${name}_x86_64`,
 );
 
+/** A step that failed, and the way to mend it. */
 class BuildError extends Error {
+  /**
+   * @param {string} code    names the step
+   * @param {string} message
+   * @param {string} [hint]
+   */
   constructor(code, message, hint) {
     super(message);
     this.code = code;
@@ -34,8 +41,9 @@ const kind = args.includes('gpu') ? 'gpu' : 'cpu';
 const out = path.join(ROOT, '.native', kind);
 const work = path.join(ROOT, '.native', `.building-${kind}-${process.pid}`);
 const began = Date.now();
+/** The process of the current step. @type {import('node:child_process').ChildProcess | undefined} */
 let running;
-const say = (text) => console.error(`native ${kind}: ${text}`);
+const say = (/** @type {string} */ text) => console.error(`native ${kind}: ${text}`);
 
 try {
   if (unknown.length > 0)
@@ -43,9 +51,10 @@ try {
   await main();
 } catch (error) {
   fs.rmSync(work, {recursive: true, force: true});
-  console.error(`native ${kind}: ${error.code ?? 'failed'}: ${error.message}`);
-  if (error.hint) console.error(`  hint: ${error.hint}`);
-  process.exitCode = error.code === 'usage' ? 2 : 1;
+  const {code, message, hint} = /** @type {BuildError} */ (error);
+  console.error(`native ${kind}: ${code ?? 'failed'}: ${message}`);
+  if (hint) console.error(`  hint: ${hint}`);
+  process.exitCode = code === 'usage' ? 2 : 1;
 }
 
 async function main() {
@@ -91,7 +100,7 @@ async function main() {
 }
 
 function findSources() {
-  const locate = (name) => {
+  const locate = (/** @type {string} */ name) => {
     try {
       return path.dirname(require.resolve(`${name}/package.json`));
     } catch {
@@ -105,7 +114,10 @@ function findSources() {
   return {binding: locate('@tensorflow/tfjs-node-gpu'), headers: path.join(locate('node-api-headers'), 'include')};
 }
 
-/** A hash over all that goes in: a change of any of it builds again. */
+/**
+ * A hash over all that goes in: a change of any of it builds again.
+ * @param {{binding: string}} sources
+ */
 function fingerprint({binding}) {
   const folder = path.join(binding, 'binding');
   const files = [`requirements-${kind}.txt`, 'unpack.py', 'capture.cc', 'build.mjs', 'list-attributes.mjs'].map(
@@ -118,7 +130,8 @@ function fingerprint({binding}) {
 }
 
 function findTools() {
-  const works = (command, ...rest) => spawnSync(command, [...rest, '--version'], {stdio: 'ignore'}).status === 0;
+  const works = (/** @type {string} */ command, /** @type {string[]} */ ...rest) =>
+    spawnSync(command, [...rest, '--version'], {stdio: 'ignore'}).status === 0;
   const missing = [];
   if (!works('python3')) missing.push('python3', 'pip');
   else if (!works('python3', '-m', 'pip')) missing.push('pip (python3 -m pip)');
@@ -135,7 +148,7 @@ function findTools() {
 function findSpace() {
   const {bavail, bsize} = fs.statfsSync(work);
   if (bavail * bsize < PEAK[kind]) {
-    const gb = (bytes) => (bytes / 1e9).toFixed(1);
+    const gb = (/** @type {number} */ bytes) => (bytes / 1e9).toFixed(1);
     throw new BuildError(
       'native-disk',
       `needs ${gb(PEAK[kind])} GB of disk in .native, ${gb(bavail * bsize)} GB are free`,
@@ -177,6 +190,7 @@ async function strip() {
   await run('native-strip', 'strip', ['--strip-unneeded', ...files.map((name) => path.join(folder, name))]);
 }
 
+/** @param {{binding: string, headers: string}} sources folders */
 async function compile({binding, headers}) {
   const folder = path.join(work, 'tensorflow');
   const from = path.join(binding, 'binding');
@@ -192,14 +206,18 @@ async function compile({binding, headers}) {
   const backend = path.join(work, 'tfjs_backend.cc');
   fs.writeFileSync(backend, withListAttributes(fs.readFileSync(path.join(from, 'tfjs_backend.cc'), 'utf8')));
   const sources = [backend, path.join(from, 'tfjs_binding.cc')];
-  const to = (name) => ['-o', path.join(work, name)];
+  const to = (/** @type {string} */ name) => ['-o', path.join(work, name)];
   await run('native-compile', 'g++', [...common, path.join(HERE, 'capture.cc'), ...to('stderr_capture.node')]);
   await run('native-compile', 'g++', [...common, ...sources, ...to('tfjs_binding.node'), ...libraries]);
   fs.rmSync(path.join(folder, 'include'), {recursive: true});
   fs.rmSync(backend);
 }
 
-/** Loads the binding in a process of its own: a bad library must not take this one down. */
+/**
+ * Loads the binding in a process of its own: a bad library must not take this one down.
+ * @param {string} file
+ * @returns {Promise<string>} what it computes on
+ */
 async function check(file) {
   const line = await run('native-check', process.execPath, [path.join(HERE, 'check-binding.mjs'), file]);
   const {tensorflow, gpu} = JSON.parse(line);
@@ -213,6 +231,14 @@ function publish() {
   fs.rmSync(old, {recursive: true, force: true});
 }
 
+/**
+ * Runs a command.
+ * @param {string} code of the error if it fails
+ * @param {string} command
+ * @param {readonly string[]} rest its arguments
+ * @param {{hint?: string, show?: boolean}} [options] `show` passes its output on
+ * @returns {Promise<string>} its stdout
+ */
 function run(code, command, rest, {hint, show = false} = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, rest, {stdio: ['ignore', 'pipe', 'pipe']});
@@ -235,12 +261,14 @@ function run(code, command, rest, {hint, show = false} = {}) {
   });
 }
 
+/** @param {string} file */
 function read(file) {
   return fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : undefined;
 }
 
+/** @param {string} folder */
 function bytesIn(folder) {
   return fs
-    .readdirSync(folder, {recursive: true})
+    .readdirSync(folder, {recursive: true, encoding: 'utf8'})
     .reduce((sum, name) => sum + fs.lstatSync(path.join(folder, name)).size, 0);
 }

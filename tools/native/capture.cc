@@ -1,8 +1,7 @@
 // An addon that holds back what native code writes to stderr: begin() starts, end() stops and returns the text.
-//
-// TensorFlow's library logs a line about oneDNN while it is being loaded, before it has looked at TF_CPP_MIN_LOG_LEVEL; and where
-// it cannot use a GPU, what it logs is the reason. Node has no dup2, hence these few lines. Node's own writes are not concerned:
-// nothing of JavaScript runs between the two calls but the `require` of the binding.
+// TensorFlow's library logs a line about oneDNN while it is being loaded, before it has looked at TF_CPP_MIN_LOG_LEVEL;
+// and where it cannot use a GPU, what it logs is the reason. Node has no dup2, hence these few lines. Node's own writes
+// are not concerned: nothing of JavaScript runs between the two calls but the `require` of the binding.
 #include <string>
 
 #include <node_api.h>

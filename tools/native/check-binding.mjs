@@ -6,15 +6,17 @@ import util from 'node:util';
 const require = createRequire(import.meta.url);
 process.env.TF_CPP_MIN_LOG_LEVEL ??= '3';
 process.env.TF_FORCE_GPU_ALLOW_GROWTH ??= 'true';
-util.isNullOrUndefined ??= (x) => x === null || x === undefined; // removed in Node 23; tfjs-node 4.22 calls it
+// Removed in Node 23; tfjs-node 4.22 calls it.
+/** @type {any} */ (util).isNullOrUndefined ??= (/** @type {unknown} */ x) => x === null || x === undefined;
 const tf = require('@tensorflow/tfjs');
 require('@tensorflow/tfjs-node-gpu/dist/register_all_kernels');
 const {NodeJSKernelBackend} = require('@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend');
-const capture = require(path.join(path.dirname(process.argv[2]), 'stderr_capture.node'));
+const file = process.argv[2] ?? '';
+const capture = require(path.join(path.dirname(file), 'stderr_capture.node'));
 capture.begin();
 let binding;
 try {
-  binding = require(process.argv[2]);
+  binding = require(file);
 } finally {
   const log = capture.end();
   if (!binding) console.error(log);

@@ -1,7 +1,13 @@
-// TensorFlow's operations of several in one (a product with its bias and GELU) are told what they join by a list of words, and a convolution of
-// that kind by a list of types. TensorFlow.js' binding passes single words and types alone; this adds the lists to its source.
+// TensorFlow's fused operations (a product with its bias and GELU) take a list of words that names their parts, and a
+// fused convolution a list of types. TensorFlow.js' binding passes single words and types alone; this adds the lists to
+// its source.
 
-/** C++ that reads a list where the attribute's value is one. `element` becomes the i-th of `lists`, which `set` then passes on. */
+/**
+ * C++ that reads a list where the attribute's value is one.
+ * @param {string} lists declares lists of `length` elements
+ * @param {string} read  reads `element` to the i-th place of the lists
+ * @param {string} set   passes the lists on
+ */
 const list = (lists, read, set) => `
       if (IsArray(env, nstatus, &js_value)) {
         uint32_t length;
@@ -43,7 +49,11 @@ const LISTS = [
   },
 ];
 
-/** The source of tfjs_backend.cc (4.22.0) with lists of words and of types as attributes. Throws where it is another source. */
+/**
+ * The source of tfjs_backend.cc (4.22.0) with lists of words and of types as attributes.
+ * @param {string} source
+ * @throws {Error} where it is another source
+ */
 export function withListAttributes(source) {
   return LISTS.reduce((text, {before, code}) => {
     const [head, tail, ...more] = text.split(before);

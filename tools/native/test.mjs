@@ -1,4 +1,5 @@
-// npm run test:native [-- gpu]: numerics of every operation used, the project's goldens, and tfjs-core's own suite on a native build.
+// npm run test:native [-- gpu]: numerics of every operation used, the project's goldens, and tfjs-core's own suite on a
+// native build.
 import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
@@ -11,7 +12,8 @@ if (!fs.existsSync(path.join(root, '.native', kind, 'tfjs_binding.node'))) {
   process.exit(0);
 }
 const device = kind === 'gpu' ? 'cuda' : 'native';
-// A test's process.env is a copy of its own: what TensorFlow and CUDA read must stand outside. Several workers share the GPU's memory.
+// A test's process.env is a copy of its own: what TensorFlow and CUDA read must stand outside. Several workers share
+// the GPU's memory.
 const gpu = kind === 'gpu' ? {TF_FORCE_GPU_ALLOW_GROWTH: 'true', NVIDIA_TF32_OVERRIDE: '0'} : {};
 const env = {...gpu, ...process.env, MUE_TEST_BACKEND: device, MUE_TEST_NATIVE: device};
 const jest = [

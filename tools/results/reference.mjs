@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import {PolicyReplay} from '../../dist/calibration/replay/policy-replay.js';
-import {readRecordings} from '../../dist/node/runs/read-recordings.js';
+import {readRecordings} from '../../dist/node/runs/read-shards.js';
 
 // How far our figures are from those of the PyTorch model (data/scenes/reference.json), point by point.
 

@@ -1,16 +1,23 @@
-// npm run test:webgpu [-- test/golden/encoder …]: numerics of every operation used, errors, and the project's goldens on WebGPU.
+// npm run test:webgpu [-- test/golden/encoder …]: numerics of every operation used, errors, and the project's goldens
+// on WebGPU.
 import {spawnSync} from 'node:child_process';
+import fs from 'node:fs';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 
 const SUITES = ['test/node/backends/webgpu', 'test/golden'];
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
-const {stdout} = spawnSync(process.execPath, ['dist/node/backends/doctor-child.js', 'webgpu', '0'], {
+const child = path.join(root, 'dist/node/backends/doctor-child.js');
+if (!fs.existsSync(child)) throw new Error(`${child} is not there: npm run build`);
+const {stdout} = spawnSync(process.execPath, [child, 'webgpu', '0'], {
   cwd: root,
   stdio: ['ignore', 'pipe', 'inherit'],
 });
 const last = stdout.toString().trimEnd().split('\n').at(-1) ?? '';
-const report = last.startsWith('{') ? JSON.parse(last) : {ok: false, reason: 'its process broke down'};
+/** @type {import('../../dist/node/backends/doctor.js').DeviceReport} */
+const report = last.startsWith('{')
+  ? JSON.parse(last)
+  : {device: 'webgpu', ok: false, reason: 'its process broke down'};
 if (!report.ok) {
   console.log(`test:webgpu skipped: ${report.reason}${report.hint === undefined ? '' : ` (${report.hint})`}`);
   process.exit(0);

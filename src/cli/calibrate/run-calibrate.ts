@@ -8,7 +8,7 @@ import {coverageCheck} from '../../calibration/risk/coverage-check.js';
 import {type CalibrationCost, fullDepthCost} from '../../calibration/risk/losses.js';
 import {settingText} from '../../calibration/sweep/text.js';
 import {readEvaluation} from '../../node/runs/evaluation-folder.js';
-import {readRecordings} from '../../node/runs/read-recordings.js';
+import {readRecordings} from '../../node/runs/read-shards.js';
 import {writeAtomic} from '../../node/runs/write-atomic.js';
 import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {CalibrateFlags} from './calibrate.js';

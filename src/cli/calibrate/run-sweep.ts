@@ -9,8 +9,7 @@ import {frontText, sweepCsv, verdictText} from '../../calibration/sweep/text.js'
 import {sweepVerdicts} from '../../calibration/sweep/verdicts.js';
 import {frontPoints, sweepRecording} from '../../calibration/sweep/sweep.js';
 import type {LinearHead} from '../../exit/policies/linear-head.js';
-import {readRecordings, recordingOf} from '../../node/runs/read-recordings.js';
-import {readShards, type Shards} from '../../node/runs/read-shards.js';
+import {readRecordings, readShards, recordingOf, type Shards} from '../../node/runs/read-shards.js';
 import {throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {CommandContext} from '../core/define-command.js';
 import {parsePolicies, readSettings} from './read-settings.js';

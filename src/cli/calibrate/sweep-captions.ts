@@ -7,9 +7,9 @@ import {captionFrontText, captionSweepCsv, captionVerdictText} from '../../calib
 import {CaptionRuns, isStatic, sweepCaptions} from '../../calibration/sweep/caption-sweep.js';
 import {captionVerdicts} from '../../calibration/sweep/caption-verdicts.js';
 import {frontPoints} from '../../calibration/sweep/sweep.js';
-import {dataFingerprint} from '../../node/dataset/data-fingerprint.js';
+import {dataFingerprint} from '../../node/dataset/fingerprint.js';
 import {makeFolder} from '../../node/runs/evaluation-folder.js';
-import {openDataset} from '../../node/dataset/open-dataset.js';
+import {openDataset} from '../../node/dataset/open.js';
 import {readShards, requireRows, type Shards} from '../../node/runs/read-shards.js';
 import {RowLog} from '../../node/runs/row-log.js';
 import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';

@@ -1,8 +1,8 @@
 import path from 'node:path';
 import {type Shard, shardName} from '../../evaluation/shard.js';
-import {dataFingerprint} from '../../node/dataset/data-fingerprint.js';
+import {dataFingerprint} from '../../node/dataset/fingerprint.js';
 import {embedInto} from '../../node/runs/embeddings-folder.js';
-import {openDataset} from '../../node/dataset/open-dataset.js';
+import {openDataset} from '../../node/dataset/open.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import type {VisionLanguagePipeline, Embedder} from '../../tasks/pipeline.js';
 import type {ExitChoice} from '../../tasks/exits.js';

@@ -1,5 +1,5 @@
 import {type EmbeddedPictures, readEmbeddings} from '../../node/runs/embeddings-folder.js';
-import {openDataset} from '../../node/dataset/open-dataset.js';
+import {openDataset} from '../../node/dataset/open.js';
 import {nearest, recallAt, similarities} from '../../metrics/retrieval.js';
 import {InputError, throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {Embedding} from '../../tasks/answer.js';

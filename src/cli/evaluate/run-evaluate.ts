@@ -2,7 +2,7 @@ import path from 'node:path';
 import type {EvaluationMetrics} from '../../evaluation/metrics.js';
 import {partOfShard, shardName} from '../../evaluation/shard.js';
 import type {Progress} from '../../node/runs/evaluate-into.js';
-import {mergeEvaluations} from '../../node/runs/merge-evaluations.js';
+import {mergeEvaluations} from '../../node/runs/merge.js';
 import {AbortError, UsageError} from '../../runtime/errors.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {EvaluateFlags} from './evaluate.js';

@@ -1,4 +1,4 @@
-import {mergeEvaluations} from '../../node/runs/merge-evaluations.js';
+import {mergeEvaluations} from '../../node/runs/merge.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {MergeFlags} from './merge.js';
 import {metricsText} from './metrics-text.js';

@@ -1,7 +1,7 @@
 import path from 'node:path';
-import {type ExportReport, exportDataset} from '../../node/dataset/export-dataset.js';
-import {openDataset} from '../../node/dataset/open-dataset.js';
-import {exportScenes} from '../../node/dataset/scenes-dataset.js';
+import {type ExportReport, exportDataset} from '../../node/dataset/export.js';
+import {openDataset} from '../../node/dataset/open.js';
+import {exportScenes} from '../../node/dataset/scenes.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {CommandContext} from '../core/define-command.js';
 import type {DataFlags} from './data.js';

@@ -1,18 +1,18 @@
 import {spawn} from 'node:child_process';
 import os from 'node:os';
 import {fileURLToPath} from 'node:url';
-import {AUTO, type RealDevice} from './select.js';
+import {AUTO, type ConcreteDevice} from './devices.js';
 import type {MicroBench} from './micro-bench.js';
 
-/** What became of one device. */
+/** One device: whether it runs here and how fast, or why not. */
 export interface DeviceReport {
-  readonly device: RealDevice;
+  readonly device: ConcreteDevice;
   readonly ok: boolean;
   readonly backend?: string;
   readonly threads?: number;
-  /** What runs, in a line. */
+  /** A line on what runs. */
   readonly note?: string;
-  /** Why it cannot run here, and what to type to change that. */
+  /** Why it cannot run here, and the command that changes that. */
   readonly reason?: string;
   readonly hint?: string;
   readonly bench?: MicroBench;
@@ -24,32 +24,37 @@ export interface DoctorReport {
   readonly cpu: string;
   readonly cores: number;
   readonly memoryGiB: number;
-  /** Things about this machine that change what can run. */
+  /** Facts about this machine that change what can run. */
   readonly remarks: readonly string[];
-  /** In the order that `auto` tries them, then the ones that it leaves alone. */
+  /** The devices that `auto` tries, in its order, then those that it leaves alone. */
   readonly devices: readonly DeviceReport[];
-  /** What `--device auto` takes; absent where nothing works. */
-  readonly auto?: RealDevice;
+  /** The device that `--device auto` takes; absent where nothing works. */
+  readonly auto?: ConcreteDevice;
+  /** Seconds that the whole examination took. */
   readonly seconds: number;
 }
 
 export interface DoctorOptions {
   /** Default: all. */
-  readonly devices?: readonly RealDevice[];
+  readonly devices?: readonly ConcreteDevice[];
   /** Seconds of measuring for each device that works; 0 leaves it out. Default: 1.5. */
   readonly benchSeconds?: number;
   /** See BackendOptions. */
   readonly nativeFolder?: string;
   /** The compiled doctor-child.js; default: beside this file. */
   readonly child?: string;
-  /** A device that has not answered by then is stopped. Default: 30. */
+  /** Seconds after which a device that has not answered is stopped. Default: 30. */
   readonly timeoutSeconds?: number;
   readonly signal?: AbortSignal;
 }
 
-const ALL: readonly RealDevice[] = [...AUTO, 'onnx', 'webgpu'];
+const ALL: readonly ConcreteDevice[] = [...AUTO, 'onnx', 'webgpu'];
 
-/** Tries every device in a process of its own, one after the other, and measures those that work. Never throws for a device. */
+/**
+ * Tries every device in a process of its own, one after the other, and measures those that work. A device that fails is
+ * a line of the report.
+ * @throws AbortError only
+ */
 export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport> {
   const began = performance.now();
   const devices: DeviceReport[] = [];
@@ -66,7 +71,7 @@ export async function doctor(options: DoctorOptions = {}): Promise<DoctorReport>
     memoryGiB: Math.round((os.totalmem() / 2 ** 30) * 10) / 10,
     remarks: remarks(),
     devices,
-    ...(auto === undefined ? {} : {auto}),
+    auto,
     seconds: Math.round((performance.now() - began) / 100) / 10,
   };
 }
@@ -86,7 +91,7 @@ function remarks(): string[] {
   ];
 }
 
-function examine(device: RealDevice, options: DoctorOptions): Promise<DeviceReport> {
+function examine(device: ConcreteDevice, options: DoctorOptions): Promise<DeviceReport> {
   const {
     benchSeconds = 1.5,
     child = fileURLToPath(new URL('./doctor-child.js', import.meta.url)),
@@ -97,26 +102,29 @@ function examine(device: RealDevice, options: DoctorOptions): Promise<DeviceRepo
     const started = spawn(process.execPath, [child, device, String(benchSeconds), ...folder], {
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: timeoutSeconds * 1e3,
-      ...(options.signal ? {signal: options.signal} : {}),
+      signal: options.signal,
     });
     let out = '';
-    let words = '';
+    let errors = '';
     started.stdout.on('data', (chunk: Buffer) => {
       out += chunk.toString();
     });
     started.stderr.on('data', (chunk: Buffer) => {
-      words = (words + chunk.toString()).slice(-2000);
+      errors = (errors + chunk.toString()).slice(-2000);
     });
     started.on('error', (error) => resolve({device, ok: false, reason: error.message}));
     started.on('close', (status, signal) =>
-      resolve(explained(parse(out), words) ?? crashed(device, status, signal, words, timeoutSeconds)),
+      resolve(explained(parse(out), errors) ?? crashed(device, status, signal, errors, timeoutSeconds)),
     );
   });
 }
 
-/** Dawn tells nobody but stderr why it passes an adapter by: no Vulkan loader, no driver, a driver that lacks a feature. */
-function explained(report: DeviceReport | undefined, words: string): DeviceReport | undefined {
-  const said = words.match(/^Warning: (.*)$/m)?.[1];
+/**
+ * Adds to WebGPU's reason what Dawn wrote to stderr, the only place where it says why it passes an adapter by: no
+ * Vulkan loader, no driver, a driver that lacks a feature.
+ */
+function explained(report: DeviceReport | undefined, errors: string): DeviceReport | undefined {
+  const said = errors.match(/^Warning: (.*)$/m)?.[1];
   return report?.device === 'webgpu' && !report.ok && said !== undefined
     ? {...report, reason: `${report.reason}: ${said}`}
     : report;
@@ -128,25 +136,23 @@ function parse(out: string): DeviceReport | undefined {
 }
 
 function crashed(
-  device: RealDevice,
+  device: ConcreteDevice,
   status: number | null,
   signal: string | null,
-  words: string,
+  errors: string,
   limit: number,
 ): DeviceReport {
-  const last = words.trim().split('\n').at(-1)?.slice(0, 200) ?? '';
+  const last = errors.trim().split('\n').at(-1)?.slice(0, 200) ?? '';
   const how =
     signal === 'SIGTERM'
       ? `gave no answer in ${limit} s`
       : `took its process down (${signal ?? `exit code ${status}`})`;
-  const hint =
-    device === 'native' || device === 'cuda'
-      ? {hint: `npm run native -- ${device === 'cuda' ? 'gpu' : 'cpu'} --force`}
-      : {};
-  return {device, ok: false, reason: `${how}${last ? `: ${last}` : ''}`, ...hint};
+  const build = device === 'native' ? 'cpu' : device === 'cuda' ? 'gpu' : undefined;
+  const hint = build && `npm run native -- ${build} --force`;
+  return {device, ok: false, reason: `${how}${last ? `: ${last}` : ''}`, hint};
 }
 
-/** The report for people, for a terminal of about 100 columns. */
+/** The report as text for a terminal of about 100 columns. */
 export function formatDoctor(report: DoctorReport): string {
   const lines = [
     `Node ${report.node} on ${report.platform}, ${report.cores} × ${report.cpu}, ${report.memoryGiB} GiB`,

@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 
-/** Three measures that tell what a device is good for. Medians; a read-back of one number ends each round, so that a GPU has finished. */
+/**
+ * Three measures of a device, each a median. A read-back of one number ends each round, so that a GPU has finished.
+ */
 export interface MicroBench {
   /** Milliseconds of a product [300, 768] · [768, 768] (0.35 GFLOP), and the rate. */
   readonly matMulMs: number;
@@ -13,7 +15,7 @@ export interface MicroBench {
   readonly opMicros: number;
 }
 
-/** Measures the current backend for about `seconds`. The tensors it makes are gone afterwards. */
+/** Measures the current backend for about `seconds`, and leaves no tensor. */
 export async function microBench(seconds: number): Promise<MicroBench> {
   using scope = new TensorScope();
   const uniform = (shape: number[]): tf.Tensor => scope.hold(tf.randomUniform(shape, -1, 1, 'float32', 1));
@@ -35,7 +37,7 @@ export async function microBench(seconds: number): Promise<MicroBench> {
   };
 }
 
-/** Median milliseconds of one call, over rounds of up to `inner` calls, after one of warming up. */
+/** The median of one call in milliseconds, over rounds of up to `inner` calls, after one round that warms up. */
 async function median(operation: () => tf.Tensor, seconds: number, inner = 5): Promise<number> {
   const round = async (calls: number): Promise<number> => {
     const began = performance.now();

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../runtime/errors.js';
 
-/** What each backend says when its memory is full. */
+/** The words by which each backend says that its memory is full. */
 const SIGNS: Readonly<Record<string, RegExp>> = {
   // RESOURCE_EXHAUSTED is 8; "No algorithm worked" (5) is a convolution that finds no room to work in.
   tensorflow:
@@ -14,8 +14,8 @@ const SIGNS: Readonly<Record<string, RegExp>> = {
 
 /**
  * Tells an error that means "memory is full" from others.
- * @param error whatever an operation threw.
- * @returns a BackendError 'out-of-memory' with the first one as its cause; undefined where the error is about something else.
+ * @param error anything that an operation threw
+ * @returns a BackendError 'out-of-memory' with `error` as its cause; undefined where the error is about something else
  */
 export function asOutOfMemory(error: unknown): BackendError | undefined {
   if (error instanceof BackendError && error.code === 'out-of-memory') return error;
@@ -32,7 +32,10 @@ export function asOutOfMemory(error: unknown): BackendError | undefined {
 
 let watching = false;
 
-/** From now on every kernel, of any backend, that finds memory full throws asOutOfMemory's error. */
+/**
+ * Makes every kernel, of any backend, throw the error of `asOutOfMemory` where it finds memory full. Lasts for the
+ * process.
+ */
 export function watchForFullMemory(): void {
   if (watching) return;
   watching = true;

@@ -4,45 +4,28 @@ import os from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../runtime/errors.js';
+import {AUTO, type ConcreteDevice, DEVICES, type Device, type DeviceProbe, DeviceUnavailableError} from './devices.js';
 import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native/binding.js';
 import {fuseNativeKernels} from './native/fused.js';
-import {mendNativeKernels} from './native/kernels.js';
-import {accelerateWasm} from './wasm/onnx-kernels.js';
+import {patchNativeKernels} from './native/kernels.js';
+import {useOnnxMatMul} from './wasm/onnx.js';
 import {watchForFullMemory} from './out-of-memory.js';
-import {Unavailable} from './unavailable.js';
-import {mendWasmCopies} from './wasm/copies.js';
-import {mendWasmErf} from './wasm/erf.js';
+import {patchWasmCopies} from './wasm/copies.js';
+import {patchWasmErf} from './wasm/erf.js';
 import {fuseWasmKernels} from './wasm/fused.js';
-import {mendWasmKernels} from './wasm/kernels.js';
+import {patchWasmKernels} from './wasm/kernels.js';
 import {refuseAfterErrors, type WebgpuBackend} from './webgpu/errors.js';
 
-/** Every word that `--device` takes. */
-export const DEVICES = ['auto', 'native', 'cuda', 'webgpu', 'onnx', 'wasm', 'cpu'] as const;
-export type Device = (typeof DEVICES)[number];
-/** A device that runs: every one but 'auto'. */
-export type RealDevice = Exclude<Device, 'auto'>;
-/** `auto` takes the first that works. It never downloads or builds anything, and leaves WebGPU (fp32 less exact) and onnx to who asks for it. */
-export const AUTO: readonly RealDevice[] = ['cuda', 'native', 'wasm', 'cpu'];
-
-/** One device that was tried, in the order of the trials. */
-export interface Attempt {
-  readonly device: RealDevice;
-  readonly ok: boolean;
-  /** Why it cannot run here, in a sentence. */
-  readonly reason?: string;
-  /** What to type to change that. */
-  readonly hint?: string;
-}
-
 export interface SelectedBackend {
-  /** What `tf.getBackend()` says: 'tensorflow', 'webgpu', 'wasm' or 'cpu'. */
+  /** The name that `tf.getBackend()` gives: 'tensorflow', 'webgpu', 'wasm' or 'cpu'. */
   readonly backend: string;
-  readonly device: RealDevice;
+  readonly device: ConcreteDevice;
   /** Threads that one operation may use; absent where the device decides. */
   readonly threads?: number;
-  /** One line for people: what runs, and why not something faster. */
+  /** A line for people: what runs, and why not something faster. */
   readonly note: string;
-  readonly tried: readonly Attempt[];
+  /** Every device that was tried, in that order. */
+  readonly tried: readonly DeviceProbe[];
 }
 
 export interface BackendOptions {
@@ -50,20 +33,22 @@ export interface BackendOptions {
   readonly tf32?: boolean;
   /** Threads of the native CPU device; default: all cores. Counts when it is first started. */
   readonly threads?: number;
-  /** Folder of native builds, `cpu/` and `gpu/`; default: `.native` in this package, where `npm run native` puts them. */
+  /**
+   * Folder of native builds, `cpu/` and `gpu/`; default: `.native` in this package, where `npm run native` puts them.
+   */
   readonly nativeFolder?: string;
 }
 
 interface Running {
   readonly backend: string;
   readonly threads?: number;
-  /** What runs, for people. */
+  /** A few words on what runs, for people. */
   readonly what: string;
 }
 
 const require = createRequire(import.meta.url);
 
-const START: Readonly<Record<RealDevice, (options: BackendOptions) => Promise<Running>>> = {
+const START: Readonly<Record<ConcreteDevice, (options: BackendOptions) => Promise<Running>>> = {
   cuda: startCuda,
   native: startNative,
   webgpu: startWebgpu,
@@ -73,9 +58,10 @@ const START: Readonly<Record<RealDevice, (options: BackendOptions) => Promise<Ru
 };
 
 /**
- * Starts a tfjs backend and makes it the current one. Backend packages are imported here, when they are needed, and nowhere else.
- * @param device one of `DEVICES`; 'auto' takes the fastest that works.
- * @throws BackendError 'unknown-device', or 'backend-unavailable' with the cause and what to type.
+ * Starts a tfjs backend and makes it the current one. This is the only place that imports backend packages, and it
+ * imports them when they are needed.
+ * @param device one of `DEVICES`; 'auto' takes the fastest that works
+ * @throws BackendError 'unknown-device', or 'backend-unavailable' with the cause and the command that helps
  */
 export async function selectBackend(device: string, options: BackendOptions = {}): Promise<SelectedBackend> {
   if (!isDevice(device)) {
@@ -83,7 +69,7 @@ export async function selectBackend(device: string, options: BackendOptions = {}
       hint: "'auto' takes the fastest that works here",
     });
   }
-  const tried: Attempt[] = [];
+  const tried: DeviceProbe[] = [];
   for (const candidate of device === 'auto' ? AUTO : [device]) {
     try {
       const {what, ...running} = await START[candidate](options);
@@ -91,10 +77,10 @@ export async function selectBackend(device: string, options: BackendOptions = {}
       return {...running, device: candidate, note: note(what, tried), tried};
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      const hint = error instanceof Unavailable && error.hint !== undefined ? {hint: error.hint} : {};
+      const hint = error instanceof DeviceUnavailableError ? error.hint : undefined;
       if (device !== 'auto')
-        throw new BackendError('backend-unavailable', `--device ${device}: ${reason}`, {cause: error, ...hint});
-      tried.push({device: candidate, ok: false, reason, ...hint});
+        throw new BackendError('backend-unavailable', `--device ${device}: ${reason}`, {cause: error, hint});
+      tried.push({device: candidate, ok: false, reason, hint});
     }
   }
   throw new BackendError('backend-unavailable', `no device can run here: ${reasons(tried)}`);
@@ -104,19 +90,19 @@ function isDevice(word: string): word is Device {
   return (DEVICES as readonly string[]).includes(word);
 }
 
-/** What runs, and what was broken or can be had. That nobody built for a GPU is no news. */
-function note(what: string, tried: readonly Attempt[]): string {
+/** Says what runs, and which faster devices are broken or can be had. Nobody having built for a GPU is no news. */
+function note(what: string, tried: readonly DeviceProbe[]): string {
   const failed = tried.filter((t) => !t.ok && !(t.device === 'cuda' && t.reason === NOT_BUILT));
   return failed.length > 0 ? `${what}; not ${reasons(failed)}` : what;
 }
 
-function reasons(tried: readonly Attempt[]): string {
+function reasons(tried: readonly DeviceProbe[]): string {
   return tried.map((t) => `${t.device} (${t.reason})`).join(', ');
 }
 
-/** TensorFlow on the CPU. */
+/** Starts TensorFlow on the CPU. */
 async function startNative({threads, tf32 = false, nativeFolder = NATIVE_FOLDER}: BackendOptions): Promise<Running> {
-  const native = loadNativeBinding('cpu', {folder: nativeFolder, tf32, ...(threads === undefined ? {} : {threads})});
+  const native = loadNativeBinding('cpu', {folder: nativeFolder, tf32, threads});
   await startTensorflow(native);
   const count = threads ?? os.availableParallelism();
   return {
@@ -126,10 +112,10 @@ async function startNative({threads, tf32 = false, nativeFolder = NATIVE_FOLDER}
   };
 }
 
-/** TensorFlow on an NVIDIA GPU. */
+/** Starts TensorFlow on an NVIDIA GPU. */
 async function startCuda({tf32 = false, nativeFolder = NATIVE_FOLDER}: BackendOptions): Promise<Running> {
   const native = loadNativeBinding('gpu', {folder: nativeFolder, tf32});
-  if (!native.gpu) throw new Unavailable(...whyNoGpu(native.log));
+  if (!native.gpu) throw new DeviceUnavailableError(...whyNoGpu(native.log));
   await startTensorflow(native);
   return {backend: 'tensorflow', what: `CUDA (TensorFlow ${native.tensorflow}, ${tf32 ? 'TF32' : 'fp32'})`};
 }
@@ -137,7 +123,7 @@ async function startCuda({tf32 = false, nativeFolder = NATIVE_FOLDER}: BackendOp
 async function startTensorflow(native: NativeBackend): Promise<void> {
   if (!tf.findBackendFactory('tensorflow')) {
     tf.registerBackend('tensorflow', native.create, PRIORITY.tensorflow);
-    mendNativeKernels();
+    patchNativeKernels();
   }
   await start('tensorflow');
   fuseNativeKernels();
@@ -155,7 +141,7 @@ function whyNoGpu(log: string): [reason: string, hint: string] {
   ];
 }
 
-/** A GPU through WebGPU. */
+/** Starts a GPU through WebGPU. */
 async function startWebgpu(): Promise<Running> {
   const {registerWebgpu} = await import('./webgpu/device.js');
   const adapter = tf.findBackendFactory('webgpu') ? 'started before' : await registerWebgpu();
@@ -165,7 +151,7 @@ async function startWebgpu(): Promise<Running> {
   return {backend: 'webgpu', what: `WebGPU (${adapter})`};
 }
 
-/** XNNPACK in WebAssembly with SIMD. tfjs allows no threads in Node (tensorflow/tfjs#3830). */
+/** Starts XNNPACK in WebAssembly with SIMD. tfjs allows it no threads in Node (tensorflow/tfjs#3830). */
 async function startWasm(): Promise<Running> {
   if (tf.engine().registry.wasm === undefined) {
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
@@ -174,11 +160,11 @@ async function startWasm(): Promise<Running> {
     wasm.setThreadsCount(1);
   }
   await start('wasm');
-  mendWasmKernels();
-  mendWasmCopies();
-  mendWasmErf();
+  patchWasmKernels();
+  patchWasmCopies();
+  patchWasmErf();
   fuseWasmKernels();
-  accelerateWasm(false, 1);
+  useOnnxMatMul(false, 1);
   // Emscripten takes over uncaught errors of the whole process (to exit with 7); that is not its business.
   for (const event of ['uncaughtException', 'unhandledRejection']) {
     for (const listener of process.rawListeners(event) as ((...args: unknown[]) => void)[]) {
@@ -188,14 +174,14 @@ async function startWasm(): Promise<Running> {
   return {backend: 'wasm', threads: 1, what: 'wasm (SIMD, 1 thread)'};
 }
 
-/** The wasm backend, its products and convolutions by onnxruntime-node on all cores. */
+/** Starts the wasm backend, whose products and convolutions onnxruntime-node then computes on all cores. */
 async function startOnnx({threads = os.availableParallelism()}: BackendOptions): Promise<Running> {
   await startWasm();
-  accelerateWasm(true, threads);
+  useOnnxMatMul(true, threads);
   return {backend: 'wasm', threads, what: `wasm with onnxruntime-node (${threads} threads)`};
 }
 
-/** Plain JavaScript: exact and slow, it runs everywhere. */
+/** Starts plain JavaScript, which is exact and slow and runs everywhere. */
 async function startCpu(): Promise<Running> {
   await start('cpu');
   // Keeps the backend from advertising tfjs-node on stderr.
@@ -204,18 +190,21 @@ async function startCpu(): Promise<Running> {
   return {backend: 'cpu', threads: 1, what: 'cpu (plain JavaScript, slow)'};
 }
 
-/** tfjs' own order, for whoever asks it to choose. */
+/** tfjs' own order of preference, for those who let it choose. */
 const PRIORITY: Readonly<Record<string, number>> = {cpu: 1, wasm: 2, tensorflow: 3, webgpu: 3};
 
-/** `tf.setBackend` prints why a backend failed and returns false; this throws it. */
+/**
+ * Makes a registered backend the current one. `tf.setBackend` prints why it failed and returns false; this throws the
+ * cause.
+ */
 async function start(name: string): Promise<void> {
   const factory = tf.findBackendFactory(name);
-  if (!factory) throw new Unavailable(`no tfjs backend '${name}' is registered`);
+  if (!factory) throw new DeviceUnavailableError(`no tfjs backend '${name}' is registered`);
   if (tf.engine().registry[name] === undefined) {
     const started = await factory();
     tf.removeBackend(name);
     tf.registerBackend(name, () => started, PRIORITY[name] ?? 1);
   }
   watchForFullMemory();
-  if (!(await tf.setBackend(name))) throw new Unavailable(`tfjs refused the backend '${name}'`);
+  if (!(await tf.setBackend(name))) throw new DeviceUnavailableError(`tfjs refused the backend '${name}'`);
 }

@@ -1,19 +1,21 @@
 import type {ModelConfig} from '../../models/family.js';
 import type {FileRecord} from './model-folder.js';
 
-/** What a conversion did, from both sides: what became of each tensor of the source, and where each weight of the model is from. */
+/** The result of a conversion: the fate of each tensor of the source, and the origin of each weight of the model. */
 export interface ConvertReport {
   readonly input: string;
   readonly output: string;
   readonly format: 'torch' | 'safetensors';
-  /** Which weights of a training checkpoint were taken. */
+  /** The weights of a training checkpoint that were taken: the model's, or their moving average. */
   readonly weights: 'model' | 'ema';
   readonly source: readonly FileRecord[];
   /** The model in one line. */
   readonly model: string;
   readonly config: ModelConfig;
   readonly dtype: 'float16' | 'float32';
+  /** Tied weights count once. */
   readonly parameters: number;
+  /** The weights of the model, by name, with the tensors of the source that they are. */
   readonly used: readonly {
     readonly name: string;
     readonly source: string;
@@ -21,7 +23,7 @@ export interface ConvertReport {
     readonly shape: readonly number[];
   }[];
   readonly ignored: readonly {readonly name: string; readonly reason: string}[];
-  /** Weights that the source lacks and whose neutral value stands in. */
+  /** Weights that the source lacks, with the neutral value that stands in for them. */
   readonly filled: readonly {readonly name: string; readonly value: 0 | 1}[];
   readonly notes: readonly string[];
   readonly vocabulary: {
@@ -34,10 +36,10 @@ export interface ConvertReport {
 }
 
 const thousands = (n: number): string => n.toLocaleString('en-US');
-export const megabytes = (bytes: number): string =>
+const megabytes = (bytes: number): string =>
   bytes < 1e6 ? `${(bytes / 1e3).toFixed(1)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 
-/** The report for people. */
+/** The report as text. */
 export function formatReport(report: ConvertReport): string {
   const reasons = new Map<string, number>();
   for (const {reason} of report.ignored) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);

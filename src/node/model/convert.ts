@@ -11,46 +11,53 @@ import {type ImportedWeight, type ModelImport, parameterCount, readImported, toS
 import {throwIfAborted, UsageError, WeightsError} from '../../runtime/errors.js';
 import type {ConvertReport} from './convert-report.js';
 import {checkTarget, type FileRecord, type FolderWriter, hashFile, writeFolder} from './model-folder.js';
-import {vocabularyFor} from './model-vocabulary.js';
+import {vocabularyFor} from './vocabulary.js';
 import {openCheckpoint} from './open-checkpoint.js';
 
-/** The names are those of transformers.js's progress events. */
+/** Progress of a conversion, with the names of transformers.js's progress events. */
 export interface ConvertProgress {
   readonly status: 'initiate' | 'progress' | 'done';
-  /** The file that is written. */
+  /** The file that is being written. */
   readonly file: string;
-  /** Tensors written, of all files, and tensors in all. */
+  /** The number of tensors written so far, over all files. */
   readonly loaded: number;
+  /** The number of tensors in all. */
   readonly total: number;
 }
 
 export interface ConvertOptions {
-  /** A .pt, .bin or .safetensors file, or a folder in Hugging Face's manner. */
+  /** A .pt, .bin or .safetensors file, or a folder laid out as Hugging Face's are. */
   readonly input: string;
-  /** The model folder to make. */
+  /** The model folder to write. */
   readonly output: string;
   /** The architecture of weights that come without a configuration. */
-  readonly architecture?: string | undefined;
-  /** Folder or file of the vocabulary; default: where the checkpoint's settings say, beside the file, else the built-in one. */
-  readonly vocab?: string | undefined;
-  /** 'auto' keeps halves where every weight is exactly one; else float32. */
-  readonly dtype?: 'auto' | 'float16' | 'float32' | undefined;
+  readonly architecture?: string;
+  /**
+   * A folder or file of the vocabulary; default: the one that the settings name, the one beside the file, or the
+   * built-in one.
+   */
+  readonly vocab?: string;
+  /** 'auto' (default) is float16 where every weight is exactly a half, else float32. */
+  readonly dtype?: 'auto' | 'float16' | 'float32';
   /** Take the moving average of the weights. */
-  readonly ema?: boolean | undefined;
-  /** Most bytes of one file of weights; default 2 GB. */
-  readonly maxShardBytes?: number | undefined;
+  readonly ema?: boolean;
+  /** The most bytes of one file of weights; default 2 GB. */
+  readonly maxShardBytes?: number;
   /** Replace a model that is in the folder already. */
-  readonly force?: boolean | undefined;
-  readonly onProgress?: ((event: ConvertProgress) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+  readonly force?: boolean;
+  readonly onProgress?: (event: ConvertProgress) => void;
+  readonly signal?: AbortSignal;
 }
 
 const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
 
 /**
- * Converts a checkpoint to a model folder: config.json, model*.safetensors, the vocabulary and a manifest. One tensor is in memory at
- * a time (the tied embedding twice, where the checkpoint stores copies of it). Equal input gives equal files.
- * @throws WeightsError for a checkpoint that cannot be used, UsageError for an output folder in use, AbortError; then nothing is written.
+ * Converts a checkpoint to a model folder: config.json, model*.safetensors, the vocabulary and a manifest. One tensor
+ * is in memory at a time (the tied embedding twice, where the checkpoint stores copies of it). Equal input gives equal
+ * files. On an error nothing is written.
+ * @throws WeightsError for a checkpoint that cannot be used
+ * @throws UsageError for an output folder that is in use
+ * @throws AbortError
  */
 export async function convertCheckpoint(options: ConvertOptions): Promise<ConvertReport> {
   const {input, output, signal, maxShardBytes = 2e9} = options;
@@ -127,7 +134,10 @@ function isConverted(cfg: PlainValue): boolean {
   return typeof cfg === 'object' && cfg !== null && 'format' in cfg && cfg.format === 'mue-tfjs';
 }
 
-/** Halves where they lose nothing: known from the types, or else by looking, until the first value that does not fit. */
+/**
+ * Decides on float16 where it loses nothing: known from the types, else by reading until the first value that does not
+ * fit.
+ */
 async function chooseDtype(
   checkpoint: Checkpoint,
   plan: ModelImport<ModelConfig>,
@@ -195,7 +205,7 @@ async function storedBytes(
   return bytesOf(stored);
 }
 
-/** Whether a half became infinite; finite float32 values do where they are too large. */
+/** Whether a half is infinite or NaN, as finite float32 values become where they are too large. */
 function overflowed(halves: Uint16Array): boolean {
   for (let i = 0; i < halves.length; i++) if ((halves[i]! & 0x7c00) === 0x7c00) return true;
   return false;

@@ -3,7 +3,7 @@ import path from 'node:path';
 import {checkRange, type RandomAccess} from '../../checkpoint/random-access.js';
 import {WeightsError} from '../../runtime/errors.js';
 
-/** A file that is read by offset, never as a whole. */
+/** An open file that is read by offset, never as a whole. Disposing it closes it. */
 export class FileAccess implements RandomAccess, Disposable {
   private constructor(
     readonly name: string,
@@ -11,7 +11,7 @@ export class FileAccess implements RandomAccess, Disposable {
     private fd: number | null,
   ) {}
 
-  /** @throws WeightsError if there is no such file, or it cannot be read. */
+  /** @throws WeightsError if there is no such file, or it cannot be read */
   static open(file: string): FileAccess {
     let fd: number | null = null;
     try {

@@ -9,29 +9,33 @@ import type {StoredWeight} from '../../nn/block.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {openCheckpoint} from './open-checkpoint.js';
 
-/** What is known of a model folder or a checkpoint without computing anything. */
+/** The facts about a model folder or a checkpoint that no computation is needed for. */
 export interface Inspection {
   readonly path: string;
-  /** A folder that `mue convert` wrote, or something that it could read. */
+  /** 'model': a folder that `mue convert` wrote. 'checkpoint': anything that it could read. */
   readonly kind: 'model' | 'checkpoint';
   readonly format: 'torch' | 'safetensors';
-  /** Null where the tensors are no usable model; `problem` then says why. */
+  /** Null where the tensors are not a model of a known family; `problem` then says why. */
   readonly config: ModelConfig | null;
   /** The model in one line. */
   readonly model: string | null;
   readonly problem: string | null;
-  /** Tied weights once, no running statistics, no index tables. Without a configuration: all elements of the file. */
+  /**
+   * Without running statistics and index tables, tied weights once. Where there is no configuration: all elements of
+   * the file.
+   */
   readonly parameters: number;
-  /** The parameters again, by part of the model; largest first. */
+  /** The parameters by part of the model, the largest first. */
   readonly parts: readonly {readonly part: string; readonly parameters: number}[];
-  /** Everything in the file, in its order. */
+  /** All tensors of the file, in its order. */
   readonly tensors: readonly ({readonly name: string} & TensorEntry)[];
   readonly notes: readonly string[];
 }
 
 /**
- * Looks into a model folder or a checkpoint; no tensor is read.
- * @throws WeightsError if it is neither, or damaged. A checkpoint of another model is no error: its tensors are listed.
+ * Looks into a model folder or a checkpoint without reading a tensor. A checkpoint of another model is no error: its
+ * tensors are listed.
+ * @throws WeightsError if it is neither, or damaged
  */
 export async function inspect(target: string, options: {readonly which?: StateName} = {}): Promise<Inspection> {
   using source = await openCheckpoint(target, options.which);
@@ -111,7 +115,7 @@ function mismatch(wanted: readonly StoredWeight[], tensors: Inspection['tensors'
     : null;
 }
 
-/** Settings, plain ones first, then those of parts as `part.name`. */
+/** The settings as pairs: plain ones first, then those of parts as `part.name`. */
 function flattened(config: ModelConfig): [string, unknown][] {
   const isPart = (value: unknown): value is object =>
     typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -124,7 +128,10 @@ function flattened(config: ModelConfig): [string, unknown][] {
   ];
 }
 
-/** The inspection for people. @param listTensors add a line for every tensor. */
+/**
+ * The inspection as text.
+ * @param listTensors adds a line for every tensor
+ */
 export function formatInspection(inspection: Inspection, listTensors = true): string {
   const {config, problem, parts, tensors, parameters} = inspection;
   const width = Math.max(...parts.map(({part}) => part.length), 'parameters'.length);

@@ -19,39 +19,41 @@ import {OfaPipeline} from '../../tasks/ofa-processor.js';
 import {selectBackend} from '../backends/select.js';
 import {FileAccess} from './file-access.js';
 import {decodeImage} from '../picture/decode.js';
-import {findClipMerges, findVocabulary, vocabularyTokenizer} from './vocabulary-files.js';
+import {findClipMerges, findVocabulary, vocabularyTokenizer} from './vocabulary.js';
 
 /** The model that ships with the package. */
 export const SHIPPED_MODEL: string = fileURLToPath(new URL('../../../weights/scenes-mue', import.meta.url));
 
 export interface LoadOptions {
   /** `auto` (default), `native`, `cuda`, `webgpu`, `onnx`, `wasm` or `cpu`. */
-  readonly device?: string | undefined;
-  /** Whether pictures are turned as their EXIF data says; the authors ignore it, and so is the default. */
-  readonly exif?: 'ignore' | 'apply' | undefined;
-  /** When pictures with a palette or transparency become RGB (see `decodeImage`). */
-  readonly rgb?: 'first' | 'last' | undefined;
-  /** Largest picture, in pixels. */
-  readonly maxPixels?: number | undefined;
+  readonly device?: string;
+  /** 'apply' turns pictures upright by their EXIF data; the authors ignore it, and so does the default. */
+  readonly exif?: 'ignore' | 'apply';
+  /** The moment at which pictures with a palette or transparency become RGB (see `DecodeOptions`). */
+  readonly rgb?: 'first' | 'last';
+  /** The number of pixels of the largest picture that is read. */
+  readonly maxPixels?: number;
   /** Threads of the native device; default: all cores. */
-  readonly threads?: number | undefined;
+  readonly threads?: number;
   /** Lets CUDA round factors to TF32; default: exact fp32. */
-  readonly tf32?: boolean | undefined;
+  readonly tf32?: boolean;
 }
 
-/** What every family's model with its tasks is made with. */
-interface Surroundings {
+/** The context of a loaded model, alike for every family. */
+interface LoadContext {
+  /** The folder's own exit plans. */
   readonly plans: ExitPlans | undefined;
+  /** The hash of the weights, which plans of this model name. */
   readonly sha256: string | undefined;
   readonly runsOn: RunsOn;
   readonly pictures: ImageDecoder;
 }
 
-/** A model whose configuration and vocabulary are read; what is left are its weights. */
-type Loader = (weights: WeightSource, surroundings: Surroundings) => Promise<VisionLanguagePipeline>;
+/** Makes a model of its weights, after its configuration and vocabulary were read. */
+type Loader = (weights: WeightSource, context: LoadContext) => Promise<VisionLanguagePipeline>;
 
-/** What answers with a model, by its family. A new one is one line here. */
-const ASSISTANTS: Readonly<Record<string, (folder: string, config: ModelConfig) => Loader>> = {
+/** Reads the folder of a model, by its family. A new family is one line here. */
+const LOADERS: Readonly<Record<string, (folder: string, config: ModelConfig) => Loader>> = {
   ofa: openOfa,
   coca: openCoca,
 };
@@ -72,9 +74,10 @@ export async function loadModel(
       hint: 'A model folder is what `mue convert` writes.',
     });
   const {family, config} = parseConfig(json, path.join(folder, 'config.json'));
-  const load = ASSISTANTS[family.name]!(folder, config);
+  const load = LOADERS[family.name]!(folder, config);
   const plans = readPlans(folder);
-  const runsOn = await selectBackend(device, {...(threads ? {threads} : {}), ...(tf32 ? {tf32} : {})});
+  // 0 threads and 0 pixels mean the default.
+  const runsOn = await selectBackend(device, {threads: threads || undefined, tf32});
   using weights = await openModelWeights(
     (file) => Promise.resolve(FileAccess.open(path.join(folder, file))),
     fs.readdirSync(folder),
@@ -85,26 +88,26 @@ export async function loadModel(
     shape: (name) => (names.has(name) ? weights.shape(name) : undefined),
     read: (name) => weights.read(name),
   };
-  const decoding = {...(exif ? {exif} : {}), ...(rgb ? {rgb} : {}), ...(maxPixels ? {maxPixels} : {})};
-  const pictures = {decode: (bytes: Uint8Array) => decodeImage(bytes, decoding)};
+  const decoding = {exif, rgb, maxPixels: maxPixels || undefined};
+  const pictures: ImageDecoder = {decode: (bytes) => decodeImage(bytes, decoding)};
   return await load(source, {plans, sha256: weightsHash(folder), runsOn, pictures});
 }
 
 function openOfa(folder: string, config: ModelConfig): Loader {
   const tokenizer = readTokenizer(folder, config as OfaConfig);
-  return async (weights, surroundings) =>
-    new OfaPipeline({model: await OfaModel.load(config as OfaConfig, weights), tokenizer, ...surroundings});
+  return async (weights, context) =>
+    new OfaPipeline({model: await OfaModel.load(config as OfaConfig, weights), tokenizer, ...context});
 }
 
 function openCoca(folder: string, parsed: ModelConfig): Loader {
   const config = parsed as CocaConfig;
   // A larger vocabulary than CLIP's has ids that no text makes.
   const tokenizer = new ClipTokenizer({merges: findClipMerges(folder).toString('utf8'), size: config.end_id + 1});
-  return async (weights, surroundings) =>
+  return async (weights, context) =>
     new CocaPipeline({
       model: await CocaModel.load(config, weights),
       tokenizer,
-      ...surroundings,
+      ...context,
     });
 }
 
@@ -119,7 +122,10 @@ function readTokenizer(folder: string, config: OfaConfig): Tokenizer {
   return tokenizer;
 }
 
-/** The folder's own plans, if it has some. @throws UsageError if exit.json is no set of plans */
+/**
+ * The folder's own plans, if it has some.
+ * @throws UsageError if exit.json is no set of plans
+ */
 function readPlans(folder: string): ExitPlans | undefined {
   const json = readJson(folder, 'exit.json');
   if (json === undefined) return undefined;
@@ -146,7 +152,7 @@ function readJson(folder: string, name: string): unknown {
   }
 }
 
-/** One hash for all files of weights: that of the only one, or of the list of them. */
+/** The SHA-256 of the file of weights; of several files, their hashes joined by '+'. */
 function weightsHash(folder: string): string | undefined {
   const manifest = readJson(folder, 'manifest.json') as
     | {files?: readonly {name?: string; sha256?: string}[]}

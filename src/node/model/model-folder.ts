@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {AbortError, InputError, MueError, throwIfAborted, UsageError} from '../../runtime/errors.js';
 
-/** A file of a model folder, as its manifest lists it. */
+/** A file as the manifest of a model folder lists it. */
 export interface FileRecord {
   readonly name: string;
   readonly bytes: number;
@@ -11,12 +11,16 @@ export interface FileRecord {
 }
 
 /**
- * Writes a folder that appears whole or not at all: files go into a hidden sibling, which takes the folder's name in the end. Whatever
- * goes wrong before that removes the sibling and leaves what was there as it was.
+ * Writes a folder that appears whole or not at all: files go into a hidden sibling, which takes the folder's name in
+ * the end. An error before that removes the sibling and leaves the folder as it was.
+ * @param options `force` replaces a model in the folder; `keep` names its files that the new folder gets, too
+ * @param fill    writes the files
+ * @returns the value of `fill`
+ * @throws UsageError if the folder is in use; InputError `cannot-write`; the errors of `fill`
  */
 export async function writeFolder<T>(
   target: string,
-  options: {readonly force?: boolean | undefined; readonly keep?: readonly string[]},
+  options: {readonly force?: boolean; readonly keep?: readonly string[]},
   fill: (folder: FolderWriter) => Promise<T>,
 ): Promise<T> {
   const output = path.resolve(target);
@@ -37,7 +41,7 @@ export async function writeFolder<T>(
   }
 }
 
-/** @throws UsageError if writing there would lose anything. */
+/** @throws UsageError if writing there would lose anything */
 export function checkTarget(output: string, force: boolean): void {
   const stat = fs.statSync(output, {throwIfNoEntry: false});
   if (!stat) return;
@@ -68,7 +72,7 @@ function replace(output: string, part: string): void {
   fs.rmSync(old, {recursive: true, force: true});
 }
 
-/** Files of a folder in the making; each is hashed as it is written. */
+/** Writes the files of a folder in the making, and hashes each. */
 export class FolderWriter {
   readonly files: FileRecord[] = [];
 
@@ -100,13 +104,16 @@ export class FolderWriter {
   }
 }
 
-/** SHA-256 of a file of any length. @throws AbortError */
+/**
+ * The name, size and SHA-256 of a file of any length.
+ * @throws AbortError
+ */
 export async function hashFile(file: string, signal?: AbortSignal): Promise<FileRecord> {
   throwIfAborted(signal);
   const hash = createHash('sha256');
   let bytes = 0;
   try {
-    for await (const piece of fs.createReadStream(file, {highWaterMark: 2 ** 20, ...(signal ? {signal} : {})})) {
+    for await (const piece of fs.createReadStream(file, {highWaterMark: 2 ** 20, signal})) {
       hash.update(piece as Buffer);
       bytes += (piece as Buffer).length;
     }

@@ -10,14 +10,15 @@ import {FileAccess} from './file-access.js';
 /** A checkpoint on disk: weights, the settings that belong to them, and the files that hold both. */
 export interface OpenCheckpoint extends Disposable {
   readonly checkpoint: Checkpoint;
+  /** The settings; null where there are none. */
   readonly cfg: PlainValue;
   /** The folder that the weights are in. */
   readonly folder: string;
-  /** Every file of weights, and config.json if it was read; absolute. */
+  /** The absolute paths of every file of weights, and of config.json if it was read. */
   readonly files: readonly string[];
 }
 
-/** What a folder of weights may hold, most wanted first. */
+/** The files of weights that a folder may hold, the preferred first. */
 const WEIGHT_FILES = [
   'model.safetensors.index.json',
   'model.safetensors',
@@ -26,15 +27,19 @@ const WEIGHT_FILES = [
   'open_clip_model.safetensors',
   'open_clip_pytorch_model.bin',
 ];
-/** Where settings stand beside the weights, most wanted first; folders with the first have the second for other libraries. */
+/**
+ * The files of settings beside the weights, the preferred first; a folder with the first has the second for other
+ * libraries.
+ */
 const CONFIG_FILES = ['open_clip_config.json', 'config.json'];
 const MAX_CONFIG_BYTES = 16 * 2 ** 20;
 
 /**
- * Opens a `.pt`, `.bin` or `.safetensors` file, or a folder in Hugging Face's manner (sharded ones, too). Settings come from the file
- * itself, else from `open_clip_config.json` or `config.json` beside the weights.
- * @param which the model's weights, or their moving average (trainers' checkpoints only).
- * @throws WeightsError if there is none, or it is damaged.
+ * Opens a `.pt`, `.bin` or `.safetensors` file, or a folder laid out as Hugging Face's are, in shards or not. Settings
+ * come from the file itself, else from `open_clip_config.json` or `config.json` beside the weights.
+ * @param which the model's weights, or their moving average, which only checkpoints of trainers have
+ * @returns the checkpoint, the caller's to dispose
+ * @throws WeightsError if there is none, or it is damaged
  */
 export async function openCheckpoint(input: string, which: StateName = 'model'): Promise<OpenCheckpoint> {
   const file = path.resolve(weightFile(input));
@@ -80,7 +85,10 @@ function weightFile(input: string): string {
   );
 }
 
-/** By what a file begins with, not by its name: a torch file is a zip, safetensors begins with the length of its header. */
+/**
+ * Opens a file by its first bytes, not by its name: a torch file is a zip, a safetensors file begins with the length of
+ * its header.
+ */
 async function openFile(file: string, which: StateName): Promise<Checkpoint> {
   const access = FileAccess.open(file);
   try {

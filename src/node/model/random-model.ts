@@ -7,14 +7,17 @@ import {checkpointShape, parameterCount} from '../../models/weights.js';
 import type {StoredWeight, WeightSource} from '../../nn/block.js';
 import {throwIfAborted} from '../../runtime/errors.js';
 import {type FileRecord, writeFolder} from './model-folder.js';
-import {vocabularyFor} from './model-vocabulary.js';
+import {vocabularyFor} from './vocabulary.js';
 
 const {imul} = Math;
 
 export interface RandomModelOptions {
   readonly config: ModelConfig;
   readonly output: string;
-  /** 'model': as `mue convert` writes it. 'checkpoint': the authors' names and layouts, for `mue convert` to read; of families that fuse no weights. */
+  /**
+   * 'model' (default): a folder as `mue convert` writes it. 'checkpoint': the authors' names and layouts, for `mue
+   * convert` to read; only for families that fuse no weights.
+   */
   readonly kind?: 'model' | 'checkpoint';
   readonly dtype?: 'float16' | 'float32';
   readonly seed?: number;
@@ -24,9 +27,9 @@ export interface RandomModelOptions {
 }
 
 /**
- * Writes a model that has never been trained, to measure speed and memory: weights from N(0, 0.02²), norms neutral (section 1.2). One
+ * Writes a model that has never been trained, to measure speed and memory: weights from N(0, 0.02²), norms neutral. One
  * tensor is in memory at a time; equal options give equal files.
- * @returns the files written.
+ * @returns the files written
  */
 export async function writeRandomModel(options: RandomModelOptions): Promise<readonly FileRecord[]> {
   const {config, kind = 'model', dtype = 'float16', seed = 1} = options;
@@ -70,7 +73,7 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<rea
   });
 }
 
-/** The same weights without a file, for a family's `load`: what a model folder of this configuration and seed would give. */
+/** The weights that `writeRandomModel` writes for a configuration and seed, without a file, for a family's `load`. */
 export function randomWeights(config: ModelConfig, seed = 1): WeightSource {
   const {family} = parseConfig(config, 'the configuration');
   const weights = new Map(family.weights(config).map((weight, i) => [weight.name, {weight, i}]));
@@ -84,7 +87,7 @@ export function randomWeights(config: ModelConfig, seed = 1): WeightSource {
   };
 }
 
-/** Half bits of one weight. */
+/** One weight, as the bits of halves. */
 function randomWeight(weight: StoredWeight, seed: number): Uint16Array {
   const count = weight.shape.reduce((product, n) => product * n, 1);
   const constant = neutralValue(weight);

@@ -1,5 +1,5 @@
 import type {RgbImage} from '../../data/image.js';
-import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './picture-format.js';
+import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './format.js';
 
 type Compression = 'none' | 'rle8' | 'rle4' | 'masks';
 
@@ -7,19 +7,19 @@ interface BmpHeader extends PictureHeader {
   readonly bits: number;
   readonly compression: Compression;
   readonly topDown: boolean;
-  /** 256 colours, for up to 8 bits a pixel. */
+  /** [256 · 3] red, green and blue of every index, 0..255; empty for more than 8 bits a pixel. */
   readonly palette: Uint8Array;
   readonly masks: readonly [number, number, number];
-  /** Where the pixels begin. */
+  /** The byte at which the pixels begin. */
   readonly pixels: number;
 }
 
 const HEADER_SIZES = [12, 40, 52, 56, 64, 108, 124];
 const COMPRESSIONS: readonly Compression[] = ['none', 'rle8', 'rle4', 'masks'];
-// What Pillow has: for 16 bits 5-5-5 and 5-6-5, for 24 and 32 bits whole bytes.
+// The bit masks of 16 bits a pixel that Pillow reads: 5-5-5 and 5-6-5. With 24 and 32 bits it reads whole bytes.
 const MASKS_16 = ['7c00,3e0,1f', 'f800,7e0,1f'];
 
-/** Windows and OS/2 bitmaps: 1, 4, 8, 16, 24, 32 bits, run lengths, bit masks; alpha dropped. */
+/** Windows and OS/2 bitmaps: 1, 4, 8, 16, 24, 32 bits, run lengths, bit masks; alpha is dropped. */
 export const bmp: PictureFormat<BmpHeader> = {name: 'BMP', inspect, decode};
 
 function inspect(bytes: Uint8Array): BmpHeader {
@@ -125,7 +125,10 @@ function trueColor({bits, masks}: BmpHeader): (from: Uint8Array, at: number, to:
   };
 }
 
-/** @returns one index a pixel, in the order of the file; what the runs leave out is index 0. */
+/**
+ * Decodes run lengths to one palette index a pixel, in the order of the file; pixels that the runs leave out are index
+ * 0.
+ */
 function runLengths(bytes: Uint8Array, {width, height, compression, pixels}: BmpHeader): Uint8Array {
   const out = new Uint8Array(width * height);
   const half = compression === 'rle4';

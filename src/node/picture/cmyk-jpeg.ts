@@ -1,7 +1,8 @@
 import type {RgbImage} from '../../data/image.js';
 import {type JpegComponent, type JpegCoefficients, readJpegCoefficients} from './jpeg-coefficients.js';
-import {corrupt} from './picture-format.js';
+import {corrupt} from './format.js';
 
+/** The samples of one component, 0..255, row by row; a row of `width` samples takes `stride` bytes. */
 interface Plane {
   readonly width: number;
   readonly height: number;
@@ -10,7 +11,7 @@ interface Plane {
 }
 
 const {imul, max, min} = Math;
-/** Position in the block of the k-th coefficient. */
+/** The position in a block, row by row, of the k-th coefficient of the file. */
 const ZIGZAG = [
   0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
   35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47,
@@ -18,8 +19,9 @@ const ZIGZAG = [
 ];
 
 /**
- * A JPEG of four components as Pillow makes it RGB: libjpeg's accurate integer inverse DCT and smooth upsampling, YCCK → CMYK where Adobe's
- * segment says so, always taken as inverted (Adobe's convention), then r = (255 − k)(255 − c) / 255 in Pillow's rounding.
+ * Decodes a JPEG of four components to the bytes that Pillow's RGB has: libjpeg's accurate integer inverse DCT and
+ * smooth upsampling, YCCK → CMYK where Adobe's segment says so, the inks always taken as inverted (Adobe's convention),
+ * then r = (255 − k)(255 − c) / 255 in Pillow's rounding. It exists because the WebAssembly decoder takes no CMYK.
  */
 export function decodeCmykJpeg(bytes: Uint8Array): RgbImage {
   const jpeg = readJpegCoefficients(bytes);
@@ -51,7 +53,7 @@ export function decodeCmykJpeg(bytes: Uint8Array): RgbImage {
   return {width, height, data};
 }
 
-/** libjpeg's ycck_cmyk_convert: the RGB of YCbCr, inverted. */
+/** Cyan, magenta and yellow of YCC, as libjpeg's ycck_cmyk_convert: the RGB of YCbCr, inverted. */
 function ycckInks(luma: number, blue: number, red: number): readonly [number, number, number] {
   const cb = blue - 128;
   const cr = red - 128;
@@ -85,7 +87,10 @@ function inverseDct(component: JpegComponent, {width, height, maxH, maxV, quantT
   return {width: Math.ceil((width * h) / maxH), height: Math.ceil((height * v) / maxV), stride, data};
 }
 
-/** One dimension of libjpeg's jidctint.c (13 bits of fraction), in place: 8 values `step` apart, rounded down by `shift` bits. */
+/**
+ * One dimension of the inverse DCT, in place, as libjpeg's jidctint.c computes it with 13 bits of fraction: 8 values
+ * that are `step` apart, rounded down by `shift` bits.
+ */
 function transform(block: Int32Array, at: number, step: number, shift: number): void {
   const round = 1 << (shift - 1);
   const value = (i: number): number => block[at + i * step]!;
@@ -114,7 +119,9 @@ function transform(block: Int32Array, at: number, step: number, shift: number): 
   put(3, e0 - e3, o0);
 }
 
-/** libjpeg's upsampling to full size: smooth for factors of two, repeated pixels for others. */
+/**
+ * Enlarges a plane to the size of the picture as libjpeg does: smooth for factors of two, repeated pixels for others.
+ */
 function upsample(plane: Plane, {h, v}: JpegComponent, {maxH, maxV}: JpegCoefficients): Plane {
   const [across, down] = [maxH / h, maxV / v];
   if (across === 1 && down === 1) return plane;
@@ -141,7 +148,10 @@ function upsample(plane: Plane, {h, v}: JpegComponent, {maxH, maxV}: JpegCoeffic
   return to;
 }
 
-/** Triangle filter across; `mixed` lines are four times as large. The roundings alternate, as in libjpeg's jdsample.c. */
+/**
+ * Doubles a line with a triangle filter. `mixed` lines are four times as large. Roundings alternate, as in libjpeg's
+ * jdsample.c.
+ */
 function widen(line: Int32Array, out: Uint8Array, mixed: boolean): void {
   const [shift, even, odd] = mixed ? [4, 8, 7] : [2, 1, 2];
   const last = line.length - 1;

@@ -1,31 +1,38 @@
 import type {RgbImage} from '../../data/image.js';
 import {InputError} from '../../runtime/errors.js';
 import {applyOrientation, startsWith} from './exif.js';
-import type {PictureFormat, PictureHeader} from './picture-format.js';
+import type {PictureFormat, PictureHeader} from './format.js';
 
-/** How pictures are read. */
+/** The options of decoding, in which pipelines differ. */
 export interface DecodeOptions {
-  /** EXIF's orientation: ignored by default, as the authors' pipeline does; `apply` turns the picture upright. */
+  /** EXIF's orientation: `ignore` (default), as the authors' pipeline does; `apply` turns the picture upright. */
   readonly exif?: 'ignore' | 'apply';
   /**
-   * When PNG pictures with a palette or transparency become RGB: before all else (`first`, the default, as data sets and documented recipes
-   * have it), or after they are resized (`last`, as open_clip does with a picture that is handed over as it was opened). Pictures
-   * turned by `exif` and other formats are RGB first; only models whose squares are cut from the middle resize so.
+   * The moment at which PNG pictures with a palette or transparency become RGB: before all else (`first`, the default,
+   * as data sets and documented recipes do), or after they are resized (`last`, as open_clip does with a picture that
+   * it gets as it was opened). Other formats, and pictures turned by `exif`, are RGB first. Only models that cut a
+   * square from the middle resize so.
    */
   readonly rgb?: 'first' | 'last';
-  /** Larger pictures are refused before anything is allocated for them. Default 100,000,000. */
+  /** The most pixels; a larger picture is refused before anything is allocated for it. Default 100,000,000. */
   readonly maxPixels?: number;
 }
 
-/** 10,000 × 10,000: 300 MB of RGB. Pillow warns from 89 and refuses from 179 million pixels on. */
-export const DEFAULT_MAX_PIXELS = 100_000_000;
+/**
+ * The default limit, 10,000 × 10,000 pixels: 300 MB of RGB. Pillow warns from 89 and refuses from 179 million pixels
+ * on.
+ */
+const DEFAULT_MAX_PIXELS = 100_000_000;
 
 /**
- * A picture file's bytes → RGB, byte for byte what Pillow's `Image.open(…).convert('RGB')` gives: alpha dropped without compositing,
- * the first frame of an animation. JPEG, PNG, WebP, GIF and BMP, told apart by their first bytes; each format's code is loaded when needed.
- *
+ * Decodes a picture file to the bytes that Pillow's `Image.open(…).convert('RGB')` gives: alpha dropped without
+ * compositing, the first frame of an animation. It reads JPEG, PNG, WebP, GIF and BMP, told apart by their first bytes,
+ * and loads the code of a format when it is needed.
+ * @param bytes the file's content, borrowed
+ * @returns height × width × 3 bytes, 0..255, row by row, red green blue; the caller's
  * @throws InputError `image-empty`, `image-format` (not a picture, or a kind that is not read), `image-too-large`,
- *   `image-corrupt` (damaged or cut off; what PIL repairs silently, such as a missing PNG end chunk, is accepted).
+ *   `image-corrupt` (damaged or cut off; damage that PIL repairs silently, such as a missing PNG end chunk, is
+ *   accepted)
  */
 export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
   const {exif = 'ignore', rgb = 'first', maxPixels = DEFAULT_MAX_PIXELS} = options;

@@ -1,11 +1,11 @@
 import type {RgbImage} from '../../data/image.js';
 
-/** How a picture is to be turned: EXIF's orientation, 1 (upright) … 8. */
+/** EXIF's orientation, the way a picture is to be turned: 1 (upright) … 8. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
 /**
- * Reads the orientation from a TIFF block (what follows "Exif\0\0" in a JPEG, the eXIf chunk of a PNG, the EXIF chunk of a WebP).
- * Damaged EXIF data counts as none: it never makes a picture unreadable.
+ * Reads the orientation from a TIFF block: the bytes behind "Exif\0\0" in a JPEG, the eXIf chunk of a PNG, the EXIF
+ * chunk of a WebP. Damaged EXIF data never makes a picture unreadable: it counts as none.
  */
 export function exifOrientation(block: Uint8Array): Orientation {
   const bytes = startsWith(block, [0x45, 0x78, 0x69, 0x66, 0, 0]) ? block.subarray(6) : block;
@@ -26,14 +26,17 @@ export function exifOrientation(block: Uint8Array): Orientation {
   return 1;
 }
 
-/** @returns the picture as it should be seen; `image` itself where nothing is to be done. */
+/**
+ * Turns a picture upright.
+ * @returns a new picture; `image` itself where it is upright
+ */
 export function applyOrientation(image: RgbImage, orientation: Orientation): RgbImage {
   if (orientation === 1) return image;
   const swap = orientation >= 5;
   const width = swap ? image.height : image.width;
   const height = swap ? image.width : image.height;
   const data = new Uint8Array(image.data.length);
-  // Where the pixel (x, y) of the result comes from: mirrored in its columns, in its rows.
+  // The source of the pixel (x, y) of the result is mirrored in its columns, in its rows.
   const flipX = orientation === 2 || orientation === 3 || orientation === 7 || orientation === 8;
   const flipY = orientation === 3 || orientation === 4 || orientation === 6 || orientation === 7;
   for (let y = 0; y < height; y++) {
@@ -52,7 +55,7 @@ export function applyOrientation(image: RgbImage, orientation: Orientation): Rgb
   return {width, height, data};
 }
 
-/** @returns true if `bytes` begins with `prefix`. */
+/** Whether `bytes` begins with `prefix`. */
 export function startsWith(bytes: Uint8Array, prefix: readonly number[]): boolean {
   return prefix.every((byte, i) => bytes[i] === byte);
 }

@@ -1,21 +1,22 @@
 import type {RgbImage} from '../../data/image.js';
-import {corrupt, type PictureFormat, type PictureHeader} from './picture-format.js';
+import {corrupt, type PictureFormat, type PictureHeader} from './format.js';
 
 interface GifHeader extends PictureHeader {
   readonly frame: {readonly x: number; readonly y: number; readonly width: number; readonly height: number};
   readonly interlaced: boolean;
-  /** 256 colours. */
+  /** [256 · 3] red, green and blue of every index, 0..255. */
   readonly palette: Uint8Array;
-  /** The colour around a frame that is smaller than the screen. */
+  /** The palette index of the colour around a frame that is smaller than the screen. */
   readonly surround: number;
   readonly codeBits: number;
-  /** Where the frame's data blocks begin. */
+  /** The byte at which the frame's data blocks begin. */
   readonly data: number;
 }
 
 /**
- * The first frame of a GIF as Pillow converts it: transparent pixels have their palette colour; around a frame that does not fill the
- * screen is the transparent colour, else colour 0; a frame larger than the screen enlarges the picture.
+ * The first frame of a GIF as Pillow converts it: transparent pixels have their palette colour; a frame that does not
+ * fill the screen is surrounded by the transparent colour, else by colour 0; a frame larger than the screen enlarges
+ * the picture.
  */
 export const gif: PictureFormat<GifHeader> = {name: 'GIF', inspect, decode};
 
@@ -101,7 +102,7 @@ function* rowOrder(height: number, interlaced: boolean): Generator<number> {
   for (const [first, step] of passes) for (let y = first!; y < height; y += step!) yield y;
 }
 
-/** LZW. @returns one palette index a pixel of the frame, in the order of the file. */
+/** Undoes LZW: one palette index a pixel of the frame, in the order of the file. */
 function decompress(bytes: Uint8Array, {frame, codeBits, data}: GifHeader): Uint8Array {
   const pixels = new Uint8Array(frame.width * frame.height);
   const clear = 1 << codeBits;

@@ -6,20 +6,22 @@ import {
   type Huffman,
   progressiveDecoder,
 } from './jpeg-entropy.js';
-import {corrupt, unsupported} from './picture-format.js';
+import {corrupt, unsupported} from './format.js';
 
-/** One component of a JPEG frame with its dequantised coefficients to be. */
+/** One component of a JPEG frame, and its coefficients before they are dequantised. */
 export interface JpegComponent {
   readonly id: number;
-  /** Sampling factors. */
+  /** Horizontal and vertical sampling factor, 1..4. */
   readonly h: number;
   readonly v: number;
+  /** The index of its quantisation table. */
   readonly quantTable: number;
-  /** Blocks that hold picture, and blocks kept, which fill whole MCUs. */
+  /** The numbers of blocks across and down that hold picture. */
   readonly blocksWide: number;
   readonly blocksHigh: number;
+  /** The number of blocks kept in a row of blocks, which fill whole MCUs. */
   readonly stride: number;
-  /** 64 a block, in zigzag order, not dequantised. */
+  /** [rows of blocks · stride · 64], each block in zigzag order. */
   readonly coefficients: Int16Array;
 }
 
@@ -27,10 +29,11 @@ export interface JpegComponent {
 export interface JpegCoefficients {
   readonly width: number;
   readonly height: number;
+  /** The largest sampling factors of all components. */
   readonly maxH: number;
   readonly maxV: number;
   readonly components: readonly JpegComponent[];
-  /** In zigzag order. */
+  /** By index, 64 divisors each, in zigzag order; undefined where the file defines none. */
   readonly quantTables: readonly (Uint16Array | undefined)[];
   /** Adobe's colour transform: 0 CMYK, 2 YCCK; undefined without an Adobe segment. */
   readonly adobe: number | undefined;
@@ -41,9 +44,8 @@ interface ScanPart extends EntropyPart {
 }
 
 /**
- * Reads a sequential or progressive Huffman-coded JPEG of 8 bits. Written for CMYK pictures, which the WebAssembly decoder does not take.
- *
- * @throws InputError `image-corrupt`, `image-format`.
+ * Reads a sequential or progressive Huffman-coded JPEG of 8 bits up to its coefficients.
+ * @throws InputError `image-corrupt`, `image-format`
  */
 export function readJpegCoefficients(bytes: Uint8Array): JpegCoefficients {
   const quantTables: (Uint16Array | undefined)[] = [];
@@ -53,7 +55,7 @@ export function readJpegCoefficients(bytes: Uint8Array): JpegCoefficients {
   let adobe: number | undefined;
   let restart = 0;
   for (let at = 2; at < bytes.length; ) {
-    // As libjpeg does, anything between two segments is passed over.
+    // Bytes between two segments are passed over, as in libjpeg.
     at = bytes.indexOf(0xff, at);
     if (at < 0) break;
     const marker = bytes[at + 1]!;
@@ -162,7 +164,10 @@ function readScanHeader(
   return {parts, band: {start, end, high: bits >> 4, low: bits & 15}};
 }
 
-/** @returns the bytes read. */
+/**
+ * Reads the coefficients of one scan.
+ * @returns the number of bytes read
+ */
 function readScan(
   data: Uint8Array,
   frame: {readonly width: number; readonly height: number; readonly maxH: number; readonly maxV: number},

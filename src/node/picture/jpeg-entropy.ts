@@ -1,14 +1,18 @@
-import {corrupt} from './picture-format.js';
+import {corrupt} from './format.js';
 
-/** A Huffman table. */
+/** A Huffman table, by code length (index 1..16). */
 export interface Huffman {
-  /** For each code length the largest code, the first code's index in `values` minus that code; -1 where there is none. */
+  /** The largest code of a length; -1 where there is none. */
   readonly largest: Int32Array;
+  /** The index in `values` of the first code of a length, minus that code. */
   readonly offset: Int32Array;
   readonly values: Uint8Array;
 }
 
-/** What one component of a scan is decoded with: its tables, the last DC value, and where its coefficients go (64 a block). */
+/**
+ * The decoding state of one component of a scan: its tables, the last DC value, and its coefficients, 64 a block,
+ * written.
+ */
 export interface EntropyPart {
   readonly component: {readonly coefficients: Int16Array};
   readonly dc: Huffman | undefined;
@@ -16,7 +20,10 @@ export interface EntropyPart {
   predicted: number;
 }
 
-/** The coefficients of a progressive scan (in zigzag order) and their bits (successive approximation). */
+/**
+ * The coefficients `start` to `end` (in zigzag order) that a progressive scan has, and the bits of them: from `high`,
+ * which earlier scans reached, down to `low`.
+ */
 export interface Band {
   readonly start: number;
   readonly end: number;
@@ -26,11 +33,13 @@ export interface Band {
 
 /** Decodes the blocks of a scan in their order. */
 export interface BlockDecoder {
+  /** Decodes one block to the 64 coefficients from index `at` on. */
   block(part: EntropyPart, at: number): void;
+  /** Forgets runs across blocks, after a restart mark. */
   reset(): void;
 }
 
-/** Sequential scans. */
+/** A decoder of sequential scans. */
 export function baselineDecoder(bits: BitReader): BlockDecoder {
   return {
     reset: () => {},
@@ -51,7 +60,7 @@ export function baselineDecoder(bits: BitReader): BlockDecoder {
   };
 }
 
-/** Progressive scans: first and refining ones of the DC value or of a band of the others. */
+/** A decoder of progressive scans, first and refining ones, of the DC value or of a band of the others. */
 export function progressiveDecoder(bits: BitReader, {start, end, high, low}: Band): BlockDecoder {
   let endOfBand = 0;
   const reset = (): void => {
@@ -119,7 +128,7 @@ export function progressiveDecoder(bits: BitReader, {start, end, high, low}: Ban
   return {block: high === 0 ? first : refine, reset};
 }
 
-/** The bits of a scan, stuffing removed. */
+/** Reads the bits of a scan, without the stuffed bytes. */
 export class BitReader {
   position = 0;
   private readonly data: Uint8Array;

@@ -1,13 +1,15 @@
 import type {RgbImage} from '../../data/image.js';
 import {exifOrientation, type Orientation, startsWith} from './exif.js';
-import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './picture-format.js';
+import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './format.js';
 import {type CodecModule, dropAlpha, WasmCodec} from './wasm-codec.js';
 
 interface JpegHeader extends PictureHeader {
   readonly components: number;
 }
 
-/** Real files have about ten; each scan of a hostile one costs a pass over the whole picture. */
+/**
+ * The most scans of a file. Real files have about ten; each scan of a hostile one costs a pass over the whole picture.
+ */
 const MAX_SCANS = 500;
 
 const codec = new WasmCodec(
@@ -16,11 +18,14 @@ const codec = new WasmCodec(
 );
 
 /**
- * JPEG by mozjpeg, whose decoder gives libjpeg-turbo's bytes, hence Pillow's; CMYK, which it does not take, by our own. A file without its end mark is refused, as PIL does.
+ * JPEG by mozjpeg, whose decoder gives the bytes of libjpeg-turbo and so of Pillow; CMYK, which it does not take, by
+ * `cmyk-jpeg.ts`. A file without its end mark is refused, as by PIL.
  */
 export const jpeg: PictureFormat<JpegHeader> = {name: 'JPEG', inspect, decode};
 
-/** Walks over all segments, so that a cut-off file is known before anything is decoded: the decoder would fill it up with gray. */
+/**
+ * Walks over all segments, to find a file that is cut off before it is decoded: the decoder would fill it up with gray.
+ */
 function inspect(bytes: Uint8Array): JpegHeader {
   let frame: {width: number; height: number; components: number} | undefined;
   let orientation: Orientation = 1;

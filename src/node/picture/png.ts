@@ -2,12 +2,12 @@ import {promisify} from 'node:util';
 import zlib from 'node:zlib';
 import type {RgbImage} from '../../data/image.js';
 import {exifOrientation, type Orientation} from './exif.js';
-import {corrupt, type PictureFormat, type PictureHeader} from './picture-format.js';
+import {corrupt, type PictureFormat, type PictureHeader} from './format.js';
 
 const inflate = promisify(zlib.inflate) as (data: Uint8Array, options: zlib.ZlibOptions) => Promise<Uint8Array>;
 
 const SIGNATURE = 8;
-/** Samples a pixel for each colour type, and the bit depths that go with it. */
+/** By colour type: the number of samples a pixel, and the bits a sample that go with it. */
 const COLOR_TYPES: Readonly<Record<number, {readonly samples: number; readonly depths: readonly number[]}>> = {
   0: {samples: 1, depths: [1, 2, 4, 8, 16]},
   2: {samples: 3, depths: [8, 16]},
@@ -15,7 +15,7 @@ const COLOR_TYPES: Readonly<Record<number, {readonly samples: number; readonly d
   4: {samples: 2, depths: [8, 16]},
   6: {samples: 4, depths: [8, 16]},
 };
-/** Adam7: first column, first row, column step, row step. */
+/** The passes of Adam7: first column, first row, column step, row step. */
 const PASSES = [
   [0, 0, 8, 8],
   [4, 0, 8, 8],
@@ -36,8 +36,9 @@ interface PngHeader extends PictureHeader {
 }
 
 /**
- * PNG, all 15 colour formats, interlaced or not, as Pillow converts them: alpha and transparency dropped, 16-bit colour cut to its high
- * byte, but 16-bit gray clipped at 255 (Pillow's mode I;16 does that). Of an APNG the default picture. As with PIL, the end chunk may be missing, pixel data may not.
+ * PNG in all 15 colour formats, interlaced or not, as Pillow converts them: alpha and transparency dropped, 16-bit
+ * colour cut to its high byte, but 16-bit gray clipped at 255 (as Pillow's mode I;16 is); the default picture of an
+ * APNG. The end chunk may be missing, as with PIL; pixel data may not.
  */
 export const png: PictureFormat<PngHeader> = {name: 'PNG', inspect, decode, decodeOpened};
 
@@ -93,7 +94,10 @@ async function decode(_: Uint8Array, header: PngHeader): Promise<RgbImage> {
   return {width, height, data: await read(header, rowConverter(header), 3)};
 }
 
-/** Tables and bilevel pictures (modes P and 1) are not mixed when resized; modes RGBA and LA have alpha, a pixel's last sample. */
+/**
+ * Notes the modes that resize otherwise: P and 1 (a table, bilevel) are not mixed; RGBA and LA have alpha, the last
+ * sample.
+ */
 async function decodeOpened(_: Uint8Array, header: PngHeader): Promise<RgbImage> {
   const image = await decode(_, header);
   const {depth, colorType} = header;
@@ -107,7 +111,11 @@ async function decodeOpened(_: Uint8Array, header: PngHeader): Promise<RgbImage>
   return {...image, opened: {alpha: await read(header, toAlpha, 1)}};
 }
 
-/** @param channels bytes that `convert` writes a pixel */
+/**
+ * Unpacks the pixels, and converts them row by row.
+ * @param channels the number of bytes that `convert` writes a pixel
+ * @returns height · width · channels bytes
+ */
 async function read(header: PngHeader, convert: RowConverter, channels: number): Promise<Uint8Array> {
   const {width, height, depth, colorType} = header;
   const bits = depth * COLOR_TYPES[colorType]!.samples;
@@ -143,7 +151,8 @@ async function inflatePixels(pixels: readonly Uint8Array[], wanted: number): Pro
   const packed = pixels.length === 1 ? pixels[0]! : Buffer.concat(pixels);
   let raw: Uint8Array;
   try {
-    // Some slack, because PIL too overlooks bytes after the last row; with the sync flush a cut-off stream gives what it has.
+    // The slack is for bytes after the last row, which PIL overlooks, too; with the sync flush a cut-off stream gives
+    // its beginning.
     raw = await inflate(packed, {maxOutputLength: wanted + 65536, finishFlush: zlib.constants.Z_SYNC_FLUSH});
   } catch (cause) {
     throw corrupt('PNG', `its pixels cannot be unpacked (${cause instanceof Error ? cause.message : cause})`, cause);
@@ -183,7 +192,7 @@ function unfilter(filter: number, row: Uint8Array, above: Uint8Array, step: numb
   }
 }
 
-/** Writes `columns` pixels of one unfiltered row to `out`, from `at` on, `step` bytes apart. */
+/** Writes `columns` pixels of an unfiltered row to `out`, from `at` on, `step` bytes apart. */
 type RowConverter = (row: Uint8Array, columns: number, out: Uint8Array, at: number, step: number) => void;
 
 function rowConverter({depth, colorType, palette}: PngHeader): RowConverter {
@@ -221,7 +230,7 @@ function sampler(depth: number, colorType: number): (row: Uint8Array, x: number)
   return (row, x) => (row[Math.floor(x / perByte)]! >> (8 - depth - (x % perByte) * depth)) & mask;
 }
 
-/** 256 colours; an index beyond the palette is black, as in Pillow. */
+/** [256 · 3] bytes; an index beyond the palette is black, as in Pillow. */
 function paletteTable(palette: Uint8Array): Uint8Array {
   const colors = new Uint8Array(768);
   colors.set(palette.subarray(0, 768));

@@ -1,7 +1,7 @@
 import {readFile} from 'node:fs/promises';
 import {createRequire} from 'node:module';
 
-/** What a @jsquash decoder's module exports. */
+/** The exports of a @jsquash decoder's module. */
 export interface CodecModule {
   readonly default: (
     bytes: ArrayBuffer,
@@ -10,12 +10,14 @@ export interface CodecModule {
   readonly init: (options: object) => Promise<void>;
 }
 
-/** A picture that needs more pixels than this leaves its WebAssembly memory behind: it can grow but never shrink. */
+/**
+ * The number of pixels beyond which a picture takes its instance with it: WebAssembly memory can grow but never shrink.
+ */
 const LARGE = 16_000_000;
 
 /**
- * A picture decoder in WebAssembly. One instance serves all pictures, so memory does not grow with their number; it is replaced after
- * an error, which leaves its heap in an unknown state, and after a very large picture.
+ * A picture decoder in WebAssembly. One instance serves all pictures, so memory does not grow with their number; it is
+ * replaced after an error, which leaves its heap in an unknown state, and after a very large picture.
  */
 export class WasmCodec {
   private readonly load: () => Promise<CodecModule>;
@@ -23,13 +25,21 @@ export class WasmCodec {
   private compiled: Promise<WebAssembly.Module> | undefined;
   private ready: Promise<CodecModule> | undefined;
 
-  /** @param wasmFile its path as a module specifier, found where the package is installed, never fetched. */
+  /**
+   * @param load     imports the decoder's module
+   * @param wasmFile its WebAssembly file as a module specifier, found where the package is installed, never fetched
+   */
   constructor(load: () => Promise<CodecModule>, wasmFile: string) {
     this.load = load;
     this.wasmFile = wasmFile;
   }
 
-  /** @returns RGBA, 4 bytes a pixel. @throws whatever the decoder threw. */
+  /**
+   * @param bytes  the file's content, borrowed
+   * @param pixels the number of pixels that its header announces
+   * @returns height · width · 4 bytes, RGBA, 0..255
+   * @throws the error of the decoder
+   */
   async decode(bytes: Uint8Array, pixels: number): Promise<{width: number; height: number; data: Uint8ClampedArray}> {
     this.ready ??= this.start();
     const codec = await this.ready;
@@ -62,7 +72,7 @@ export class WasmCodec {
   }
 }
 
-/** RGBA → RGB, alpha dropped without compositing. */
+/** RGBA → RGB: drops alpha without compositing. */
 export function dropAlpha(rgba: ArrayLike<number>): Uint8Array {
   const data = new Uint8Array((rgba.length / 4) * 3);
   for (let from = 0, to = 0; to < data.length; from += 4, to += 3) {

@@ -1,6 +1,6 @@
 import type {RgbImage} from '../../data/image.js';
 import {exifOrientation, type Orientation} from './exif.js';
-import {corrupt, type PictureFormat, type PictureHeader} from './picture-format.js';
+import {corrupt, type PictureFormat, type PictureHeader} from './format.js';
 import {type CodecModule, dropAlpha, WasmCodec} from './wasm-codec.js';
 
 interface Chunk {
@@ -9,7 +9,7 @@ interface Chunk {
 }
 
 interface WebpHeader extends PictureHeader {
-  /** The first frame of an animation: where it stands and its own chunks. */
+  /** The first frame of an animation: its place on the canvas and its own chunks. */
   readonly frame:
     | {
         readonly x: number;
@@ -26,7 +26,10 @@ const codec = new WasmCodec(
   '@jsquash/webp/codec/dec/webp_dec.wasm',
 );
 
-/** WebP by libwebp; of an animation the first frame, on black where it does not fill the canvas. Alpha dropped without compositing. */
+/**
+ * WebP by libwebp; of an animation the first frame, on black where it does not fill the canvas. Alpha is dropped, not
+ * composited.
+ */
 export const webp: PictureFormat<WebpHeader> = {name: 'WebP', inspect, decode};
 
 function inspect(bytes: Uint8Array): WebpHeader {
@@ -65,7 +68,7 @@ function readChunks(bytes: Uint8Array): Chunk[] {
   return chunks;
 }
 
-/** The size that the compressed picture itself states: what the decoder will allocate, whatever the container says. */
+/** The size that the compressed picture itself states, for which the decoder allocates whatever the container says. */
 function bitstreamSize(chunks: readonly Chunk[]): {width: number; height: number} {
   const found = chunks.find(({type}) => type === 'VP8 ' || type === 'VP8L');
   if (found === undefined || found.data.length < 10) throw corrupt('WebP', 'it holds no picture');

@@ -6,8 +6,7 @@ import {readLines} from '../../data/lines.js';
 import type {Points} from '../../metrics/retrieval.js';
 import {InputError, throwIfAborted} from '../../runtime/errors.js';
 import {makeFolder} from './evaluation-folder.js';
-import {writeNpy} from './npy.js';
-import {readChunks} from '../dataset/open-dataset.js';
+import {readChunks} from '../dataset/open.js';
 import {RowLog} from './row-log.js';
 import {writeAtomic} from './write-atomic.js';
 
@@ -15,22 +14,26 @@ export const EMBEDDINGS = 'embeddings.jsonl';
 const ROWS = 'rows.jsonl';
 
 export interface EmbedIntoOptions {
-  /** What the rows depend on: model, data, exits, shard; plain JSON. */
+  /** The settings that the rows depend on: model, data, exits, shard; plain JSON. */
   readonly header: Readonly<Record<string, unknown>>;
   readonly dataset: Dataset;
   readonly shard: Shard;
-  readonly limit?: number | undefined;
-  /** @throws InputError for a picture that cannot be embedded; it is passed over */
+  readonly limit?: number;
+  /**
+   * Embeds one picture.
+   * @throws InputError for a picture that cannot be embedded, which is then passed over
+   */
   readonly embed: (item: DatasetItem) => Promise<Float32Array>;
   readonly onFailed: (item: DatasetItem, error: InputError) => void;
   readonly onRow?: (done: number) => void;
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AbortSignal;
 }
 
 /**
- * Embeds the pictures of a data set into a folder, each once, going on with what is there: `rows.jsonl` grows row by row (base64 of
- * float32); when all are there, `embeddings.jsonl` and `embeddings.npy` are written, rows in the order of the data.
- * @returns pictures embedded, and those that failed
+ * Embeds the pictures of a data set into a folder, each once, going on where an earlier run stopped: `rows.jsonl` grows
+ * row by row (base64 of float32); when all are there, `embeddings.jsonl` and `embeddings.npy` are written, rows in the
+ * order of the data.
+ * @returns the number of pictures embedded, now and before, and of those that failed
  * @throws UsageError `resume-mismatch` if the folder holds another run
  */
 export async function embedInto(folder: string, options: EmbedIntoOptions): Promise<{done: number; failed: number}> {
@@ -89,13 +92,31 @@ function* lines(rows: readonly {readonly image: string; readonly vector: () => F
   for (const {image, vector} of rows) yield `${JSON.stringify({image, embedding: Array.from(vector())})}\n`;
 }
 
-/** What `mue embed` wrote, as one array. */
+/**
+ * Writes a float32 matrix as NumPy reads it; the file appears whole or not at all.
+ * @throws InputError `cannot-write`
+ */
+function writeNpy(file: string, rows: Iterable<Float32Array>, shape: readonly [number, number]): void {
+  writeAtomic(file, npyPieces(rows, shape));
+}
+
+function* npyPieces(rows: Iterable<Float32Array>, shape: readonly [number, number]): Generator<Uint8Array> {
+  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${shape[0]}, ${shape[1]}), }`;
+  // The numbers begin at a multiple of 64 bytes.
+  const padded = `${header.padEnd(Math.ceil((11 + header.length) / 64) * 64 - 11)}\n`;
+  const start = Buffer.from([0x93, ...Buffer.from('NUMPY'), 1, 0, padded.length & 255, padded.length >> 8]);
+  yield Buffer.concat([start, Buffer.from(padded, 'latin1')]);
+  for (const row of rows) yield new Uint8Array(row.buffer, row.byteOffset, row.byteLength);
+}
+
+/** Embeddings that `mue embed` wrote, as one array, and the image ids in the same order. */
 export interface EmbeddedPictures extends Points {
   readonly images: readonly string[];
 }
 
 /**
- * Reads embeddings of pictures: files of JSON lines, or folders that `mue embed` wrote (its shards are named one by one).
+ * Reads embeddings of pictures.
+ * @param files files of JSON lines, or folders that `mue embed` wrote; shards are named one by one
  * @throws InputError `embeddings-unreadable`, `embeddings-corrupt`
  */
 export async function readEmbeddings(files: readonly string[]): Promise<EmbeddedPictures> {

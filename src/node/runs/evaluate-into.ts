@@ -8,33 +8,34 @@ import {type BadRowRecord, finishEvaluation, makeFolder, PREDICTIONS, reopenEval
 import {PredictionsFile} from './predictions-file.js';
 import {claimFolder, type RunFile} from './run-file.js';
 
-/** How far a run is. */
+/** The progress of a run. */
 export interface Progress {
-  /** Rows answered, now and before. */
+  /** The number of rows answered, now and before. */
   readonly done: number;
-  /** Those that were there before. */
+  /** The number of rows that were there before. */
   readonly before: number;
   readonly failed: number;
-  /** About how many there will be; undefined where that is not known. */
-  readonly total?: number | undefined;
+  /** The number of rows that there will be, about; undefined where that is not known. */
+  readonly total?: number;
 }
 
 export interface EvaluateIntoOptions
   extends Omit<EvaluationOptions, 'task' | 'exit' | 'shard' | 'done' | 'trace' | 'limit' | 'onRow' | 'onFailed'> {
-  /** Settings: task, exit plan and shard are taken from here. */
+  /** The settings; task, exit plan and shard are taken from here. */
   readonly run: RunFile;
   readonly openDataset: (onBadRow: OnBadRow) => Dataset;
-  /** About how many rows the whole data set has. */
-  readonly rowsInFile?: number | undefined;
-  /** Told about every row that is skipped, by its line. */
+  /** The number of rows of the whole data set, about. */
+  readonly rowsInFile?: number;
+  /** Called for every row that is skipped. */
   readonly onBad: (row: BadRowRecord) => void;
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly onProgress?: (progress: Progress) => void;
 }
 
 /**
- * Evaluates into a folder, going on with what is there. Killed at any moment and run again, it ends with the same files but for
- * times.
- * @throws UsageError `run-differs` if the folder holds another run; InputError `dataset-empty`, `cannot-write`, `predictions-corrupt`
+ * Evaluates into a folder, going on where an earlier run stopped. Killed at any moment and run again, it ends with the
+ * same files but for times.
+ * @throws UsageError `run-differs` if the folder holds another run
+ * @throws InputError `dataset-empty`, `cannot-write`, `predictions-corrupt`
  */
 export async function evaluateInto(folder: string, options: EvaluateIntoOptions): Promise<EvaluationMetrics> {
   const {run, rowsInFile, onBad, onProgress} = options;
@@ -88,7 +89,7 @@ export async function evaluateInto(folder: string, options: EvaluateIntoOptions)
   }
 }
 
-/** Rows that were there before must be rows of this shard. */
+/** Checks that the rows that were there before are rows of this shard. */
 function checkRows(folder: string, all: readonly EvaluationRow[], rows: number, {shard}: RunFile): void {
   const stray = all.find(({index}) => index >= rows || index % shard.count !== shard.index);
   if (stray === undefined) return;

@@ -19,7 +19,7 @@ export interface BadRowRecord {
 
 export interface Evaluation {
   readonly run: RunFile;
-  /** In the order of the data set. */
+  /** The answered rows, in the order of the data set. */
   readonly rows: readonly EvaluationRow[];
   readonly bad: readonly BadRowRecord[];
   /** Undefined while it is not finished. */
@@ -30,7 +30,10 @@ export const PREDICTIONS = 'predictions.jsonl';
 const BAD_ROWS = 'bad-rows.jsonl';
 const METRICS = 'metrics.json';
 
-/** Makes the folder of a run. @throws InputError `cannot-write` */
+/**
+ * Makes the folder of a run.
+ * @throws InputError `cannot-write`
+ */
 export function makeFolder(folder: string): void {
   try {
     fs.mkdirSync(folder, {recursive: true});
@@ -40,7 +43,10 @@ export function makeFolder(folder: string): void {
   }
 }
 
-/** Reads what a run wrote. @throws InputError `run-missing`, `run-corrupt`, `predictions-corrupt` */
+/**
+ * Reads what a run wrote.
+ * @throws InputError `run-missing`, `run-corrupt`, `predictions-corrupt`
+ */
 export async function readEvaluation(folder: string): Promise<Evaluation> {
   const run = readRun(folder);
   if (run === undefined)
@@ -51,7 +57,10 @@ export async function readEvaluation(folder: string): Promise<Evaluation> {
   return {run, rows, bad: readBadRows(path.join(folder, BAD_ROWS)), metrics: readMetrics(path.join(folder, METRICS))};
 }
 
-/** Takes back that a run is finished: it goes on. */
+/**
+ * Removes metrics.json, which marks a run as finished, before the run goes on.
+ * @throws InputError `cannot-write`
+ */
 export function reopenEvaluation(folder: string): void {
   try {
     fs.rmSync(path.join(folder, METRICS), {force: true});
@@ -61,8 +70,8 @@ export function reopenEvaluation(folder: string): void {
 }
 
 /**
- * Writes what is only known in the end: rows in order, results in COCO's format, skipped rows, and at last metrics.json, which says
- * that the run is finished.
+ * Writes the files that are complete only in the end: rows in order, results in COCO's format, skipped rows, and at
+ * last metrics.json, which marks the run as finished.
  */
 export function finishEvaluation(
   folder: string,
@@ -88,19 +97,22 @@ export function finishEvaluation(
   return metrics;
 }
 
-/** What the evaluation servers of COCO captions and VQA take. One caption a picture: of several rows the first. */
+/**
+ * The results in the format of the evaluation servers of COCO captions and VQA. A picture of several rows has the first
+ * caption.
+ */
 function cocoResults(
   {task, data}: RunFile,
   rows: readonly EvaluationRow[],
 ): {name: string; list: readonly object[]} | undefined {
-  const of = data.name.replace(/\.gz$/i, '').replace(/\.(tsv|jsonl|ndjson|json)$/i, '');
+  const stem = data.name.replace(/\.gz$/i, '').replace(/\.(tsv|jsonl|ndjson|json)$/i, '');
   if (task === 'vqa')
-    return {name: `vqa_${of}_results.json`, list: rows.map(({id, answer}) => ({question_id: number(id), answer}))};
+    return {name: `vqa_${stem}_results.json`, list: rows.map(({id, answer}) => ({question_id: number(id), answer}))};
   if (task !== 'caption') return undefined;
   const captions = new Map<string, string>();
   for (const {image_id, answer} of rows) if (!captions.has(image_id)) captions.set(image_id, answer);
   return {
-    name: `captions_${of}_results.json`,
+    name: `captions_${stem}_results.json`,
     list: [...captions].map(([id, caption]) => ({image_id: number(id), caption})),
   };
 }

@@ -2,23 +2,27 @@ import fs from 'node:fs';
 import {type EvaluationRow, evaluationRowSchema} from '../../evaluation/row.js';
 import {readLines} from '../../data/lines.js';
 import {InputError} from '../../runtime/errors.js';
-import {readChunks} from '../dataset/open-dataset.js';
+import {readChunks} from '../dataset/open.js';
 import {cannotWrite, writeAtomic, writeWhole} from './write-atomic.js';
 
 /**
- * predictions.jsonl, to which rows are appended. Every append is one write, and the file ends in a line break after each: whatever kills
- * the process, the file is whole rows and at most a torn end, which opening it again cuts off.
+ * The file predictions.jsonl, open for appending rows. Every append is one write that ends in a line break: whatever
+ * kills the process, the file is whole rows and at most a torn end, which opening it again cuts off. Disposing it
+ * closes the file.
  */
 export class PredictionsFile implements Disposable {
   private constructor(
     readonly file: string,
-    /** Rows that were there when it was opened, in the order of the file. */
+    /** The rows that were there when it was opened, in the order of the file. */
     readonly rows: readonly EvaluationRow[],
     private readonly fd: number,
     private size: number,
   ) {}
 
-  /** Opens or creates it. @throws InputError `predictions-corrupt`, `cannot-write` */
+  /**
+   * Opens or creates it.
+   * @throws InputError `predictions-corrupt`, `cannot-write`
+   */
   static async open(file: string): Promise<PredictionsFile> {
     cutTornEnd(file);
     const rows = fs.existsSync(file) ? await readPredictions(file) : [];
@@ -30,7 +34,10 @@ export class PredictionsFile implements Disposable {
     }
   }
 
-  /** @throws InputError `folder-in-use` if another process writes there; `cannot-write`, and the file is as it was before */
+  /**
+   * Appends a row. On an error the file is as it was before.
+   * @throws InputError `folder-in-use` if another process writes there; `cannot-write`
+   */
   append(row: EvaluationRow): void {
     const bytes = Buffer.from(`${JSON.stringify(row)}\n`);
     if (fs.fstatSync(this.fd).size !== this.size)
@@ -51,7 +58,10 @@ export class PredictionsFile implements Disposable {
   }
 }
 
-/** Rows of predictions.jsonl in the order of the file. @throws InputError `predictions-corrupt`, `predictions-missing` */
+/**
+ * The rows of predictions.jsonl in the order of the file.
+ * @throws InputError `predictions-corrupt`, `predictions-missing`
+ */
 export async function readPredictions(file: string): Promise<EvaluationRow[]> {
   const rows: EvaluationRow[] = [];
   const seen = new Set<number>();
@@ -84,7 +94,7 @@ export async function readPredictions(file: string): Promise<EvaluationRow[]> {
   return rows;
 }
 
-/** Writes all rows in the order of the data set, as a run without interruption would have. */
+/** Writes all rows in the order given, as a run without interruption would have. */
 export function writePredictions(file: string, rows: readonly EvaluationRow[]): void {
   writeAtomic(file, lines());
 
@@ -93,7 +103,7 @@ export function writePredictions(file: string, rows: readonly EvaluationRow[]): 
   }
 }
 
-/** A line without its end was being written when the process died. */
+/** Cuts off a line without its end, which was being written when the process died. */
 function cutTornEnd(file: string): void {
   let fd: number;
   try {

@@ -18,7 +18,8 @@ const KINDS =
 
 /**
  * Reads evaluations, sweeps and plans, told apart by their files.
- * @throws InputError `report-input-missing`, `report-input-unknown`, `evaluation-unfinished`, and those of damaged files
+ * @throws InputError `report-input-missing`, `report-input-unknown`, `evaluation-unfinished`, and those of damaged
+ *   files
  */
 export async function readReportInputs(inputs: readonly string[]): Promise<ReportInputs> {
   const found: Found = {evaluations: [], sweeps: [], plans: []};
@@ -42,7 +43,10 @@ export async function readReportInputs(inputs: readonly string[]): Promise<Repor
   return found;
 }
 
-/** @returns whether there was anything. */
+/**
+ * Adds the contents of one folder.
+ * @returns whether there was anything to add
+ */
 async function readFolder(folder: string, found: Found, names: Set<string>): Promise<boolean> {
   const has = (name: string): boolean => fs.existsSync(path.join(folder, name));
   if (has('run.json')) {
@@ -60,7 +64,7 @@ async function readFolder(folder: string, found: Found, names: Set<string>): Pro
         'evaluation-damaged',
         `${folder}: metrics.json is of ${metrics.n} rows, but predictions.jsonl has ${rows.length}`,
       );
-    // Computed again: of metrics.json only its presence and its count are trusted.
+    // The metrics are computed again: only the presence and the count of metrics.json are trusted.
     found.evaluations.push({
       name: unique(folder, names),
       metrics: evaluationMetrics(rows, run, {unreadable: 0, failed: 0}),
@@ -90,7 +94,7 @@ function readFile(file: string, found: Found, names: Set<string>): void {
     });
 }
 
-/** The folder's own name; with its parent's where that is taken. */
+/** A name that no other input has: the folder's own, or with its parents' where that is taken. */
 function unique(folder: string, names: Set<string>): string {
   const parts = path.resolve(folder).split(path.sep);
   let name = parts.at(-1)!;

@@ -3,21 +3,23 @@ import {InputError, UsageError} from '../../runtime/errors.js';
 import {cannotWrite, writeWhole} from './write-atomic.js';
 
 /**
- * A file of JSON lines that bulk work appends to and can go on with after any interruption, kill -9 included: a first line
- * that says what the rows are, then a row a line. A torn last line is cut off when the file is opened again.
+ * A file of JSON lines to which bulk work appends, and with which it can go on after any interruption, kill -9
+ * included. The first line is a header that says what the rows are, then comes a row a line. A torn last line is cut
+ * off when the file is opened again. Disposing it closes the file.
  */
 export class RowLog implements Disposable {
   private constructor(
     private fd: number | undefined,
     private readonly file: string,
-    /** Rows that are there already. */
+    /** The rows that were there when it was opened. */
     readonly rows: readonly Readonly<Record<string, unknown>>[],
   ) {}
 
   /**
    * Opens for appending, or begins the file.
-   * @param header what the rows depend on (model, data, options); plain JSON
-   * @throws UsageError if the file was begun with another header; InputError if it is damaged before its end, or cannot be written
+   * @param header the settings that the rows depend on (model, data, options); plain JSON
+   * @throws UsageError if the file was begun with another header
+   * @throws InputError if it is damaged before its end, or cannot be written
    */
   static open(file: string, header: Readonly<Record<string, unknown>>): RowLog {
     const line = `${JSON.stringify(header)}\n`;
@@ -25,7 +27,7 @@ export class RowLog implements Disposable {
     try {
       if (!fs.existsSync(file)) fs.writeFileSync(file, '', {flag: 'a'});
       const {header: found, rows, bytes, torn} = parse(file);
-      // Only what this class wrote may be cut off.
+      // Only a torn line that this class wrote may be cut off.
       if (found === undefined && !line.startsWith(torn)) throw damaged(file, 1, new Error('this is no file of rows'));
       if (found !== undefined && found !== line.trimEnd()) {
         throw new UsageError('resume-mismatch', `${file} was begun with another model, data set or options`, {
@@ -44,6 +46,7 @@ export class RowLog implements Disposable {
     }
   }
 
+  /** @throws InputError `cannot-write` */
   append(row: Readonly<Record<string, unknown>>): void {
     if (this.fd === undefined) throw new Error(`${this.file} is closed`);
     try {
@@ -59,7 +62,10 @@ export class RowLog implements Disposable {
   }
 }
 
-/** Reads a finished or interrupted file. @throws InputError if there is none or it is damaged before its end */
+/**
+ * Reads a finished or interrupted file.
+ * @throws InputError if there is none or it is damaged before its end
+ */
 export function readRowLog(file: string): {
   header: Readonly<Record<string, unknown>>;
   rows: readonly Readonly<Record<string, unknown>>[];
@@ -75,7 +81,7 @@ export function readRowLog(file: string): {
   return {header: JSON.parse(parsed.header) as Record<string, unknown>, rows: parsed.rows};
 }
 
-/** Whole lines only; `bytes` is where they end, `torn` what follows. */
+/** Reads the whole lines of a file; `bytes` is where they end, `torn` the text that follows. */
 function parse(file: string): {
   header: string | undefined;
   rows: Record<string, unknown>[];

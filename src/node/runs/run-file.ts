@@ -1,39 +1,38 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {z} from 'zod';
-import type {Depths, EvaluationSetup} from '../../evaluation/metrics.js';
-import type {Shard} from '../../evaluation/shard.js';
+import type {EvaluationSetup} from '../../evaluation/metrics.js';
 import {exitPlanSchema} from '../../exit/plan/schema.js';
 import {STACK_NAMES} from '../../exit/policy.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import type {DataFingerprint} from '../dataset/data-fingerprint.js';
+import {dataFingerprintSchema} from '../dataset/fingerprint.js';
 import {writeAtomic} from './write-atomic.js';
-
-/** run.json: everything that decides what the rows of a run say. Two runs with the same differ in times only. */
-export interface RunFile extends EvaluationSetup {
-  readonly version: 1;
-  readonly data: DataFingerprint;
-  /** Options of search and data, by name; absent where the default holds. */
-  readonly options: Readonly<Record<string, string | number | boolean>>;
-  readonly shard: Shard;
-}
 
 const runSchema = z.strictObject({
   version: z.literal(1),
   task: z.enum(['caption', 'snli-ve', 'vqa']),
   model: z.strictObject({name: z.string(), sha256: z.string().nullable()}),
-  depths: z.partialRecord(z.enum(STACK_NAMES), z.number()) as unknown as z.ZodType<Depths>,
-  data: z.strictObject({name: z.string(), bytes: z.number(), sha256: z.string(), sampled: z.boolean().optional()}),
+  depths: z.partialRecord(z.enum(STACK_NAMES), z.number()),
+  data: dataFingerprintSchema,
   exit: exitPlanSchema,
   device: z.string(),
   threads: z.number().nullable(),
+  /** The options of search and data, by name; absent where the default holds. */
   options: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   shard: z.strictObject({index: z.number(), count: z.number()}),
 });
 
+type RunFields = z.infer<typeof runSchema>;
+/** run.json: everything that decides the rows of a run. Two runs with equal files differ in times only. */
+export type RunFile = EvaluationSetup & Readonly<Pick<RunFields, 'version' | 'data' | 'options' | 'shard'>>;
+
 const NAME = 'run.json';
 
-/** @returns undefined if the folder holds no run. @throws InputError `run-corrupt` */
+/**
+ * Reads run.json.
+ * @returns undefined if the folder holds no run
+ * @throws InputError `run-corrupt`
+ */
 export function readRun(folder: string): RunFile | undefined {
   const file = path.join(folder, NAME);
   let text: string;
@@ -45,7 +44,7 @@ export function readRun(folder: string): RunFile | undefined {
     throw new InputError('run-corrupt', `${file}: ${message}`, {cause});
   }
   try {
-    return runSchema.parse(JSON.parse(text)) as RunFile;
+    return runSchema.parse(JSON.parse(text));
   } catch (cause) {
     const why =
       cause instanceof z.ZodError
@@ -59,8 +58,9 @@ export function readRun(folder: string): RunFile | undefined {
 }
 
 /**
- * Makes a folder that of a run, or checks that it is.
- * @throws UsageError `run-differs` if it holds a run with other settings, `output-exists` if it holds rows of an unknown run
+ * Makes a folder the one of a run, or checks that it is.
+ * @throws UsageError `run-differs` if it holds a run with other settings, `output-exists` if it holds rows of an
+ *   unknown run
  */
 export function claimFolder(folder: string, run: RunFile): void {
   const before = readRun(folder);
@@ -79,7 +79,7 @@ export function claimFolder(folder: string, run: RunFile): void {
     });
 }
 
-/** Settings that differ, in words: what it was and what it is. */
+/** The settings in which two runs differ, each as a phrase with both values. */
 export function runDifferences(before: RunFile, now: RunFile, ignore: readonly string[] = []): string[] {
   const flat = (run: RunFile): Map<string, string> => new Map(flatten(JSON.parse(JSON.stringify(run)), ''));
   const [a, b] = [flat(before), flat(now)];

@@ -2,7 +2,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {InputError, MueError} from '../../runtime/errors.js';
 
-/** Writes a file that appears whole or not at all. @throws InputError `cannot-write` */
+/**
+ * Writes a file that appears whole or not at all.
+ * @throws InputError `cannot-write`
+ */
 export function writeAtomic(file: string, content: string | Iterable<string | Uint8Array>): void {
   const part = path.join(path.dirname(file), `.${path.basename(file)}.partial-${process.pid}`);
   try {
@@ -20,13 +23,12 @@ export function writeAtomic(file: string, content: string | Iterable<string | Ui
   }
 }
 
-/** One write call may take less than it is given. */
-export function writeWhole(fd: number, bytes: Uint8Array, position: number | null = null): void {
-  for (let done = 0; done < bytes.length; )
-    done += fs.writeSync(fd, bytes, done, bytes.length - done, position === null ? null : position + done);
+/** Writes all bytes at the end of a file; one write call may take fewer than it is given. */
+export function writeWhole(fd: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) done += fs.writeSync(fd, bytes, done, bytes.length - done, null);
 }
 
-/** A file system's error as ours; other errors as they are. */
+/** Turns an error of the file system into an InputError `cannot-write`, and leaves other errors as they are. */
 export function cannotWrite(file: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   if (error instanceof MueError || typeof code !== 'string') return error;

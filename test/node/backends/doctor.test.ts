@@ -9,7 +9,7 @@ const child = fileURLToPath(new URL('../../../dist/node/backends/doctor-child.js
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-doctor-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
 
-test('each device is tried and measured', async () => {
+test('doctor: tries and measures each device', async () => {
   const report = await doctor({child, devices: ['native', 'wasm'], benchSeconds: 0.05, nativeFolder: folder});
   expect(report.devices.map(({device, ok}) => [device, ok])).toEqual([
     ['native', false],
@@ -27,7 +27,7 @@ test('each device is tried and measured', async () => {
   expect(text).toContain('--device auto takes wasm.');
 });
 
-test('what Dawn says of the adapters that it passed by stands in the reason', async () => {
+test('doctor: the reason of WebGPU has what Dawn says of the adapters that it passed by', async () => {
   const dawn = path.join(folder, 'dawn.mjs');
   fs.writeFileSync(
     dawn,
@@ -49,7 +49,7 @@ test.each([
   ],
   ['an early exit', 'process.exit(7);', /took its process down \(exit code 7\)/],
   ['a hang', 'setTimeout(() => {}, 6e4);', /gave no answer in 1 s/],
-])('%s of one device is told, and the next one is tried', async (_, code, reason) => {
+])('doctor: reports %s of one device, and tries the next', async (_, code, reason) => {
   const bad = path.join(folder, 'bad.mjs');
   fs.writeFileSync(
     bad,

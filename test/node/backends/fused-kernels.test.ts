@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import type {Block} from '../../../src/nn/block.js';
 import {ConvBatchNorm} from '../../../src/models/ofa/resnet.js';
@@ -9,7 +8,7 @@ import {selectBackend} from '../../../src/node/backends/select.js';
 import {type FusedKernel, runFused} from '../../../src/runtime/kernels.js';
 
 const native = process.env['MUE_TEST_NATIVE'];
-/** What has kernels of this project's own, and which. */
+/** The devices that have kernels of this project's own, and which. */
 const DEVICES: readonly (readonly [string, readonly FusedKernel[]])[] = [
   ['wasm', ['MueLayerNorm', 'MueGelu']],
   ...(native
@@ -48,7 +47,7 @@ async function fill(block: Block): Promise<void> {
   });
 }
 
-describe.each(DEVICES)('the kernels of %s', (device, kernels) => {
+describe.each(DEVICES)('fused kernels of %s', (device, kernels) => {
   const norm = new LayerNorm({size: 48});
   const linear = new Linear({inputSize: 48, units: 20});
   const conv = new ConvBatchNorm({
@@ -76,7 +75,7 @@ describe.each(DEVICES)('the kernels of %s', (device, kernels) => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  test('are there, and are run', () => {
+  test('are registered, and run', () => {
     const row = tensor([48], 2);
     const rows = {x: tensor([5, 48], 1), gain: row, bias: row, weight: tensor([48, 48], 3)};
     const picture = {
@@ -94,7 +93,7 @@ describe.each(DEVICES)('the kernels of %s', (device, kernels) => {
     tf.dispose([rows, picture]);
   });
 
-  test.each(SHAPES.map((shape) => [shape]))('give what tfjs composes, %j', async (shape) => {
+  test.each(SHAPES.map((shape) => [shape]))('equal what tfjs composes, %j', async (shape) => {
     const x = tensor(shape, 5);
     for (const block of [
       (t: tf.Tensor) => norm.forward(t),
@@ -107,7 +106,7 @@ describe.each(DEVICES)('the kernels of %s', (device, kernels) => {
   });
 
   if (!kernels.includes('MueConvAddRelu')) return;
-  test('give the convolution that tfjs composes, with its addend', async () => {
+  test('equal the convolution that tfjs composes, with its addend', async () => {
     const [x, addend] = [tensor([2, 9, 9, 6], 1) as tf.Tensor4D, tensor([2, 5, 5, 8], 2) as tf.Tensor4D];
     const spread = tf.tidy(() => addend.mul(20) as tf.Tensor4D);
     await compare((t) => conv.forward(t as tf.Tensor4D), x);

@@ -3,7 +3,7 @@ import {selectBackend} from '../../../src/node/backends/select.js';
 import {asOutOfMemory} from '../../../src/node/backends/out-of-memory.js';
 import {BackendError} from '../../../src/runtime/errors.js';
 
-test("WebAssembly's abort is a full heap", async () => {
+test("asOutOfMemory: WebAssembly's abort is a full heap", async () => {
   await selectBackend('wasm');
   const cause = new WebAssembly.RuntimeError('Aborted(). Build with -sASSERTIONS for more info.');
   const error = asOutOfMemory(cause);
@@ -12,7 +12,7 @@ test("WebAssembly's abort is a full heap", async () => {
   expect(error?.hint).toBeTruthy();
 });
 
-test('an error that says so already stays as it is', () => {
+test('asOutOfMemory: returns an error that says so already', () => {
   const error = new BackendError('out-of-memory', 'full');
   expect(asOutOfMemory(error)).toBe(error);
 });
@@ -22,11 +22,11 @@ test.each([
   new BackendError('backend-unavailable', 'no'),
   'Aborted()',
   undefined,
-])('%s is something else', (error) => {
+])('asOutOfMemory: %s is something else', (error) => {
   expect(asOutOfMemory(error)).toBeUndefined();
 });
 
-test('a kernel that finds memory full says so, any other error stays', async () => {
+test('watchForFullMemory: a kernel that finds memory full says so, any other error stays', async () => {
   await selectBackend('wasm');
   const throwing = (error: Error): unknown => {
     tf.registerKernel({

@@ -24,13 +24,13 @@ async function failure(promise: Promise<unknown>): Promise<MueError> {
   return error as MueError;
 }
 
-test('an unknown device is an error that lists the devices', async () => {
+test('selectBackend: an unknown device is an error that lists the devices', async () => {
   const error = await failure(selectBackend('tpu'));
   expect(error.code).toBe('unknown-device');
   expect(error.message).toMatch(/auto, native, cuda, webgpu, onnx, wasm, cpu.*'tpu'/);
 });
 
-test.each(['wasm', 'cpu', 'wasm'])('%s multiplies matrices', async (device) => {
+test.each(['wasm', 'cpu', 'wasm'])('selectBackend: %s multiplies matrices', async (device) => {
   const listeners = process.listenerCount('uncaughtException') + process.listenerCount('unhandledRejection');
   const selected = await selectBackend(device);
   expect(selected).toMatchObject({backend: device, device, threads: 1, tried: [{device, ok: true}]});
@@ -42,14 +42,14 @@ test.each(['wasm', 'cpu', 'wasm'])('%s multiplies matrices', async (device) => {
   expect(process.listenerCount('uncaughtException') + process.listenerCount('unhandledRejection')).toBe(listeners);
 });
 
-test.each(['native', 'cuda'])('%s that was never built says what to type', async (device) => {
+test.each(['native', 'cuda'])('selectBackend: %s that was never built says what to type', async (device) => {
   const error = await failure(selectBackend(device, {nativeFolder: path.join(folder, 'nothing')}));
   expect(error.code).toBe('backend-unavailable');
   expect(error.message).toBe(`--device ${device}: not built`);
   expect(error.hint).toMatch(device === 'cuda' ? /^npm run native -- gpu/ : /^npm run native(?! -- gpu)/);
 });
 
-test('auto passes by what was never built, without a word about CUDA', async () => {
+test('selectBackend: auto passes by devices that were never built, without a word about CUDA', async () => {
   const selected = await selectBackend('auto', {nativeFolder: path.join(folder, 'nothing')});
   expect(selected).toMatchObject({
     device: 'wasm',
@@ -63,14 +63,14 @@ test('auto passes by what was never built, without a word about CUDA', async () 
   ]);
 });
 
-describe('a broken .node file', () => {
+describe('selectBackend, a broken .node file', () => {
   const cases: readonly (readonly [string, string | Buffer, RegExp])[] = [
     ['text', 'this is no library', /is broken: .*(invalid ELF header|file too short)/],
     ['cut', Buffer.from('7f454c4602010100', 'hex'), /is broken: .*(file too short|invalid ELF header)/],
     ['empty', '', /is broken: .*file too short/],
   ];
 
-  test.each(cases)('asked for by name: %s', async (name, bytes, words) => {
+  test.each(cases)('is an error where its device was asked for: %s', async (name, bytes, words) => {
     const error = await failure(selectBackend('native', {nativeFolder: nativeFolder(name, 'cpu', bytes)}));
     expect(error.code).toBe('backend-unavailable');
     expect(error.message).toMatch(words);
@@ -78,7 +78,7 @@ describe('a broken .node file', () => {
     expect(error.cause).toBeInstanceOf(Error);
   });
 
-  test('auto falls back to wasm and says why', async () => {
+  test('makes auto fall back to wasm and say why', async () => {
     const selected = await selectBackend('auto', {nativeFolder: nativeFolder('text', 'gpu', 'neither is this')});
     expect(selected.device).toBe('wasm');
     expect(selected.note).toMatch(/^wasm .*; not cuda \(.*is broken.*\), native \(.*is broken.*\)$/);
@@ -95,12 +95,12 @@ test.each([
   ['0.6.2', false],
   ['0.10.0', false],
   ['1.0.0', false],
-])('the package webgpu %s is too old: %s', (version, older) => {
+])('isOlder: the package webgpu %s is too old: %s', (version, older) => {
   expect(isOlder(version)).toBe(older);
 });
 
-test('webgpu gives a reason where it cannot run', async () => {
-  // Where there are the packages and a GPU it runs: then it has to compute.
+test('selectBackend: webgpu gives a reason where it cannot run', async () => {
+  // With the packages and a GPU it runs, and has to compute.
   const outcome = await selectBackend('webgpu').catch((e: unknown) => e);
   if (outcome instanceof BackendError) {
     expect(outcome.code).toBe('backend-unavailable');

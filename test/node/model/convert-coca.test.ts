@@ -1,9 +1,8 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {SafetensorsFile} from '../../../src/checkpoint/safetensors.js';
-import {MemoryAccess} from '../../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../../support/data/memory-access.js';
 import {convertCheckpoint} from '../../../src/node/model/convert.js';
 import {formatReport} from '../../../src/node/model/convert-report.js';
 import {formatInspection, inspect} from '../../../src/node/model/inspect.js';
@@ -43,7 +42,7 @@ describeCoca(
       fs.rmSync(root, {recursive: true, force: true});
     });
 
-    test('a torch file and a safetensors file of the same weights give the same model', async () => {
+    test('makes the same model of a torch file and a safetensors file', async () => {
       const torch = await convertCheckpoint({input: at('torch'), output: at('from-torch')});
       const safe = await convertCheckpoint({input: at('safe'), output: at('from-safe')});
       // Weights are exact in halves, whatever they were stored as.
@@ -81,7 +80,7 @@ describeCoca(
       expect(formatInspection(stored)).toContain('text.context_length = 20');
     });
 
-    test('fused projections are split by rows, linear weights transposed', async () => {
+    test('splits fused projections by rows, and transposes linear weights', async () => {
       await convertCheckpoint({input: at('torch'), output: at('split'), dtype: 'float32'});
       using model = await SafetensorsFile.open(
         new MemoryAccess('model', new Uint8Array(fs.readFileSync(at('split', 'model.safetensors')))),
@@ -103,10 +102,10 @@ describeCoca(
       expect([...(await model.read(`${block}.k_proj.bias`))]).toEqual([...bias.slice(48, 96)]);
     });
 
-    test("a training checkpoint's weights are found, and their prefix dropped", async () => {
+    test('finds the weights of a training checkpoint, and drops their prefix', async () => {
       put('open_clip_config.json', 'trained/open_clip_config.json');
       const file = put('wrapped_checkpoint.pt', 'trained/epoch_3.pt');
-      // It holds small tensors alone: what it lacks is named without the prefix, what it has is not.
+      // It holds small tensors alone: the missing ones are named, without the prefix; those that it has are not.
       const failed = convertCheckpoint({input: file, output: at('never')});
       await expect(failed).rejects.toMatchObject({code: 'missing-weights', exitCode: 3});
       const {message} = (await failed.catch((error: unknown) => error)) as Error;
@@ -116,7 +115,7 @@ describeCoca(
       expect(fs.existsSync(at('never'))).toBe(false);
     });
 
-    describe('what does not fit is refused', () => {
+    describe('refuses what does not fit', () => {
       const refused = (name: string, change: Parameters<typeof changed>[1], code: string, words: string) =>
         test(name, async () => {
           const error: unknown = await convertCheckpoint({
@@ -177,14 +176,14 @@ describeCoca(
       );
     });
 
-    test('unknown settings are accepted', async () => {
+    test('accepts unknown settings', async () => {
       const input = changed('unknown', ({model_cfg}) =>
         Object.assign(model_cfg['multimodal_cfg']!, {n_queries: 7, latent_dim: 3, brand_new: true}),
       );
       expect((await convertCheckpoint({input, output: at('unknown-out')})).config).toMatchObject({family: 'coca'});
     });
 
-    test('without a configuration: an architecture by name, or a clear error', async () => {
+    test('without a configuration, takes an architecture by name, or says what is missing', async () => {
       const file = put('open_clip_model.safetensors', 'bare/weights.safetensors');
       await expect(convertCheckpoint({input: file, output: at('x')})).rejects.toMatchObject({code: 'no-config'});
       await expect(

@@ -58,7 +58,7 @@ const digest = (weights: Awaited<ReturnType<typeof weightsOf>>): string[] =>
     ([name, {shape, data}]) => `${name} ${shape} ${createHash('sha256').update(bytesOf(data)).digest('hex')}`,
   );
 
-describe('the micro checkpoint', () => {
+describe('convertCheckpoint, the micro checkpoint', () => {
   const output = at('out', 'micro');
   let report: ConvertReport;
   const events: ConvertProgress[] = [];
@@ -66,7 +66,7 @@ describe('the micro checkpoint', () => {
     report = await convert({output, onProgress: (event) => events.push(event)});
   });
 
-  test('the folder holds the model, its vocabulary and a manifest whose checksums are right', () => {
+  test('writes the model, its vocabulary and a manifest whose checksums are right', () => {
     expect(fs.readdirSync(output).sort()).toEqual([
       'config.json',
       'dict.txt',
@@ -97,7 +97,7 @@ describe('the micro checkpoint', () => {
     expect(listing()).toEqual(['micro']);
   });
 
-  test('every weight is the one of the checkpoint, in the stored layout', async () => {
+  test('stores every weight of the checkpoint, in the layout of converted models', async () => {
     const weights = await weightsOf(output);
     expect(Object.keys(weights)).toHaveLength(report.used.length);
     for (const {name, source} of report.used) {
@@ -119,7 +119,7 @@ describe('the micro checkpoint', () => {
     expect(weights['encoder.embed_tokens.weight']!.shape).toEqual([32, 389]);
   });
 
-  test('the report has both sides, as data and for people', () => {
+  test('reports both sides, as data and as text', () => {
     expect(report.used.length + report.ignored.length).toBe(354);
     expect(report.filled).toEqual([]);
     expect(report.vocabulary).toMatchObject({lines: 336, ids: 389, bpeOrigin: 'built-in'});
@@ -136,7 +136,7 @@ describe('the micro checkpoint', () => {
       expect(text).toContain(part);
   });
 
-  test('progress: a beginning, one event a tensor, an end', () => {
+  test('tells its progress: a beginning, an event for each tensor, an end', () => {
     expect(events[0]).toEqual({status: 'initiate', file: 'model.safetensors', loaded: 0, total: 333});
     expect(events.filter(({status}) => status === 'progress').map(({loaded}) => loaded)).toEqual(
       Array.from({length: 333}, (_, i) => i + 1),
@@ -144,13 +144,13 @@ describe('the micro checkpoint', () => {
     expect(events.at(-1)).toMatchObject({status: 'done', loaded: 333});
   });
 
-  test('equal input gives equal files', async () => {
+  test('makes equal files of equal input', async () => {
     await convert({output: at('out', 'again')});
     for (const name of fs.readdirSync(output))
       expect([name, sha256(at('out', 'again', name))]).toEqual([name, sha256(path.join(output, name))]);
   });
 
-  test('shards hold the same weights', async () => {
+  test('writes the same weights in shards', async () => {
     const {files} = await convert({output: at('out', 'shards'), maxShardBytes: 1e6});
     const shards = files.filter(({name}) => /^model-0000\d-of-0000\d\.safetensors$/.test(name));
     expect(shards.length).toBeGreaterThan(3);
@@ -158,14 +158,14 @@ describe('the micro checkpoint', () => {
     expect(digest(await weightsOf(at('out', 'shards'))).sort()).toEqual(digest(await weightsOf(output)).sort());
   });
 
-  test('float32 on request: the same values in twice the bytes', async () => {
+  test('writes float32 on request: the same values in twice the bytes', async () => {
     const {files, dtype} = await convert({output: at('out', 'wide'), dtype: 'float32'});
     expect(dtype).toBe('float32');
     expect(files.find(({name}) => name === 'model.safetensors')!.bytes).toBeGreaterThan(10_000_000);
     expect(digest(await weightsOf(at('out', 'wide')))).toEqual(digest(await weightsOf(output)));
   });
 
-  test('a Hugging Face folder gives the same model: safetensors, .bin, and shards of both', async () => {
+  test('makes the same model of a Hugging Face folder: safetensors, .bin, and shards of both', async () => {
     const {config} = report;
     const renamed = floats.map(([name, {shape, data}]): [string, {shape: readonly number[]; data: Float32Array}] => [
       toHuggingFaceName(name),
@@ -204,7 +204,8 @@ describe('the micro checkpoint', () => {
     for (const kind of ['safetensors', 'bin', 'bins', 'shards']) {
       put(`hf/${kind}/config.json`, JSON.stringify(MICRO_HUGGING_FACE));
       fs.copyFileSync(dict, at('hf', kind, 'dict.txt'));
-      // All values fit halves, so 'auto' stores halves although the folder holds float32; the dictionary lies beside the weights.
+      // All values fit halves, so 'auto' stores halves although the folder holds float32; the dictionary lies beside
+      // the weights.
       const result = await convert({input: at('hf', kind), vocab: undefined, output: at('out', `hf-${kind}`)});
       expect([kind, result.dtype, result.config]).toEqual([kind, 'float16', config]);
       expect(digest(await weightsOf(at('out', `hf-${kind}`)))).toEqual(expected);
@@ -212,9 +213,9 @@ describe('the micro checkpoint', () => {
   });
 });
 
-describe('the full float32 checkpoint', () => {
-  test('--ema takes the average, exactly half of the model; both are float32 that fits halves', async () => {
-    // Its tied copies have storages of their own: they are compared.
+describe('convertCheckpoint, the full float32 checkpoint', () => {
+  test('ema takes the average, exactly half of the model; both are float32 that fits halves', async () => {
+    // The tied copies have storages of their own, so they are compared.
     const model = await convert({input: fullPt, output: at('out', 'full')});
     const ema = await convert({input: fullPt, output: at('out', 'ema'), ema: true});
     expect([model.dtype, model.weights, ema.weights]).toEqual(['float16', 'model', 'ema']);
@@ -227,8 +228,8 @@ describe('the full float32 checkpoint', () => {
   });
 });
 
-describe('the vocabulary', () => {
-  test('a wrong one is an error that names both numbers', async () => {
+describe('convertCheckpoint, the vocabulary', () => {
+  test('refuses a wrong one, and names both numbers', async () => {
     await expect(convert({vocab: undefined, output: at('out', 'v1')})).rejects.toMatchObject({
       code: 'wrong-vocabulary',
       message: expect.stringMatching(/has 50313 ids: 50260 lines .*16 codes and 32 bins; the embedding has 389 rows/),
@@ -238,7 +239,7 @@ describe('the vocabulary', () => {
     });
   });
 
-  test('a folder, its own BPE files and packed files are taken; bpe_dir is looked for beside the file', async () => {
+  test('takes a folder, its own BPE files and packed files; looks for bpe_dir beside the file', async () => {
     const vocabulary = path.join(import.meta.dirname, '..', '..', '..', 'vocabulary');
     const text = (name: string): Buffer => zlib.gunzipSync(fs.readFileSync(path.join(vocabulary, `${name}.gz`)));
     // The micro checkpoint's bpe_dir is '../../utils/BPE': not followed, but a folder BPE beside the file is it.
@@ -255,7 +256,7 @@ describe('the vocabulary', () => {
   });
 });
 
-describe('nothing is left half-written', () => {
+describe('convertCheckpoint leaves nothing half-written', () => {
   const {state, storages} = stateDict(new Map(floats.map(([name, {shape, data}]) => [name, {shape, data}])));
   const settings = new Map<string, Pickled>([
     ['num_bins', 32],
@@ -328,7 +329,7 @@ describe('nothing is left half-written', () => {
     await expect(convert({input: make(), output: at('out', 'x')})).rejects.toMatchObject({name: 'WeightsError', code});
   });
 
-  test('a value that float16 cannot hold: an error on request, float32 by itself', async () => {
+  test('when float16 cannot hold a value: an error on request, float32 by itself', async () => {
     const input = file({}, 'large.pt', withValue(last, 1e6));
     await expect(convert({input, output: at('out', 'x'), dtype: 'float16'})).rejects.toMatchObject({
       code: 'float16-overflow',
@@ -340,7 +341,7 @@ describe('nothing is left half-written', () => {
     expect((await convert({input: fine, output: at('rounded'), dtype: 'float16'})).dtype).toBe('float16');
   });
 
-  test('an abort before and while writing', async () => {
+  test('after an abort before and while writing', async () => {
     const controller = new AbortController();
     const onProgress = ({loaded}: ConvertProgress): void => (loaded === 100 ? controller.abort() : undefined);
     await expect(convert({output: at('out', 'x'), onProgress, signal: controller.signal})).rejects.toMatchObject({
@@ -350,7 +351,7 @@ describe('nothing is left half-written', () => {
     await expect(convert({output: at('out', 'x'), signal: controller.signal})).rejects.toMatchObject({code: 'aborted'});
   });
 
-  test('an error that a caller throws from its progress callback', async () => {
+  test('after an error that a caller throws from its progress callback', async () => {
     const onProgress = (): never => {
       throw new TypeError('oops');
     };
@@ -358,8 +359,8 @@ describe('nothing is left half-written', () => {
   });
 });
 
-describe('a folder that is in use', () => {
-  test('is not touched without force, and with force only if it holds a model; exit.json stays', async () => {
+describe('convertCheckpoint, a folder in use', () => {
+  test('replaces it only by force, only if it holds a model, and keeps exit.json', async () => {
     const output = at('used');
     put('used/notes.txt', 'mine');
     await expect(convert({output})).rejects.toMatchObject({name: 'UsageError', code: 'output-exists'});
@@ -386,7 +387,7 @@ describe('a folder that is in use', () => {
 });
 
 describe('inspect', () => {
-  test('a checkpoint and the model made from it: parameters in all and by part', async () => {
+  test('counts the parameters of a checkpoint and of the model made from it, in all and by part', async () => {
     await convert({output: at('seen')});
     for (const [target, kind, count] of [
       [microPt, 'checkpoint', 354],
@@ -404,14 +405,14 @@ describe('inspect', () => {
     }
   });
 
-  test("another model's checkpoint is listed, with the reason why it is none of ours", async () => {
+  test("lists another model's checkpoint, with the reason why it is none of ours", async () => {
     const {state, storages} = stateDict(new Map([['visual.proj', {shape: [2, 3], data: new Float32Array(6)}]]));
     const seen = await inspect(put('clip.bin', torchZip(state as Map<string, Pickled>, storages)));
     expect(seen).toMatchObject({config: null, parameters: 6, parts: [{part: 'visual', parameters: 6}]});
     expect(formatInspection(seen)).toMatch(/problem: .*not an OFA model/);
   });
 
-  test('a model whose weights do not fit its config.json', async () => {
+  test('names the weights that do not fit config.json', async () => {
     await convert({output: at('unfit')});
     const config = json(at('unfit', 'config.json'));
     put('unfit/config.json', JSON.stringify({...config, d_model: 64}));
@@ -419,7 +420,7 @@ describe('inspect', () => {
   });
 });
 
-describe('random models', () => {
+describe('writeRandomModel', () => {
   const config: OfaConfig = {
     ...ofaConfigOfSize('tiny'),
     d_model: 64,
@@ -432,7 +433,7 @@ describe('random models', () => {
     resnet_layers: [1, 1, 1],
   };
 
-  test('as a checkpoint it converts; as a model it is one; the distribution is the one asked for', async () => {
+  test('writes a checkpoint that converts, or a model, with the distribution asked for', async () => {
     await writeRandomModel({config, output: at('random', 'checkpoint'), kind: 'checkpoint'});
     const report = await convertCheckpoint({input: at('random', 'checkpoint'), output: at('random', 'converted')});
     expect(report.config).toEqual(config);
@@ -458,7 +459,7 @@ describe('random models', () => {
   });
 });
 
-test('no file stays open', async () => {
+test('convertCheckpoint, inspect: no file stays open', async () => {
   const source = await openCheckpoint(microPt);
   source[Symbol.dispose]();
   await expect(source.checkpoint.read('encoder.layer_norm.weight')).rejects.toMatchObject({code: 'file-closed'});

@@ -10,7 +10,7 @@ import {FileAccess} from '../../../src/node/model/file-access.js';
 const folder = path.join(import.meta.dirname, '..', '..', '..', 'weights', 'scenes-mue');
 const read = (name: string): Buffer => fs.readFileSync(path.join(folder, name));
 
-test('weights/scenes-mue: every file is the one that its manifest lists', () => {
+test('weights/scenes-mue: every file is the one that the manifest lists', () => {
   const {files, parameters} = JSON.parse(read('manifest.json').toString()) as {
     files: {name: string; bytes: number; sha256: string}[];
     parameters: number;
@@ -23,7 +23,7 @@ test('weights/scenes-mue: every file is the one that its manifest lists', () => 
   expect(parameters).toBe(17_069_464);
 });
 
-test('weights/scenes-mue: the weights are those that its configuration asks for', async () => {
+test('weights/scenes-mue: the weights are those that the configuration asks for', async () => {
   const config = ofaConfigSchema.parse(JSON.parse(read('config.json').toString()));
   expect(config).toMatchObject({
     train_mue: true,

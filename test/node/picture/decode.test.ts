@@ -2,7 +2,6 @@ import {createHash} from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import {describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {decodeImage} from '../../../src/node/picture/decode.js';
 import {MueError} from '../../../src/runtime/errors.js';
@@ -22,10 +21,10 @@ const {images: expected} = JSON.parse(new TextDecoder().decode(fixture('expected
   images: Record<string, Expected>;
 };
 
-describe("the authors' pictures", () => {
+describe("decodeImage, the authors' pictures", () => {
   const info = golden<{images: Record<string, {size: [number, number]}>}>('images.json').images;
   const arrays = golden('images.safetensors');
-  test.each(Object.keys(info))('%s decodes to the same bytes', async (name) => {
+  test.each(Object.keys(info))('decodes %s to the same bytes', async (name) => {
     const image = await decodeImage(new Uint8Array(fs.readFileSync(path.join(goldenDir, 'images', name))));
     expect([image.width, image.height]).toEqual(info[name]!.size);
     // Equal to the byte, JPEG too: mozjpeg's decoder is libjpeg-turbo's.
@@ -33,7 +32,7 @@ describe("the authors' pictures", () => {
   });
 });
 
-describe('Pillow\'s convert("RGB")', () => {
+describe('decodeImage equals Pillow\'s convert("RGB")', () => {
   test.each(Object.keys(expected))('%s', async (name) => {
     const image = await decodeImage(fixture(name));
     expect({size: [image.width, image.height], sha256: sha256(image.data)}).toEqual({
@@ -50,7 +49,7 @@ describe('Pillow\'s convert("RGB")', () => {
   );
 });
 
-test('jumps inside BMP run lengths, and an early end: what they leave out is colour 0', async () => {
+test('decodeImage: jumps inside BMP run lengths and an early end leave colour 0', async () => {
   // Pillow 11.3 reads a jump's two bytes twice, so this one is by hand: 3 × 2, the lower row first.
   const header = Buffer.alloc(54 + 1024);
   header.write('BM');
@@ -67,7 +66,7 @@ test('jumps inside BMP run lengths, and an early end: what they leave out is col
   expect(Array.from(data).filter((_, i) => i % 3 === 0)).toEqual([0, 0, 9, 7, 0, 0]);
 });
 
-describe('refused', () => {
+describe('decodeImage refuses', () => {
   const refuse = (bytes: Uint8Array, code: string, message = '') =>
     expect(decodeImage(bytes)).rejects.toMatchObject({code, exitCode: 1, message: expect.stringContaining(message)});
   const ascii = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -86,7 +85,7 @@ describe('refused', () => {
     for (const share of [0.1, 0.3, 0.5, 0.7, 0.9])
       await refuse(bytes.subarray(0, Math.floor(bytes.length * share)), 'image-corrupt');
   });
-  test('a JPEG that lacks only its end mark, as PIL refuses it; a PNG that lacks its end chunk is whole', async () => {
+  test('a JPEG that lacks only its end mark, as PIL does, but not a PNG that lacks its end chunk', async () => {
     await refuse(fixture('jpeg-422.jpg').subarray(0, -1), 'image-corrupt', 'end mark');
     const name = 'png-2-8.png';
     expect(sha256((await decodeImage(fixture(name).subarray(0, -12))).data)).toBe(expected[name]!.sha256);
@@ -115,7 +114,7 @@ describe('refused', () => {
     await refuse(patched('jpeg-422.jpg', frame(fixture('jpeg-422.jpg')) + 5, [...big, ...big]), 'image-too-large');
     await refuse(patched('webp-lossy.webp', 26, [0xff, 0x3f, 0xff, 0x3f]), 'image-too-large', '16383 × 16383');
   });
-  test('the limit can be lowered', async () => {
+  test('pictures above a lowered limit', async () => {
     await expect(decodeImage(fixture('bmp-24.bmp'), {maxPixels: 314})).rejects.toMatchObject({code: 'image-too-large'});
     expect((await decodeImage(fixture('bmp-24.bmp'), {maxPixels: 315})).width).toBe(21);
   });
@@ -126,7 +125,7 @@ describe('refused', () => {
     await refuse(new Uint8Array(Buffer.concat([png(2, 2), idat])), 'image-corrupt', 'unpacked');
   });
 
-  test('damaged bytes give a picture or an InputError, never another error', async () => {
+  test('damaged bytes with an InputError, never another error, or gives a picture', async () => {
     const names = [
       'png-2-8.png',
       'png-3-4-interlaced.png',

@@ -1,7 +1,6 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {afterEach, beforeEach, expect, test} from '@jest/globals';
 import {WHOLE} from '../../../src/evaluation/shard.js';
 import type {Dataset} from '../../../src/data/dataset.js';
 import {type EmbedIntoOptions, embedInto, readEmbeddings} from '../../../src/node/runs/embeddings-folder.js';
@@ -50,7 +49,7 @@ function options(
 
 const names = ['p0', 'p1', 'p2', 'p4', 'p5', 'p6'];
 
-test('each picture once; what failed is told; both files say the same', async () => {
+test('embedInto: embeds each picture once, tells failures, writes the same to both files', async () => {
   const given = options();
   expect(await embedInto(folder, given)).toEqual({done: 6, failed: 1});
   expect(given.asked).toEqual(['p0', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6']);
@@ -69,7 +68,7 @@ test('each picture once; what failed is told; both files say the same', async ()
   expect(npy.length).toBe(start + 72);
 });
 
-test('interrupted and torn, it goes on where it stopped, to the same files', async () => {
+test('embedInto: interrupted and torn, goes on where it stopped, to the same files', async () => {
   const stopping = options();
   const {embed} = stopping;
   const stop = {
@@ -88,14 +87,14 @@ test('interrupted and torn, it goes on where it stopped, to the same files', asy
   expect((await readEmbeddings([folder])).images).toEqual(names);
 });
 
-test('shards share the pictures; together they are all', async () => {
+test('embedInto: shards divide the pictures among them', async () => {
   const folders = [0, 1, 2].map((i) => path.join(folder, `${i}`));
   for (const [index, part] of folders.entries()) await embedInto(part, options({shard: {index, count: 3}}));
   const {images} = await readEmbeddings(folders);
   expect(images.toSorted()).toEqual(names);
 });
 
-test('another run is refused', async () => {
+test('embedInto: refuses the folder of another run', async () => {
   await embedInto(folder, options());
   await expect(embedInto(folder, options({header: {format: 'mue-embeddings', model: 'cd'}}))).rejects.toMatchObject({
     code: 'resume-mismatch',

@@ -5,7 +5,7 @@ import {jest} from '@jest/globals';
 import type {EvaluationRow} from '../../../src/evaluation/row.js';
 import {type EvaluateIntoOptions, evaluateInto} from '../../../src/node/runs/evaluate-into.js';
 import {readEvaluation} from '../../../src/node/runs/evaluation-folder.js';
-import {mergeEvaluations} from '../../../src/node/runs/merge-evaluations.js';
+import {mergeEvaluations} from '../../../src/node/runs/merge.js';
 import {InputError, UsageError} from '../../../src/runtime/errors.js';
 import {StubAnswerer, stubDataset, stubItems, stubOptions, stubRun} from '../../support/data/stub-evaluation.js';
 import {withoutTimes} from '../../support/cli/without-times.js';
@@ -24,7 +24,7 @@ afterAll(() => {
 const folder = (name: string): string => path.join(root, name);
 const predictions = (name: string): string => path.join(root, name, 'predictions.jsonl');
 
-test('a finished run: predictions, metrics, results in the format of COCO and of VQA', async () => {
+test('evaluateInto: writes predictions, metrics, and results in the format of COCO and of VQA', async () => {
   const metrics = await evaluateInto(folder('caption'), stubOptions('caption', 5));
   expect(JSON.parse(fs.readFileSync(path.join(folder('caption'), 'metrics.json'), 'utf8'))).toEqual(metrics);
   const results = fs.readFileSync(path.join(folder('caption'), 'captions_caption-stub_results.json'), 'utf8');
@@ -37,7 +37,7 @@ test('a finished run: predictions, metrics, results in the format of COCO and of
   });
 });
 
-test('cut off after any byte of predictions.jsonl, a run ends with the same files, and no row is asked twice', async () => {
+test('evaluateInto: cut off after any byte of predictions.jsonl, ends with the same files, and asks no row twice', async () => {
   await evaluateInto(folder('whole'), stubOptions('snli-ve', 4));
   const wanted = withoutTimes(folder('whole'));
   const bytes = fs.readFileSync(predictions('whole'));
@@ -54,7 +54,7 @@ test('cut off after any byte of predictions.jsonl, a run ends with the same file
   }
 });
 
-test('cut off in batches, it ends with the same files, too', async () => {
+test('evaluateInto: cut off in batches, ends with the same files', async () => {
   await evaluateInto(folder('batches'), stubOptions('snli-ve', 7, {batch: 3}));
   const wanted = withoutTimes(folder('batches'));
   const bytes = fs.readFileSync(predictions('batches'));
@@ -68,7 +68,7 @@ test('cut off in batches, it ends with the same files, too', async () => {
   }
 });
 
-test('a finished run run again asks nothing, and changes nothing', async () => {
+test('evaluateInto: run again after the end, asks nothing and changes nothing', async () => {
   await evaluateInto(folder('again'), stubOptions('vqa', 4));
   const before = fs.readFileSync(path.join(folder('again'), 'metrics.json'), 'utf8');
   const answerer = new StubAnswerer();
@@ -77,7 +77,7 @@ test('a finished run run again asks nothing, and changes nothing', async () => {
   expect(fs.readFileSync(path.join(folder('again'), 'metrics.json'), 'utf8')).toBe(before);
 });
 
-test('a folder with another run is refused, whatever differs', async () => {
+test('evaluateInto: refuses a folder with another run, whatever differs', async () => {
   await evaluateInto(folder('mine'), stubOptions('vqa', 2));
   const before = withoutTimes(folder('mine'));
   for (const change of [
@@ -97,7 +97,7 @@ test('a folder with another run is refused, whatever differs', async () => {
   expect(withoutTimes(folder('mine'))).toEqual(before);
 });
 
-test('shards merged are one run, row by row, with the bad lines that each of them met', async () => {
+test('mergeEvaluations: shards become one run, row by row, with the bad lines that each of them met', async () => {
   const bad = (change: Partial<EvaluateIntoOptions>): EvaluateIntoOptions => ({
     ...stubOptions('snli-ve', 20, change),
     openDataset: (onBadRow) => stubDataset(stubItems('snli-ve', 20), onBadRow, [3, 11]),
@@ -131,7 +131,7 @@ test('shards merged are one run, row by row, with the bad lines that each of the
   await expect(mergeEvaluations([folder('nothing')], folder('merged'))).rejects.toThrow('no run.json');
 });
 
-test('a picture that was missing turns up: run again, only its rows are asked', async () => {
+test('evaluateInto: run again after a missing picture turned up, asks its rows alone', async () => {
   const missing = stubOptions('vqa', 9, {
     readPicture: async (image) => {
       if ('path' in image && image.path === '8.jpg') throw new InputError('image-unreadable', 'no such file');
@@ -149,7 +149,7 @@ test('a picture that was missing turns up: run again, only its rows are asked', 
   expect(withoutTimes(folder('found'))).toEqual(withoutTimes(folder('never missing')));
 });
 
-test('a shard without rows is a shard; a data set without rows is an error', async () => {
+test('evaluateInto: a shard without rows is a shard, a data set without rows an error', async () => {
   const shard = (index: number) => ({run: stubRun('caption', {shard: {index, count: 3}})});
   for (const index of [0, 1, 2])
     await evaluateInto(folder(`few/shard-${index}-of-3`), stubOptions('caption', 1, shard(index)));
@@ -157,7 +157,7 @@ test('a shard without rows is a shard; a data set without rows is an error', asy
   await expect(evaluateInto(folder('empty'), stubOptions('caption', 0))).rejects.toThrow('there is no row in it');
 });
 
-test('all rows equal, one row: numbers, not errors', async () => {
+test('evaluateInto: gives metrics of equal rows, and of one row', async () => {
   const same = stubItems('snli-ve', 1)[0]!;
   const items = Array.from({length: 5}, () => same);
   const metrics = await evaluateInto(
@@ -168,7 +168,7 @@ test('all rows equal, one row: numbers, not errors', async () => {
   expect(await evaluateInto(folder('single'), stubOptions('caption', 1))).toMatchObject({n: 1});
 });
 
-test('predictions.jsonl that is damaged elsewhere than at its end is reported by line, and left as it is', async () => {
+test('evaluateInto: names the damaged line of predictions.jsonl, and leaves the file as it is', async () => {
   await evaluateInto(folder('damaged'), stubOptions('snli-ve', 4));
   const lines = fs.readFileSync(predictions('damaged'), 'utf8').trimEnd().split('\n');
   const row = JSON.parse(lines[1]!) as EvaluationRow;
@@ -191,7 +191,7 @@ test('predictions.jsonl that is damaged elsewhere than at its end is reported by
   await expect(evaluateInto(folder('damaged'), stubOptions('snli-ve', 4))).rejects.toThrow('does not describe a run');
 });
 
-test('a disk that fills up in the middle of a row: a clear error, the file as before, and the run goes on later', async () => {
+test('evaluateInto: a disk that fills up in the middle of a row leaves the file as before, and the run goes on later', async () => {
   await evaluateInto(folder('room'), stubOptions('snli-ve', 6));
   const write = fs.writeSync;
   let calls = 0;
@@ -215,7 +215,7 @@ test('a disk that fills up in the middle of a row: a clear error, the file as be
   expect(withoutTimes(folder('tight'))).toEqual(withoutTimes(folder('room')));
 });
 
-test('a folder that cannot be written is named, with the reason', async () => {
+test('evaluateInto: names a folder that cannot be written, with the reason', async () => {
   fs.writeFileSync(folder('file'), '');
   await expect(evaluateInto(folder('file/inside'), stubOptions('vqa', 1))).rejects.toThrow(
     /a part of the path is no folder/,
@@ -229,7 +229,7 @@ test('a folder that cannot be written is named, with the reason', async () => {
   );
 });
 
-test('two runs in one folder: the second to write stops, no row is doubled', async () => {
+test('evaluateInto: of two runs in one folder the second to write stops, and no row is doubled', async () => {
   const other = new StubAnswerer((answer, asked) => {
     if (asked === 2) fs.appendFileSync(predictions('shared'), '{"a row": "of another process"}\n');
     return answer;

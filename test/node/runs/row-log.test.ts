@@ -1,7 +1,6 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {afterAll, expect, test} from '@jest/globals';
 import {RowLog, readRowLog} from '../../../src/node/runs/row-log.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-row-log-'));
@@ -14,7 +13,7 @@ function write(file: string, rows: readonly object[]): void {
   for (const row of rows) log.append({...row});
 }
 
-test('goes on after being cut anywhere, without losing or doubling a row', () => {
+test('RowLog: goes on after being cut anywhere, without losing or doubling a row', () => {
   const rows = [{index: 0, text: 'ä'}, {index: 1}, {index: 2}];
   write(at('whole'), rows);
   const whole = fs.readFileSync(at('whole'));
@@ -28,7 +27,7 @@ test('goes on after being cut anywhere, without losing or doubling a row', () =>
   }
 });
 
-test('a file of something else is neither cut nor written to', () => {
+test('RowLog: neither cuts nor writes a file of something else', () => {
   for (const text of [
     'my thesis',
     'my thesis\nsecond line\n',
@@ -43,7 +42,7 @@ test('a file of something else is neither cut nor written to', () => {
   }
 });
 
-test('damage before the end is told with its line', () => {
+test('RowLog: names the line of damage before the end', () => {
   write(at('damaged'), [{index: 0}, {index: 1}]);
   fs.writeFileSync(at('damaged'), fs.readFileSync(at('damaged'), 'utf8').replace('{"index":0}', '{"index":'));
   expect(() => readRowLog(at('damaged'))).toThrow(/line 2/);
@@ -51,7 +50,7 @@ test('damage before the end is told with its line', () => {
   expect(() => readRowLog(at('nowhere'))).toThrow(expect.objectContaining({code: 'file-unreadable'}));
 });
 
-test('what cannot be written is told as such', () => {
+test('RowLog: says that a file cannot be written', () => {
   expect(() => RowLog.open(at('no/folder'), header)).toThrow();
   expect(() => RowLog.open(folder, header)).toThrow();
 });

@@ -1,4 +1,5 @@
-// Sanity values of early_exit.md D4. Toy set: the clipscore repository's example; the other: computed with pycocoevalcap.
+// Values of docs/reference/early-exit.md D4. The toy set is the example of the clipscore repository; the other was
+// computed with pycocoevalcap.
 
 export const TOY_REFERENCES: readonly (readonly string[])[] = [
   [

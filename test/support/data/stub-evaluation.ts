@@ -129,7 +129,7 @@ export function stubRun(task: DatasetTask, change: Partial<RunFile> = {}): RunFi
   };
 }
 
-/** What evaluateInto needs for `n` stub rows; anything may be replaced. */
+/** Options of `evaluateInto` for `n` stub rows; any of them may be replaced. */
 export function stubOptions(
   task: DatasetTask,
   n: number,

@@ -33,12 +33,15 @@ export const TOWERS_HEADER: RecordingHeader = {
 
 export interface SyntheticOptions {
   readonly seed?: number;
-  /** How often a layer is wrong. */
+  /** The probability that a layer is wrong. */
   readonly noise?: number;
   readonly header?: RecordingHeader;
 }
 
-/** Rows as a recording has them: similarities that rise with depth, answers that get surer and righter, three items a picture. */
+/**
+ * Rows as a recording has them: similarities that rise with depth, answers that get surer and righter, three items a
+ * picture.
+ */
 export function syntheticRows(
   n: number,
   {seed = 1, noise = 0.5, header = SYNTHETIC_HEADER}: SyntheticOptions = {},
@@ -74,7 +77,7 @@ export function syntheticRecording(n: number, options: SyntheticOptions = {}): R
   return parseRecording(options.header ?? SYNTHETIC_HEADER, syntheticRows(n, options), 'synthetic');
 }
 
-/** As `mue record` writes it. */
+/** The recording in the format of `mue record`. */
 export function writeRecording(file: string, rows: readonly object[], header: object = SYNTHETIC_HEADER): string {
   fs.writeFileSync(file, [header, ...rows].map((row) => `${JSON.stringify(row)}\n`).join(''));
   return file;

@@ -1,6 +1,7 @@
 import zlib from 'node:zlib';
 
-// Writes what torch.save writes, and what it never would: small pickles (protocol 2) and zip files, for tests of the readers.
+// Writes what torch.save writes, and what it never would: small pickles (protocol 2) and zip files, for tests of the
+// readers.
 
 /** Anything to pickle. Maps become dicts, arrays lists. */
 export type Pickled =

@@ -1,6 +1,5 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {describe, test} from '@jest/globals';
 import {type GoldenArray, goldenIn} from './golden.js';
 
 /** The folder of CoCa's goldens: test/golden-coca, or $GOLDEN_COCA_DIR, which has the same files or some of them. */

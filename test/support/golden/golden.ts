@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
 
-/** One array of a safetensors golden; bool and the integer types keep their own arrays, float16 is widened. */
+/** An array of a safetensors golden; bool and the integer types keep their own arrays, float16 is widened. */
 export interface GoldenArray {
   readonly shape: readonly number[];
   readonly dtype: string;
@@ -13,7 +13,7 @@ export interface GoldenArray {
 export const goldenDir: string = process.env.GOLDEN_DIR ?? path.join(import.meta.dirname, '..', '..', 'golden');
 
 export interface GoldenFolder {
-  /** From `<name>` or `<name>.gz`. */
+  /** The bytes of `<name>` or `<name>.gz`. */
   bytes(name: string): Uint8Array;
   json(name: string): unknown;
   arrays(name: string): Record<string, GoldenArray>;

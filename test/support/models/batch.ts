@@ -1,4 +1,3 @@
-import {expect} from '@jest/globals';
 import type {StackName} from '../../../src/exit/policy.js';
 import type {Answer} from '../../../src/tasks/answer.js';
 import type {VisionLanguagePipeline} from '../../../src/tasks/pipeline.js';
@@ -11,7 +10,10 @@ export interface BatchCall {
   readonly together: (mue: VisionLanguagePipeline, exit: ExitChoice) => Promise<readonly Answer[]>;
 }
 
-/** Everything but the time is what each picture gets alone. @returns the answers of each alone */
+/**
+ * Checks that in a batch each picture gets the answer that it gets alone, but for times.
+ * @returns the answers of each alone
+ */
 export async function compareBatch(
   call: BatchCall,
   mue: VisionLanguagePipeline,

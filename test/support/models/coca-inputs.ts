@@ -15,7 +15,10 @@ export function idsOf({data, shape}: GoldenArray): number[][] {
   return Array.from({length: shape[0]!}, (_, r) => ids.slice(r * shape[1]!, (r + 1) * shape[1]!));
 }
 
-/** Padded ids without their padding. @param end id of the end symbol */
+/**
+ * Padded ids without their padding.
+ * @param end the id of the end symbol
+ */
 export function unpadded(rows: readonly (readonly number[])[], end: number): number[][] {
   return rows.map((ids) => ids.slice(0, ids.indexOf(end) + 1));
 }

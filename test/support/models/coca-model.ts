@@ -1,5 +1,5 @@
 import type {PlainValue} from '../../../src/checkpoint/checkpoint.js';
-import {MemoryAccess} from '../../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../data/memory-access.js';
 import {SafetensorsFile} from '../../../src/checkpoint/safetensors.js';
 import type {CocaConfig} from '../../../src/models/coca/config.js';
 import {importCoca} from '../../../src/models/coca/import/import.js';
@@ -9,7 +9,10 @@ import {cocaGoldenBytes, cocaJson} from '../golden/golden-coca.js';
 
 type Settings = {readonly model_cfg: {readonly vision_cfg: object}; readonly preprocess_cfg: object};
 
-/** A golden model of open_clip's, converted in memory. @param imageSize pictures of another size than it was made for */
+/**
+ * A golden model of open_clip's, converted in memory.
+ * @param imageSize the side of the pictures, if not the one that it was made for
+ */
 export async function cocaModel(
   folder: 'micro' | 'fullvocab',
   {imageSize, ...change}: {imageSize?: number} & Partial<Pick<CocaConfig, 'cls_mask' | 'activation'>> = {},

@@ -5,9 +5,9 @@ import {absoluteBias, imageBuckets, relativeBias} from '../../../src/models/ofa/
 import type {TargetPass} from '../../../src/models/ofa/score.js';
 import {causalMask} from '../../../src/nn/attention.js';
 
-// No task generates images, but checkpoints hold the weights for it: norm, positions and relative tables of image codes. This
-// composes them from the decoder's blocks, so that the authors' numbers hold them to account (docs/reference/ofa-mue.md 4.2).
-// R rows, T positions, D width, H heads, M encoder length, V ids
+// No task generates images, but checkpoints hold the weights for it: norm, positions and relative tables of image
+// codes. This composes them from the decoder's blocks, so that the authors' numbers hold them to account
+// (docs/reference/ofa-mue.md 4.2). R rows, T positions, D width, H heads, M encoder length, V ids
 
 /** Position ids of codes: begin, then `window`² codes row by row on the grid, then 1024s. */
 export function codePositionIds(window: number, gridSize: number, length: number): Int32Array {

@@ -3,7 +3,10 @@ import path from 'node:path';
 import {convertCheckpoint} from '../../../src/node/model/convert.js';
 import {goldenBytes} from '../golden/golden.js';
 
-/** Converts the goldens' micro checkpoint (random weights, MuE) to `folder/model`. @returns the model folder */
+/**
+ * Converts the goldens' micro checkpoint (random weights, MuE) to `folder/model`.
+ * @returns the model folder
+ */
 export async function microFolder(folder: string): Promise<string> {
   const input = path.join(folder, 'ofa_micro.pt');
   const output = path.join(folder, 'model');

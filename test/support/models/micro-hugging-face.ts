@@ -1,4 +1,4 @@
-/** What a Hugging Face `config.json` of the micro model says. */
+/** The Hugging Face `config.json` of the micro model. */
 export const MICRO_HUGGING_FACE: Readonly<Record<string, number | boolean | string>> = {
   d_model: 32,
   encoder_layers: 3,

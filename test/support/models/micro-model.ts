@@ -1,4 +1,4 @@
-import {MemoryAccess} from '../../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../data/memory-access.js';
 import {SafetensorsFile} from '../../../src/checkpoint/safetensors.js';
 import {importOfa} from '../../../src/models/ofa/import/import.js';
 import {OfaModel} from '../../../src/models/ofa/model.js';

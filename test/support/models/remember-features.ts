@@ -3,9 +3,12 @@ import * as tf from '@tensorflow/tfjs';
 import type {OfaModel} from '../../../src/models/ofa/model.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 
-/** What models remember of the pictures they saw. Owns its tensors. */
+/** The features of the pictures that models saw. Owns its tensors. */
 export interface RememberedFeatures extends Disposable {
-  /** ResNet features [B, h, w, 1024], the caller's. @param pixels [B, h, w, 3], borrowed */
+  /**
+   * ResNet features [B, h, w, 1024], the caller's.
+   * @param pixels [B, h, w, 3], borrowed
+   */
   of(pixels: tf.Tensor4D): Promise<tf.Tensor4D>;
 }
 

@@ -1,4 +1,3 @@
-import {afterAll, beforeAll} from '@jest/globals';
 import type {OfaModel} from '../../../src/models/ofa/model.js';
 import type {OfaPipeline} from '../../../src/tasks/ofa-processor.js';
 import {microModel} from './micro-model.js';
@@ -7,10 +6,10 @@ import {type RememberedFeatures, rememberFeatures} from './remember-features.js'
 
 type Kind = 'plain' | 'mue';
 
-/** What a suite gets; filled before its first test. */
+/** The models of a suite, filled before its first test. */
 export interface MicroModels {
   readonly models: Record<Kind, OfaModel>;
-  /** The same models, with everything around them. */
+  /** The models with tokenizer and decoders around them. */
   readonly mues: Record<Kind, OfaPipeline>;
 }
 

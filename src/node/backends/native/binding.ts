@@ -1,11 +1,11 @@
+import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import {createRequire} from 'node:module';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import util from 'node:util';
 import type {KernelBackend} from '@tensorflow/tfjs';
-import {missingCudaLibraries} from './cuda-libraries.js';
-import {Unavailable} from '../unavailable.js';
+import {DeviceUnavailableError} from '../devices.js';
 
 /** TensorFlow's library behind Node-API; made by `npm run native`, or part of an official tfjs-node package. */
 interface Binding {
@@ -27,8 +27,9 @@ export interface NativeBackend {
   readonly gpu: boolean;
   /** The file that was loaded, for reports. */
   readonly file: string;
-  /** What the library wrote to stderr while it was loaded. */
+  /** The text that the library wrote to stderr while it was loaded. */
   readonly log: string;
+  /** A new tfjs backend on the loaded library. */
   create(): KernelBackend;
 }
 
@@ -46,23 +47,27 @@ export const NATIVE_FOLDER: string = fileURLToPath(new URL('../../../../.native/
 export const NOT_BUILT = 'not built';
 const OFFICIAL = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 
-/** One process holds one TensorFlow: its threads, and whether it sees a GPU, are settled when it is loaded. */
+/** A process holds one TensorFlow: its threads, and whether it sees a GPU, are settled when it is loaded. */
 let loaded: {readonly backend: NativeBackend; readonly want: 'cpu' | 'gpu'} | undefined;
 
 /**
- * Loads TensorFlow's binding: an official package's where one was installed with it, else the one that `npm run native` built.
- * @throws Unavailable that says what is missing or broken.
+ * Loads TensorFlow's binding: that of an official package where one was installed with it, else the one that `npm run
+ * native` built.
+ * @throws DeviceUnavailableError with a message that says what is missing or broken
  */
 export function loadNativeBinding(want: 'cpu' | 'gpu', options: NativeOptions): NativeBackend {
   if (loaded) {
     if (loaded.want === want || (want === 'cpu' && !loaded.backend.gpu)) return loaded.backend;
     const held = loaded.backend.gpu ? 'the GPU' : 'the CPU';
-    throw new Unavailable(`this process already holds TensorFlow on ${held}`, 'one of cuda and native in one process');
+    throw new DeviceUnavailableError(
+      `this process already holds TensorFlow on ${held}`,
+      'one of cuda and native in one process',
+    );
   }
   const found = candidates(want, options.folder);
   if (found.length === 0) throw notBuilt(want);
   prepare(options);
-  const failures: Unavailable[] = [];
+  const failures: DeviceUnavailableError[] = [];
   for (const candidate of found) {
     // A GPU build would take the GPU.
     if (want === 'cpu' && candidate.kind === 'gpu') process.env.CUDA_VISIBLE_DEVICES = '-1';
@@ -75,11 +80,13 @@ export function loadNativeBinding(want: 'cpu' | 'gpu', options: NativeOptions): 
       failures.push(explain(candidate, error));
     }
   }
-  const [first] = failures as [Unavailable];
-  throw failures.length === 1 ? first : new Unavailable(failures.map((f) => f.message).join('; '), first.hint, first);
+  const [first] = failures as [DeviceUnavailableError];
+  throw failures.length === 1
+    ? first
+    : new DeviceUnavailableError(failures.map((f) => f.message).join('; '), first.hint, first);
 }
 
-/** Whether it begins as a shared library does; what does not is broken, and the linker says so. */
+/** Whether a file begins as a shared library does. One that does not is broken, and the linker's message says how. */
 function isLibrary(file: string): boolean {
   const magic = Buffer.alloc(4);
   const fd = fs.openSync(file, 'r');
@@ -91,13 +98,46 @@ function isLibrary(file: string): boolean {
   return magic.equals(Buffer.from('\x7fELF', 'latin1'));
 }
 
+/** The libraries that TensorFlow 2.21 opens by name once it sees a GPU; requirements-gpu.txt brings them. */
+const CUDA_LIBRARIES = [
+  'libcudart.so.12',
+  'libcublas.so.12',
+  'libcublasLt.so.12',
+  'libcufft.so.11',
+  'libcusolver.so.11',
+  'libcusparse.so.12',
+  'libcudnn.so.9',
+] as const;
+
+/**
+ * The NVIDIA libraries that neither a GPU build, the search path nor the system's linker has. They are looked for
+ * before TensorFlow is loaded, because it does not report a missing one but ends the process.
+ * @param folder of the build, whose libraries are in nvidia/<package>/lib
+ * @param search folders, separated by colons
+ */
+export function missingCudaLibraries(
+  folder: string,
+  search: string = process.env['LD_LIBRARY_PATH'] ?? '',
+): readonly string[] {
+  const own = path.join(folder, 'nvidia');
+  const packages = fs.existsSync(own) ? fs.readdirSync(own).map((name) => path.join(own, name, 'lib')) : [];
+  const folders = [...packages, ...search.split(':').filter((entry) => entry !== '')];
+  const absent = CUDA_LIBRARIES.filter((name) => !folders.some((entry) => fs.existsSync(path.join(entry, name))));
+  if (absent.length === 0) return absent;
+  const known = spawnSync('ldconfig', ['-p'], {encoding: 'utf8'}).stdout ?? '';
+  return absent.filter((name) => !known.includes(`\t${name} `));
+}
+
 function requireCudaLibraries(folder: string): void {
   const missing = missingCudaLibraries(folder);
   if (missing.length > 0)
-    throw new Unavailable(`NVIDIA's libraries are missing: ${missing.join(', ')}`, 'npm run native -- gpu --force');
+    throw new DeviceUnavailableError(
+      `NVIDIA's libraries are missing: ${missing.join(', ')}`,
+      'npm run native -- gpu --force',
+    );
 }
 
-/** Files that may serve, best first. A GPU build serves the CPU too. */
+/** The files that may serve, best first. A GPU build serves the CPU too. */
 function candidates(want: 'cpu' | 'gpu', folder: string): Candidate[] {
   const kinds = want === 'gpu' ? (['gpu'] as const) : (['cpu', 'gpu'] as const);
   const official = OFFICIAL.flatMap((name): Candidate[] => {
@@ -112,7 +152,7 @@ function candidates(want: 'cpu' | 'gpu', folder: string): Candidate[] {
   return kinds.flatMap((kind) => all.filter((c) => c.kind === kind));
 }
 
-/** Where an npm package stands, or undefined. */
+/** The folder of an npm package; undefined where it is not installed. */
 function locate(name: string): string | undefined {
   try {
     return path.dirname(require.resolve(`${name}/package.json`));
@@ -121,7 +161,7 @@ function locate(name: string): string | undefined {
   }
 }
 
-/** lib/napi-v8/tfjs_binding.node, put there by the package's install script. */
+/** The file lib/napi-v8/tfjs_binding.node, put there by the package's install script. */
 function officialBinding(home: string): string | undefined {
   const lib = path.join(home, 'lib');
   if (!fs.existsSync(lib)) return undefined;
@@ -129,7 +169,7 @@ function officialBinding(home: string): string | undefined {
   return versions.map((name) => path.join(lib, name, 'tfjs_binding.node')).find((file) => fs.existsSync(file));
 }
 
-/** Settings that TensorFlow and CUDA read when they are loaded. What the user has set himself stays. */
+/** Sets the variables that TensorFlow and CUDA read when they are loaded, except those that the user has set. */
 function prepare({threads, tf32}: NativeOptions): void {
   const {env} = process;
   env.TF_CPP_MIN_LOG_LEVEL ??= '2'; // 0 all, 1 warnings, 2 errors
@@ -146,14 +186,14 @@ function load({kind, file}: Candidate): NativeBackend {
   const homes = OFFICIAL.map((name) => ({name, home: locate(name)})).filter((p) => p.home !== undefined);
   const script = homes.find(({home}) => file.startsWith(`${home}${path.sep}`)) ?? homes[0];
   if (!script)
-    throw new Unavailable(
+    throw new DeviceUnavailableError(
       'the npm package @tensorflow/tfjs-node-gpu is not installed',
       'npm ci (not with --omit=optional)',
     );
-  // A backend registers with the tfjs that its package imports: it has to be ours.
+  // A backend registers with the tfjs that its package imports, which has to be the one that the model imports.
   const theirs = createRequire(require.resolve(`${script.name}/package.json`)).resolve('@tensorflow/tfjs');
   if (theirs !== require.resolve('@tensorflow/tfjs'))
-    throw new Unavailable(`${script.name} brings its own tfjs, ${theirs}`, 'npm dedupe');
+    throw new DeviceUnavailableError(`${script.name} brings its own tfjs, ${theirs}`, 'npm dedupe');
   require(`${script.name}/dist/register_all_kernels`);
   const {NodeJSKernelBackend} = require(`${script.name}/dist/nodejs_kernel_backend`) as KernelBackendModule;
   const {binding, log} = loadQuietly(file);
@@ -162,7 +202,7 @@ function load({kind, file}: Candidate): NativeBackend {
   return {tensorflow: binding.TF_Version, gpu: binding.isUsingGpuDevice(), file, log, create};
 }
 
-/** Requires the binding while what it writes to stderr is held back, where the build brought the means. */
+/** Requires the binding while its output to stderr is held back, where the build brought the means for that. */
 function loadQuietly(file: string): {binding: Binding; log: string} {
   const helper = path.join(path.dirname(file), 'stderr_capture.node');
   const capture = fs.existsSync(helper) ? (require(helper) as CaptureModule) : undefined;
@@ -175,40 +215,43 @@ function loadQuietly(file: string): {binding: Binding; log: string} {
     log = capture?.end() ?? '';
     if (process.env.TF_CPP_MIN_LOG_LEVEL === '0') process.stderr.write(log);
   }
-  if (typeof binding.isUsingGpuDevice !== 'function') throw new Unavailable('an addon, but not this binding');
+  if (typeof binding.isUsingGpuDevice !== 'function')
+    throw new DeviceUnavailableError('an addon, but not this binding');
   return {binding, log};
 }
 
-function notBuilt(want: 'cpu' | 'gpu'): Unavailable {
+function notBuilt(want: 'cpu' | 'gpu'): DeviceUnavailableError {
   const build = want === 'gpu' ? 'npm run native -- gpu' : 'npm run native';
   const name = want === 'gpu' ? OFFICIAL[0] : OFFICIAL.find((official) => locate(official) !== undefined);
   const official =
     name && locate(name)
       ? `; or, where its install script was blocked: npm rebuild --ignore-scripts=false ${name}`
       : '';
-  return new Unavailable(NOT_BUILT, build + official);
+  return new DeviceUnavailableError(NOT_BUILT, build + official);
 }
 
-/** A sentence for what the dynamic linker says. */
-function explain({kind, file}: Candidate, error: unknown): Unavailable {
+/** Turns the dynamic linker's message into a sentence. */
+function explain({kind, file}: Candidate, error: unknown): DeviceUnavailableError {
   const where = path.relative(process.cwd(), file);
   const again = file.includes(`${path.sep}node_modules${path.sep}`)
     ? 'npm rebuild'
     : `npm run native -- ${kind} --force`;
-  if (error instanceof Unavailable) return new Unavailable(`${where}: ${error.message}`, error.hint ?? again, error);
+  if (error instanceof DeviceUnavailableError)
+    return new DeviceUnavailableError(`${where}: ${error.message}`, error.hint ?? again, error);
   const words = (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
   const library = words.match(/(lib[\w.+-]+\.so[\w.]*): cannot open shared object file/)?.[1];
   if (library?.startsWith('libcuda.')) {
-    return new Unavailable(
+    return new DeviceUnavailableError(
       `${where}: ${library} is missing, the NVIDIA driver's library`,
       'install the NVIDIA driver, or --device native',
       error,
     );
   }
-  if (library !== undefined) return new Unavailable(`${where}: the library ${library} is missing`, again, error);
+  if (library !== undefined)
+    return new DeviceUnavailableError(`${where}: the library ${library} is missing`, again, error);
   const damaged =
     /invalid ELF header|file too short|not a valid|wrong ELF class|Module did not self-register|undefined symbol/.test(
       words,
     );
-  return new Unavailable(`${where} is ${damaged ? 'broken' : 'not loadable'}: ${words}`, again, error);
+  return new DeviceUnavailableError(`${where} is ${damaged ? 'broken' : 'not loadable'}: ${words}`, again, error);
 }

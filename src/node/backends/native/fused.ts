@@ -1,7 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {NativeOperations, pipe, type Tensorflow} from './operations.js';
-import {replaceKernel} from '../kernels.js';
-import {layerNormRows} from '../row-loops.js';
+import {layerNormRows, replaceKernel} from '../kernels.js';
 
 interface FusedConvolution {
   readonly pad: number | string | readonly (readonly [number, number])[];
@@ -21,14 +20,16 @@ const SMALL_NORM = 16_384;
 const done = new WeakSet<object>();
 
 /**
- * Saves calls into TensorFlow, of which each costs some 20 µs (a decoder step is hundreds of them), and passes over memory. Call with the
- * backend started. What an older TensorFlow, one built without oneDNN, or an official binding does not have is tried first, and left as
- * tfjs-node does it.
- * - `MueLayerNorm`: on a CPU oneDNN's (900×3072: 9.2 → 1.7 ms, two threads) or, of few rows, a loop (5×768: 0.18 → 0.11 ms in a row of its
- *   like, 0.5 → 0.13 ms between the products of a caption); on a GPU the batch norm of rows as channels;
- * - `MueLinear`, on a CPU one product with bias and GELU (of 900×3072, GELU: 8.5 → 0.4 ms), and `MueGelu` with constants that stay on the device;
- * - on a CPU a convolution with its bias, an addend and a ReLU; softmax by oneDNN (12×900×900: 17.7 → 7.4 ms);
- * - what a reshape or a transposition wants to be told is made once (98 → 27 µs).
+ * Registers kernels that save calls into TensorFlow, each of which costs some 20 µs (a decoder step is hundreds of
+ * them), and passes over memory. Call with the backend started. Each operation is tried first: one that an older
+ * TensorFlow, a build without oneDNN, or an official binding lacks is left as tfjs-node does it.
+ * - `MueLayerNorm`: on a CPU by oneDNN (900×3072: 9.2 → 1.7 ms, two threads) or, for few rows, by a loop (5×768: 0.18 →
+ *   0.11 ms in a series of such norms, 0.5 → 0.13 ms between the products of a caption); on a GPU as the batch norm of
+ *   rows as channels;
+ * - `MueLinear`, on a CPU one product with bias and GELU (900×3072, GELU: 8.5 → 0.4 ms), and `MueGelu` with constants
+ *   that stay on the device;
+ * - on a CPU, a convolution with its bias, an addend and a ReLU; softmax by oneDNN (12×900×900: 17.7 → 7.4 ms);
+ * - reshapes and transpositions whose shape and axes are tensors made once (98 → 27 µs).
  */
 export function fuseNativeKernels(): void {
   const backend = tf.backend() as unknown as Tensorflow;
@@ -93,7 +94,9 @@ export function fuseNativeKernels(): void {
   }
 }
 
-/** A layer norm in this process's memory. What the weights were is remembered with their tensors' data. */
+/**
+ * A layer norm in this process's memory. The values of gain and bias are read once and kept for as long as their data.
+ */
 function fewRows(
   backend: Tensorflow,
 ): (x: tf.Tensor, gain: tf.Tensor, bias: tf.Tensor, epsilon: number) => tf.TensorInfo {
@@ -111,7 +114,7 @@ function fewRows(
   };
 }
 
-/** Whether this TensorFlow has an operation. */
+/** Whether this TensorFlow has the operation that `run` uses. */
 function runs(run: () => tf.Tensor): boolean {
   try {
     run().dispose();
@@ -129,7 +132,7 @@ function add(kernelName: string, run: Run): void {
   });
 }
 
-/** What `run` does not take stays with the original. */
+/** Puts `run` before a kernel; calls for which it returns undefined go to the original. */
 function replace(name: string, run: Run): void {
   replaceKernel(
     name,

@@ -1,31 +1,26 @@
 import * as tf from '@tensorflow/tfjs';
 import {type KernelCall, replaceKernel} from '../kernels.js';
-
-/** The part of tfjs-node's backend that runs a TensorFlow operation by name. */
-interface Executor {
-  readonly binding: {readonly TF_ATTR_BOOL: number; readonly TF_ATTR_TYPE: number; readonly TF_FLOAT: number};
-  executeSingleOutput(name: string, attributes: readonly object[], inputs: readonly tf.TensorInfo[]): tf.Tensor;
-}
+import type {Tensorflow} from './operations.js';
 
 type Padding = number | string | readonly (readonly [number, number])[];
 type ConvAttributes = {readonly pad: Padding; readonly dataFormat?: 'NHWC' | 'NCHW'};
 
 const NONE = [0, 0] as const;
 const BACKEND = 'tensorflow';
-/** Multiplications from which two or three reshapes (20 µs) are nothing. */
+/** The number of multiplications from which two or three reshapes (20 µs each) do not count. */
 const LARGE_PRODUCT = 2 ** 22;
 
-let mended = false;
+let patched = false;
 
 /**
- * Mends what tfjs-node 4.22 lacks, as kernels of the backend 'tensorflow':
- * - `pad` as a number, which other backends take, in convolutions, their gradients, and max pooling;
- * - a large product of two matrices goes to TensorFlow's MatMul, which takes half the time of the BatchMatMulV2 that tfjs-node
- *   uses for everything (900×768×3072 on one thread: 34 and 74 ms).
+ * Replaces kernels of the backend 'tensorflow' that tfjs-node 4.22 lacks or does slowly:
+ * - convolutions, their gradients, and max pooling take `pad` as a number, as they do on other backends;
+ * - a large product of two matrices goes to TensorFlow's MatMul, which takes half the time of the BatchMatMulV2 that
+ *   tfjs-node uses for everything (900×768×3072 on one thread: 34 and 74 ms).
  */
-export function mendNativeKernels(): void {
-  if (mended) return;
-  mended = true;
+export function patchNativeKernels(): void {
+  if (patched) return;
+  patched = true;
   for (const name of [tf.Conv2D, tf.FusedConv2D]) {
     replaceKernel(
       name,
@@ -43,7 +38,7 @@ function withPad(call: KernelCall, pad: Padding): KernelCall {
   return {...call, attrs: {...call.attrs, pad: pad as unknown as tf.Attribute}};
 }
 
-/** The same padding in the form that TensorFlow takes. */
+/** A padding in the form that TensorFlow takes. */
 function explicit({pad, dataFormat}: ConvAttributes): Padding {
   if (typeof pad !== 'number') return pad;
   if (pad === 0) return 'valid';
@@ -51,7 +46,7 @@ function explicit({pad, dataFormat}: ConvAttributes): Padding {
   return dataFormat === 'NCHW' ? [NONE, NONE, sides, sides] : [NONE, sides, sides, NONE];
 }
 
-/** Pads before pooling, with a number that no maximum takes. */
+/** Pads before pooling, with −∞, which is never the maximum. */
 function maxPool(original: tf.KernelFunc, call: KernelCall): ReturnType<tf.KernelFunc> {
   const pad = explicit(call.attrs as unknown as ConvAttributes);
   if (typeof pad === 'string' || typeof pad === 'number') return original(withPad(call, pad));
@@ -61,7 +56,7 @@ function maxPool(original: tf.KernelFunc, call: KernelCall): ReturnType<tf.Kerne
   return y;
 }
 
-/** The gradient by the padded input, of which the padding is cut off. */
+/** The gradient by the padded input, from which the padding is then cut off. */
 function backpropInput(original: tf.KernelFunc, call: KernelCall): ReturnType<tf.KernelFunc> {
   const pad = explicit(call.attrs as unknown as ConvAttributes);
   if (typeof pad === 'string' || typeof pad === 'number') return original(withPad(call, pad));
@@ -96,14 +91,14 @@ function matMul({inputs, attrs, backend}: KernelCall): tf.TensorInfo | undefined
   const [m, k] = (transposeA ? [a.shape.at(-1), a.shape.at(-2)] : [a.shape.at(-2), a.shape.at(-1)]) as [number, number];
   const n = transposeB ? b.shape.at(-2)! : b.shape.at(-1)!;
   if (a.rank > 2 && m * k * n < LARGE_PRODUCT) return undefined;
-  const {binding} = backend as unknown as Executor;
+  const {binding} = backend as unknown as Tensorflow;
   const attributes = [
     {name: 'transpose_a', type: binding.TF_ATTR_BOOL, value: transposeA},
     {name: 'transpose_b', type: binding.TF_ATTR_BOOL, value: transposeB},
     {name: 'T', type: binding.TF_ATTR_TYPE, value: binding.TF_FLOAT},
   ];
   const run = (p: tf.Tensor, q: tf.Tensor): tf.Tensor =>
-    (backend as unknown as Executor).executeSingleOutput('MatMul', attributes, [p, q]);
+    (backend as unknown as Tensorflow).executeSingleOutput('MatMul', attributes, [p, q]);
   if (a.rank === 2) return run(a, b);
   const matrix = (t: tf.Tensor): tf.Tensor => tf.reshape(t, [t.shape.at(-2)!, t.shape.at(-1)!]);
   return tf.tidy(() => tf.reshape(run(matrix(a), matrix(b)), [...a.shape.slice(0, -2), m, n]));

@@ -22,13 +22,16 @@ export interface Tensorflow {
 }
 
 type Pair = readonly [number, number];
-/** The same on all four sides, or TensorFlow's word for it. */
+/** Pixels on each of the four sides, or TensorFlow's word for a padding. */
 type Padding = number | string;
 type Info = tf.TensorInfo;
 
-/** Rows up to which Eigen's product is quicker than oneDNN's (1×3072×768 of weights that are in no cache: 1.4 and 2.1 ms). */
+/**
+ * The number of rows up to which Eigen's product is quicker than oneDNN's (1×3072×768, weights in no cache: 1.4 and 2.1
+ * ms).
+ */
 const FEW_ROWS = 8;
-/** Shapes and rows of numbers that are kept on the device; what would be more than this many is made anew. */
+/** The most constants that are kept on the device. Beyond that the least recently used are made anew. */
 const MOST_KEPT = 4096;
 
 /** Runs one operation on the result of another, which is then disposed. */
@@ -39,8 +42,9 @@ export function pipe(x: tf.Tensor, next: (x: tf.Tensor) => tf.Tensor): tf.Tensor
 }
 
 /**
- * TensorFlow's operations on float32 tensors, with what they want to be told made once. What they return is the caller's; they throw
- * what the binding throws. Names ending in `Cpu` are oneDNN's, which is only in TensorFlow for CPUs and differs by version.
+ * TensorFlow's operations on float32 tensors, whose shapes and constants are made once. Inputs are borrowed, the result
+ * is the caller's, and errors are those that the binding throws. Methods ending in `Cpu` use oneDNN, which is only in
+ * TensorFlow for CPUs and differs by version.
  */
 export class NativeOperations {
   readonly #backend: Tensorflow;
@@ -74,6 +78,7 @@ export class NativeOperations {
     );
   }
 
+  /** 0.5 x (1 + erf(x / √2)). */
   gelu(x: Info): tf.Tensor {
     const erf = pipe(this.#run('Mul', [], x, this.constant([Math.SQRT1_2])), (scaled) => this.#run('Erf', [], scaled));
     const twice = pipe(erf, (y) =>
@@ -82,6 +87,12 @@ export class NativeOperations {
     return pipe(twice, (y) => this.#run('Mul', [], y, this.constant([0.5])));
   }
 
+  /**
+   * @param x      [..., inputs]
+   * @param weight [inputs, units]
+   * @param bias   [units]
+   * @returns [..., units]
+   */
   linear(x: Info, weight: Info, bias: Info): tf.Tensor {
     return this.#byRows(x, 2, (rows) =>
       pipe(this.#run('MatMul', this.#untransposed(), rows, weight), (product) =>
@@ -90,7 +101,10 @@ export class NativeOperations {
     );
   }
 
-  /** One product with its bias, and GELU where asked for: by oneDNN or, of few rows, by Eigen, which is quicker there, GELU and all. */
+  /**
+   * `linear`, with GELU where asked for, as one operation of oneDNN; for few rows by Eigen, which is quicker there even
+   * with GELU.
+   */
   linearCpu(x: Info, weight: Info, bias: Info, gelu: boolean): tf.Tensor {
     return this.#byRows(x, 2, (rows) => {
       if (rows.shape[0]! > FEW_ROWS) {
@@ -112,7 +126,7 @@ export class NativeOperations {
     );
   }
 
-  /** The batch norm of rows as channels. */
+  /** Layer norm as a batch norm whose channels are the rows. */
   layerNormGpu(x: Info, gain: Info, bias: Info, epsilon: number): tf.Tensor {
     const training = {name: 'is_training', type: this.#backend.binding.TF_ATTR_BOOL, value: true};
     const attributes = [
@@ -143,7 +157,7 @@ export class NativeOperations {
     return this.#run('_MklNativeConv2DWithBias', this.#convolution(strides, pad), x, filter, bias);
   }
 
-  /** @param next what follows the bias, as TensorFlow calls it: 'Add', which takes the addend; 'Relu' */
+  /** @param next operations that follow the bias, by TensorFlow's names: 'Add', which takes the addend; 'Relu' */
   convolutionCpu(
     x: Info,
     filter: Info,
@@ -158,7 +172,7 @@ export class NativeOperations {
     return this.#run('_MklNativeFusedConv2D', attributes, x, filter, bias, ...addend);
   }
 
-  /** Numbers that stay on the device with the backend; not among tfjs' tensors. */
+  /** A constant that stays on the device with the backend. It is no tensor of tfjs, and not the caller's. */
   constant(values: readonly number[], shape: readonly number[] = []): Info {
     return this.#keep(`${shape.join()} ${values.join()}`, shape, () => Float32Array.from(values));
   }
@@ -171,7 +185,7 @@ export class NativeOperations {
     return this.#keep(`whole ${values.join()}`, [values.length], () => Int32Array.from(values));
   }
 
-  /** The least recently used go first. */
+  /** Returns a constant that is kept, or makes it; the least recently used goes where there are too many. */
   #keep(key: string, shape: readonly number[], values: () => Float32Array | Int32Array): Info {
     let info = this.#kept.get(key);
     if (info) {
@@ -190,7 +204,10 @@ export class NativeOperations {
     return info;
   }
 
-  /** `operation` on x as a matrix of rows, unless it takes x as it is: of rank 2, or up to `most`. */
+  /**
+   * Runs an operation on x as a matrix of rows, and gives the result the shape of x but for its last axis.
+   * @param most the highest rank that the operation takes as it is
+   */
   #byRows(x: Info, most: number, operation: (rows: Info) => tf.Tensor): tf.Tensor {
     if (x.shape.length >= 2 && x.shape.length <= most) return operation(x);
     const last = x.shape.at(-1)!;
@@ -214,7 +231,7 @@ export class NativeOperations {
     return {name, type: this.#backend.binding.TF_ATTR_FLOAT, value};
   }
 
-  /** What oneDNN's kernels that take and give plain tensors are registered under. */
+  /** The label of oneDNN's kernels that take and give plain tensors. */
   #nameChange(): object {
     return this.#text('_kernel', 'MklNameChangeOp');
   }
@@ -227,7 +244,9 @@ export class NativeOperations {
     }));
   }
 
-  /** A bias and what follows it. A list of words is more than an official binding can say. */
+  /**
+   * The attributes for a bias and the operations that follow it. An official binding cannot pass such a list of names.
+   */
   #fused(next: readonly string[], addends = 0): object[] {
     return [this.#integers('num_args', 1 + addends), this.#text('fused_ops', ['BiasAdd', ...next])];
   }

@@ -1,27 +1,26 @@
 import * as tf from '@tensorflow/tfjs';
 import {type KernelCall, replaceKernel, type WasmBackend} from '../kernels.js';
 
-// Kernels of the wasm backend that only move numbers about.
-
 type Numbers = Float32Array | Int32Array;
 
-let mended = false;
+let patched = false;
 
 /**
- * tfjs-backend-wasm 4.22 copies the *whole* input for every slice it takes, so that cutting a tensor of n parts in parts
- * moves n² of them (144 heads of 64×269: 2.4 s, here 3 ms), and its gather goes element by element through an index
- * computation (36 rows of 65,536: 480 ms, here 4 ms). These move runs of memory. Strings and batched gathers stay as they were.
+ * Replaces the kernels of the wasm backend that only move numbers by ones that copy runs of memory. tfjs-backend-wasm
+ * 4.22 copies the *whole* input for every slice, so that cutting a tensor of n parts into them moves n² parts (144
+ * heads of 64×269: 2.4 s, here 3 ms), and its gather computes an index for each element (36 rows of 65,536: 480 ms,
+ * here 4 ms). Strings and batched gathers stay as they were.
  */
-export function mendWasmCopies(): void {
-  if (mended) return;
-  mended = true;
+export function patchWasmCopies(): void {
+  if (patched) return;
+  patched = true;
   wrap(tf.Slice, (call) => slice(call));
   wrap(tf.Unpack, (call) => unpack(call));
   wrap(tf.SplitV, (call) => splitV(call));
   wrap(tf.GatherV2, (call) => gather(call));
 }
 
-/** Puts a kernel before another, which takes what it leaves undefined. */
+/** Puts a kernel before another, which takes the calls for which the first returns undefined. */
 function wrap(name: string, kernel: (call: KernelCall) => tf.TensorInfo | tf.TensorInfo[] | undefined): void {
   replaceKernel(name, 'wasm', (original) => (call) => kernel(call) ?? original(call));
 }
@@ -74,7 +73,7 @@ function cut(x: tf.TensorInfo, axis: number, sizes: readonly number[], wasm: Was
   return parts.map(({begin, shape, out}) => copySlice(x, begin, shape, out, wasm));
 }
 
-/** Copies runs along the last axes that are taken whole. */
+/** Copies x[begin, begin + size) to `out`, in runs along the last axes that are taken whole. */
 function copySlice(
   x: tf.TensorInfo,
   begin: readonly number[],

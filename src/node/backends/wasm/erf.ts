@@ -1,15 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 import {replaceKernel, type WasmBackend} from '../kernels.js';
 
-let mended = false;
+let patched = false;
 
 /**
- * tfjs-backend-wasm 4.22 computes the error function with an exponential for each number, and is off by up to 1.5e-7. This is the rational
- * function that Eigen and XLA use for float32: off by at most 6.5e-8, in a third of the time (256×1024 numbers: 11.8 ms, here 4.0 ms).
+ * Replaces the error function of the wasm backend by the rational function that Eigen and XLA use for float32, which is
+ * off by at most 6.5e-8. tfjs-backend-wasm 4.22 takes an exponential for each number, is off by up to 1.5e-7, and takes
+ * three times as long (256×1024 numbers: 11.8 ms, here 4.0 ms).
  */
-export function mendWasmErf(): void {
-  if (mended) return;
-  mended = true;
+export function patchWasmErf(): void {
+  if (patched) return;
+  patched = true;
   replaceKernel(tf.Erf, 'wasm', (original) => (call) => {
     const {x} = call.inputs as {x: tf.TensorInfo};
     if (x.dtype !== 'float32') return original(call);
@@ -21,7 +22,7 @@ export function mendWasmErf(): void {
   });
 }
 
-/** The error function to float32. Beyond ±4 it is ±1 to float32's last digit but one. NaN stays NaN. */
+/** The error function to float32's precision. Beyond ±4 it is ±1 but for the last digit. NaN stays NaN. */
 export function erf(v: number): number {
   const x = v > 4 ? 4 : Math.max(v, -4);
   const t = x * x;

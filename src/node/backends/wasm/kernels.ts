@@ -4,9 +4,9 @@ import {type KernelCall, replaceKernel} from '../kernels.js';
 
 type MatMulAttributes = {readonly transposeA: boolean; readonly transposeB: boolean; readonly activation?: string};
 
-/** Products below this are as quick in the naive loop as in a transposition and XNNPACK. */
+/** Multiplications up to which the naive loop is as quick as a transposition and XNNPACK. */
 const SMALL_PRODUCT = 2 ** 15;
-/** The heap's 4 GiB less 64 MiB: malloc miscalculates just below 2³² bytes, and sees only 32 bits of a larger size. */
+/** The largest allocation in bytes: malloc miscalculates just below 2³², and sees only 32 bits of a larger size. */
 const LARGEST = 2 ** 32 - 2 ** 26;
 const ACTIVATIONS: Readonly<Record<string, (x: tf.Tensor) => tf.Tensor>> = {
   linear: (x) => x,
@@ -16,18 +16,18 @@ const ACTIVATIONS: Readonly<Record<string, (x: tf.Tensor) => tf.Tensor>> = {
   sigmoid: (x) => tf.sigmoid(x),
 };
 
-let mended = false;
+let patched = false;
 
 /**
- * Mends what tfjs-backend-wasm 4.22 gets wrong, once it has started:
+ * Replaces what tfjs-backend-wasm 4.22 gets wrong. Call with the backend started.
  * - a full heap (4 GiB) is an error; as it is, the next tensor is written over the start of the heap without a word;
- * - a fused product that is batched or transposed adds its bias once for every 48 columns, and clips sums that are not complete
- *   (batch_mat_mul_impl.cc, slow_batch_matmul): here it is a product, a sum and an activation;
+ * - a fused product that is batched or transposed adds its bias once for every 48 columns, and clips sums that are not
+ *   complete (batch_mat_mul_impl.cc, slow_batch_matmul): here it is a product, a sum and an activation;
  * - a transposed product of two matrices is transposed first: the naive loop that it gets takes ten times as long.
  */
-export function mendWasmKernels(): void {
-  if (mended) return;
-  mended = true;
+export function patchWasmKernels(): void {
+  if (patched) return;
+  patched = true;
   guardHeap();
   replaceKernel(
     tf.BatchMatMul,
@@ -62,7 +62,7 @@ function guardHeap(): void {
   };
 }
 
-/** Batches of one, nothing transposed: what XNNPACK takes. */
+/** Whether XNNPACK takes a product: batches of one, nothing transposed. */
 function isPlain({inputs, attrs}: KernelCall): boolean {
   const {transposeA, transposeB} = attrs as unknown as MatMulAttributes;
   return !transposeA && !transposeB && isMatrix(inputs.a!) && isMatrix(inputs.b!);
@@ -87,7 +87,7 @@ function transposed(
   return product;
 }
 
-/** The axes, the last two changed over. */
+/** The axes of a tensor, the last two swapped. */
 function swapped(rank: number): number[] {
   return [...Array.from({length: rank - 2}, (_, axis) => axis), rank - 1, rank - 2];
 }

@@ -1,5 +1,5 @@
 import {createRequire} from 'node:module';
-import {Unavailable} from '../unavailable.js';
+import {DeviceUnavailableError} from '../devices.js';
 
 type Dawn = {
   readonly globals: object;
@@ -14,33 +14,40 @@ type AdapterInfo = {
 type Adapter = {readonly info?: AdapterInfo};
 
 const PACKAGES = ['webgpu', '@tensorflow/tfjs-backend-webgpu'] as const;
-/** The first `webgpu` known to let a process end: 0.4.0 keeps a core busy for ever, and crashes when a device is garbage-collected. */
+/**
+ * The first version of `webgpu` known to let a process end: 0.4.0 keeps a core busy for ever, and crashes when a device
+ * is garbage-collected.
+ */
 const OLDEST = [0, 6, 2] as const;
 const INSTALL = `npm i --no-save --ignore-scripts webgpu@${OLDEST.join('.')} @tensorflow/tfjs-backend-webgpu@4.22.0`;
 const require = createRequire(import.meta.url);
 
 /**
- * Brings WebGPU into Node (Dawn, from the npm package `webgpu`) and registers tfjs' backend for it. The two packages hold 150 MB
- * and run only where there is a GPU with a Vulkan, Metal or D3D12 driver: they are installed by whoever wants them.
- * @returns the adapter's name.
- * @throws Unavailable
+ * Brings WebGPU into Node (Dawn, from the npm package `webgpu`) and registers tfjs' backend for it. The two packages
+ * hold 150 MB and run only where there is a GPU with a Vulkan, Metal or D3D12 driver, so they are no dependencies of
+ * this one.
+ * @returns the adapter's name
+ * @throws DeviceUnavailableError
  */
 export async function registerWebgpu(): Promise<string> {
   for (const name of PACKAGES) {
     try {
       require.resolve(`${name}/package.json`);
     } catch {
-      throw new Unavailable(`the npm package ${name} is not installed`, INSTALL);
+      throw new DeviceUnavailableError(`the npm package ${name} is not installed`, INSTALL);
     }
   }
   const {version} = require(`${PACKAGES[0]}/package.json`) as {version: string};
   if (isOlder(version))
-    throw new Unavailable(`the npm package webgpu is ${version}, wanted ${OLDEST.join('.')} or newer`, INSTALL);
+    throw new DeviceUnavailableError(
+      `the npm package webgpu is ${version}, wanted ${OLDEST.join('.')} or newer`,
+      INSTALL,
+    );
   const {create, globals} = await dawn();
   const gpu = create([]);
   const adapter = await gpu.requestAdapter({powerPreference: 'high-performance'}); // what the backend asks for
   if (!adapter) {
-    throw new Unavailable(
+    throw new DeviceUnavailableError(
       `Dawn finds no GPU${hidden()}`,
       "install Vulkan's loader and the GPU's driver (Debian, Ubuntu: libvulkan1 and mesa-vulkan-drivers, or NVIDIA's own); " +
         '`vulkaninfo --summary` lists what there is',
@@ -58,14 +65,14 @@ export async function registerWebgpu(): Promise<string> {
   return isFallbackAdapter ? `${name}, no GPU but software` : name;
 }
 
-/** A version of the package `webgpu` that is not to be used. */
+/** Whether a version of the package `webgpu` is too old to be used. */
 export function isOlder(version: string): boolean {
   const parts = version.split('.').map((part) => Number.parseInt(part, 10));
   const differs = OLDEST.findIndex((wanted, i) => parts[i] !== wanted);
   return differs >= 0 && (parts[differs] ?? 0) < OLDEST[differs]!;
 }
 
-/** The variables that choose Vulkan's drivers, where they are set: a wrong path hides them all. */
+/** Names the variables that choose Vulkan's drivers, where they are set: a wrong path hides all drivers. */
 function hidden(): string {
   const set = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES']
     .filter((name) => process.env[name])
@@ -78,7 +85,7 @@ async function dawn(): Promise<Dawn> {
   try {
     return (await import(name)) as Dawn;
   } catch (cause) {
-    throw new Unavailable(
+    throw new DeviceUnavailableError(
       `Dawn does not load: ${cause instanceof Error ? cause.message.split('\n')[0] : String(cause)}`,
       INSTALL,
       cause,

@@ -9,13 +9,14 @@ export interface WebgpuBackend {
   read(dataId: object): Promise<ArrayLike<number>>;
 }
 
-/** Dawn's words for a buffer that the device has no room for, or never would have. */
+/** Dawn's words for a buffer that the device has no room for now, or could never have. */
 const NO_ROOM =
   /out of memory|OUT_OF_(DEVICE|HOST)_MEMORY|failed to allocate|exceeds the max buffer size|larger than the maximum/i;
 
 /**
- * Makes a command that the device refuses an error. WebGPU reports such a command by an event, goes on, and leaves zeros where the result
- * would be; tfjs listens to none. Which tensors are zeros cannot be told: from then on every read of this backend is refused.
+ * Makes reads fail after the device has refused a command. WebGPU reports such a command by an event, goes on, and
+ * leaves zeros in the place of the result, and tfjs does not listen. Which tensors are zeros cannot be told, so every
+ * later read of this backend throws.
  */
 export function refuseAfterErrors(backend: WebgpuBackend): void {
   let failure: BackendError | undefined;

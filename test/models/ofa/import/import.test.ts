@@ -1,5 +1,5 @@
 import type {Checkpoint, PlainValue} from '../../../../src/checkpoint/checkpoint.js';
-import {MemoryAccess} from '../../../../src/checkpoint/memory-access.js';
+import {MemoryAccess} from '../../../support/data/memory-access.js';
 import {TorchFile} from '../../../../src/checkpoint/torch-zip.js';
 import {GENERATION_DEFAULTS} from '../../../../src/models/ofa/config.js';
 import {checkTied, importOfa} from '../../../../src/models/ofa/import/import.js';

@@ -5,11 +5,11 @@ import {fileURLToPath} from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../../../src/node/backends/select.js';
 import {doctor} from '../../../../src/node/backends/doctor.js';
-import {NATIVE_FOLDER} from '../../../../src/node/backends/native/binding.js';
+import {missingCudaLibraries, NATIVE_FOLDER} from '../../../../src/node/backends/native/binding.js';
 
 const built = path.join(NATIVE_FOLDER, 'cpu');
 const here = fs.existsSync(path.join(built, 'tfjs_binding.node'));
-if (!here) console.warn('native-binding.test: skipped, .native/cpu is not built (npm run native)');
+if (!here) console.warn('native/binding.test: skipped, .native/cpu is not built (npm run native)');
 const testNative = here ? test : test.skip;
 
 // A library once loaded stays in its process: what depends on loading is tried in processes of its own.
@@ -17,7 +17,23 @@ const child = fileURLToPath(new URL('../../../../dist/node/backends/doctor-child
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-native-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
 
-testNative('a binding without its library names the library', async () => {
+test('missingCudaLibraries: looks beside the build and on the search path, and names what is absent', () => {
+  const build = path.join(folder, 'cuda');
+  const put = (file: string): void => {
+    fs.mkdirSync(path.dirname(path.join(build, file)), {recursive: true});
+    fs.writeFileSync(path.join(build, file), '');
+  };
+  const all = missingCudaLibraries(build, '');
+  // A machine with CUDA 12 installed lacks none of them.
+  expect(all.every((name) => /^lib\w+\.so\.\d+$/.test(name))).toBe(true);
+  put('nvidia/cuda_runtime/lib/libcudart.so.12');
+  put('elsewhere/libcudnn.so.9');
+  const fewer = missingCudaLibraries(build, `/none:${path.join(build, 'elsewhere')}`);
+  expect(fewer).toEqual(all.filter((name) => name !== 'libcudart.so.12' && name !== 'libcudnn.so.9'));
+  expect(fewer).not.toContain('libcudart.so.12');
+});
+
+testNative('loadNativeBinding: a binding without its library names the library', async () => {
   fs.mkdirSync(path.join(folder, 'alone/cpu'), {recursive: true});
   fs.copyFileSync(path.join(built, 'tfjs_binding.node'), path.join(folder, 'alone/cpu/tfjs_binding.node'));
   const {devices} = await doctor({
@@ -33,7 +49,7 @@ testNative('a binding without its library names the library', async () => {
   });
 });
 
-testNative('a build that sees no GPU is no CUDA device, but a native one', async () => {
+testNative('loadNativeBinding: a build that sees no GPU serves native, not cuda', async () => {
   fs.mkdirSync(path.join(folder, 'blind'));
   fs.symlinkSync(built, path.join(folder, 'blind/gpu'));
   const {devices, auto} = await doctor({
@@ -58,7 +74,7 @@ testNative('a build that sees no GPU is no CUDA device, but a native one', async
   expect(auto).toBe('native');
 });
 
-testNative('it computes with the tfjs that the model imports', async () => {
+testNative('selectBackend native: computes with the tfjs that the model imports', async () => {
   await selectBackend('native');
   expect(tf.getBackend()).toBe('tensorflow');
   const before = tf.memory().numTensors;
@@ -82,7 +98,7 @@ testNative('it computes with the tfjs that the model imports', async () => {
   expect(tf.memory().numTensors).toBe(before);
 });
 
-testNative('backends change hands within a process', async () => {
+testNative('selectBackend: switches between backends within a process', async () => {
   for (const device of ['wasm', 'native', 'cpu', 'native']) {
     const {backend} = await selectBackend(device);
     expect(tf.getBackend()).toBe(backend);

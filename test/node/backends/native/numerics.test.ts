@@ -8,7 +8,7 @@ import {OPERATIONS, relativeError} from '../../../support/operations.js';
 // TensorFlow against tfjs' plain JavaScript, operation by operation. MUE_TEST_NATIVE=cuda runs the same on a GPU.
 const device = process.env.MUE_TEST_NATIVE ?? 'native';
 const here = fs.existsSync(path.join(NATIVE_FOLDER, device === 'cuda' ? 'gpu' : 'cpu', 'tfjs_binding.node'));
-// Not by console: jest keeps to itself what a suite says of which every test is skipped.
+// Jest does not print the console of a suite whose tests are all skipped.
 if (!here) process.stderr.write(`native-numerics.test: skipped, ${device} is not built (npm run native)\n`);
 
 /** Relative error over all outputs; measured: at most 2e-6. */
@@ -20,7 +20,7 @@ const TOLERANCE = 1e-5;
     expect(error).toBeLessThan(TOLERANCE);
   });
 
-  test('work that is disposed leaves nothing, in tfjs and in TensorFlow', async () => {
+  test('disposed work leaves nothing, in tfjs and in TensorFlow', async () => {
     await selectBackend(device);
     const {binding} = tf.backend() as unknown as {binding: {getNumOfTensors(): number}};
     const work = (): void =>

@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../../../src/node/backends/select.js';
 
@@ -11,7 +10,7 @@ function erf(x: number): number {
   return ((2 / Math.sqrt(Math.PI)) * sum * h) / 3;
 }
 
-test('the error function on wasm is exact to 1e-7, odd, and keeps NaN and infinities in their places', async () => {
+test('patchWasmErf: exact to 1e-7, odd, and keeps NaN and infinities', async () => {
   await selectBackend('wasm');
   const before = tf.memory().numTensors;
   const points = Array.from({length: 401}, (_, i) => (i - 200) / 40);

@@ -1,7 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../../../src/node/backends/select.js';
 
-/** A product on a backend, [-1, 1] numbers that depend on the seed, k = 100: more than the naive loop's block of 48. */
+/**
+ * A product on a backend of [-1, 1] numbers that depend on the seed, k = 100: more than the naive loop's block of 48.
+ */
 async function product(
   device: string,
   shapes: readonly (readonly number[])[],
@@ -101,7 +103,7 @@ describe.each([
     false,
     false,
   ],
-] as const)('%s product on wasm equals cpu', (_, [a, b], transposeA, transposeB) => {
+] as const)('patchWasmKernels: a %s product on wasm equals cpu', (_, [a, b], transposeA, transposeB) => {
   const n = transposeB ? b.at(-2)! : b.at(-1)!;
   test.each([
     ['alone', [], undefined],
@@ -117,7 +119,7 @@ describe.each([
   });
 });
 
-test('a full heap is an error, and what was there before is unharmed', async () => {
+test('patchWasmKernels: a full heap is an error, and earlier tensors are unharmed', async () => {
   await selectBackend('wasm');
   const {wasm} = tf.backend() as unknown as {wasm: {_malloc(bytes: number): number; _free(offset: number): void}};
   const full = expect.objectContaining({code: 'out-of-memory', exitCode: 4});

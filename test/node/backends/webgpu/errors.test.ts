@@ -17,7 +17,7 @@ function fake(read: () => Promise<number[]> = async () => [1]): {
   return {backend, lose};
 }
 
-test('a device that refuses nothing is read as before', async () => {
+test('refuseAfterErrors: a device that refuses nothing is read as before', async () => {
   expect(await fake().backend.read({})).toEqual([1]);
 });
 
@@ -39,7 +39,7 @@ test.each([
   }
 });
 
-test('a lost device says so in the place of whatever the read says', async () => {
+test('refuseAfterErrors: the loss of the device takes the place of whatever the read says', async () => {
   const {backend, lose} = fake(() => Promise.reject(new Error('AbortError')));
   await expect(backend.read({})).rejects.toThrow('AbortError');
   lose('unknown', 'driver reset');

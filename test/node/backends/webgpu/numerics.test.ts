@@ -15,7 +15,7 @@ const TOLERANCE = 1e-5;
     expect(error).toBeLessThan(TOLERANCE);
   });
 
-  test('work that is disposed leaves nothing, in tfjs and on the device', async () => {
+  test('disposed work leaves nothing, in tfjs and on the device', async () => {
     await selectBackend('webgpu');
     const memory = (): readonly unknown[] => {
       const {numTensors, numBytes, numBytesInGPU} = tf.memory() as tf.MemoryInfo & {numBytesInGPU: number};

@@ -1,0 +1,42 @@
+import type {RgbImage} from '../../data/image.js';
+import {InputError} from '../../runtime/errors.js';
+import type {Orientation} from './exif.js';
+
+/** The error for a file of a known format that is damaged or cut off; PIL raises for it, too. */
+export function corrupt(format: string, what: string, cause?: unknown): InputError {
+  return new InputError('image-corrupt', `the ${format} picture is damaged: ${what}`, {
+    hint: 'Save the picture again; a download may have been cut off.',
+    cause,
+  });
+}
+
+/** The error for a sound file that uses something that is not read here. */
+export function unsupported(format: string, what: string): InputError {
+  return new InputError('image-format', `the ${format} picture ${what}`, {
+    hint: 'Convert it to an ordinary PNG or JPEG.',
+  });
+}
+
+/** The facts of a picture's header, read without decoding and without allocating for its pixels. */
+export interface PictureHeader {
+  readonly width: number;
+  readonly height: number;
+  readonly orientation: Orientation;
+}
+
+/** A file format. */
+export interface PictureFormat<Header extends PictureHeader = PictureHeader> {
+  readonly name: string;
+  /**
+   * Reads the header.
+   * @throws InputError `image-corrupt` or `image-format`
+   */
+  inspect(bytes: Uint8Array): Header;
+  /**
+   * Decodes the whole picture to the bytes that Pillow's `convert('RGB')` gives; of an animation the first frame.
+   * @throws InputError `image-corrupt`
+   */
+  decode(bytes: Uint8Array, header: Header): RgbImage | Promise<RgbImage>;
+  /** Decodes, and keeps what resizing needs of a picture that was not RGB (`RgbImage.opened`). */
+  decodeOpened?(bytes: Uint8Array, header: Header): Promise<RgbImage>;
+}

@@ -1,0 +1,138 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import zlib from 'node:zlib';
+import type {BadRow, DatasetTask} from '../../../src/data/dataset.js';
+import {exportDataset} from '../../../src/node/dataset/export.js';
+import {decodeImage} from '../../../src/node/picture/decode.js';
+import {openDataset} from '../../../src/node/dataset/open.js';
+import {collect} from '../../support/data/chunks.js';
+import {goldenBytes} from '../../support/golden/golden.js';
+
+const scenes = path.join(import.meta.dirname, '..', '..', '..', 'data', 'scenes');
+let folder = '';
+beforeAll(() => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'datasets-'));
+});
+afterAll(() => fs.rmSync(folder, {recursive: true, force: true}));
+const write = (name: string, content: string | Uint8Array): string => {
+  const file = path.join(folder, name);
+  fs.writeFileSync(file, content);
+  return file;
+};
+
+describe('openDataset, data/scenes', () => {
+  test.each([
+    ['caption-val', 'caption', 299],
+    ['caption-test', 'caption', 499],
+    ['snli-ve-calibration', 'snli-ve', 897],
+    ['snli-ve-test', 'snli-ve', 1497],
+    ['vqa-val', 'vqa', 299],
+    ['vqa-test', 'vqa', 499],
+  ] as const)('reads every row of %s', async (name, task, rows) => {
+    const items = await collect(openDataset(path.join(scenes, `${name}.jsonl`), {task}));
+    expect(items.length).toBe(rows);
+    expect(new Set(items.map(({id}) => id)).size).toBe(rows);
+    for (const {image, references, label, text, answers, extra} of items) {
+      expect('path' in image && fs.existsSync(image.path)).toBe(true);
+      expect(
+        task === 'caption' ? references?.length : task === 'snli-ve' ? label && text : text && answers?.size === 1,
+      ).toBeTruthy();
+      expect(extra).toHaveProperty('imageDifficulty');
+    }
+  });
+  test('has pictures of 256 × 256', async () => {
+    const {width, height} = await decodeImage(fs.readFileSync(path.join(scenes, 'images', '200001.jpg')));
+    expect([width, height]).toEqual([256, 256]);
+  });
+});
+
+test('exportDataset: a TSV file, packed or not, becomes a folder that reads the same', async () => {
+  const tsv = write('questions.tsv', goldenBytes('vqa.tsv'));
+  const packed = write('questions.tsv.gz', zlib.gzipSync(goldenBytes('vqa.tsv')));
+  const items = await collect(openDataset(tsv, {task: 'vqa'}));
+  expect(await collect(openDataset(packed, {task: 'vqa', columns: '0,5,2,3,4'}))).toEqual(
+    items.map((item) => ({...item, imageId: item.id})),
+  );
+  const out = path.join(folder, 'exported');
+  // All rows of this file share the image id "x", but not the picture.
+  await expect(exportDataset(openDataset(tsv, {task: 'vqa'}), out, 'vqa')).rejects.toMatchObject({
+    code: 'image-conflict',
+  });
+  expect(fs.readdirSync(out)).toEqual(['images']);
+  const dataset = openDataset(packed, {task: 'vqa', columns: {id: 0, image: 5, text: 2, answers: 3}});
+  expect(await exportDataset(dataset, out, 'vqa')).toMatchObject({rows: items.length, pictures: items.length});
+  const again = await collect(openDataset(path.join(out, 'vqa.jsonl'), {task: 'vqa'}));
+  expect(again.map(({text, answers}) => [text, answers])).toEqual(items.map(({text, answers}) => [text, answers]));
+  expect(fs.readFileSync((again[0]!.image as {path: string}).path)).toEqual(
+    Buffer.from((items[0]!.image as {bytes: Uint8Array}).bytes),
+  );
+});
+
+test('exportDataset: an image id is never a path', async () => {
+  const jpeg = Uint8Array.of(0xff, 0xd8, 0xff);
+  async function* rows() {
+    yield {id: '1', imageId: '../../evil', image: {bytes: jpeg}, line: 1};
+    yield {id: '2', imageId: '..', image: {bytes: jpeg}, line: 2};
+  }
+  const out = path.join(folder, 'ids');
+  await exportDataset(rows(), out, 'set');
+  expect(fs.readdirSync(path.join(out, 'images')).sort()).toEqual(['%2E%2E%2F%2E%2E%2Fevil.jpg', '%2E%2E.jpg']);
+  expect(
+    (await collect(openDataset(path.join(out, 'set.jsonl'), {task: 'caption'}))).map(({imageId}) => imageId),
+  ).toEqual(['../../evil', '..']);
+});
+
+test('openDataset: reads a folder of pictures in the order of names, other files left out', async () => {
+  const pictures = path.join(folder, 'pictures');
+  fs.mkdirSync(path.join(pictures, 'sub.jpg'), {recursive: true});
+  for (const name of ['b.PNG', 'a.jpg', 'notes.txt']) fs.writeFileSync(path.join(pictures, name), 'x');
+  expect(await collect(openDataset(pictures, {task: 'caption'}))).toEqual([
+    {id: 'a.jpg', imageId: 'a.jpg', image: {path: path.join(pictures, 'a.jpg')}, line: 1},
+    {id: 'b.PNG', imageId: 'b.PNG', image: {path: path.join(pictures, 'b.PNG')}, line: 2},
+  ]);
+});
+
+describe('openDataset refuses', () => {
+  const open = (file: string, task: DatasetTask = 'caption') => collect(openDataset(file, {task}));
+  test('a file that is not there or no data set', async () => {
+    expect(() => openDataset(path.join(folder, 'none.tsv'), {task: 'vqa'})).toThrow(
+      expect.objectContaining({code: 'dataset-not-found'}),
+    );
+    expect(() => openDataset(write('a.csv', ''), {task: 'vqa'})).toThrow(
+      expect.objectContaining({code: 'dataset-format', exitCode: 2}),
+    );
+    expect(() => openDataset(write('a.tsv', ''), {task: 'vqa', columns: 'x'})).toThrow(
+      expect.objectContaining({code: 'bad-columns'}),
+    );
+    await expect(open(write('b.json', '{}'))).rejects.toMatchObject({code: 'bad-json'});
+    expect(await open(write('empty.jsonl', ''))).toEqual([]);
+  });
+  test('a gzip file that is none or cut off', async () => {
+    await expect(open(write('no.tsv.gz', 'text'))).rejects.toMatchObject({code: 'dataset-corrupt'});
+    await expect(
+      open(write('cut.tsv.gz', zlib.gzipSync('a\tb\n'.repeat(1000)).subarray(0, -12))),
+    ).rejects.toHaveProperty('code');
+  });
+  test('rows that name files outside the folder of the pictures', async () => {
+    const bad: BadRow[] = [];
+    const names = ['../secret.jpg', '/etc/passwd', '', '..', 'in/../../x.jpg', 'in/../fine.jpg'];
+    const file = write('escape.jsonl', names.map((image) => JSON.stringify({image})).join('\n'));
+    const items = await collect(openDataset(file, {task: 'caption', onBadRow: (row) => bad.push(row)}));
+    expect(items.map(({image}) => image)).toEqual([{path: path.join(folder, 'fine.jpg')}]);
+    expect(bad.map(({line}) => line)).toEqual([1, 2, 3, 4, 5]);
+  });
+});
+
+test('openDataset: after stopping early, another iteration starts from the beginning', async () => {
+  // More than a chunk of the stream.
+  const file = write('many.jsonl', '{"image": "a.jpg"}\n'.repeat(20_000));
+  const dataset = openDataset(file, {task: 'caption'});
+  for (let i = 0; i < 2; i++) {
+    for await (const {line} of dataset) {
+      expect(line).toBe(1);
+      break;
+    }
+  }
+  expect((await collect(dataset)).length).toBe(20_000);
+});
