@@ -2,7 +2,8 @@ import type {Answer} from '../../tasks/answer.js';
 import type {AnswerOptions} from '../../tasks/generation-options.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
-import {forEachImage, readImage} from '../core/inputs.js';
+import {isFatal} from '../core/errors.js';
+import {FailedImages, readImage} from '../core/inputs.js';
 import {ObjectPrinter} from '../core/output.js';
 import {ImageProgress} from '../core/progress.js';
 import type {AnswerSettings} from '../options/answer.js';
@@ -31,19 +32,23 @@ export async function answerImages(
   const out = progress.lines(context.out);
   const objects = new ObjectPrinter(out, format, images.length);
   const nameWidth = Math.max(...images.map((image) => image.length));
-  const exitCode = await forEachImage(images, out, {
-    async run(image, index) {
+  const failures = new FailedImages(out);
+  for (const [i, image] of images.entries()) {
+    const load = i === 0 ? opened.ms : 0;
+    try {
       const answer = await answerImage(model, await readImage(image), {exit, signal: context.signal});
       for (const note of answer.notes) out.say(`warning: ${image}: ${note}`);
-      const load = index === 0 ? opened.ms : 0;
       if (format === 'text') out.data(forPeople(image, answer, load));
       else objects.add(answerJson(answer, {image, load, backend: opened.device, trace}));
-    },
-    failed: (image, error) => objects.add(errorJson(image, error)),
-    finished: () => progress.step(),
-  });
+    } catch (error) {
+      if (isFatal(error)) throw error;
+      objects.add(errorJson(image, error));
+      failures.report(image, error);
+    }
+    progress.step();
+  }
   objects.end();
-  return exitCode;
+  return failures.exitCode(images.length);
 
   function forPeople(image: string, answer: Answer, load: number): string {
     const alone = images.length === 1;

@@ -4,6 +4,7 @@ import {UsageError} from '../../runtime/errors.js';
 import {defineCommand} from '../core/define-command.js';
 import {modelChoice, withModel} from '../options/model.js';
 import {share, wholeNumber} from '../options/values.js';
+import type {SettingsChoice} from './read-settings.js';
 import type {CaptionSource} from './sweep-captions.js';
 import type {SweepTarget} from './write-sweep.js';
 
@@ -59,7 +60,7 @@ export const sweep = defineCommand({
       .option('--shard <i/n>', 'only the i-th of n parts of the pictures, from 0, into a folder of its own in --out');
   },
   async run([files], options, context) {
-    const {thresholds, data, run} = options;
+    const {thresholds, policies, grid, train, data, run, points} = options;
     const {out: folder, cost, retention, level, resamples, seed} = options;
     const target: SweepTarget = {folder, cost, retention, level, resamples, seed};
     const captions = (file: string): CaptionSource => {
@@ -84,12 +85,15 @@ export const sweep = defineCommand({
         {hint: '{"points": [[image, text, decoder], …]}, or the front.json of another sweep.'},
       );
     const {parsePolicies, readSettings} = await import('./read-settings.js');
-    const {runSettings, sweepRuns} = await import('./sweep-captions.js');
-    const policies = (): ReturnType<typeof parsePolicies> | undefined =>
-      options.policies === undefined ? undefined : parsePolicies(options.policies, '--policies');
-    if (files.length === 0)
-      return await runSettings(readSettings(thresholds!, policies()), captions(data!), target, context);
-
+    const settings = (): SettingsChoice => ({
+      file: thresholds,
+      policies: policies === undefined ? undefined : parsePolicies(policies, '--policies'),
+      grid,
+    });
+    if (files.length === 0) {
+      const {runSettings} = await import('./sweep-captions.js');
+      return await runSettings(readSettings(thresholds!, settings().policies), captions(data!), target, context);
+    }
     const {CAPTION_RECORDING} = await import('../../calibration/recording/caption-recording.js');
     const {hasFormat} = await import('../../calibration/recording/row-file.js');
     const {SETTING_RUNS} = await import('../../calibration/settings/runs.js');
@@ -97,20 +101,20 @@ export const sweep = defineCommand({
     const shards = readShards(files);
     if (hasFormat(shards.header, CAPTION_RECORDING)) {
       const {sweepCaptionRecording} = await import('./sweep-proposal.js');
-      const settings = {file: thresholds, policies: policies(), grid: options.grid};
-      const proposed = {most: options.points, runOn: run === undefined ? undefined : captions(run)};
-      return await sweepCaptionRecording(shards, settings, proposed, target, context);
+      const promising = {most: points, runOn: run === undefined ? undefined : captions(run)};
+      return await sweepCaptionRecording(shards, settings(), promising, target, context);
     }
     if (run !== undefined)
       throw new UsageError(
         'run-needless',
         '--run is for recordings of captions: what is replayed here is exact already',
       );
-    if (hasFormat(shards.header, SETTING_RUNS)) sweepRuns(shards, target, context);
-    else {
+    if (hasFormat(shards.header, SETTING_RUNS)) {
+      const {sweepRuns} = await import('./sweep-captions.js');
+      sweepRuns(shards, target, context);
+    } else {
       const {sweepEntailment} = await import('./sweep-entailment.js');
-      const settings = {file: thresholds, policies: policies(), grid: options.grid};
-      sweepEntailment(shards, settings, options.train, target, context);
+      sweepEntailment(shards, settings(), train, target, context);
     }
     return 0;
   },

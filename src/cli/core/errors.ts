@@ -30,7 +30,7 @@ export function errorRecord(error: unknown): {readonly code: string; readonly me
   return {code: typeof code === 'string' ? code : 'unexpected', message: message.split('\n')[0] ?? ''};
 }
 
-/** Whether every further input would meet the error, too. */
+/** Whether every further input would meet the error, too: then the command ends with it. */
 export function isFatal(error: unknown): boolean {
   return (
     error instanceof AbortError ||

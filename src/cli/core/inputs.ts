@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import type {ImageSource} from '../../data/dataset.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import {describeError, exitCodeOf, isFatal} from './errors.js';
+import {describeError, exitCodeOf} from './errors.js';
 import type {Output} from './output.js';
 
 /** The bytes of an image file, or of stdin for '-'. @throws InputError `image-unreadable` */
@@ -50,34 +50,21 @@ function readText(file: string, flag: string, code: string): string {
   }
 }
 
-/** Work on each image of a list. */
-export interface ImageTask {
-  run(image: string, index: number): Promise<void>;
-  /** Told about an image that failed, before stderr is. */
-  failed?(image: string, error: unknown): void;
-  /** Told after each image, whether it failed or not. */
-  finished?(): void;
-}
+/** Images of a list that failed: each is reported and counted, and the rest is done (but see `isFatal`). */
+export class FailedImages {
+  #count = 0;
 
-/**
- * Does something with each image; one that fails is reported, and the rest is done.
- * @returns the exit code: 0, 5 if some images failed, 1 if all did
- * @throws what every further image would meet, too (see `isFatal`)
- */
-export async function forEachImage(images: readonly string[], out: Output, task: ImageTask): Promise<number> {
-  let failed = 0;
-  for (const [index, image] of images.entries()) {
-    try {
-      await task.run(image, index);
-    } catch (error) {
-      if (isFatal(error)) throw error;
-      failed++;
-      task.failed?.(image, error);
-      out.warn(`${image}: ${describeError(error)}`.trimEnd());
-    }
-    task.finished?.();
+  constructor(private readonly out: Output) {}
+
+  report(image: string, error: unknown): void {
+    this.#count++;
+    this.out.warn(`${image}: ${describeError(error)}`.trimEnd());
   }
-  return exitCodeOf({done: images.length - failed, failed});
+
+  /** @returns 0, 5 if some of the images failed, 1 if all did */
+  exitCode(images: number): number {
+    return exitCodeOf({done: images - this.#count, failed: this.#count});
+  }
 }
 
 /** Rows of a data set that cannot be used: each is told with its line, and all are counted. */

@@ -1,5 +1,6 @@
 import {defineCommand} from '../core/define-command.js';
-import {forEachImage, readImage, readList} from '../core/inputs.js';
+import {isFatal} from '../core/errors.js';
+import {FailedImages, readImage, readList} from '../core/inputs.js';
 import {ObjectPrinter} from '../core/output.js';
 import {withAnswer} from '../options/answer.js';
 import {parseExitOptions} from '../options/exit.js';
@@ -30,19 +31,23 @@ export const classify = defineCommand({
     for (const note of classifier.notes) out.warn(`warning: ${note}`);
     const format = options.jsonl ? 'jsonl' : options.json ? 'json' : 'text';
     const objects = new ObjectPrinter(out, format, images.length);
-    const exitCode = await forEachImage(images, out, {
-      async run(image) {
+    const failures = new FailedImages(out);
+    for (const image of images) {
+      try {
         const {vector, layers, macs, ms} = await model.embedPicture(await readImage(image), {exit, signal});
         const found = zeroShot.classify(vector, classifier).slice(0, options.top);
         objects.add({image, label: found[0]!.label, labels: found, layers, macs, ms});
-        if (format !== 'text') return;
+        if (format !== 'text') continue;
         const list = found.map(({label, probability}) => `${label} ${(probability * 100).toFixed(1)} %`).join(', ');
         const saved = `${savedPercent(macs).toFixed(0)} % of MACs saved`;
         out.data(`${image}  ${list}  [${layersText(layers)}; ${saved}; ${ms.total.toFixed(0)} ms]`);
-      },
-      failed: (image, error) => objects.add(errorJson(image, error)),
-    });
+      } catch (error) {
+        if (isFatal(error)) throw error;
+        objects.add(errorJson(image, error));
+        failures.report(image, error);
+      }
+    }
     objects.end();
-    return exitCode;
+    return failures.exitCode(images.length);
   },
 });

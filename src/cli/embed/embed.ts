@@ -1,6 +1,7 @@
 import {UsageError} from '../../runtime/errors.js';
 import {defineCommand} from '../core/define-command.js';
-import {forEachImage, readImage} from '../core/inputs.js';
+import {isFatal} from '../core/errors.js';
+import {FailedImages, readImage} from '../core/inputs.js';
 import {withDataset} from '../options/dataset.js';
 import {parseExitOptions, withExits} from '../options/exit.js';
 import {modelChoice, withModel} from '../options/model.js';
@@ -44,11 +45,16 @@ export const embed = defineCommand({
       for (const note of notes) out.warn(`warning: ${note}`);
       out.data(JSON.stringify({text: texts[i], embedding: Array.from(vector)}));
     }
-    return await forEachImage(images, out, {
-      async run(image) {
+    const failures = new FailedImages(out);
+    for (const image of images) {
+      try {
         const {vector} = await model.embedPicture(await readImage(image), {exit, signal});
         out.data(JSON.stringify({image, embedding: Array.from(vector)}));
-      },
-    });
+      } catch (error) {
+        if (isFatal(error)) throw error;
+        failures.report(image, error);
+      }
+    }
+    return failures.exitCode(images.length);
   },
 });

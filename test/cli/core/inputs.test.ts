@@ -1,9 +1,9 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {forEachImage, readAnswers, readImage, readList, SkippedRows} from '../../../src/cli/core/inputs.js';
+import {FailedImages, readAnswers, readImage, readList, SkippedRows} from '../../../src/cli/core/inputs.js';
 import {createOutput, type Output} from '../../../src/cli/core/output.js';
-import {AbortError, BackendError, InputError, UsageError, WeightsError} from '../../../src/runtime/errors.js';
+import {InputError} from '../../../src/runtime/errors.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-inputs-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
@@ -19,52 +19,19 @@ function recorded(): {out: Output; stderr: string[]} {
   return {out: createOutput({stdout: () => {}, stderr: (text) => stderr.push(text)}, true), stderr};
 }
 
-describe('forEachImage', () => {
-  const failing = (...bad: readonly string[]) => ({
-    done: [] as string[],
-    failures: [] as string[],
-    finishedImages: 0,
-    async run(image: string): Promise<void> {
-      if (bad.includes(image)) throw new InputError('bad', `${image} is bad`, {hint: 'Take another.'});
-      this.done.push(image);
-    },
-    failed(image: string): void {
-      this.failures.push(image);
-    },
-    finished(): void {
-      this.finishedImages++;
-    },
-  });
-
-  test.each([
-    [[], 0],
-    [['b'], 5],
-    [['a', 'b', 'c'], 1],
-  ])('goes on after the images %j fail, and returns %i', async (bad, exitCode) => {
-    const {out, stderr} = recorded();
-    const task = failing(...bad);
-    expect(await forEachImage(['a', 'b', 'c'], out, task)).toBe(exitCode);
-    expect([...task.done, ...task.failures].sort()).toEqual(['a', 'b', 'c']);
-    expect(task.failures).toEqual(bad);
-    expect(task.finishedImages).toBe(3);
-    expect(stderr).toEqual(bad.map((image) => `${image}: error [bad]: ${image} is bad\n  → Take another.\n`));
-  });
-
-  test.each<[string, new (code: string, message: string) => Error]>([
-    ['AbortError', AbortError],
-    ['UsageError', UsageError],
-    ['WeightsError', WeightsError],
-    ['BackendError', BackendError],
-  ])('stops at an %s, which every image would meet', async (_, kind) => {
-    const error = new kind('code', 'message');
-    const seen: string[] = [];
-    const run = (image: string): Promise<void> => {
-      seen.push(image);
-      return Promise.reject(error);
-    };
-    await expect(forEachImage(['a', 'b'], recorded().out, {run})).rejects.toBe(error);
-    expect(seen).toEqual(['a']);
-  });
+test.each([
+  [0, 0],
+  [1, 5],
+  [3, 1],
+])('FailedImages: %i of 3 images that failed are reported, and the exit code is %i', (failed, exitCode) => {
+  const {out, stderr} = recorded();
+  const failures = new FailedImages(out);
+  for (let i = 0; i < failed; i++)
+    failures.report(`${i}.png`, new InputError('bad', 'It is bad.', {hint: 'Take another.'}));
+  expect(stderr).toEqual(
+    Array.from({length: failed}, (_, i) => `${i}.png: error [bad]: It is bad.\n  → Take another.\n`),
+  );
+  expect(failures.exitCode(3)).toBe(exitCode);
 });
 
 test('SkippedRows: tells each row by its line, counts, and returns 5 if there is one', () => {
