@@ -3,17 +3,9 @@ import type {KeysValues} from '../nn/attention.js';
 import {KvCache} from '../nn/kv-cache.js';
 import {gatherRows} from '../nn/gather-rows.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
+import type {SkippedKv} from './stacks.js';
 
-/**
- * How the layers that an exit skipped get their keys and values for that token (docs/reference/ofa-mue.md 10.9).
- * - `gap`: not at all; their caches stay shorter, as in the authors' release.
- * - `copy`: they take over those of the exit layer: its whole cache, as the authors' research branch intends, or those of the last
- *   token alone (docs/reference/coca.md 10).
- * - `project`: from the exit state, through their own projections.
- * - `just-in-time`: exactly; the token is run through the missing layers together with the next one that goes deeper.
- */
-export const SKIPPED_KV = ['gap', 'copy', 'project', 'just-in-time'] as const;
-export type SkippedKv = (typeof SKIPPED_KV)[number];
+export type {SkippedKv} from './stacks.js';
 
 // R rows, T new tokens, k late tokens (they left before a layer that a later token needs), D width
 

@@ -4,7 +4,7 @@ import {NEVER_PLAN, type StackPlan} from '../../src/exit/plan/schema.js';
 import {createPolicy, POLICY_NAMES} from '../../src/exit/plan/policies.js';
 import {type ExitPolicy, never} from '../../src/exit/policy.js';
 import {recordingPolicy} from '../../src/exit/recording.js';
-import {SKIPPED_KV} from '../../src/exit/skipped-kv-cache.js';
+import {SKIPPED_KV} from '../../src/exit/stacks.js';
 import type {OfaEncoded} from '../../src/models/ofa/encode.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';

@@ -1,28 +1,37 @@
-import {type Command, Option} from 'commander';
-import {addAnswerOptions, type AnswerFlags} from './answer-pictures.js';
-import {runs} from '../core/define-command.js';
-import {addGenerationOptions, type GenerationFlags} from '../options/generation.js';
+import {Option} from '@commander-js/extra-typings';
+import {UsageError} from '../../runtime/errors.js';
+import {defineCommand} from '../core/define-command.js';
+import {readAnswers} from '../core/inputs.js';
+import {answerSettings, withAnswer} from '../options/answer.js';
+import {streamOptions, withGeneration, withStream} from '../options/generation.js';
 
-export interface AskFlags extends AnswerFlags, GenerationFlags {
-  readonly answers?: string;
-  readonly method?: 'trie' | 'all-candidates';
-  readonly stream?: boolean;
-}
-
-export function registerAsk(program: Command): void {
-  const command = program
-    .command('ask')
-    .description('Answer a question about a picture')
-    .argument('<image>', 'a picture file; - reads it from stdin')
-    .argument('<question>', 'the question');
-  addGenerationOptions(addAnswerOptions(command))
-    .option('--answers <file>', 'a text file with the allowed answers, one a line')
-    .addOption(
-      new Option('--method <name>', 'search among the allowed answers, or score each (default: trie)').choices([
-        'trie',
-        'all-candidates',
-      ]),
-    )
-    .option('--stream', 'show words and their depth as they are written (one beam)');
-  runs<readonly [string, string], AskFlags>(command, async () => (await import('./run-ask.js')).runAsk);
-}
+export const ask = defineCommand({
+  name: 'ask',
+  summary: 'Answer a question about a picture',
+  arguments: [
+    ['<image>', 'a picture file; - reads it from stdin'],
+    ['<question>', 'the question'],
+  ],
+  options: (command) => {
+    const among = withGeneration(withAnswer(command))
+      .option('--answers <file>', 'a text file with the allowed answers, one a line')
+      .addOption(
+        new Option('--method <name>', 'search among the allowed answers, or score each (default: trie)').choices([
+          'trie',
+          'all-candidates',
+        ]),
+      );
+    return withStream(among);
+  },
+  async run([image, question], options, context) {
+    const {method} = options;
+    const answers = options.answers === undefined ? undefined : readAnswers(options.answers);
+    if (method && !answers) throw new UsageError('method-without-answers', `--method ${method} needs --answers <file>`);
+    const generation = streamOptions(options, context.out);
+    const settings = await answerSettings('vqa', options);
+    const {answerImages} = await import('./answer-images.js');
+    return await answerImages([image], settings, context, (model, bytes, run) =>
+      model.ask(bytes, question, {...generation, ...run, answers, method}),
+    );
+  },
+});

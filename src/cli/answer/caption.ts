@@ -1,20 +1,18 @@
-import type {Command} from 'commander';
-import {addAnswerOptions, type AnswerFlags} from './answer-pictures.js';
-import {runs} from '../core/define-command.js';
-import {addGenerationOptions, type GenerationFlags} from '../options/generation.js';
+import {defineCommand} from '../core/define-command.js';
+import {answerSettings, withAnswer} from '../options/answer.js';
+import {streamOptions, withGeneration, withStream} from '../options/generation.js';
 
-export interface CaptionFlags extends AnswerFlags, GenerationFlags {
-  readonly stream?: boolean;
-}
-
-export function registerCaption(program: Command): void {
-  const command = program
-    .command('caption')
-    .description('Describe pictures')
-    .argument('<images...>', 'picture files (JPEG, PNG, WebP, GIF, BMP); - reads one from stdin');
-  addGenerationOptions(addAnswerOptions(command)).option(
-    '--stream',
-    'show words and their depth as they are written (one beam)',
-  );
-  runs<readonly [string[]], CaptionFlags>(command, async () => (await import('./run-caption.js')).runCaption);
-}
+export const caption = defineCommand({
+  name: 'caption',
+  summary: 'Describe pictures',
+  arguments: [['<images...>', 'picture files (JPEG, PNG, WebP, GIF, BMP); - reads one from stdin']],
+  options: (command) => withStream(withGeneration(withAnswer(command))),
+  async run([images], options, context) {
+    const generation = streamOptions(options, context.out);
+    const settings = await answerSettings('caption', options);
+    const {answerImages} = await import('./answer-images.js');
+    return await answerImages(images, settings, context, (model, image, run) =>
+      model.caption(image, {...generation, ...run}),
+    );
+  },
+});

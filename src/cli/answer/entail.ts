@@ -1,17 +1,20 @@
-import type {Command} from 'commander';
-import {addAnswerOptions, type AnswerFlags} from './answer-pictures.js';
-import {runs} from '../core/define-command.js';
+import {defineCommand} from '../core/define-command.js';
+import {answerSettings, withAnswer} from '../options/answer.js';
 
-export interface EntailFlags extends AnswerFlags {
-  readonly premise?: string;
-}
-
-export function registerEntail(program: Command): void {
-  const command = program
-    .command('entail')
-    .description('Decide whether a picture shows what a sentence says: yes, no or maybe')
-    .argument('<image>', 'a picture file; - reads it from stdin')
-    .argument('<hypothesis>', 'the sentence');
-  addAnswerOptions(command).option('--premise <text>', 'a text that holds, beside the picture');
-  runs<readonly [string, string], EntailFlags>(command, async () => (await import('./run-entail.js')).runEntail);
-}
+export const entail = defineCommand({
+  name: 'entail',
+  summary: 'Decide whether a picture shows what a sentence says: yes, no or maybe',
+  arguments: [
+    ['<image>', 'a picture file; - reads it from stdin'],
+    ['<hypothesis>', 'the sentence'],
+  ],
+  options: (command) => withAnswer(command).option('--premise <text>', 'a text that holds, beside the picture'),
+  async run([image, hypothesis], options, context) {
+    const {premise} = options;
+    const settings = await answerSettings('snli-ve', options);
+    const {answerImages} = await import('./answer-images.js');
+    return await answerImages([image], settings, context, (model, bytes, run) =>
+      model.entail(bytes, hypothesis, {premise, ...run}),
+    );
+  },
+});

@@ -7,7 +7,7 @@ const giga = (macs: number): string => (macs / 1e9).toFixed(2);
 /** 'encoder.image' is 'image' to people. */
 export const stackLabel = (stack: string): string => stack.replace(/^encoder\./, '');
 
-/** Share of the multiply-accumulates that exits saved, in percent. */
+/** Multiply-accumulates that exits saved, in percent of all. */
 export function savedPercent({run, full}: Answer['macs']): number {
   return full === 0 ? 0 : (1 - run / full) * 100;
 }
@@ -19,7 +19,7 @@ export function layersText(layers: Answer['layers']): string {
     .join(', ');
 }
 
-/** One answer at a glance, on several lines. */
+/** An answer for people, on several lines. @param load milliseconds of loading the model; 0 is not told */
 export function answerText(image: string, answer: Answer | Entailment, load: number): string {
   const {macs, ms: time} = answer;
   const parts = `picture ${ms(time.preprocess)}, encoding ${ms(time.encode)}, decoding ${ms(time.decode)}`;
@@ -34,10 +34,11 @@ export function answerText(image: string, answer: Answer | Entailment, load: num
   ].join('\n');
 }
 
-/** One answer on one line. @param width columns of the names of the pictures */
+/** An answer for people, on one line. @param width columns of the names of the images */
 export function answerLine(image: string, answer: Answer | Entailment, width: number): string {
   const {macs, ms: time} = answer;
-  return `${image.padEnd(width)}  ${answer.text || '(no words)'}  [${layersText(answer.layers)}; ${savedPercent(macs).toFixed(0)} % of MACs saved; ${ms(time.total)}]`;
+  const cost = `${layersText(answer.layers)}; ${savedPercent(macs).toFixed(0)} % of MACs saved; ${ms(time.total)}`;
+  return `${image.padEnd(width)}  ${answer.text || '(no words)'}  [${cost}]`;
 }
 
 function scoresText({scores}: Entailment): string {
@@ -46,17 +47,30 @@ function scoresText({scores}: Entailment): string {
     .join(', ');
 }
 
-/** What a picture's answer cost beside the answer. */
+/** A line for every pass through a stack: its exit layer, and every score with its threshold. */
+export function traceText({trace}: Answer): string {
+  const number = (x: number | null): string => (x === null ? '–' : x.toFixed(4));
+  return trace
+    .map(({stack, step, exitLayer, depth, scores, thresholds}) => {
+      const seen = scores.map((score, i) =>
+        score === null ? '–' : `${number(score)}/${number(thresholds[i] ?? null)}`,
+      );
+      return `  ${stack}${step === undefined ? '' : ` step ${step}`}: ${exitLayer}/${depth}  ${seen.join(' ')}`;
+    })
+    .join('\n');
+}
+
+/** Circumstances of an answer. */
 export interface AnswerContext {
   readonly image: string;
-  /** Milliseconds of loading the model; 0 for every picture but the first. */
+  /** Milliseconds of loading the model; 0 for every image but the first. */
   readonly load: number;
   readonly backend: string;
   /** Add what was measured at every layer. */
   readonly trace: boolean;
 }
 
-/** The JSON object of one picture. */
+/** The JSON object of one image. */
 export function answerJson(answer: Answer | Entailment, {image, load, backend, trace}: AnswerContext): object {
   const {text, tokens, score, hypotheses, layers, macs, ms} = answer;
   return {
@@ -78,7 +92,7 @@ function traceJson({stack, step, exitLayer, depth, scores, thresholds}: Answer['
   return {stack, ...(step === undefined ? {} : {step}), exitLayer, depth, similarity: scores, threshold: thresholds};
 }
 
-/** The JSON object of a picture that failed. */
+/** The JSON object of an image that failed. */
 export function errorJson(image: string, error: unknown): object {
   return {image, error: errorRecord(error)};
 }

@@ -1,18 +1,21 @@
-import type {Command} from 'commander';
-import {addAnswerOptions} from './answer-pictures.js';
-import type {CaptionFlags} from './caption.js';
-import {runs} from '../core/define-command.js';
-import {addGenerationOptions} from '../options/generation.js';
+import {defineCommand} from '../core/define-command.js';
+import {answerSettings, withAnswer} from '../options/answer.js';
+import {streamOptions, withGeneration, withStream} from '../options/generation.js';
 
-export function registerPrompt(program: Command): void {
-  const command = program
-    .command('prompt')
-    .description('Give the model any text beside a picture, and print what it writes')
-    .argument('<image>', 'a picture file; - reads it from stdin')
-    .argument('<text>', 'what the encoder reads; a leading space is added');
-  addGenerationOptions(addAnswerOptions(command)).option(
-    '--stream',
-    'show words and their depth as they are written (one beam)',
-  );
-  runs<readonly [string, string], CaptionFlags>(command, async () => (await import('./run-prompt.js')).runPrompt);
-}
+export const prompt = defineCommand({
+  name: 'prompt',
+  summary: 'Give the model any text beside a picture, and print what it writes',
+  arguments: [
+    ['<image>', 'a picture file; - reads it from stdin'],
+    ['<text>', 'what the encoder reads; a leading space is added'],
+  ],
+  options: (command) => withStream(withGeneration(withAnswer(command))),
+  async run([image, text], options, context) {
+    const generation = streamOptions(options, context.out);
+    const settings = await answerSettings('prompt', options);
+    const {answerImages} = await import('./answer-images.js');
+    return await answerImages([image], settings, context, (model, bytes, run) =>
+      model.prompt(bytes, text, {...generation, ...run}),
+    );
+  },
+});

@@ -1,77 +1,106 @@
-import type {CalibrationCost} from '../../calibration/risk/losses.js';
-import {type Command, InvalidArgumentError, Option} from 'commander';
-import {runs} from '../core/define-command.js';
+import {InvalidArgumentError, Option} from '@commander-js/extra-typings';
+import type {CalibrationOptions} from '../../calibration/risk/calibrate.js';
+import {throwIfAborted, UsageError} from '../../runtime/errors.js';
+import {defineCommand} from '../core/define-command.js';
 import {finiteNumber, share, wholeNumber} from '../options/values.js';
+import type {Budget} from './calibration-inputs.js';
 
-export interface CalibrateFlags {
-  readonly out: string;
-  readonly maxDrop?: number;
-  readonly budget?: {readonly cost: CalibrationCost; readonly most: number; readonly percent: boolean};
-  readonly delta: number;
-  readonly risk: 'quality-gap' | 'consistency';
-  readonly unit: 'item' | 'picture';
-  readonly cost: CalibrationCost;
-  readonly timings?: readonly string[];
-  readonly policy: string;
-  readonly grid: number;
-  readonly train?: string;
-  readonly seed: number;
-  readonly checkSamples?: number;
-  readonly checkData?: readonly string[];
-}
+export const calibrate = defineCommand({
+  name: 'calibrate',
+  summary: 'Choose exit thresholds from a recording, with a guarantee of what they lose, as a plan for --exit',
+  arguments: [
+    ['<recordings...>', 'a recording of calibration data, or its shards; never the data that results are reported on'],
+  ],
+  options: (command) =>
+    command
+      .requiredOption('--out <plan.json>', 'the plan; not written if nothing can be certified')
+      .option('--max-drop <share>', 'the largest risk, such as 1% or 0.01', parseDrop)
+      .option(
+        '--budget <cost=most>',
+        'instead: the least risk at layers=… (as MuE counts), macs=… or ms=…; with % of full depth',
+        parseBudget,
+      )
+      .option('--delta <x>', 'probability with which the guarantee may fail', share, 0.05)
+      .addOption(
+        new Option('--risk <name>', 'items that become wrong, or items whose answer is not that of full depth')
+          .choices(['quality-gap', 'consistency'])
+          .default('quality-gap'),
+      )
+      .addOption(
+        new Option('--unit <name>', 'what is taken for independent').choices(['item', 'picture']).default('item'),
+      )
+      .addOption(new Option('--cost <name>', 'what is to be saved').choices(['layers', 'macs', 'ms']).default('macs'))
+      .option(
+        '--timings <folders...>',
+        'evaluations with and without exits on this machine, from which milliseconds a layer are learnt',
+      )
+      .option('--policy <list>', 'of the decoder, separated by commas', 'softmax-margin')
+      .option('--grid <n>', 'thresholds a stack', wholeNumber(2), 10)
+      .option('--train <recording>', 'what linear-head learns from')
+      .option('--seed <n>', 'of the split', wholeNumber(0), 0)
+      .option(
+        '--check-samples <n>',
+        'calibrate on so many samples drawn from the items, and count broken promises',
+        wholeNumber(1),
+      )
+      .option(
+        '--check-data <recordings...>',
+        'further recordings of the same model, to draw those samples from as well',
+      ),
+  /** Exit code 1, and no plan, if nothing can be certified; 1, but with the plan, if the coverage check fails. */
+  async run([files], options, {out, signal}) {
+    const {maxDrop, budget, delta, risk, unit, cost, timings, grid, seed, train, checkSamples, checkData} = options;
+    if ((maxDrop === undefined) === (budget === undefined))
+      throw new UsageError(
+        'goal',
+        'calibrate: one goal is needed: --max-drop, such as 1%, or --budget, such as macs=60%',
+      );
+    const {parsePolicies, trainedHead} = await import('./read-settings.js');
+    const policies = parsePolicies(options.policy, '--policy');
+    if (policies.includes('linear-head') && train === undefined)
+      throw new UsageError('head-untrained', "calibrate: 'linear-head' must learn from another recording", {
+        hint: 'Name one with --train: what a head has learnt from says nothing about its errors.',
+      });
+    if (maxDrop === undefined && checkSamples !== undefined)
+      throw new UsageError('goal', '--check-samples checks the promise of --max-drop; a budget makes none');
+    const {calibrate} = await import('../../calibration/risk/calibrate.js');
+    const {PolicyReplay} = await import('../../calibration/replay/policy-replay.js');
+    const {readRecordings} = await import('../../node/runs/read-shards.js');
+    const {writeAtomic} = await import('../../node/runs/write-atomic.js');
+    const {absoluteBudget, checkCoverage, timedLayers} = await import('./calibration-inputs.js');
+    const {certificateText, nothingChosen, coverageText} = await import('./certificate-text.js');
+    const {recording, sha256} = readRecordings(files);
+    const timed = cost === 'ms' || budget?.cost === 'ms';
+    const ms = timed ? await timedLayers(timings, recording.header) : undefined;
+    const head = trainedHead(train, recording.header, seed);
+    const replay = new PolicyReplay(recording, {seed, head, ms});
+    const common = {delta, risk, unit, cost, policies, grid, seed, head};
+    const goal: CalibrationOptions['goal'] =
+      maxDrop === undefined ? {budget: absoluteBudget(budget!, replay)} : {maxDrop};
+    const {plan, certificate} = calibrate(replay, {...common, goal}, sha256);
+    throwIfAborted(signal);
+    if (plan === undefined) throw nothingChosen(certificate);
+    writeAtomic(options.out, `${JSON.stringify(plan, null, 2)}\n`);
+    for (const line of certificateText(certificate)) out.data(line);
+    out.say(`${options.out}: use it with --exit ${options.out}`);
+    if (checkSamples === undefined || maxDrop === undefined) return 0;
+    const check = checkCoverage(replay, checkData ?? [], {...common, goal: {maxDrop}}, checkSamples, ms);
+    out.data(coverageText(check, unit));
+    return check.kept ? 0 : 1;
+  },
+});
 
-export function registerCalibrate(program: Command): void {
-  const command = program
-    .command('calibrate')
-    .description('Choose exit thresholds from a recording, with a guarantee of what they lose, as a plan for --exit')
-    .argument(
-      '<recordings...>',
-      'a recording of calibration data, or its shards; never the data that results are reported on',
-    )
-    .requiredOption('--out <plan.json>', 'the plan; not written if nothing can be certified')
-    .option('--max-drop <share>', 'the largest risk, such as 1% or 0.01', drop)
-    .option(
-      '--budget <cost=most>',
-      'instead: the least risk at layers=… (as MuE counts), macs=… or ms=…; with % of full depth',
-      budget,
-    )
-    .option('--delta <x>', 'probability with which the guarantee may fail', share, 0.05)
-    .addOption(
-      new Option('--risk <name>', 'items that become wrong, or items whose answer is not that of full depth')
-        .choices(['quality-gap', 'consistency'])
-        .default('quality-gap'),
-    )
-    .addOption(
-      new Option('--unit <name>', 'what is taken for independent').choices(['item', 'picture']).default('item'),
-    )
-    .addOption(new Option('--cost <name>', 'what is to be saved').choices(['layers', 'macs', 'ms']).default('macs'))
-    .option(
-      '--timings <folders...>',
-      'evaluations with and without exits on this machine, from which milliseconds a layer are learnt',
-    )
-    .option('--policy <list>', 'of the decoder, separated by commas', 'softmax-margin')
-    .option('--grid <n>', 'thresholds a stack', wholeNumber(2), 10)
-    .option('--train <recording>', 'what linear-head learns from')
-    .option('--seed <n>', 'of the split', wholeNumber(0), 0)
-    .option(
-      '--check-samples <n>',
-      'calibrate on so many samples drawn from the items, and count broken promises',
-      wholeNumber(1),
-    )
-    .option('--check-data <recordings...>', 'further recordings of the same model, to draw those samples from as well');
-  runs<readonly [string[]], CalibrateFlags>(command, async () => (await import('./run-calibrate.js')).runCalibrate);
-}
-
-function drop(text: string): number {
+/** A fraction, or a percentage with its sign. */
+function parseDrop(text: string): number {
   return share(String(text.trim().endsWith('%') ? finiteNumber(text.trim().slice(0, -1)) / 100 : text));
 }
 
-function budget(text: string): NonNullable<CalibrateFlags['budget']> {
+function parseBudget(text: string): Budget {
   const [name, amount, ...rest] = text.split('=');
   if ((name !== 'layers' && name !== 'macs' && name !== 'ms') || amount === undefined || rest.length > 0)
     throw new InvalidArgumentError('It must be layers=…, macs=… or ms=….');
-  const percent = amount.trim().endsWith('%');
-  const most = finiteNumber(percent ? amount.trim().slice(0, -1) : amount);
+  const relative = amount.trim().endsWith('%');
+  const most = finiteNumber(relative ? amount.trim().slice(0, -1) : amount);
   if (most <= 0) throw new InvalidArgumentError('It must be above 0.');
-  return {cost: name, most: percent ? most / 100 : most, percent};
+  return {cost: name, most: relative ? most / 100 : most, relative};
 }

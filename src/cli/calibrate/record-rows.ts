@@ -1,31 +1,35 @@
-import {inShard, type Shard} from '../../evaluation/shard.js';
 import type {Dataset, DatasetItem} from '../../data/dataset.js';
+import {inShard, type Shard} from '../../evaluation/shard.js';
 import type {ImageStates} from '../../models/model.js';
 import type {RowLog} from '../../node/runs/row-log.js';
 import {InputError, type MueError, throwIfAborted} from '../../runtime/errors.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
-import type {Output} from '../core/output.js';
-import {readPicture} from '../core/read-picture.js';
+import type {CommandContext} from '../core/define-command.js';
+import {readRowImage} from '../core/inputs.js';
 
-export interface RecordRowsOptions {
-  readonly mue: VisionLanguagePipeline;
+/**
+ * Makes a row of a file from one item of the data set and its image's states at all depths, which are borrowed.
+ * @throws InputError for an item that is to be skipped
+ */
+export type MakeRow = (states: ImageStates, item: DatasetItem, index: number, signal: AbortSignal) => Promise<object>;
+
+export interface RecordRowsOptions extends CommandContext {
+  /** Borrowed. */
+  readonly model: VisionLanguagePipeline;
   readonly dataset: Dataset;
-  /** Rows go here; those that it has already are not run again. */
+  /** Rows go here; items whose rows it has already are not run again. */
   readonly log: RowLog;
-  /** Of pictures, so that rows with one picture stay together. */
+  /** A part of the images, so that rows with one image stay together. */
   readonly shard: Shard;
   /** Only the first rows of the data set. */
-  readonly limit?: number | undefined;
-  /** @throws InputError for a row that is to be skipped */
-  readonly row: (picture: ImageStates, item: DatasetItem, index: number) => Promise<object>;
+  readonly limit?: number;
+  readonly row: MakeRow;
   readonly onBadRow: (bad: {readonly line: number; readonly error: MueError}) => void;
-  readonly out: Output;
-  readonly signal: AbortSignal;
 }
 
-/** Runs the rows of a data set, each on its picture's states at all depths. @returns how many rows the file has now */
+/** Runs the rows of a data set, each on its image's states at all depths. @returns how many rows the file has now */
 export async function recordRows({
-  mue,
+  model,
   dataset,
   log,
   shard,
@@ -37,26 +41,27 @@ export async function recordRows({
 }: RecordRowsOptions): Promise<number> {
   const done = new Set(log.rows.map(({index}) => index));
   if (done.size > 0) out.say(`${done.size} rows are recorded already`);
-  let picture: {readonly id: string; readonly depths: ImageStates} | undefined;
-  let [index, pictures, written] = [-1, -1, 0];
-  let last: string | undefined;
+  /** States of the newest image: the next rows may be of the same one. */
+  let newest: {readonly imageId: string; readonly states: ImageStates} | undefined;
+  let [index, images, written] = [-1, -1, 0];
+  let lastImageId: string | undefined;
   const start = performance.now();
   let said = start;
   try {
     for await (const item of dataset) {
       throwIfAborted(signal);
       index++;
-      if (item.imageId !== last) pictures++;
-      last = item.imageId;
+      if (item.imageId !== lastImageId) images++;
+      lastImageId = item.imageId;
       if (limit !== undefined && index >= limit) break;
-      if (!inShard(pictures, shard) || done.has(index)) continue;
+      if (!inShard(images, shard) || done.has(index)) continue;
       try {
-        if (picture?.id !== item.imageId) {
-          picture?.depths[Symbol.dispose]();
-          picture = undefined;
-          picture = {id: item.imageId, depths: await pictureDepths(mue, item, signal)};
+        if (newest?.imageId !== item.imageId) {
+          newest?.states[Symbol.dispose]();
+          newest = undefined;
+          newest = {imageId: item.imageId, states: await imageStates(model, item, signal)};
         }
-        log.append({...(await row(picture.depths, item, index))});
+        log.append({...(await row(newest.states, item, index, signal))});
         written++;
       } catch (error) {
         if (!(error instanceof InputError) || error.code === 'cannot-write') throw error;
@@ -69,19 +74,19 @@ export async function recordRows({
       }
     }
   } finally {
-    picture?.depths[Symbol.dispose]();
+    newest?.states[Symbol.dispose]();
   }
   return done.size + written;
 }
 
-async function pictureDepths(
-  mue: VisionLanguagePipeline,
+async function imageStates(
+  model: VisionLanguagePipeline,
   {image}: DatasetItem,
   signal: AbortSignal,
 ): Promise<ImageStates> {
-  const pixels = await mue.pixels('bytes' in image ? image.bytes : await readPicture(image.path));
+  const pixels = await model.pixels(await readRowImage(image));
   try {
-    return await mue.model.imageStates(pixels, {signal});
+    return await model.model.imageStates(pixels, {signal});
   } finally {
     pixels.dispose();
   }

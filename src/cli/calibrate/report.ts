@@ -1,20 +1,31 @@
-import type {Command} from 'commander';
-import {runs} from '../core/define-command.js';
+import path from 'node:path';
+import {defineCommand} from '../core/define-command.js';
 
-export interface ReportFlags {
-  readonly out: string;
-  readonly title?: string;
-}
-
-export function registerReport(program: Command): void {
-  const command = program
-    .command('report')
-    .description('One page of charts (and CSV, JSON, SVG) from evaluations, sweeps and calibrated plans')
-    .argument(
-      '<inputs...>',
-      'folders of `mue evaluate` and `mue sweep`, plan.json files, or folders that hold such folders',
-    )
-    .requiredOption('--out <folder>', 'where to; files of an older report are replaced')
-    .option('--title <text>', 'heading of the page');
-  runs<readonly [string[]], ReportFlags>(command, async () => (await import('./run-report.js')).runReport);
-}
+export const report = defineCommand({
+  name: 'report',
+  summary: 'One page of charts (and CSV, JSON, SVG) from evaluations, sweeps and calibrated plans',
+  arguments: [
+    ['<inputs...>', 'folders of `mue evaluate` and `mue sweep`, plan.json files, or folders that hold such folders'],
+  ],
+  options: (command) =>
+    command
+      .requiredOption('--out <folder>', 'where to; files of an older report are replaced')
+      .option('--title <text>', 'heading of the page'),
+  async run([paths], {out: folder, title}, {out}) {
+    const {report} = await import('../../report/report.js');
+    const {makeFolder} = await import('../../node/runs/evaluation-folder.js');
+    const {readReportInputs} = await import('../../node/runs/report-inputs.js');
+    const {writeAtomic} = await import('../../node/runs/write-atomic.js');
+    const inputs = await readReportInputs(paths);
+    const files = report(inputs, {title});
+    makeFolder(folder);
+    for (const {name, content} of files) writeAtomic(path.join(folder, name), content);
+    const count = (things: readonly unknown[], what: string): string =>
+      `${things.length} ${what}${things.length === 1 ? '' : 's'}`;
+    const {evaluations, sweeps, plans} = inputs;
+    const read = [count(evaluations, 'evaluation'), count(sweeps, 'sweep'), count(plans, 'plan')].join(', ');
+    out.say(`${read}: ${count(files, 'file')}`);
+    out.data(path.join(folder, 'index.html'));
+    return 0;
+  },
+});

@@ -13,21 +13,30 @@ import {sweepRecording} from '../../calibration/sweep/sweep.js';
 import {requireRows, type Shards} from '../../node/runs/read-shards.js';
 import {throwIfAborted, UsageError} from '../../runtime/errors.js';
 import type {CommandContext} from '../core/define-command.js';
-import {parsePolicies, readSettings} from './read-settings.js';
-import {runSettings} from './sweep-captions.js';
-import type {SweepFlags} from './sweep.js';
-import {secondsSince, writeSweep} from './write-sweep.js';
+import {readSettings, type SettingsChoice} from './read-settings.js';
+import {type CaptionSource, runSettings} from './sweep-captions.js';
+import {type SweepTarget, secondsSince, writeSweep} from './write-sweep.js';
 
-/** Replays a recording of captions, which proposes settings, and with --run runs the promising ones. */
+/** The promising settings of a proposal: how many of each front, and the captions that they are run on, if any. */
+export interface PromisingSettings {
+  readonly most: number;
+  readonly runOn?: CaptionSource;
+}
+
+/**
+ * Replays a recording of captions, which proposes settings, and may run the promising ones.
+ * @returns the exit code: 0, or 5 if rows to run were skipped
+ */
 export async function sweepCaptionRecording(
   shards: Shards,
-  flags: SweepFlags,
+  {file, policies, grid}: SettingsChoice,
+  {most, runOn}: PromisingSettings,
+  target: SweepTarget,
   context: CommandContext,
 ): Promise<number> {
   const {out, signal} = context;
-  const {seed, cost, run, points: most} = flags;
-  const policies = flags.policies === undefined ? CAPTION_POLICIES : parsePolicies(flags.policies, '--policies');
-  const stranger = policies.find((policy) => !CAPTION_POLICIES.includes(policy));
+  const {seed, cost} = target;
+  const stranger = policies?.find((policy) => !CAPTION_POLICIES.includes(policy));
   if (stranger !== undefined)
     throw new UsageError(
       'policy-unknown',
@@ -39,16 +48,16 @@ export async function sweepCaptionRecording(
   const captions = shards.rows.length;
   out.say(`${recording.n} positions of ${captions} captions`);
   const settings =
-    flags.thresholds === undefined
-      ? settingGrid(replay, {count: flags.grid, seed, policies})
-      : readSettings(flags.thresholds, flags.policies === undefined ? undefined : policies);
+    file === undefined
+      ? settingGrid(replay, {count: grid, seed, policies: policies ?? CAPTION_POLICIES})
+      : readSettings(file, policies);
   const start = performance.now();
   const sweep = sweepRecording(replay, settings, shards.sha256);
   throwIfAborted(signal);
   const proposal = captionProposal({...sweep, recording: {...sweep.recording, n: captions}});
   out.say(`${settings.length} settings replayed in ${secondsSince(start)} s`);
-  // What is run goes to --out itself.
-  const folder = run === undefined ? flags.out : path.join(flags.out, 'proposed');
+  // The folder itself is for settings that are run.
+  const folder = runOn === undefined ? target.folder : path.join(target.folder, 'proposed');
   const settingsFrom = 'a replay of captions written at full depth: candidates';
   const files = writeSweep(folder, {
     csv: proposalCsv(proposal),
@@ -57,9 +66,10 @@ export async function sweepCaptionRecording(
   });
   for (const line of proposalText(proposal, cost)) out.data(line);
   out.say(`${folder}: ${files}: estimates, all of them (exact: false)`);
-  if (run !== undefined) return await runSettings(promising(proposal, most), run, flags, context);
+  if (runOn) return await runSettings(promising(proposal, most), runOn, target, context);
   out.say(
-    'Run the front for real: --run <data> here, or later `mue sweep --task caption --data <data> --thresholds front.json`.',
+    'Run the front for real: --run <data> here, or later ' +
+      '`mue sweep --task caption --data <data> --thresholds front.json`.',
   );
   return 0;
 }

@@ -1,16 +1,16 @@
 import fs from 'node:fs';
-import {type Command, InvalidArgumentError} from 'commander';
+import {type CommandUnknownOpts, InvalidArgumentError} from '@commander-js/extra-typings';
 import {z} from 'zod';
 import {UsageError} from '../../runtime/errors.js';
 
 const configSchema = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
 /**
- * Takes defaults for the command's options from a JSON object, by the options' names (dashes or underscores). What stands on
- * the command line wins.
+ * Takes defaults for the command's options from a JSON object, by the options' names (dashes or underscores). The
+ * command line wins.
  * @throws UsageError for a file that cannot be read, a name that is no option, or a value that the option refuses
  */
-export function applyConfigFile(command: Command, file: string): void {
+export function applyConfigFile(command: CommandUnknownOpts, file: string): void {
   for (const [name, value] of Object.entries(readConfigFile(file))) {
     const flag = `--${name.replaceAll('_', '-')}`;
     const option = command.options.find(({long}) => long?.replaceAll('_', '-') === flag);

@@ -1,12 +1,13 @@
-import {MueError} from '../../runtime/errors.js';
+import {AbortError, BackendError, MueError, UsageError, WeightsError} from '../../runtime/errors.js';
 
 /**
  * Reports an error that ends the command: one line, its hint, never a stack trace (unless MUE_DEBUG is set).
+ * @param write where to; default: stderr of the process
  * @returns the exit code for it
  */
-export function fail(error: unknown): number {
-  process.stderr.write(describeError(error));
-  if (process.env.MUE_DEBUG && error instanceof Error) process.stderr.write(`${error.stack ?? ''}\n`);
+export function fail(error: unknown, write: (text: string) => void = (text) => process.stderr.write(text)): number {
+  write(describeError(error));
+  if (process.env.MUE_DEBUG && error instanceof Error) write(`${error.stack ?? ''}\n`);
   return error instanceof MueError ? error.exitCode : 1;
 }
 
@@ -27,4 +28,20 @@ export function errorRecord(error: unknown): {readonly code: string; readonly me
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
   // File system errors have a name of their own: ENOSPC, EACCES, …
   return {code: typeof code === 'string' ? code : 'unexpected', message: message.split('\n')[0] ?? ''};
+}
+
+/** Whether every further input would meet the error, too: then the command ends with it. */
+export function isFatal(error: unknown): boolean {
+  return (
+    error instanceof AbortError ||
+    error instanceof UsageError ||
+    error instanceof WeightsError ||
+    error instanceof BackendError
+  );
+}
+
+/** Exit code of a command that went on where inputs failed: 0 if none did, 1 if nothing was done, else 5. */
+export function exitCodeOf({done, failed}: {readonly done: number; readonly failed: number}): number {
+  if (failed === 0) return 0;
+  return done === 0 ? 1 : 5;
 }

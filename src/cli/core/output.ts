@@ -1,4 +1,10 @@
-/** Where words go: data to stdout, everything meant for people to stderr. */
+/** The two streams of a command. */
+export interface Streams {
+  readonly stdout: (text: string) => void;
+  readonly stderr: (text: string) => void;
+}
+
+/** Where lines go: data to stdout, everything meant for people to stderr. */
 export interface Output {
   /** A line of data. */
   data(line: string): void;
@@ -9,17 +15,40 @@ export interface Output {
   readonly quiet: boolean;
 }
 
-export function createOutput({quiet}: {readonly quiet: boolean}): Output {
+export function createOutput({stdout, stderr}: Streams, quiet: boolean): Output {
   return {
-    data: (line) => {
-      process.stdout.write(`${line}\n`);
-    },
+    data: (line) => stdout(`${line}\n`),
     say: (line) => {
-      if (!quiet) process.stderr.write(`${line}\n`);
+      if (!quiet) stderr(`${line}\n`);
     },
-    warn: (line) => {
-      process.stderr.write(`${line}\n`);
-    },
+    warn: (line) => stderr(`${line}\n`),
     quiet,
   };
+}
+
+/** How answers are printed: for people, as one JSON value at the end, or as a JSON object a line. */
+export type PrintFormat = 'text' | 'json' | 'jsonl';
+
+/** JSON objects on stdout, one an input. */
+export class ObjectPrinter {
+  readonly #objects: object[] = [];
+
+  /** @param inputs how many there are: a single one's object is printed by itself, those of several as an array */
+  constructor(
+    private readonly out: Output,
+    private readonly format: PrintFormat,
+    private readonly inputs: number,
+  ) {}
+
+  /** Takes the object of the next input, and prints it at once as `jsonl`; as `text` it is dropped. */
+  add(object: object): void {
+    if (this.format === 'jsonl') this.out.data(JSON.stringify(object));
+    if (this.format === 'json') this.#objects.push(object);
+  }
+
+  /** Prints what `json` has kept. */
+  end(): void {
+    if (this.format !== 'json') return;
+    this.out.data(JSON.stringify(this.inputs === 1 ? this.#objects[0] : this.#objects, null, 2));
+  }
 }

@@ -1,17 +1,27 @@
 import {Presets, SingleBar} from 'cli-progress';
 import type {Output} from './output.js';
 
-/** A bar over the pictures of a list, on stderr: only where a terminal shows it and the answers go elsewhere. */
-export class PictureProgress implements Disposable {
+/** A bar on stderr. It goes away when it stops. @param format of cli-progress, such as `{bar} {value}/{total}` */
+export function progressBar(format: string): SingleBar {
+  return new SingleBar(
+    {format, stream: process.stderr, hideCursor: true, clearOnComplete: true},
+    Presets.shades_classic,
+  );
+}
+
+/** Output whose lines do not run into a bar. @param shown whether the bar is on the terminal now */
+export function linesBesideBar(out: Output, shown: () => boolean): Output {
+  const clear = (line: string): string => (shown() ? `\r\u001b[K${line}` : line);
+  return {...out, say: (line) => out.say(clear(line)), warn: (line) => out.warn(clear(line))};
+}
+
+/** A bar over the images of a list: only where a terminal shows it and the answers go elsewhere. */
+export class ImageProgress implements Disposable {
   readonly #bar: SingleBar | undefined;
 
   constructor(total: number, quiet: boolean) {
     if (quiet || total < 2 || !process.stderr.isTTY || process.stdout.isTTY) return;
-    const format = '{bar} {value}/{total} pictures  {eta_formatted} left';
-    this.#bar = new SingleBar(
-      {format, stream: process.stderr, hideCursor: true, clearOnComplete: true},
-      Presets.shades_classic,
-    );
+    this.#bar = progressBar('{bar} {value}/{total} pictures  {eta_formatted} left');
     this.#bar.start(total, 0);
   }
 
@@ -21,8 +31,7 @@ export class PictureProgress implements Disposable {
 
   /** Output whose lines do not run into the bar. */
   lines(out: Output): Output {
-    const clear = (line: string): string => (this.#bar ? `\r\u001b[K${line}` : line);
-    return {...out, say: (line) => out.say(clear(line)), warn: (line) => out.warn(clear(line))};
+    return linesBesideBar(out, () => this.#bar !== undefined);
   }
 
   [Symbol.dispose](): void {

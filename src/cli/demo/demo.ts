@@ -1,19 +1,59 @@
-import type {Command} from 'commander';
-import {runs} from '../core/define-command.js';
-import {addModelOptions, type ModelFlags} from '../options/model.js';
+import fs from 'node:fs';
+import path from 'node:path';
+import {UsageError} from '../../runtime/errors.js';
+import {defineCommand} from '../core/define-command.js';
+import {modelChoice, openModel, withModel} from '../options/model.js';
 import {wholeNumber} from '../options/values.js';
+import type {DemoRow} from './examples.js';
 
-export interface DemoFlags extends ModelFlags {
-  readonly out: string;
-  readonly pictures?: number;
-}
+export const demo = defineCommand({
+  name: 'demo',
+  summary: 'Caption and question the example pictures, at full depth and with early exit',
+  arguments: [],
+  options: (command) =>
+    withModel(
+      command
+        .option('--out <file.html>', 'the page to write', 'demo.html')
+        .option('--pictures <n>', 'only the first ones', wholeNumber(1)),
+    ),
+  async run(_, options, {out, signal}) {
+    const start = performance.now();
+    const opened = await openModel(modelChoice(options), out);
+    using model = opened.model;
+    const {OfaPipeline} = await import('../../tasks/ofa-processor.js');
+    if (!(model instanceof OfaPipeline))
+      throw new UsageError('task-unsupported', 'the demo shows an encoder and a decoder, which this model has not', {
+        hint: 'Leave --model out.',
+      });
+    const {resnetMacs, runExamples} = await import('./examples.js');
+    const {demoPage} = await import('./page.js');
+    const {tableHead, tableRow, tableSummary} = await import('./table.js');
+    out.say(`model loaded in ${opened.ms.toFixed(0)} ms\n`);
+    const rows: DemoRow[] = [];
+    for await (const row of runExamples(model, signal, options.pictures)) {
+      if (rows.length === 0) out.data(tableHead(row));
+      rows.push(row);
+      out.data(tableRow(row));
+    }
+    const resnet = resnetMacs(model);
+    out.data('');
+    out.data(tableSummary(rows, resnet));
+    const note = model.runsOn?.note ?? options.device;
+    writePage(options.out, demoPage(rows, {tokenizer: model.tokenizer, resnet, note}));
+    const seconds = ((performance.now() - start) / 1e3).toFixed(0);
+    out.say(`\nwrote ${options.out}: words and their depth, in a browser (${seconds} s in all)`);
+    return 0;
+  },
+});
 
-export function registerDemo(program: Command): void {
-  const command = program
-    .command('demo')
-    .description('Caption and question the example pictures, at full depth and with early exit')
-    .option('--out <file.html>', 'the page to write', 'demo.html')
-    .option('--pictures <n>', 'only the first ones', wholeNumber(1));
-  addModelOptions(command);
-  runs<readonly [], DemoFlags>(command, async () => (await import('./run-demo.js')).runDemo);
+/** Writes beside the file and then moves: an interrupted run leaves an older page as it was. */
+function writePage(file: string, html: string): void {
+  const target = path.resolve(file);
+  const partial = `${target}.partial`;
+  try {
+    fs.writeFileSync(partial, html);
+    fs.renameSync(partial, target);
+  } finally {
+    fs.rmSync(partial, {force: true});
+  }
 }

@@ -1,5 +1,5 @@
 import {meanLayers} from '../../tasks/answer.js';
-import {type DemoRow, type Pair, type Saved, savedBy} from './run.js';
+import {type DemoRow, type Pair, type Saved, savedBy} from './examples.js';
 
 const COLUMNS = [8, 14, 7, 22, 20] as const;
 
@@ -56,7 +56,10 @@ export function tableRow({file, caption}: DemoRow): string {
   return full.text === early.text ? first : `${first}\n${line('', '', '', '', '', early.text)}`;
 }
 
-/** What it comes to, and what to make of it. @param resnet its multiply-accumulates */
+/**
+ * Means of all rows, and a reading of them.
+ * @param resnet multiply-accumulates of the ResNet
+ */
 export function tableSummary(rows: readonly DemoRow[], resnet: number): string {
   const captions = rows.map(({caption}) => caption);
   const entailments = rows.map(({entailment}) => entailment);

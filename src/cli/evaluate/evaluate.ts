@@ -1,64 +1,97 @@
-import {type Command, Option} from 'commander';
-import {runs} from '../core/define-command.js';
-import {addGenerationOptions, type GenerationFlags} from '../options/generation.js';
-import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../options/model.js';
+import path from 'node:path';
+import {Option} from '@commander-js/extra-typings';
+import type {EvaluationMetrics} from '../../evaluation/metrics.js';
+import {shardName} from '../../evaluation/shard.js';
+import type {Progress} from '../../node/runs/evaluate-into.js';
+import {AbortError, UsageError} from '../../runtime/errors.js';
+import {defineCommand} from '../core/define-command.js';
+import {exitCodeOf} from '../core/errors.js';
+import {withDataset} from '../options/dataset.js';
+import {parseExitOptions, withExits} from '../options/exit.js';
+import {generateOptions, withGeneration} from '../options/generation.js';
+import {modelChoice, withModel} from '../options/model.js';
+import {shardChoice} from '../options/shard.js';
 import {wholeNumber} from '../options/values.js';
+import type {ShardJob} from './shard.js';
 
-export interface EvaluateFlags extends ModelFlags, ExitFlags, GenerationFlags {
-  readonly task: 'caption' | 'snli-ve' | 'vqa';
-  readonly data: string;
-  readonly out: string;
-  readonly limit?: number;
-  readonly shard?: string;
-  readonly workers: number;
-  readonly batch?: number;
-  readonly images?: string;
-  readonly columns?: string;
-  readonly split?: string;
-  readonly answers?: string;
-  readonly warmup: number;
-  readonly trace?: boolean;
-  readonly json?: boolean;
-}
+export const evaluate = defineCommand({
+  name: 'evaluate',
+  summary: 'Answer a data set and score the answers: quality, layers, MACs and milliseconds',
+  arguments: [],
+  options: (command) => {
+    const named = command
+      .addOption(
+        new Option('--task <name>', 'what is asked').choices(['caption', 'snli-ve', 'vqa']).makeOptionMandatory(),
+      )
+      .requiredOption(
+        '--data <file>',
+        'OFA TSV, JSON lines, Karpathy JSON, SNLI-VE JSON lines (each also .gz) or a folder of pictures',
+      )
+      .requiredOption(
+        '--out <folder>',
+        'predictions.jsonl, metrics.json and results; the same command goes on where it was stopped',
+      );
+    const divided = withGeneration(withExits(withModel(named)))
+      .option('--limit <n>', 'only the first rows', wholeNumber(1))
+      .option(
+        '--shard <i/n>',
+        'every n-th row from the i-th (from 0), into a folder of its own in --out (default: from the job array)',
+      )
+      .option('--workers <n>', 'processes that share the rows', wholeNumber(1), 1)
+      .option(
+        '--batch <n>',
+        'rows answered together, each with its own exits (default: 16 on cuda, else 1)',
+        wholeNumber(1),
+      );
+    return withDataset(divided)
+      .option('--answers <file>', 'vqa: the allowed answers, one a line')
+      .option(
+        '--warmup <n>',
+        'answers of the first row that do not count, so that times do not contain compiling',
+        wholeNumber(0),
+        1,
+      )
+      .option('--trace', 'keep what was measured at every layer')
+      .option('--json', 'print metrics.json');
+  },
+  async run(_, options, {out, signal}) {
+    const {task, data, images, columns, split, limit, answers, workers, batch, warmup, trace} = options;
+    const shard = shardChoice(options.shard, process.env);
+    const folder = shard.count > 1 ? path.join(options.out, shardName(shard)) : options.out;
+    if (answers !== undefined && task !== 'vqa')
+      throw new UsageError('answers-task', '--answers is for --task vqa only');
+    const job: ShardJob = {
+      task,
+      data,
+      dataset: {images, columns, split},
+      limit,
+      answers,
+      model: modelChoice(options),
+      exit: await parseExitOptions(options, task),
+      generation: generateOptions(options),
+      batch,
+      warmup,
+      trace,
+      folder,
+      shard,
+    };
+    const {EvaluationProgress} = await import('./progress.js');
+    const {metricsText} = await import('./metrics-text.js');
+    try {
+      const metrics = await evaluateJob();
+      out.data(options.json ? JSON.stringify(metrics, null, 2) : metricsText(metrics));
+      return exitCodeOf({done: metrics.n, failed: metrics.bad.failed + metrics.bad.unreadable});
+    } catch (error) {
+      if (error instanceof AbortError) out.say(`interrupted; the same command goes on where ${folder} ends`);
+      throw error;
+    }
 
-export function registerEvaluate(program: Command): void {
-  const command = program
-    .command('evaluate')
-    .description('Answer a data set and score the answers: quality, layers, MACs and milliseconds')
-    .addOption(
-      new Option('--task <name>', 'what is asked').choices(['caption', 'snli-ve', 'vqa']).makeOptionMandatory(),
-    )
-    .requiredOption(
-      '--data <file>',
-      'OFA TSV, JSON lines, Karpathy JSON, SNLI-VE JSON lines (each also .gz) or a folder of pictures',
-    )
-    .requiredOption(
-      '--out <folder>',
-      'predictions.jsonl, metrics.json and results; the same command goes on where it was stopped',
-    );
-  addGenerationOptions(addExitOptions(addModelOptions(command)))
-    .option('--limit <n>', 'only the first rows', wholeNumber(1))
-    .option(
-      '--shard <i/n>',
-      'every n-th row from the i-th (from 0), into a folder of its own in --out (default: from the job array)',
-    )
-    .option('--workers <n>', 'processes that share the rows', wholeNumber(1), 1)
-    .option(
-      '--batch <n>',
-      'rows answered together, each with its own exits (default: 16 on cuda, else 1)',
-      wholeNumber(1),
-    )
-    .option('--images <folder>', 'where the pictures are that the data names')
-    .option('--columns <list>', "columns of a TSV file, as OFA's selected_cols: 1,4,2")
-    .option('--split <name>', 'the split of a Karpathy file')
-    .option('--answers <file>', 'vqa: the allowed answers, one a line')
-    .option(
-      '--warmup <n>',
-      'answers of the first row that do not count, so that times do not contain compiling',
-      wholeNumber(0),
-      1,
-    )
-    .option('--trace', 'keep what was measured at every layer')
-    .option('--json', 'print metrics.json');
-  runs<readonly [], EvaluateFlags>(command, async () => (await import('./run-evaluate.js')).runEvaluate);
-}
+    async function evaluateJob(): Promise<EvaluationMetrics> {
+      using progress = new EvaluationProgress(out);
+      const context = {out: progress.lines(), signal, onProgress: (now: Progress) => progress.show(now)};
+      // With workers, the model is theirs: this process needs none, nor tfjs.
+      if (workers > 1) return await (await import('./workers.js')).evaluateInWorkers(job, workers, context);
+      return await (await import('./shard.js')).evaluateShard(job, context);
+    }
+  },
+});

@@ -1,17 +1,18 @@
-import type {Command} from 'commander';
-import {runs} from '../core/define-command.js';
+import {defineCommand} from '../core/define-command.js';
 
-export interface MergeFlags {
-  readonly out: string;
-  readonly json?: boolean;
-}
-
-export function registerMerge(program: Command): void {
-  const command = program
-    .command('merge')
-    .description('Put the shards of an evaluation together; the result is that of one run')
-    .argument('<folders...>', 'folders of the shards, or the folder that holds them')
-    .requiredOption('--out <folder>', 'where to; may be the folder that holds the shards')
-    .option('--json', 'print metrics.json');
-  runs<readonly [string[]], MergeFlags>(command, async () => (await import('./run-merge.js')).runMerge);
-}
+export const merge = defineCommand({
+  name: 'merge',
+  summary: 'Put the shards of an evaluation together; the result is that of one run',
+  arguments: [['<folders...>', 'folders of the shards, or the folder that holds them']],
+  options: (command) =>
+    command
+      .requiredOption('--out <folder>', 'where to; may be the folder that holds the shards')
+      .option('--json', 'print metrics.json'),
+  async run([folders], {out: folder, json}, {out}) {
+    const {mergeEvaluations} = await import('../../node/runs/merge.js');
+    const {metricsText} = await import('./metrics-text.js');
+    const metrics = await mergeEvaluations(folders, folder);
+    out.data(json ? JSON.stringify(metrics, null, 2) : metricsText(metrics));
+    return metrics.bad.failed + metrics.bad.unreadable > 0 ? 5 : 0;
+  },
+});

@@ -1,6 +1,6 @@
 import type {EvaluationMetrics} from '../../evaluation/metrics.js';
 
-/** What a run came to, in a few lines. Layers saved never stand without MACs and time. */
+/** The metrics of a run for people, in three lines. Layers saved never stand without MACs and time. */
 export function metricsText({
   task,
   n,

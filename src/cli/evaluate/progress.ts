@@ -1,6 +1,7 @@
-import {Presets, SingleBar} from 'cli-progress';
+import type {SingleBar} from 'cli-progress';
 import type {Progress} from '../../node/runs/evaluate-into.js';
 import type {Output} from '../core/output.js';
+import {linesBesideBar, progressBar} from '../core/progress.js';
 
 const EVERY_MS = 10_000;
 
@@ -13,15 +14,7 @@ export class EvaluationProgress implements Disposable {
 
   constructor(private readonly out: Output) {
     if (out.quiet || !process.stderr.isTTY) return;
-    this.#bar = new SingleBar(
-      {
-        format: '{bar} {value}/{total} rows  {rate}  {left}{failed}',
-        stream: process.stderr,
-        hideCursor: true,
-        clearOnComplete: true,
-      },
-      Presets.shades_classic,
-    );
+    this.#bar = progressBar('{bar} {value}/{total} rows  {rate}  {left}{failed}');
   }
 
   show(progress: Progress): void {
@@ -45,8 +38,7 @@ export class EvaluationProgress implements Disposable {
 
   /** Output whose lines do not run into the bar. */
   lines(): Output {
-    const clear = (line: string): string => (this.#bar && this.#shown ? `\r\u001b[K${line}` : line);
-    return {...this.out, say: (line) => this.out.say(clear(line)), warn: (line) => this.out.warn(clear(line))};
+    return linesBesideBar(this.out, () => this.#bar !== undefined && this.#shown);
   }
 
   [Symbol.dispose](): void {

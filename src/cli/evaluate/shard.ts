@@ -1,62 +1,83 @@
 import path from 'node:path';
+import type {Dataset, OnBadRow} from '../../data/dataset.js';
 import type {EvaluationMetrics} from '../../evaluation/metrics.js';
 import {inShard, type Shard} from '../../evaluation/shard.js';
-import type {Dataset, OnBadRow} from '../../data/dataset.js';
 import type {ExitPlan} from '../../exit/plan/schema.js';
 import {countRows, dataFingerprint} from '../../node/dataset/fingerprint.js';
+import {openDataset} from '../../node/dataset/open.js';
+import {SHIPPED_MODEL} from '../../node/model/load-model.js';
+import {decodeImage} from '../../node/picture/decode.js';
 import {evaluateInto, type Progress} from '../../node/runs/evaluate-into.js';
 import {type BadRowRecord, makeFolder} from '../../node/runs/evaluation-folder.js';
-import {type DecodeOptions, decodeImage} from '../../node/picture/decode.js';
-import {SHIPPED_MODEL} from '../../node/model/load-model.js';
-import {openDataset} from '../../node/dataset/open.js';
 import type {RunFile} from '../../node/runs/run-file.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
-import type {EvaluateFlags} from './evaluate.js';
-import {parseExitOptions} from '../options/exit.js';
-import {generateOptions} from '../options/generation.js';
-import {loadFrom} from '../options/model.js';
-import {readAnswers} from '../core/read-answers.js';
-import {readPicture} from '../core/read-picture.js';
+import {readAnswers, readRowImage} from '../core/inputs.js';
+import type {DatasetOptions} from '../options/dataset.js';
+import type {PlanChoice} from '../options/exit.js';
+import type {PlainGenerateOptions} from '../options/generation.js';
+import {type ModelChoice, openModel} from '../options/model.js';
 
+/** A shard of an evaluation, as plain data that can be sent to another process. */
+export interface ShardJob {
+  readonly task: 'caption' | 'snli-ve' | 'vqa';
+  /** File or folder of the data set. */
+  readonly data: string;
+  /** How the data set is read. */
+  readonly dataset: DatasetOptions;
+  /** Only the first rows. */
+  readonly limit?: number;
+  /** vqa: file of the allowed answers. */
+  readonly answers?: string;
+  readonly model: ModelChoice;
+  readonly exit: PlanChoice;
+  readonly generation: PlainGenerateOptions;
+  /** Rows answered together; default: what suits the device. */
+  readonly batch?: number;
+  /** Answers of the first row that do not count. */
+  readonly warmup: number;
+  /** Keep what was measured at every layer. */
+  readonly trace?: boolean;
+  readonly shard: Shard;
+  /** Where the files of the shard go. */
+  readonly folder: string;
+}
+
+/** Output and signal of the process that evaluates a shard. */
 export interface ShardContext extends CommandContext {
   readonly onProgress: (progress: Progress) => void;
 }
 
-/** Evaluates one shard into a folder of its own, going on with what is there. */
+/** Evaluates one shard into its folder, going on with what is there. */
 export async function evaluateShard(
-  flags: EvaluateFlags,
-  folder: string,
-  shard: Shard,
-  context: ShardContext,
+  job: ShardJob,
+  {out, signal, onProgress}: ShardContext,
 ): Promise<EvaluationMetrics> {
-  const {out, signal, onProgress} = context;
-  const {task} = flags;
-  // What can be found wrong without the model is found before it is loaded.
-  parseExitOptions(flags, task);
-  const answers = flags.answers === undefined ? undefined : readAnswers(flags.answers);
-  const {columns, images, split} = flags;
-  const open = (onBadRow?: OnBadRow): Dataset => openDataset(flags.data, {task, columns, images, split, onBadRow});
+  const {task, shard, folder, generation} = job;
+  // Wrong inputs are found before the model is loaded.
+  const answers = job.answers === undefined ? undefined : readAnswers(job.answers);
+  const open = (onBadRow?: OnBadRow): Dataset => openDataset(job.data, {task, ...job.dataset, onBadRow});
   open();
-  const data = await dataFingerprint(flags.data, signal);
-  const rowsInFile = await countRows(flags.data);
-  // Found before the minutes that a large model takes to load.
+  const data = await dataFingerprint(job.data, signal);
+  const rowsInFile = await countRows(job.data);
   makeFolder(folder);
-  const {mue} = await loadFrom(flags, out);
-  using model = mue;
-  const exit = exitPlan(flags, mue);
-  const batch = batchOf(flags, mue, exit);
+  const {model: opened, device} = await openModel(job.model, out);
+  using model = opened;
+  // Command lines have no policies in code: there is a plan.
+  const exit = model.resolveExits(task, job.exit).plan!;
+  const batch = batchOf(job, model, exit);
+  const {exif, maxPixels} = job.model.load;
   const run: RunFile = {
     version: 1,
     task,
-    model: {name: path.basename(path.resolve(flags.model ?? SHIPPED_MODEL)), sha256: mue.sha256 ?? null},
-    depths: mue.model.stacks,
+    model: {name: path.basename(path.resolve(job.model.folder ?? SHIPPED_MODEL)), sha256: model.sha256 ?? null},
+    depths: model.model.stacks,
     data,
     exit,
-    device: mue.runsOn?.device ?? flags.device,
-    threads: threadsOf(mue),
-    options: rowOptions(flags, batch),
+    device,
+    threads: threadsOf(model),
+    options: rowOptions(job, batch),
     shard,
   };
   return await evaluateInto(folder, {
@@ -64,13 +85,12 @@ export async function evaluateShard(
     openDataset: open,
     rowsInFile,
     answerer: model,
-    generation: generateOptions(flags),
+    generation,
     answers,
     premise: model.readsPremise,
-    readPicture: async (source) =>
-      await decodeImage('bytes' in source ? source.bytes : await readPicture(source.path), decoding(flags)),
+    readPicture: async (source) => await decodeImage(await readRowImage(source), {exif, maxPixels}),
     batch,
-    warmup: flags.warmup,
+    warmup: job.warmup,
     signal,
     onProgress,
     onBad: (row) => {
@@ -84,28 +104,17 @@ function badRowText({line, id, message}: BadRowRecord): string {
   return `row skipped: ${id === undefined ? '' : `line ${line} (${id}): `}${message}`;
 }
 
-function decoding({exif, maxPixels}: EvaluateFlags): DecodeOptions {
-  return {exif, ...(maxPixels === undefined ? {} : {maxPixels})};
-}
-
-/** The plan that the options come to, with thresholds and all. */
-function exitPlan(flags: EvaluateFlags, mue: VisionLanguagePipeline): ExitPlan {
-  // Policies in code have no command line.
-  return mue.resolveExits(flags.task, parseExitOptions(flags, flags.task)).plan!;
-}
-
-/** Options that change what rows say. Where pictures lie is not one of them. */
-function rowOptions(flags: EvaluateFlags, batch: number): RunFile['options'] {
-  const {exif, maxPixels, columns, split, limit, trace, tf32, answers} = flags;
+/** Options that change what rows say. Where images lie is not one of them. */
+function rowOptions({model, dataset, generation, limit, trace, answers}: ShardJob, batch: number): RunFile['options'] {
   const all = {
-    ...generateOptions(flags),
-    exif,
-    maxPixels,
-    columns,
-    split,
+    ...generation,
+    exif: model.load.exif,
+    maxPixels: model.load.maxPixels,
+    columns: dataset.columns,
+    split: dataset.split,
     limit,
     trace,
-    tf32,
+    tf32: model.load.tf32,
     answers: answers && path.basename(answers),
     batch: batch > 1 ? batch : undefined,
   };
@@ -118,15 +127,13 @@ function rowOptions(flags: EvaluateFlags, batch: number): RunFile['options'] {
 const CUDA_BATCH = 16;
 
 /** @throws UsageError `batch-reference` */
-function batchOf({batch}: EvaluateFlags, {runsOn}: VisionLanguagePipeline, {mode}: ExitPlan): number {
+function batchOf({batch}: ShardJob, {runsOn}: VisionLanguagePipeline, {mode}: ExitPlan): number {
   if (mode !== 'reference') return batch ?? (runsOn?.device === 'cuda' ? CUDA_BATCH : 1);
   if (batch === undefined || batch === 1) return 1;
   throw new UsageError(
     'batch-reference',
     `--batch ${batch}: in reference mode one picture at a time decides, as in the authors' scripts`,
-    {
-      hint: 'Leave --batch out, or use --mode corrected.',
-    },
+    {hint: 'Leave --batch out, or use --mode corrected.'},
   );
 }
 

@@ -1,10 +1,11 @@
 import '../../runtime/dispose-symbol.js';
 import {AbortError, MueError} from '../../runtime/errors.js';
+import {errorRecord} from '../core/errors.js';
 import {evaluateShard} from './shard.js';
 import type {WorkerMessage, WorkerTask} from './workers.js';
-import {errorRecord} from '../core/errors.js';
 
-// A process of `mue evaluate --workers n`: gets its task by a message, says how far it is by messages, and stops when its parent is gone.
+// A process of `mue evaluate --workers n`: it gets its task by a message, says how far it is by messages, and stops
+// when its parent is gone.
 const controller = new AbortController();
 const abort = (): void => controller.abort(new AbortError());
 for (const event of ['SIGINT', 'SIGTERM', 'disconnect'] as const) process.on(event, abort);
@@ -13,11 +14,11 @@ process.once('message', (task: WorkerTask) => {
   void run(task);
 });
 
-async function run({flags, folder, shard}: WorkerTask): Promise<void> {
+async function run(task: WorkerTask): Promise<void> {
   const warn = (line: string): void => tell({kind: 'warn', line});
   try {
     const out = {data: () => {}, say: () => {}, warn, quiet: true};
-    await evaluateShard(flags, folder, shard, {
+    await evaluateShard(task, {
       out,
       signal: controller.signal,
       onProgress: (progress) => tell({kind: 'progress', progress}),
@@ -26,9 +27,7 @@ async function run({flags, folder, shard}: WorkerTask): Promise<void> {
   } catch (error) {
     const {exitCode = 1, hint} = error instanceof MueError ? error : {};
     process.exitCode = exitCode;
-    tell({kind: 'failed', error: {...errorRecord(error), ...(hint === undefined ? {} : {hint}), exitCode}}, () =>
-      process.disconnect(),
-    );
+    tell({kind: 'failed', error: {...errorRecord(error), hint, exitCode}}, () => process.disconnect());
   }
 }
 

@@ -1,61 +1,69 @@
 import {type ChildProcess, fork} from 'node:child_process';
+import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import type {Shard} from '../../evaluation/shard.js';
+import type {EvaluationMetrics} from '../../evaluation/metrics.js';
+import {partOfShard, shardName} from '../../evaluation/shard.js';
 import type {Progress} from '../../node/runs/evaluate-into.js';
+import {mergeEvaluations} from '../../node/runs/merge.js';
 import {AbortError, InputError, MueError} from '../../runtime/errors.js';
-import type {EvaluateFlags} from './evaluate.js';
-import type {ShardContext} from './shard.js';
+import type {ShardContext, ShardJob} from './shard.js';
 
-/** A part of the rows and the folder it goes to. */
-export interface Part {
-  readonly shard: Shard;
-  readonly folder: string;
-}
+/** The message that starts a worker: its part of the shard. */
+export type WorkerTask = ShardJob;
 
-/** What a worker is told, once. */
-export interface WorkerTask extends Part {
-  readonly flags: EvaluateFlags;
-}
-
-/** What a worker says. */
+/** A message of a worker: how far it is, a line for stderr, or how it ended. */
 export type WorkerMessage =
   | {readonly kind: 'progress'; readonly progress: Progress}
   | {readonly kind: 'warn'; readonly line: string}
   | {readonly kind: 'finished'}
-  | {
-      readonly kind: 'failed';
-      readonly error: {
-        readonly code: string;
-        readonly message: string;
-        readonly hint?: string;
-        readonly exitCode: number;
-      };
-    };
+  | {readonly kind: 'failed'; readonly error: WorkerErrorRecord};
 
-/** An error of a worker, with its exit code. */
+/** A worker's error as a message carries it. */
+export interface WorkerErrorRecord {
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  /** Exit code of the command. */
+  readonly exitCode: MueError['exitCode'];
+}
+
+/** A worker's error in the process that started it. */
 class WorkerError extends MueError {
-  constructor(
-    code: string,
-    message: string,
-    readonly exitCode: MueError['exitCode'],
-    hint?: string,
-  ) {
-    super(code, message, hint === undefined ? {} : {hint});
+  readonly exitCode: MueError['exitCode'];
+
+  constructor({code, message, hint, exitCode}: WorkerErrorRecord) {
+    super(code, message, {hint});
+    this.exitCode = exitCode;
   }
 }
 
 /**
- * Evaluates every part in a process of its own. If one fails, the others stop after the row at hand.
- * @throws the first error; AbortError
+ * Evaluates a shard in parts, each in a process and a folder of its own, and puts the parts together.
+ * @param workers how many parts
+ * @throws the first error of a worker; AbortError
  */
-export async function runWorkers(
-  flags: EvaluateFlags,
-  parts: readonly Part[],
-  {out, signal, onProgress}: ShardContext,
-): Promise<void> {
-  const progress: Progress[] = parts.map(() => ({done: 0, before: 0, failed: 0}));
+export async function evaluateInWorkers(
+  job: ShardJob,
+  workers: number,
+  context: ShardContext,
+): Promise<EvaluationMetrics> {
+  const parts = Array.from({length: workers}, (_, j): WorkerTask => {
+    const shard = partOfShard(job.shard, j, workers);
+    return {...job, shard, folder: path.join(job.folder, shardName(shard))};
+  });
+  await runWorkers(parts, context);
+  return await mergeEvaluations(
+    parts.map(({folder}) => folder),
+    job.folder,
+    job.shard,
+  );
+}
+
+/** Runs every task in a process of its own. If one fails, the others stop after the row at hand. */
+async function runWorkers(tasks: readonly WorkerTask[], {out, signal, onProgress}: ShardContext): Promise<void> {
+  const progress: Progress[] = tasks.map(() => ({done: 0, before: 0, failed: 0}));
   const children: ChildProcess[] = [];
-  // A worker without its parent stops, too: see evaluate-worker.
+  // A worker without its parent stops, too (see worker.ts).
   let stopping = false;
   const stop = (): void => {
     stopping = true;
@@ -63,16 +71,16 @@ export async function runWorkers(
   };
   signal.addEventListener('abort', stop);
   try {
-    const results = await Promise.allSettled(parts.map((part, j) => worker(part, j)));
+    const results = await Promise.allSettled(tasks.map(worker));
     if (signal.aborted) throw new AbortError();
     const failed = results.filter((result) => result.status === 'rejected').map(({reason}) => reason as unknown);
-    // Those that were stopped because of another one say nothing new.
+    // A worker that was stopped because of another one says nothing new.
     if (failed.length > 0) throw failed.find((error) => !(error instanceof AbortError)) ?? failed[0];
   } finally {
     signal.removeEventListener('abort', stop);
   }
 
-  async function worker(part: Part, j: number): Promise<void> {
+  async function worker(task: WorkerTask, j: number): Promise<void> {
     const child = fork(fileURLToPath(new URL('./worker.js', import.meta.url)), [], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
@@ -82,10 +90,8 @@ export async function runWorkers(
     child.on('message', (message: WorkerMessage) => {
       if (message.kind === 'warn') out.warn(message.line);
       else if (message.kind === 'finished') finished = true;
-      else if (message.kind === 'failed') {
-        const {code, message: text, hint, exitCode} = message.error;
-        error = new WorkerError(code, text, exitCode as MueError['exitCode'], hint);
-      } else {
+      else if (message.kind === 'failed') error = new WorkerError(message.error);
+      else {
         progress[j] = message.progress;
         onProgress(total(progress));
       }
@@ -99,18 +105,18 @@ export async function runWorkers(
     });
     // A process may be gone before its last words have come.
     const silent = new Promise<void>((resolve) => child.on('disconnect', resolve));
-    child.send({...part, flags} satisfies WorkerTask, () => {});
+    child.send(task, () => {});
     const [code, killed] = await ended;
     if (child.pid !== undefined) await silent;
     if (finished && code === 0) return;
-    // One that was told to stop may have failed, too, but can no longer say of what: the first one has.
+    // A worker that was told to stop may have failed, too, but can no longer say of what: the first one has.
     const stopped = stopping;
     stop();
     if (error) throw error;
     if (code === 130 || stopped) throw new AbortError();
     throw new InputError(
       'worker-died',
-      `worker ${j} of ${parts.length} ended unexpectedly (${killed ?? `exit code ${code}`})`,
+      `worker ${j} of ${tasks.length} ended unexpectedly (${killed ?? `exit code ${code}`})`,
       {
         hint: 'The same command goes on where it stopped. SIGKILL often means that memory ran out: try fewer --workers.',
       },
@@ -125,6 +131,6 @@ function total(parts: readonly Progress[]): Progress {
     done: sum((p) => p.done),
     before: sum((p) => p.before),
     failed: sum((p) => p.failed),
-    ...(known ? {total: sum((p) => p.total ?? 0)} : {}),
+    total: known ? sum((p) => p.total ?? 0) : undefined,
   };
 }

@@ -1,32 +1,87 @@
-import {type Command, Option} from 'commander';
-import {runs} from '../core/define-command.js';
-import {addExitOptions, addModelOptions, type ExitFlags, type ModelFlags} from '../options/model.js';
+import path from 'node:path';
+import {Option} from '@commander-js/extra-typings';
+import {UsageError} from '../../runtime/errors.js';
+import type {Answer} from '../../tasks/answer.js';
+import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';
+import {defineCommand} from '../core/define-command.js';
+import {readImage} from '../core/inputs.js';
+import {parseExitOptions, withExits} from '../options/exit.js';
+import {modelChoice, openModel, withModel} from '../options/model.js';
 import {wholeNumber} from '../options/values.js';
 
-export interface ExplainFlags extends ModelFlags, ExitFlags {
-  readonly task: 'caption' | 'entail' | 'ask';
-  readonly maxNewTokens?: number;
-  readonly html?: string;
-  readonly json?: boolean;
-}
+/** The library's names of the tasks. */
+const TASKS = {caption: 'caption', entail: 'snli-ve', ask: 'vqa'} as const;
 
-export function registerExplain(program: Command): void {
-  const command = program
-    .command('explain')
-    .description(
-      'Show what every layer would have said, and where the exit plan leaves: words × layers, for one picture',
-    )
-    .argument('<image>', 'a picture file; - reads it from stdin')
-    .argument('[text]', 'the hypothesis of entail, the question of ask')
-    .addOption(
-      new Option('--task <name>', 'what is answered').choices(['caption', 'entail', 'ask']).default('caption'),
-    );
-  addExitOptions(addModelOptions(command))
-    .option('--max-new-tokens <n>', 'most tokens of the answer', wholeNumber(1))
-    .option('--html <file>', 'also write a page with the picture')
-    .option('--json', 'print the numbers instead of the table');
-  runs<readonly [string, string | undefined], ExplainFlags>(
-    command,
-    async () => (await import('./run-explain.js')).runExplain,
-  );
-}
+export const explain = defineCommand({
+  name: 'explain',
+  summary: 'Show what every layer would have said, and where the exit plan leaves: words × layers, for one picture',
+  arguments: [
+    ['<image>', 'a picture file; - reads it from stdin'],
+    ['[text]', 'the hypothesis of entail, the question of ask'],
+  ],
+  options: (command) => {
+    const task = new Option('--task <name>', 'what is answered')
+      .choices(['caption', 'entail', 'ask'])
+      .default('caption');
+    return withExits(withModel(command.addOption(task)))
+      .option('--max-new-tokens <n>', 'most tokens of the answer', wholeNumber(1))
+      .option('--html <file>', 'also write a page with the picture')
+      .option('--json', 'print the numbers instead of the table');
+  },
+  /** Answers once at full depth and greedily, with the plan looking on. */
+  async run([image, text], options, {out, signal}) {
+    const {html, json, maxNewTokens} = options;
+    const task = TASKS[options.task];
+    if (task === 'caption' && text !== undefined)
+      throw new UsageError('text-unused', `a caption takes no text, but got '${text}'`, {
+        hint: 'Say --task entail or --task ask.',
+      });
+    if (task !== 'caption' && text === undefined)
+      throw new UsageError(
+        'text-missing',
+        `--task ${options.task} needs a ${task === 'vqa' ? 'question' : 'hypothesis'} after the picture`,
+      );
+    // Bad plans and missing images are found before the model is loaded.
+    const choice = await parseExitOptions(options, task);
+    const bytes = await readImage(image);
+    const {recordingPolicy} = await import('../../exit/recording.js');
+    const {cannotWrite, writeAtomic} = await import('../../node/runs/write-atomic.js');
+    const {explanation} = await import('./explanation.js');
+    const {explainPage} = await import('./page.js');
+    const {explainText} = await import('./text.js');
+    const opened = await openModel(modelChoice(options), out);
+    using model = opened.model;
+    const {policy, mode, skippedKv} = model.resolveExits(task, choice);
+    const recording = recordingPolicy(policy);
+    const exits = {exit: {policy: recording.policy, mode, skippedKv}, signal};
+    const greedy = {...exits, num_beams: 1, max_new_tokens: maxNewTokens};
+    const answer = await answerOnce();
+    for (const note of answer.notes) out.say(`warning: ${note}`);
+    const explained = explanation({
+      image: image === '-' ? 'stdin' : path.basename(image),
+      task: options.task,
+      question: text,
+      policy: policy.name,
+      answer,
+      passes: recording.passes,
+      tokenizer: model.tokenizer,
+      choices: task === 'snli-ve' ? ENTAILMENT_ANSWERS : undefined,
+    });
+    if (html !== undefined) {
+      try {
+        writeAtomic(html, explainPage(explained, bytes));
+      } catch (error) {
+        throw cannotWrite(html, error);
+      }
+      out.say(`wrote ${html}`);
+    }
+    const colour = process.stdout.isTTY === true && (process.env.NO_COLOR ?? '') === '';
+    out.data(json ? JSON.stringify(explained, null, 2) : explainText(explained, {colour}));
+    return 0;
+
+    async function answerOnce(): Promise<Answer> {
+      if (task === 'snli-ve') return await model.entail(bytes, text!, exits);
+      return task === 'vqa' ? await model.ask(bytes, text!, greedy) : await model.caption(bytes, greedy);
+    }
+  },
+});

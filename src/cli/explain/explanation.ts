@@ -1,28 +1,28 @@
 import type {RecordedPass} from '../../exit/recording.js';
 import type {Answer} from '../../tasks/answer.js';
 
-/** One layer of one pass, for people. */
+/** A layer of a pass, for people. */
 export interface ExplainedLayer {
   readonly layer: number;
   /** cos(before, after). */
   readonly similarity: number;
-  /** Where there is a head: the likeliest word, p₁ − p₂, p₁, and entropy in nats. */
+  /** Stacks with a head: the likeliest word, p₁ − p₂, p₁, and the entropy in nats. */
   readonly top?: string;
   readonly margin?: number;
   readonly max?: number;
   readonly entropy?: number;
   /** Whether the word is that of the last layer. */
   readonly agrees?: boolean;
-  /** What the policy measured and its threshold, up to its exit. */
+  /** Score and threshold of the policy, up to its exit. */
   readonly score?: number;
   readonly threshold?: number;
 }
 
-/** One stream of the encoder, or one decoding step. */
+/** A pass through a stack: a stream of the encoder, or a decoding step. */
 export interface ExplainedPass {
   readonly stack: string;
   readonly step?: number;
-  /** The token that was written in this step, such as ` man`; of a closed task, the answer. */
+  /** The token generated in this step, such as ` man`; in a closed task, the answer. */
   readonly token?: string;
   readonly depth: number;
   /** The layer after which the plan leaves; null for never. */
@@ -32,7 +32,7 @@ export interface ExplainedPass {
   readonly layers: readonly ExplainedLayer[];
 }
 
-/** What `mue explain` found out. */
+/** The findings of `mue explain`. */
 export interface Explanation {
   readonly image: string;
   readonly task: string;
@@ -48,7 +48,7 @@ export interface Explanation {
 export interface ExplanationParts {
   readonly image: string;
   readonly task: string;
-  readonly question?: string | undefined;
+  readonly question?: string;
   readonly policy: string;
   readonly answer: Answer;
   readonly passes: readonly RecordedPass[];
@@ -80,7 +80,7 @@ export function explanation({
   return {
     image,
     task,
-    ...(question === undefined ? {} : {question}),
+    question,
     answer: answer.text,
     policy,
     encoder: before.map((pass) =>
@@ -105,28 +105,24 @@ function explainedPass(
   )?.layer;
   return {
     stack,
-    ...(step === undefined ? {} : {step}),
-    ...(token === undefined ? {} : {token}),
+    step,
+    token,
     depth,
     exit: exit ?? null,
-    ...(agreesFrom === undefined ? {} : {agreesFrom}),
+    agreesFrom,
     layers: layers.map(({layer, similarity, confidences, words, score, threshold}) => {
       // Beam 1 and one question: one row. Where a candidate is a row, the first stands for all.
       const sure = confidences?.[0];
       return {
         layer,
         similarity,
-        ...(sure === undefined
-          ? {}
-          : {
-              top: word(sure.argmax, words!),
-              margin: sure.margin,
-              max: sure.max,
-              entropy: sure.entropy,
-              agrees: sure.argmax === last,
-            }),
-        ...(score === undefined ? {} : {score}),
-        ...(threshold === undefined ? {} : {threshold}),
+        top: sure && word(sure.argmax, words!),
+        margin: sure?.margin,
+        max: sure?.max,
+        entropy: sure?.entropy,
+        agrees: sure && sure.argmax === last,
+        score,
+        threshold,
       };
     }),
   };

@@ -1,19 +1,19 @@
-import type {Command} from 'commander';
-import {runs} from '../core/define-command.js';
+import {defineCommand} from '../core/define-command.js';
 
-export interface InspectFlags {
-  readonly ema?: boolean;
-  readonly tensors?: boolean;
-  readonly json?: boolean;
-}
-
-export function registerInspect(program: Command): void {
-  const command = program
-    .command('inspect')
-    .description('Show what is in a model folder or a checkpoint: configuration, parameters by part, shapes')
-    .argument('[model]', 'a model folder or a checkpoint (default: the shipped scenes-mue)')
-    .option('--ema', 'look at the moving average of the weights')
-    .option('--no-tensors', 'leave out the list of tensors')
-    .option('--json', 'everything as JSON');
-  runs<readonly [string | undefined], InspectFlags>(command, async () => (await import('./run-inspect.js')).runInspect);
-}
+export const inspect = defineCommand({
+  name: 'inspect',
+  summary: 'Show what is in a model folder or a checkpoint: configuration, parameters by part, shapes',
+  arguments: [['[model]', 'a model folder or a checkpoint (default: the shipped scenes-mue)']],
+  options: (command) =>
+    command
+      .option('--ema', 'look at the moving average of the weights')
+      .option('--no-tensors', 'leave out the list of tensors')
+      .option('--json', 'everything as JSON'),
+  async run([model], {ema, tensors, json}, {out}) {
+    const {formatInspection, inspect} = await import('../../node/model/inspect.js');
+    const {SHIPPED_MODEL} = await import('../../node/model/load-model.js');
+    const inspection = await inspect(model ?? SHIPPED_MODEL, {which: ema ? 'ema' : 'model'});
+    out.data(json ? JSON.stringify(inspection, null, 2) : formatInspection(inspection, tensors));
+    return 0;
+  },
+});

@@ -1,16 +1,61 @@
 import fs from 'node:fs';
-import {similarityPlan, thresholdPlan} from '../../exit/plan/presets.js';
-import {type ExitPlan, type ExitPlans, parsePlan} from '../../exit/plan/schema.js';
+import {Option} from '@commander-js/extra-typings';
+import type {ExitPlan} from '../../exit/plan/schema.js';
+import {SCHEDULE_NAMES} from '../../exit/policies/threshold.js';
+import {SKIPPED_KV} from '../../exit/stacks.js';
 import {UsageError} from '../../runtime/errors.js';
-import type {ExitChoice, TaskName} from '../../tasks/exits.js';
-import type {ExitFlags} from './model.js';
+import type {CustomExit, ExitChoice, TaskName} from '../../tasks/exits.js';
+import {type OptionsOf, optionGroup} from '../core/define-command.js';
+import {stackThresholds, threshold} from './values.js';
+
+/** When to stop: --exit, thresholds and what surrounds them. */
+export const withExits = optionGroup((command) =>
+  command
+    .option(
+      '--exit <plan>',
+      "model (its own plan), never, release (the authors' scripts) or a plan.json (default: model)",
+    )
+    .option(
+      '--img_thres <x>',
+      'exit the image stream above this similarity; any threshold replaces the plan',
+      threshold('--img_thres'),
+    )
+    .option('--txt_thres <x>', 'the same of the text stream; a threshold not given is never', threshold('--txt_thres'))
+    .option('--decoder_thres <x>', 'the same of the decoder', threshold('--decoder_thres'))
+    .option(
+      '--thres <stack=x,…>',
+      'the same by the names of the stacks, of any model: vision=0.97,multimodal=0.8',
+      stackThresholds('--thres'),
+    )
+    .addOption(
+      new Option(
+        '--schedule <name>',
+        'how the threshold of the stack that writes moves with the step (default: constant)',
+      ).choices(SCHEDULE_NAMES),
+    )
+    .addOption(
+      new Option('--mode <name>', "reference is the authors' release, quirks and all (default: corrected)").choices([
+        'corrected',
+        'reference',
+      ]),
+    )
+    .addOption(
+      new Option('--skipped-kv <name>', 'keys and values of skipped decoder layers (default: project)').choices(
+        SKIPPED_KV,
+      ),
+    ),
+);
+export type ExitOptions = OptionsOf<typeof withExits>;
+
+/** When to stop, as plain data: command lines have no policies in code. */
+export type PlanChoice = Exclude<ExitChoice, CustomExit>;
 
 /**
- * The exit options together as one choice: any threshold replaces the plan; schedule, mode and skipped K/V given beside a plan
- * change it. Needs no model: `resolveExits` does the rest.
+ * The exit options together as one choice: any threshold replaces the plan; schedule, mode and skipped K/V given beside
+ * a plan change it. Needs no model: `resolveExits` does the rest.
  * @throws UsageError for options that exclude each other, and for a plan that is missing or invalid
  */
-export function parseExitOptions(options: ExitFlags, task: TaskName): ExitChoice {
+export async function parseExitOptions(options: ExitOptions, task: TaskName): Promise<PlanChoice> {
   const {exit = 'model', img_thres: image, txt_thres: text, decoder_thres: decoder, thres} = options;
   const {schedule, mode, skippedKv} = options;
   const three = image !== undefined || text !== undefined || decoder !== undefined;
@@ -25,20 +70,17 @@ export function parseExitOptions(options: ExitFlags, task: TaskName): ExitChoice
         '--thres and --img_thres, --txt_thres, --decoder_thres exclude each other',
         {hint: 'Give all thresholds with --thres, by the names of the stacks.'},
       );
+    const {similarityPlan, thresholdPlan} = await import('../../exit/plan/presets.js');
     const defaults = {schedule, mode, skippedKv};
     return thres ? similarityPlan(thres, defaults) : thresholdPlan({image, text, decoder, ...defaults});
   }
-  const plan = exit === 'model' || exit === 'never' || exit === 'release' ? exit : readPlan(exit, task);
+  const plan = exit === 'model' || exit === 'never' || exit === 'release' ? exit : await readPlan(exit, task);
   const adjusted = schedule !== undefined || mode !== undefined || skippedKv !== undefined;
   return adjusted ? {plan, schedule, mode, skippedKv} : plan;
 }
 
-/** `parseExitOptions`, for callers that still hand the model's plans along. */
-export function exitChoice(flags: ExitFlags, task: TaskName, _plans?: ExitPlans): ExitChoice {
-  return parseExitOptions(flags, task);
-}
-
-function readPlan(file: string, task: TaskName): ExitPlan {
+async function readPlan(file: string, task: TaskName): Promise<ExitPlan> {
+  const {parsePlan} = await import('../../exit/plan/schema.js');
   let text: string;
   try {
     text = fs.readFileSync(file, 'utf8');

@@ -4,8 +4,8 @@ import {UsageError} from '../../runtime/errors.js';
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * The shard of --shard, else that of the job array this process is part of: a Kubernetes Indexed Job (JOB_COMPLETION_INDEX, with
- * JOB_COMPLETIONS set by the manifest) or a Slurm array; else everything.
+ * The shard of --shard, else that of the job array this process is part of: a Kubernetes Indexed Job
+ * (JOB_COMPLETION_INDEX, with JOB_COMPLETIONS set by the manifest) or a Slurm array; else everything.
  * @throws UsageError `shard-invalid`, `shard-count`
  */
 export function shardChoice(flag: string | undefined, environment: Environment): Shard {

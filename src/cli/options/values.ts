@@ -1,4 +1,4 @@
-import {InvalidArgumentError} from 'commander';
+import {InvalidArgumentError} from '@commander-js/extra-typings';
 import {STACK_NAMES, type StackName} from '../../exit/policy.js';
 import {UsageError} from '../../runtime/errors.js';
 
@@ -26,7 +26,7 @@ export function share(text: string): number {
   return value;
 }
 
-/** Parser of an exit threshold. @throws UsageError `threshold-invalid` */
+/** Parser of an exit threshold. The parser throws UsageError `threshold-invalid`. */
 export function threshold(flag: string): (text: string) => number {
   return (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text);
@@ -40,8 +40,8 @@ export function threshold(flag: string): (text: string) => number {
 export type StackThresholds = Readonly<Partial<Record<StackName, number>>>;
 
 /**
- * Parser of thresholds by stack, `vision=0.9,multimodal=0.8`; the option may be given again. Whether the model has the stacks is not
- * known here. @throws UsageError `threshold-invalid`
+ * Parser of thresholds by stack, `vision=0.9,multimodal=0.8`; the option may be given again. Whether the model has the
+ * stacks is not known here. The parser throws UsageError `threshold-invalid`.
  */
 export function stackThresholds(flag: string): (text: string, before?: StackThresholds) => StackThresholds {
   const fail = (why: string): never => {
@@ -61,7 +61,10 @@ export function stackThresholds(flag: string): (text: string, before?: StackThre
   };
 }
 
-/** Parser of an option that may be given again. Options that take several values at once would swallow arguments that follow. */
+/**
+ * Parser of an option that may be given again: an option that takes several values at once would swallow the arguments
+ * that follow.
+ */
 export function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];
 }

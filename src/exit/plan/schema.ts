@@ -2,7 +2,7 @@ import {z} from 'zod';
 import {UsageError} from '../../runtime/errors.js';
 import {SCHEDULE_NAMES} from '../policies/threshold.js';
 import {STACK_NAMES} from '../policy.js';
-import {SKIPPED_KV} from '../skipped-kv-cache.js';
+import {SKIPPED_KV} from '../stacks.js';
 
 // An exit plan is one JSON value for exits everywhere: `--exit plan.json`, the API's `exit`, what calibration writes
 // (docs/exits.md).

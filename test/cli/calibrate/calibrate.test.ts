@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {parsePlan} from '../../../src/exit/plan/schema.js';
 import {sampleEvaluation} from '../../support/data/evaluation-sample.js';
-import {mueCommand} from '../../support/cli/mue-command.js';
+import {runMue} from '../../support/cli/run-mue.js';
 import {SYNTHETIC_HEADER, syntheticRows, writeRecording} from '../../support/data/synthetic-recording.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-calibrate-'));
@@ -11,9 +11,9 @@ afterAll(() => fs.rmSync(folder, {recursive: true}));
 const at = (name: string): string => path.join(folder, name);
 const recording = writeRecording(at('calibration.jsonl'), syntheticRows(240));
 const calibrate = (name: string, ...options: string[]) =>
-  mueCommand(['calibrate', recording, '--grid', '5', '--out', at(name), ...options]);
+  runMue(['calibrate', recording, '--grid', '5', '--out', at(name), ...options]);
 
-test('a plan with its certificate, the same every time', async () => {
+test('mue calibrate --max-drop: a plan with its certificate, the same every time', async () => {
   const {code, stdout} = await calibrate('plan.json', '--max-drop', '15%');
   expect(code).toBe(0);
   expect(stdout).toMatch(/certified: right answers lost at most 15 %, except with probability 0\.05/);
@@ -37,9 +37,9 @@ test('a plan with its certificate, the same every time', async () => {
   expect(fs.readFileSync(at('again.json'), 'utf8')).toBe(text);
 });
 
-test('another model refuses the plan', async () => {
+test('mue entail --exit: refuses a plan that was calibrated for another model', async () => {
   await calibrate('foreign.json', '--max-drop', '5%');
-  const {code, stderr} = await mueCommand([
+  const {code, stderr} = await runMue([
     'entail',
     'examples/pictures/01.png',
     'a dog',
@@ -52,7 +52,7 @@ test('another model refuses the plan', async () => {
   expect(stderr).toContain('error [plan-model]');
 });
 
-test('what cannot be certified is said, with the items it would take, and no plan is written', async () => {
+test('mue calibrate: says how many items it would take to certify something, and writes no plan', async () => {
   const {code, stdout, stderr} = await calibrate('none.json', '--max-drop', '0.5%');
   expect([code, stdout]).toEqual([1, '']);
   expect(stderr).toMatch(/error \[nothing-certified\]: .*at most 0\.5 % with 95 % confidence/);
@@ -60,7 +60,7 @@ test('what cannot be certified is said, with the items it would take, and no pla
   expect(fs.existsSync(at('none.json'))).toBe(false);
 });
 
-test('a budget, in shares of full depth', async () => {
+test('mue calibrate --budget: takes a percentage of full depth', async () => {
   const {code, stdout} = await calibrate('budget.json', '--budget', 'macs=80%', '--policy', 'entropy,similarity');
   expect([code, stdout]).toEqual([0, expect.stringMatching(/^chosen of \d+/)]);
   const {certificate} = JSON.parse(fs.readFileSync(at('budget.json'), 'utf8')) as {
@@ -73,7 +73,7 @@ test('a budget, in shares of full depth', async () => {
   });
 });
 
-test('the promise is checked on samples of a pool', async () => {
+test('mue calibrate --check-samples: counts broken promises on samples of a pool', async () => {
   const test = writeRecording(at('test.jsonl'), syntheticRows(90, {seed: 7}), {...SYNTHETIC_HEADER, data: 'ff'});
   const {code, stdout} = await calibrate(
     'checked.json',
@@ -98,13 +98,13 @@ const cases: readonly (readonly [string, readonly string[], string])[] = [
   ['a head without training', ['--max-drop', '5%', '--policy', 'linear-head'], 'head-untrained'],
   ['an unknown policy', ['--max-drop', '5%', '--policy', 'luck'], 'policy-unknown'],
 ];
-test.each(cases)('%s is wrong usage', async (_, options, code) => {
+test.each(cases)('mue calibrate: %s is wrong usage', async (_, options, code) => {
   const result = await calibrate('x.json', ...options);
   expect([result.code, result.stdout]).toEqual([2, '']);
   expect(result.stderr).toContain(`error [${code}]`);
 });
 
-describe('milliseconds as a cost', () => {
+describe('mue calibrate --timings', () => {
   const timed = (name: string, layers: readonly [number, number, number]): string => {
     const run = sampleEvaluation(at(name), {
       layers: (i) => [layers[0], layers[1], Math.min(layers[2] + (i % 2), 6)],
@@ -116,7 +116,7 @@ describe('milliseconds as a cost', () => {
     return run;
   };
 
-  test('a budget in milliseconds, by what timed rows say of a layer', async () => {
+  test('fits milliseconds of a layer to timed rows, and keeps a budget in milliseconds', async () => {
     const timings = ['--timings', timed('full', [6, 6, 6]), timed('early', [2, 1, 2])];
     const {code, stdout} = await calibrate('ms.json', '--budget', 'ms=70%', '--cost', 'ms', ...timings);
     expect([code, stdout]).toEqual([0, expect.stringMatching(/ ms by a fit to 80 timed rows \(explains 100 %\)/)]);

@@ -1,18 +1,17 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {CaptionSweep} from '../../../src/calibration/sweep/caption-sweep.js';
 import type {EvaluationMetrics} from '../../../src/evaluation/metrics.js';
 import {parseSweep} from '../../../src/calibration/sweep/file.js';
 import {convertCheckpoint} from '../../../src/node/model/convert.js';
 import {cocaGoldenBytes, describeCoca} from '../../support/golden/golden-coca.js';
-import {mueCommand} from '../../support/cli/mue-command.js';
+import {runMue} from '../../support/cli/run-mue.js';
 
 const ROWS = {caption: 4, 'snli-ve': 12};
 
 describeCoca(
-  'calibration of a contrastive captioner, as of any model',
+  'entailments of a contrastive captioner',
   ['fullvocab/open_clip_config.json', 'fullvocab/open_clip_model.safetensors'],
   () => {
     let folder: string;
@@ -24,7 +23,7 @@ describeCoca(
       return at(`${task}.jsonl`);
     };
     const succeed = async (args: readonly string[]): Promise<string> => {
-      const {code, stdout, stderr} = await mueCommand(args);
+      const {code, stdout, stderr} = await runMue(args);
       expect({code, stderr: code === 0 ? '' : stderr}).toEqual({code: 0, stderr: ''});
       return stdout;
     };
@@ -39,7 +38,7 @@ describeCoca(
       fs.rmSync(folder, {recursive: true});
     });
 
-    test('evaluate: in batches what one at a time gives, layers of every tower counted', async () => {
+    test('mue evaluate: batches give the metrics of single rows, with layers of every stack', async () => {
       const plan = {
         version: 1,
         mode: 'corrected',
@@ -75,7 +74,7 @@ describeCoca(
       expect(four.metrics).toEqual(one.metrics);
     });
 
-    test('record, sweep, calibrate and report: plans name the towers', async () => {
+    test('mue record, sweep, calibrate, report: plans name the stacks of the model', async () => {
       const data = rows('snli-ve');
       await succeed([
         'record',
@@ -128,14 +127,14 @@ describeCoca(
 );
 
 describeCoca(
-  'captions of a contrastive captioner, as of any model',
+  'captions of a contrastive captioner',
   ['micro/open_clip_config.json', 'micro/open_clip_model.safetensors'],
   () => {
     let folder: string;
     let common: readonly string[];
     const at = (...names: string[]): string => path.join(folder, ...names);
     const run = async (...args: readonly string[]): Promise<string> => {
-      const {code, stdout, stderr} = await mueCommand([...args, ...common]);
+      const {code, stdout, stderr} = await runMue([...args, ...common]);
       expect({code, stderr: code === 0 ? '' : stderr}).toEqual({code: 0, stderr: ''});
       return stdout;
     };
@@ -158,7 +157,7 @@ describeCoca(
       fs.rmSync(folder, {recursive: true});
     });
 
-    test('record, sweep --run and report: both go on after a break, and stacks have the names of the model', async () => {
+    test('mue record, sweep --run, report: go on after a break, and name the stacks of the model', async () => {
       const record = ['record', '--task', 'caption', '--data', at('captions.jsonl'), '--out'];
       await run(...record, at('recording.jsonl'));
       tear(at('recording.jsonl'), at('torn.jsonl'));
@@ -183,13 +182,13 @@ describeCoca(
           if (policy !== 'full depth') expect(setting).toMatch(/vision .*, (fixed )?text .*, multimodal /);
         }
       }
-      const {code} = await mueCommand(['report', at('swept'), '--out', at('report')]);
+      const {code} = await runMue(['report', at('swept'), '--out', at('report')]);
       expect(code).toBe(0);
       expect(read('report', 'index.html')).toContain('multimodal');
       expect(read('report', 'index.html')).not.toContain('encoder');
     });
 
-    test('settings that are given are run on data', async () => {
+    test('mue sweep --thresholds: runs given settings on captions', async () => {
       const settings = {points: [[0.5, 0.5, 0.9], {encoder: 'fixed', policy: 'fixed', image: 1, text: 2, decoder: 3}]};
       fs.writeFileSync(at('settings.json'), JSON.stringify(settings));
       const data = [

@@ -2,13 +2,13 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {sampleEvaluation, sampleSweep} from '../../support/data/evaluation-sample.js';
-import {mueCommand} from '../../support/cli/mue-command.js';
+import {runMue} from '../../support/cli/run-mue.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-report-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
 const at = (...parts: string[]): string => path.join(folder, ...parts);
 
-test('evaluations and sweeps, also in one folder, become a page with files beside it', async () => {
+test('mue report: a page of evaluations and sweeps, also of one folder, with files beside it', async () => {
   sampleEvaluation(at('runs', 'full'), {layers: () => [6, 6, 6], correct: (i) => i > 0});
   sampleEvaluation(at('runs', 'mue'), {
     layers: (i) => [1, 1, 1 + (i % 4)],
@@ -17,7 +17,7 @@ test('evaluations and sweeps, also in one folder, become a page with files besid
   });
   fs.mkdirSync(at('runs', 'sweep'));
   fs.writeFileSync(at('runs', 'sweep', 'sweep.json'), JSON.stringify(sampleSweep()));
-  const {code, stdout, stderr} = await mueCommand(['report', at('runs'), '--out', at('out'), '--title', 'A & B']);
+  const {code, stdout, stderr} = await runMue(['report', at('runs'), '--out', at('out'), '--title', 'A & B']);
   expect({code, stdout}).toEqual({code: 0, stdout: `${at('out', 'index.html')}\n`});
   expect(stderr).toContain('2 evaluations, 1 sweep, 0 plans');
   const names = fs.readdirSync(at('out')).sort();
@@ -57,9 +57,9 @@ test.each([
   ['run-corrupt', 'damaged', (dir: string) => write(dir, 'run.json', '{}')],
   ['evaluation-unfinished', 'unfinished', (dir: string) => fs.rmSync(path.join(sample(dir), 'metrics.json'))],
   ['evaluation-damaged', 'short', (dir: string) => write(sample(dir), 'metrics.json', '{"n": 3}')],
-])('%s (%s): a clear error, and nothing is written', async (expected, name, prepare) => {
+])('mue report: %s (%s) is an error, and nothing is written', async (expected, name, prepare) => {
   prepare(at(name));
-  const {code, stderr} = await mueCommand(['report', at(name), '--out', at('never')]);
+  const {code, stderr} = await runMue(['report', at(name), '--out', at('never')]);
   expect(code).toBe(1);
   expect(stderr).toContain(`error [${expected}]`);
   expect(stderr).toContain(name);

@@ -3,15 +3,15 @@ import {once} from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {fileURLToPath} from 'node:url';
 import type {CaptionSweep} from '../../../src/calibration/sweep/caption-sweep.js';
 import {parseSweep} from '../../../src/calibration/sweep/file.js';
 import {microFolder} from '../../support/models/micro-folder.js';
-import {type Finished, mueCommand} from '../../support/cli/mue-command.js';
+import {type Finished, MUE} from '../../support/cli/mue-command.js';
+import {runMue} from '../../support/cli/run-mue.js';
 
-// The whole command, in processes of its own. A micro model with random weights answers nonsense, but in milliseconds.
+// A micro model with random weights answers nonsense, but in milliseconds. Commands that are killed run in processes of
+// their own.
 const ROWS = 6;
-const MAIN = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-sweep-captions-'));
 afterAll(() => fs.rmSync(root, {recursive: true}));
 const at = (...names: string[]): string => path.join(root, ...names);
@@ -27,7 +27,7 @@ const SETTINGS = {
   ],
 };
 let args: readonly string[] = [];
-const sweep = (...options: readonly string[]): Promise<Finished> => mueCommand([...args, ...options]);
+const sweep = (...options: readonly string[]): Promise<Finished> => runMue([...args, ...options]);
 const files = (name: string): string[] =>
   ['runs.jsonl', 'sweep.json', 'sweep.csv', 'front.json'].map((file) => fs.readFileSync(at(name, file), 'utf8'));
 const lines = fs.readFileSync('data/scenes/caption-val.jsonl', 'utf8').split('\n').slice(0, ROWS);
@@ -56,7 +56,7 @@ beforeAll(async () => {
   );
 });
 
-test('what was run, was run: full depth is the baseline, and every figure is exact', () => {
+test('mue sweep --data: full depth is the baseline, and every figure is exact', () => {
   const [, json, csv, front] = files('one') as [string, string, string, string];
   const {full, points, static: statics, recording} = JSON.parse(json) as CaptionSweep;
   expect([points.length, statics.length, recording.n]).toEqual([2, 2, ROWS]);
@@ -78,23 +78,23 @@ test('what was run, was run: full depth is the baseline, and every figure is exa
   expect(read.verdicts.map(({measure, cost}) => `${measure} ${cost}`)).toContain('mean layers');
 });
 
-test('kill -9, then the same command again: the same files, byte for byte', async () => {
+test('mue sweep --data: goes on after kill -9, with the same files, byte for byte', async () => {
   await killed([...args, '--out', at('killed')], at('killed', 'runs.jsonl'));
   expect((await sweep('--out', at('killed'))).code).toBe(0);
   expect(files('killed')).toEqual(files('one'));
 });
 
-test('shards are one run, in any order', async () => {
+test('mue sweep: shards in any order give the files of one run', async () => {
   for (const shard of ['1/2', '0/2']) {
     const {code, stderr} = await sweep('--shard', shard, '--out', at('shards'));
     expect([code, stderr]).toEqual([0, expect.stringContaining('When all shards are there')]);
   }
   const parts = ['shard-1-of-2', 'shard-0-of-2'].map((name) => at('shards', name, 'runs.jsonl'));
-  expect((await mueCommand(['sweep', ...parts, '--resamples', '100', '--out', at('shards')])).code).toBe(0);
+  expect((await runMue(['sweep', ...parts, '--resamples', '100', '--out', at('shards')])).code).toBe(0);
   expect(fs.readFileSync(at('shards', 'sweep.json'), 'utf8')).toBe(files('one')[1]);
 });
 
-test('one item is enough; a row that cannot be used is skipped and told', async () => {
+test('mue sweep --data: one caption is enough; a row that cannot be used is told and skipped', async () => {
   const broken = written(
     'broken.jsonl',
     `${lines[0]}\n{"id":"x","imageId":"x","image":"images/none.jpg","references":["a"]}\n`,
@@ -104,7 +104,7 @@ test('one item is enough; a row that cannot be used is skipped and told', async 
   expect((JSON.parse(files('broken')[1]!) as CaptionSweep).recording.n).toBe(1);
 });
 
-describe('a recording', () => {
+describe('a recording of captions', () => {
   const recording = at('captions.jsonl');
   let record: readonly string[] = [];
   beforeAll(async () => {
@@ -121,23 +121,23 @@ describe('a recording', () => {
       '--images',
       'data/scenes',
     ];
-    expect((await mueCommand([...record, '--out', recording])).code).toBe(0);
+    expect((await runMue([...record, '--out', recording])).code).toBe(0);
   });
 
-  test('goes on after kill -9, byte for byte', async () => {
+  test('mue record: goes on after kill -9, byte for byte', async () => {
     const torn = at('torn.jsonl');
     await killed([...record, '--out', torn], torn);
-    expect((await mueCommand([...record, '--out', torn])).code).toBe(0);
+    expect((await runMue([...record, '--out', torn])).code).toBe(0);
     expect(fs.readFileSync(torn, 'utf8')).toBe(fs.readFileSync(recording, 'utf8'));
   });
 
-  test('proposes settings, and says that it only proposes; those that are run are exact', async () => {
+  test('mue sweep: proposes settings as estimates; --run makes them exact', async () => {
     const grid = ['--grid', '3', '--policies', 'similarity,entropy', '--points', '2', '--resamples', '50'];
-    const alone = await mueCommand(['sweep', recording, ...grid, '--out', at('proposed')]);
+    const alone = await runMue(['sweep', recording, ...grid, '--out', at('proposed')]);
     expect([alone.code, alone.stderr]).toEqual([0, expect.stringContaining('exact: false')]);
     expect(alone.stdout).toMatch(/^proposed front of MACs/);
     const run = ['--run', at('data.jsonl'), '--images', 'data/scenes', '--model', at('model'), '--device', 'wasm'];
-    expect((await mueCommand(['sweep', recording, ...grid, ...run, '--out', at('run')])).code).toBe(0);
+    expect((await runMue(['sweep', recording, ...grid, ...run, '--out', at('run')])).code).toBe(0);
     const read = (...names: string[]) =>
       parseSweep(JSON.parse(fs.readFileSync(at(...names, 'sweep.json'), 'utf8')), names.join());
     expect(fs.readFileSync(at('run', 'proposed', 'sweep.json'), 'utf8')).toBe(
@@ -211,10 +211,10 @@ describe('a recording', () => {
       /no\.jsonl/,
     ],
   ];
-  test.each(bad)('%s is a clear error', fails);
+  test.each(bad)('%s is an error with its code', fails);
 
-  test('of one caption is enough', async () => {
-    const {code} = await mueCommand(['sweep', row((all) => all), '--grid', '3', '--out', at('single')]);
+  test('mue sweep: one caption is enough', async () => {
+    const {code} = await runMue(['sweep', row((all) => all), '--grid', '3', '--out', at('single')]);
     expect(code).toBe(0);
   });
 });
@@ -290,7 +290,7 @@ const cases: readonly (readonly [string, () => readonly string[], number, string
     /runs/,
   ],
 ];
-test.each(cases)('%s is a clear error', fails);
+test.each(cases)('mue sweep: %s is an error with its code', fails);
 
 async function fails(
   _: string,
@@ -299,7 +299,7 @@ async function fails(
   name: string,
   message: RegExp,
 ): Promise<void> {
-  const result = await mueCommand(all());
+  const result = await runMue(all());
   expect([result.code, result.stdout]).toEqual([code, '']);
   expect(result.stderr).toContain(`error [${name}]`);
   expect(result.stderr).toMatch(message);
@@ -308,7 +308,7 @@ async function fails(
 /** Kills the command as soon as two rows are written, as if it had died while it wrote the next. */
 async function killed(command: readonly string[], log: string): Promise<void> {
   const rows = (): number => (fs.existsSync(log) ? fs.readFileSync(log, 'utf8').split('\n').length - 2 : 0);
-  const child = spawn(process.execPath, [MAIN, ...command], {stdio: 'ignore'});
+  const child = spawn(process.execPath, [MUE, ...command], {stdio: 'ignore'});
   const watch = setInterval(() => {
     if (rows() >= 2 && !child.killed) child.kill('SIGKILL');
   }, 1);

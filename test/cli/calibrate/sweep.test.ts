@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {mueCommand} from '../../support/cli/mue-command.js';
+import {runMue} from '../../support/cli/run-mue.js';
 import {SYNTHETIC_HEADER, syntheticRows, writeRecording} from '../../support/data/synthetic-recording.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-sweep-'));
@@ -10,13 +10,13 @@ const at = (name: string): string => path.join(folder, name);
 const rows = syntheticRows(24) as {index: number; similarity: string}[];
 const whole = writeRecording(at('whole.jsonl'), rows);
 const sweep = (recordings: readonly string[], ...options: string[]) =>
-  mueCommand(['sweep', '--grid', '4', '--resamples', '200', '--out', at('out'), ...recordings, ...options]);
+  runMue(['sweep', '--grid', '4', '--resamples', '200', '--out', at('out'), ...recordings, ...options]);
 const files = (name: string): string[] =>
   ['sweep.csv', 'sweep.json', 'front.json', 'chosen.json'].map((file) =>
     fs.readFileSync(path.join(at(name), file), 'utf8'),
   );
 
-test('shards in any order give what the whole recording gives, byte for byte, and again', async () => {
+test('mue sweep: shards in any order give the files of the whole recording, byte for byte', async () => {
   const even = writeRecording(
     at('0.jsonl'),
     rows.filter(({index}) => index % 2 === 0),
@@ -34,7 +34,7 @@ test('shards in any order give what the whole recording gives, byte for byte, an
   expect(fs.readdirSync(at('a')).sort()).toEqual(['chosen.json', 'front.json', 'sweep.csv', 'sweep.json']);
 });
 
-test('the settings chosen on one recording are replayed on another', async () => {
+test('mue sweep --thresholds: replays the settings that were chosen on another recording', async () => {
   const other = writeRecording(at('other.jsonl'), syntheticRows(12, {seed: 5}), {...SYNTHETIC_HEADER, data: 'ee'});
   await sweep([whole], '--policies', 'entropy,patience', '--out', at('chosen'));
   const {code} = await sweep([other], '--thresholds', path.join(at('chosen'), 'front.json'), '--out', at('applied'));
@@ -91,14 +91,14 @@ const cases: readonly (readonly [string, () => readonly string[], number, string
   ['missing thresholds', () => [whole, '--thresholds', at('nope.json')], 2, 'settings-missing', /nope/],
   ['a file in the place of the folder', () => [whole, '--out', whole], 1, 'cannot-write', /whole\.jsonl/],
 ];
-test.each(cases)('%s is a clear error', async (_, args, code, name, message) => {
+test.each(cases)('mue sweep: %s is an error with its code', async (_, args, code, name, message) => {
   const result = await sweep(args());
   expect([result.code, result.stdout]).toEqual([code, '']);
   expect(result.stderr).toContain(`error [${name}]`);
   expect(result.stderr).toMatch(message);
 });
 
-test('one item is enough', async () => {
+test('mue sweep: one item is enough', async () => {
   const {code} = await sweep([writeRecording(at('one.jsonl'), rows.slice(0, 1))], '--out', at('one'));
   expect(code).toBe(0);
 });

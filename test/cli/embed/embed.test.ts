@@ -1,10 +1,9 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import {convertCheckpoint} from '../../../src/node/model/convert.js';
 import {cocaGoldenBytes, cocaGoldenDir, describeCoca} from '../../support/golden/golden-coca.js';
-import {mueCommand} from '../../support/cli/mue-command.js';
+import {runMue} from '../../support/cli/run-mue.js';
 
 const PICTURES = ['rgb0_96x64.png', 'rgb1_64x64.png', 'rgb2_50x70.png'];
 
@@ -35,31 +34,15 @@ describeCoca(
       fs.rmSync(folder, {recursive: true});
     });
 
-    test('embed, then retrieve: a picture is most like itself', async () => {
+    test('mue retrieve: finds an image that mue embed has embedded by itself', async () => {
       const out = path.join(folder, 'embedded');
-      const embedded = await mueCommand([
-        'embed',
-        ...model,
-        '--data',
-        path.dirname(pictures[0]!),
-        '--out',
-        out,
-        '--quiet',
-      ]);
+      const data = path.dirname(pictures[0]!);
+      const embedded = await runMue(['embed', ...model, '--data', data, '--out', out, '--quiet']);
       expect(embedded).toMatchObject({code: 0, stdout: '', stderr: ''});
       const lines = fs.readFileSync(path.join(out, 'embeddings.jsonl'), 'utf8').trimEnd().split('\n');
       expect(lines.map((line) => (JSON.parse(line) as {image: string}).image)).toEqual(PICTURES);
-      const found = await mueCommand([
-        'retrieve',
-        ...model,
-        '--embeddings',
-        out,
-        '--image',
-        pictures[1]!,
-        '--top',
-        '1',
-        '--json',
-      ]);
+      const like = ['--embeddings', out, '--image', pictures[1]!];
+      const found = await runMue(['retrieve', ...model, ...like, '--top', '1', '--json']);
       const {image, found: best} = JSON.parse(found.stdout) as {
         image: string;
         found: {image: string; similarity: number}[];
@@ -67,8 +50,8 @@ describeCoca(
       expect(image).toBe(pictures[1]);
       expect(best).toEqual([{image: PICTURES[1], similarity: expect.closeTo(1, 5)}]);
     });
-    test('texts: unit length, and a warning where one is cut', async () => {
-      const {code, stdout, stderr} = await mueCommand(['embed', ...model, '--text', 'a dog', 'a '.repeat(100)]);
+    test('mue embed --text: vectors of unit length, and a warning for a text that is cut', async () => {
+      const {code, stdout, stderr} = await runMue(['embed', ...model, '--text', 'a dog', 'a '.repeat(100)]);
       expect(code).toBe(0);
       const rows = stdout
         .trimEnd()
@@ -77,17 +60,10 @@ describeCoca(
       expect(rows.map(({embedding}) => Math.hypot(...embedding))).toEqual([expect.closeTo(1, 5), expect.closeTo(1, 5)]);
       expect(stderr).toContain('its last 26 tokens are cut off');
     });
-    test('classify: a missing picture is told, the rest is done', async () => {
+    test('mue classify: reports a missing image and classifies the rest', async () => {
       const labels = file('labels.txt', 'dog\ncat\n');
-      const {code, stdout} = await mueCommand([
-        'classify',
-        ...model,
-        pictures[0]!,
-        'missing.png',
-        '--labels',
-        labels,
-        '--jsonl',
-      ]);
+      const images = [pictures[0]!, 'missing.png'];
+      const {code, stdout} = await runMue(['classify', ...model, ...images, '--labels', labels, '--jsonl']);
       expect(code).toBe(5);
       const [first, second] = stdout
         .trimEnd()
@@ -98,30 +74,22 @@ describeCoca(
       expect(found[0]!.probability + found[1]!.probability).toBeCloseTo(1, 9);
       expect(second).toEqual({image: 'missing.png', error: expect.objectContaining({code: 'image-unreadable'})});
     });
-    test('recall over a data set', async () => {
+    test('mue retrieve --data: recall of captions and images', async () => {
       const rows = PICTURES.map((image, i) =>
         JSON.stringify({id: `${i}`, image: `pictures/${image}`, references: [`a ${i}`, `the ${i}`]}),
       );
       const data = file('captions.jsonl', `${rows.join('\n')}\n`);
-      const {code, stdout} = await mueCommand(['retrieve', ...model, '--data', data, '--recall', '1,6', '--json']);
+      const {code, stdout} = await runMue(['retrieve', ...model, '--data', data, '--recall', '1,6', '--json']);
       expect(code).toBe(0);
       const result = JSON.parse(stdout) as {recall: object[]};
       expect(result).toMatchObject({pictures: 3, captions: 6, skipped: 0});
       expect(result.recall[1]).toEqual({k: 6, textToImage: 1, imageToText: 1});
     });
-    test('caption and entail take the same model', async () => {
-      const caption = await mueCommand([
-        'caption',
-        ...model,
-        pictures[0]!,
-        '--json',
-        '--num-beams',
-        '1',
-        '--max-new-tokens',
-        '4',
-      ]);
+    test('mue caption, mue entail: take a contrastive captioner', async () => {
+      const greedy = ['--json', '--num-beams', '1', '--max-new-tokens', '4'];
+      const caption = await runMue(['caption', ...model, pictures[0]!, ...greedy]);
       expect(JSON.parse(caption.stdout)).toMatchObject({layers: {vision: {run: 2, of: 2}}, backend: 'wasm'});
-      const entail = await mueCommand(['entail', ...model, pictures[0]!, 'a dog', '--json']);
+      const entail = await runMue(['entail', ...model, pictures[0]!, 'a dog', '--json']);
       expect(['yes', 'no', 'maybe']).toContain((JSON.parse(entail.stdout) as {text: string}).text);
     });
     test.each([
@@ -133,9 +101,9 @@ describeCoca(
       ['nothing to look for', ['retrieve', '--embeddings', 'e.jsonl'], 'no-input'],
       ['recall of nothing', ['retrieve', '--data', '.', '--recall', '0'], 'recall-invalid'],
       ['a model without embeddings', ['embed', '--text', 'a dog', '--device', 'cpu'], 'task-unsupported'],
-    ])('wrong usage is exit code 2: %s', async (_, args, code) => {
+    ])('mue embed, classify, retrieve: %s is wrong usage', async (_, args, code) => {
       const given = args.map((arg) => (arg.startsWith('@') ? file('list.txt', arg.slice(1)) : arg));
-      const {code: exit, stdout, stderr} = await mueCommand(given);
+      const {code: exit, stdout, stderr} = await runMue(given);
       expect({exit, stdout}).toEqual({exit: 2, stdout: ''});
       expect(stderr).toContain(`error [${code}]`);
     });

@@ -3,15 +3,13 @@ import {once} from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {fileURLToPath} from 'node:url';
 import type {EvaluationMetrics} from '../../../src/evaluation/metrics.js';
 import {microFolder} from '../../support/models/micro-folder.js';
-import {mueCommand} from '../../support/cli/mue-command.js';
+import {MUE, mueCommand} from '../../support/cli/mue-command.js';
 import {withoutTimes} from '../../support/cli/without-times.js';
 
 // The whole command, in processes of its own. A micro model with random weights answers nonsense, but in milliseconds.
 const ROWS = 12;
-const MAIN = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-evaluate-cli-'));
 afterAll(() => fs.rmSync(root, {recursive: true}));
 let args: readonly string[] = [];
@@ -22,32 +20,10 @@ beforeAll(async () => {
   const lines = fs.readFileSync('data/scenes/caption-test.jsonl', 'utf8').split('\n').slice(0, ROWS);
   const data = path.join(root, 'data.jsonl');
   fs.writeFileSync(data, `${lines.join('\n')}\n`);
-  const search = [
-    '--num-beams',
-    '2',
-    '--max-new-tokens',
-    '16',
-    '--warmup',
-    '0',
-    '--img_thres',
-    '0.5',
-    '--decoder_thres',
-    '0.9',
-  ];
-  args = [
-    'evaluate',
-    '--model',
-    model,
-    '--device',
-    'wasm',
-    '--task',
-    'caption',
-    '--data',
-    data,
-    '--images',
-    'data/scenes',
-    ...search,
-  ];
+  const search = ['--num-beams', '2', '--max-new-tokens', '16', '--warmup', '0'];
+  const exits = ['--img_thres', '0.5', '--decoder_thres', '0.9'];
+  const rows = ['--task', 'caption', '--data', data, '--images', 'data/scenes'];
+  args = ['evaluate', '--model', model, '--device', 'wasm', ...rows, ...search, ...exits];
   const {code, stdout} = await mueCommand([...args, '--out', out('one'), '--json']);
   expect(code).toBe(0);
   expect((JSON.parse(stdout) as EvaluationMetrics).n).toBe(ROWS);
@@ -68,7 +44,7 @@ const rows = (name: string): number => {
 
 /** Starts an evaluation, and sends a signal once there are so many rows. @returns the exit code */
 async function stopped(name: string, signal: 'SIGKILL' | 'SIGINT', at: number): Promise<number | null> {
-  const child = spawn(process.execPath, [MAIN, ...args, '--out', out(name)], {stdio: 'ignore'});
+  const child = spawn(process.execPath, [MUE, ...args, '--out', out(name)], {stdio: 'ignore'});
   const watch = setInterval(() => {
     if (rows(name) >= at && !child.killed) child.kill(signal);
   }, 1);
@@ -79,7 +55,7 @@ async function stopped(name: string, signal: 'SIGKILL' | 'SIGINT', at: number): 
   return code;
 }
 
-test('kill -9, Ctrl-C, then the same command again: the same files but for times', async () => {
+test('mue evaluate: goes on after kill -9 and Ctrl-C, with the same files but for times', async () => {
   expect(await stopped('killed', 'SIGKILL', 2)).toBe(null);
   expect(await stopped('killed', 'SIGINT', 5)).toBe(130);
   expect(fs.existsSync(path.join(out('killed'), 'metrics.json'))).toBe(false);
@@ -89,7 +65,7 @@ test('kill -9, Ctrl-C, then the same command again: the same files but for times
   expect(withoutTimes(out('killed'))).toEqual(one);
 });
 
-test('batches: the same words, exits and costs, scores to the fourth digit; reference mode has none', async () => {
+test('mue evaluate --batch: the same words, exits and costs, scores to 1e-4; reference mode refuses it', async () => {
   expect((await mueCommand([...args, '--batch', '5', '--out', out('batches')])).code).toBe(0);
   const read = (name: string) =>
     fs
@@ -108,23 +84,16 @@ test('batches: the same words, exits and costs, scores to the fourth digit; refe
   expect([code, stderr]).toEqual([2, expect.stringContaining('batch-reference')]);
 });
 
-test('workers are one run, row by row; compared with it, it keeps everything', async () => {
+test('mue evaluate --workers: the files of one run; mue compare finds nothing lost and nothing saved', async () => {
   expect((await mueCommand([...args, '--workers', '2', '--out', out('workers')])).code).toBe(0);
   expect(withoutTimes(out('workers'))).toEqual(one);
-  const {stdout, code} = await mueCommand([
-    'compare',
-    out('workers'),
-    out('one'),
-    '--saving',
-    '0.1',
-    '--resamples',
-    '50',
-  ]);
+  const claim = ['--saving', '0.1', '--resamples', '50'];
+  const {stdout, code} = await mueCommand(['compare', out('workers'), out('one'), ...claim]);
   expect(code).toBe(0);
   expect(stdout).toContain('verdict: saving in MACs ≥ 0.00 % with 95 % confidence: the claim of 10.00 % FAILS');
 });
 
-test('tasks of a Slurm array, by the script in deploy/, merged are one run, row by row', async () => {
+test('mue merge: tasks of a Slurm array (deploy/slurm-array.sh) give the files of one run', async () => {
   // The script names what it must; the rest of the command line goes through EXTRA.
   const [, ...options] = args;
   for (const task of [1, 2]) {
@@ -135,7 +104,7 @@ test('tasks of a Slurm array, by the script in deploy/, merged are one run, row 
       SLURM_ARRAY_TASK_STEP: '1',
     };
     const ours = {
-      MUE: `${process.execPath} ${MAIN}`,
+      MUE: `${process.execPath} ${MUE}`,
       TASK: 'caption',
       DATA: path.join(root, 'data.jsonl'),
       OUT: out('array'),
@@ -150,7 +119,7 @@ test('tasks of a Slurm array, by the script in deploy/, merged are one run, row 
   expect(withoutTimes(out('merged'))).toEqual(one);
 });
 
-test('bad rows are reported with their lines, counted and left out; exit code 5', async () => {
+test('mue evaluate: reports bad rows by their lines, counts them, and ends with 5', async () => {
   const lines = fs.readFileSync(path.join(root, 'data.jsonl'), 'utf8').split('\n');
   const data = path.join(root, 'bad.jsonl');
   const missing = lines[2]!.replace(/images\/\d+/, 'images/none');
@@ -163,7 +132,7 @@ test('bad rows are reported with their lines, counted and left out; exit code 5'
   expect(JSON.parse(stdout)).toMatchObject({n: 2, bad: {unreadable: 2, failed: 1}});
 });
 
-test('what a worker cannot do is said once, with its exit code', async () => {
+test('mue evaluate --workers: an error of a worker is told once, with its exit code', async () => {
   const gone = path.join(root, 'gone.jsonl');
   const {code, stderr} = await mueCommand([...args, '--data', gone, '--workers', '2', '--out', out('gone')]);
   expect([code, stderr]).toEqual([1, `error [dataset-not-found]: ${gone}: there is no such file or folder\n`]);

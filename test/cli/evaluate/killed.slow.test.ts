@@ -3,20 +3,18 @@ import {once} from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {microFolder} from '../../support/models/micro-folder.js';
-import {mueCommand} from '../../support/cli/mue-command.js';
+import {MUE, mueCommand} from '../../support/cli/mue-command.js';
 import {syntheticRows, writeRecording} from '../../support/data/synthetic-recording.js';
 
-// kill -9 in the middle of bulk work, then the same command again: byte for byte what an undisturbed run writes.
-const MAIN = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
+// kill -9 in the middle of bulk work, then the same command again: the files are those of an undisturbed run.
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-killed-'));
 afterAll(() => fs.rmSync(root, {recursive: true}));
 const at = (name: string): string => path.join(root, name);
 
 /** Kills the command as soon as `ready` says so. */
 async function killed(args: readonly string[], ready: (stderr: string) => boolean): Promise<void> {
-  const child = spawn(process.execPath, [MAIN, ...args], {stdio: ['ignore', 'ignore', 'pipe']});
+  const child = spawn(process.execPath, [MUE, ...args], {stdio: ['ignore', 'ignore', 'pipe']});
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
@@ -35,7 +33,7 @@ function files(folder: string): Record<string, string> {
   );
 }
 
-test('record goes on where it was, even behind a torn line', async () => {
+test('mue record: goes on after kill -9, even behind a torn line', async () => {
   const data = at('data.jsonl');
   const lines = fs.readFileSync('data/scenes/snli-ve-test.jsonl', 'utf8').split('\n').slice(0, 9);
   fs.writeFileSync(data, `${lines.join('\n')}\n`);
@@ -50,7 +48,7 @@ test('record goes on where it was, even behind a torn line', async () => {
   expect(fs.readFileSync(torn, 'utf8')).toBe(fs.readFileSync(at('whole.jsonl'), 'utf8'));
 });
 
-test('sweep and calibrate leave nothing half-written', async () => {
+test('mue sweep, mue calibrate: leave nothing half-written after kill -9', async () => {
   const recording = writeRecording(at('recording.jsonl'), syntheticRows(240));
   const sweep = ['sweep', recording, '--grid', '4', '--resamples', '3000', '--out'];
   expect((await mueCommand([...sweep, at('sweep')])).code).toBe(0);
@@ -60,7 +58,7 @@ test('sweep and calibrate leave nothing half-written', async () => {
   expect(files(at('sweep-killed'))).toEqual(files(at('sweep')));
   const calibrate = ['calibrate', recording, '--grid', '5', '--max-drop', '10%', '--out'];
   expect((await mueCommand([...calibrate, at('plan.json')])).code).toBe(0);
-  // It has begun once its process runs; it writes only at its end.
+  // The process runs by then, and it writes only at its end.
   const plan = at('plan-killed.json');
   const begun = performance.now();
   await killed([...calibrate, plan], () => performance.now() - begun > 150);

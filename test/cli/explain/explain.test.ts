@@ -2,11 +2,12 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {mueCommand} from '../../support/cli/mue-command.js';
+import {runMue} from '../../support/cli/run-mue.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-explain-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
 
-test('a caption: words × layers at full depth, with the exits of the plan, and a page of its own', async () => {
+test("mue explain: a caption's words and layers at full depth, with the exits of the plan, also as a page", async () => {
   const page = path.join(folder, 'page.html');
   const args = ['explain', 'examples/pictures/01.png', '--device', 'wasm', '--max-new-tokens', '3', '--html', page];
   const {code, stdout} = await mueCommand([...args, '--json']);
@@ -32,7 +33,7 @@ test('a caption: words × layers at full depth, with the exits of the plan, and 
   expect(html.match(/<td class="c[ "]/g)).toHaveLength(24);
 });
 
-test('entailment: one row of the three answers; texts are escaped, and no colours outside of a terminal', async () => {
+test('mue explain --task entail: one row of the three answers, no colours outside of a terminal, texts escaped', async () => {
   const page = path.join(folder, 'entail.html');
   const args = [
     'explain',
@@ -55,8 +56,8 @@ test.each([
   ['text-missing', ['examples/pictures/01.png', '--task', 'entail'], 2],
   ['text-unused', ['examples/pictures/01.png', 'why?'], 2],
   ['image-unreadable', ['none.png'], 1],
-])('%s', async (expected, args, code) => {
-  const result = await mueCommand(['explain', ...args]);
+])('mue explain: ends with %s for %j', async (expected, args, code) => {
+  const result = await runMue(['explain', ...args]);
   expect(result.stderr).toContain(`error [${expected}]`);
   expect(result.code).toBe(code);
 });

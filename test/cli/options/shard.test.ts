@@ -21,7 +21,7 @@ test.each([
     {SLURM_ARRAY_TASK_ID: '20', SLURM_ARRAY_TASK_COUNT: '4', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_STEP: '10'},
     '2/4',
   ],
-])('--shard %s in %j is %s', (flag, environment, wanted) => {
+])('shardChoice: --shard %s in %j is %s', (flag, environment, wanted) => {
   const {index, count} = shardChoice(flag, environment);
   expect(`${index}/${count}`).toBe(wanted);
 });
@@ -33,6 +33,6 @@ test.each([
   [undefined, {JOB_COMPLETION_INDEX: '3', JOB_COMPLETIONS: '3'}],
   // --array=0,2,9 has gaps
   [undefined, {SLURM_ARRAY_TASK_ID: '9', SLURM_ARRAY_TASK_COUNT: '3', SLURM_ARRAY_TASK_MIN: '0'}],
-])('--shard %s in %j is refused', (flag, environment) => {
+])('shardChoice: --shard %s in %j is a UsageError', (flag, environment) => {
   expect(() => shardChoice(flag, environment)).toThrow(UsageError);
 });

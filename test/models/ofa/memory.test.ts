@@ -4,7 +4,7 @@ import {fixed} from '../../../src/exit/policies/static.js';
 import {type ExitPlan, NEVER_PLAN} from '../../../src/exit/plan/schema.js';
 import {thresholdPlan} from '../../../src/exit/plan/presets.js';
 import {type ExitPolicy, never, type StackName, stackPolicies} from '../../../src/exit/policy.js';
-import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/skipped-kv-cache.js';
+import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/stacks.js';
 import {taskLoss} from '../../../src/models/ofa/loss.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 import type {AnswerOptions} from '../../../src/tasks/generation-options.js';

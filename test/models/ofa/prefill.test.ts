@@ -4,7 +4,7 @@ import {fixed} from '../../../src/exit/policies/static.js';
 import {patience} from '../../../src/exit/policies/patience.js';
 import {type PolicyPerImage, type ExitPolicy, never} from '../../../src/exit/policy.js';
 import {similarity} from '../../../src/exit/policies/similarity.js';
-import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/skipped-kv-cache.js';
+import {SKIPPED_KV, type SkippedKv} from '../../../src/exit/stacks.js';
 import type {StackTrace} from '../../../src/exit/trace.js';
 import {TensorScope} from '../../../src/runtime/tensor-scope.js';
 import {onBackends} from '../../support/backends.js';

@@ -1,47 +1,11 @@
 import {z} from 'zod';
 
-export interface HypothesisJson {
-  readonly text: string;
-  readonly tokens: readonly number[];
-  readonly score: number;
-}
-
-/** What `mue caption --json` prints for a picture. */
-export interface CaptionJson extends HypothesisJson {
-  readonly image: string;
-  readonly hypotheses: readonly HypothesisJson[];
-  readonly layers: Readonly<Record<string, {readonly run: number | readonly number[]; readonly of: number}>>;
-  readonly macs: {readonly run: number; readonly full: number};
-  readonly ms: Readonly<Record<'load' | 'preprocess' | 'encode' | 'decode' | 'total', number>>;
-  readonly backend: string;
-}
-
-/** `mue entail --json` adds the scores. */
-export interface EntailmentJson extends CaptionJson {
-  readonly scores: Readonly<Record<'yes' | 'no' | 'maybe', number>>;
-}
-
-/** `--trace` adds what was measured. */
-export interface TracedJson extends CaptionJson {
-  readonly trace: readonly {
-    readonly stack: string;
-    readonly step?: number | undefined;
-    readonly exitLayer: number;
-    readonly depth: number;
-    readonly similarity: readonly (number | null)[];
-    readonly threshold: readonly (number | null)[];
-  }[];
-}
-
-/** A picture that failed. */
-export interface FailureJson {
-  readonly image: string;
-  readonly error: {readonly code: string; readonly message: string};
-}
-
 const milliseconds = z.number().min(0);
 const hypothesis = z.strictObject({text: z.string(), tokens: z.array(z.number().int()), score: z.number()});
-const caption = z.strictObject({
+const measured = z.array(z.number().nullable());
+
+/** Output of `mue caption --json` for an image. */
+export const captionSchema = z.strictObject({
   image: z.string(),
   ...hypothesis.shape,
   hypotheses: z.array(hypothesis).min(1),
@@ -59,14 +23,17 @@ const caption = z.strictObject({
   }),
   backend: z.literal('wasm'),
 });
-const measured = z.array(z.number().nullable());
+export type CaptionJson = z.infer<typeof captionSchema>;
 
-export const captionSchema: z.ZodType<CaptionJson> = caption;
-export const entailmentSchema: z.ZodType<EntailmentJson> = caption.extend({
+/** `mue entail --json` adds the scores. */
+export const entailmentSchema = captionSchema.extend({
   text: z.enum(['yes', 'no', 'maybe']),
   scores: z.strictObject({yes: z.number(), no: z.number(), maybe: z.number()}),
 });
-export const tracedSchema: z.ZodType<TracedJson> = caption.extend({
+export type EntailmentJson = z.infer<typeof entailmentSchema>;
+
+/** `--trace` adds a record of every pass through a stack. */
+export const tracedSchema = captionSchema.extend({
   trace: z
     .array(
       z.strictObject({
@@ -80,7 +47,9 @@ export const tracedSchema: z.ZodType<TracedJson> = caption.extend({
     )
     .min(3),
 });
-export const failureSchema: z.ZodType<FailureJson> = z.strictObject({
+
+/** An image that failed. */
+export const failureSchema = z.strictObject({
   image: z.string(),
   error: z.strictObject({code: z.string(), message: z.string()}),
 });

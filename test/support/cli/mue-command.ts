@@ -1,8 +1,8 @@
 import {spawn} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 
-// `npm test` builds first.
-const main = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
+/** The built program: `npm test` builds first. */
+export const MUE: string = fileURLToPath(new URL('../../../dist/cli/main.js', import.meta.url));
 
 export interface Finished {
   readonly code: number | null;
@@ -11,16 +11,16 @@ export interface Finished {
 }
 
 export interface MueCommandOptions {
-  /** What the command reads from stdin. */
+  /** Bytes on stdin. */
   readonly input?: Uint8Array;
   /** Sent as soon as stderr has the text. */
   readonly interruptAt?: string;
 }
 
-/** Runs `mue` in a process of its own. */
+/** Runs the built `mue` in a process of its own. */
 export function mueCommand(args: readonly string[], {input, interruptAt}: MueCommandOptions = {}): Promise<Finished> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [main, ...args], {stdio: 'pipe'});
+    const child = spawn(process.execPath, [MUE, ...args], {stdio: 'pipe'});
     let stdout = '';
     let stderr = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 
-/** The files of an evaluation's folder without what differs between two runs: milliseconds, and what is computed from them. */
+/** Contents of the files of an evaluation's folder, without milliseconds and numbers computed from them. */
 export function withoutTimes(folder: string): Record<string, string> {
   const files = fs.readdirSync(folder, {withFileTypes: true}).filter((entry) => entry.isFile());
   return Object.fromEntries(files.map(({name}) => [name, strip(fs.readFileSync(path.join(folder, name), 'utf8'))]));

@@ -7,16 +7,16 @@ import {
   type EntailmentJson,
   entailmentSchema,
 } from '../../support/cli/answer-schema.js';
-import {mueCommand} from '../../support/cli/mue-command.js';
+import {runMue} from '../../support/cli/run-mue.js';
 
-// The shipped model, through the command line: what the README shows.
+// The shipped model through the command line, as in the README.
 const picture = 'examples/pictures/01.png';
 const wasm = ['--device', 'wasm'];
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-scenes-'));
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-shipped-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
 
-test('captions for people: one picture on some lines, several on one each', async () => {
-  const {code, stdout} = await mueCommand(['caption', picture, ...wasm]);
+test('mue caption: an image is told on several lines, several on one line each', async () => {
+  const {code, stdout} = await runMue(['caption', picture, ...wasm]);
   expect(code).toBe(0);
   expect(stdout).toMatch(
     /^examples\/pictures\/01\.png\n {2}two big cupcakes in a room\n\n {2}layers {2}image [\d.]+\/6, text [\d.]+\/6, decoder [\d.]+\/6\n/,
@@ -24,15 +24,8 @@ test('captions for people: one picture on some lines, several on one each', asyn
   expect(stdout).toMatch(
     /\n {2}MACs +\d\.\d\d of \d\.\d\d G \([\d.]+ % saved\)\n {2}time +\d+ ms \(.*; model loaded in \d+ ms\n$/,
   );
-  const both = await mueCommand([
-    'caption',
-    picture,
-    'examples/pictures/12.png',
-    ...wasm,
-    '--exit',
-    'never',
-    '--stream',
-  ]);
+  const images = [picture, 'examples/pictures/12.png'];
+  const both = await runMue(['caption', ...images, ...wasm, '--exit', 'never', '--stream']);
   expect(both.stdout.trimEnd().split('\n')).toEqual([
     expect.stringMatching(
       /01\.png {2}two big cupcakes in a room {2}\[image 6\/6, text 6\/6, decoder 6\/6; 0 % of MACs saved; \d+ ms\]$/,
@@ -42,9 +35,9 @@ test('captions for people: one picture on some lines, several on one each', asyn
   expect(both.stderr).toContain('  ██████ 6/6  two big cup\n');
 });
 
-test("entailment with the model's plan, the release's and without exits", async () => {
+test("mue entail: MACs grow from the model's plan over the release's to full depth", async () => {
   const ask = async (...exit: string[]): Promise<EntailmentJson> => {
-    const {stdout} = await mueCommand(['entail', picture, 'there are two cupcakes', ...wasm, '--json', ...exit]);
+    const {stdout} = await runMue(['entail', picture, 'there are two cupcakes', ...wasm, '--json', ...exit]);
     return entailmentSchema.parse(JSON.parse(stdout));
   };
   const model = await ask();
@@ -60,44 +53,16 @@ test("entailment with the model's plan, the release's and without exits", async 
   expect(release.macs.run).toBeLessThan(full.macs.run);
 });
 
-test('questions, freely and among given answers', async () => {
+test('mue ask: answers freely, among given answers, or scores each of them', async () => {
   const question = [picture, 'what dessert is in the picture?', ...wasm, '--jsonl', '--beam', '1'];
   const answers = path.join(folder, 'answers.txt');
   fs.writeFileSync(answers, 'cookie\r\ncake\n\nice cream\n');
   const ask = async (...options: string[]): Promise<CaptionJson> =>
-    captionSchema.parse(JSON.parse((await mueCommand(['ask', ...question, ...options])).stdout));
+    captionSchema.parse(JSON.parse((await runMue(['ask', ...question, ...options])).stdout));
   expect((await ask()).text).toBe('cupcake');
   const trie = await ask('--answers', answers);
   expect(['cookie', 'cake', 'ice cream']).toContain(trie.text);
   const scored = await ask('--answers', answers, '--method', 'all-candidates');
   expect(scored.hypotheses.map(({text}) => text).sort()).toEqual(['cake', 'cookie', 'ice cream']);
   expect(scored.text).toBe(scored.hypotheses[0]?.text);
-});
-
-test('the demo writes one page that needs nothing else', async () => {
-  const page = path.join(folder, 'demo.html');
-  const {code, stdout} = await mueCommand(['demo', ...wasm, '--pictures', '2', '--out', page]);
-  expect(code).toBe(0);
-  expect(stdout).toMatch(/01\.png +[\d.]+\/[\d.]+\/[\d.]+ +−\d+ % +\d\.\d\d → \d\.\d\d G \(−\d+ %\)/);
-  expect(stdout).toMatch(/the ResNet is 2\.00 of the \d\.\d\d GMAC/);
-  const html = fs.readFileSync(page, 'utf8');
-  expect(html.match(/<img /g)).toHaveLength(2);
-  expect(html).not.toMatch(/(?:src|href)="(?!data:)|url\(|@import/);
-  expect(html).toContain('two big cupcakes in a room');
-  expect(html).toMatch(/data-tip="decoder, step 1, layer 2 of 6: similarity 0\.\d{4}, threshold 0\.9400/);
-  expect(fs.readdirSync(folder)).not.toContain('demo.html.partial');
-});
-
-test('inspect shows the configuration and the parameters by part', async () => {
-  const {code, stdout} = await mueCommand(['inspect', '--no-tensors']);
-  expect(code).toBe(0);
-  expect(stdout).toMatch(/parameters +17,069,464/);
-  expect(stdout).not.toContain('encoder.layers.0.fc1.weight');
-  const {stdout: json} = await mueCommand(['inspect', '--json']);
-  expect(JSON.parse(json)).toMatchObject({
-    kind: 'model',
-    problem: null,
-    parameters: 17_069_464,
-    config: {train_mue: true},
-  });
 });

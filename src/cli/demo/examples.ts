@@ -19,13 +19,13 @@ const examplesSchema = z.array(
   }),
 );
 
-/** One question, at full depth and with early exit. */
+/** Two answers to the same question: at full depth and with early exit. */
 export interface Pair<A extends Answer> {
   readonly full: A;
   readonly early: A;
 }
 
-/** Everything that the demo found out about one picture. */
+/** The answers about one example image. */
 export interface DemoRow {
   readonly file: string;
   readonly bytes: Uint8Array;
@@ -95,7 +95,7 @@ function readExamples(): z.infer<typeof examplesSchema> {
   }
 }
 
-/** What early exits saved over several answers, each compared with the full-depth run of the same question. Shares in [0, 1). */
+/** Fractions that early exits saved, over several answers and their counterparts at full depth. */
 export interface Saved {
   readonly layers: number;
   readonly macs: {readonly full: number; readonly early: number; readonly saved: number};

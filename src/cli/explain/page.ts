@@ -1,7 +1,7 @@
 import {escapeHtml, htmlPage} from '../../charts/html-page.js';
 import {stackLabel} from '../answer/format.js';
-import {angle, passLabel} from './explain-text.js';
 import type {ExplainedLayer, ExplainedPass, Explanation} from './explanation.js';
+import {angle, passLabel} from './text.js';
 
 const STYLE = `
 .top{display:grid;grid-template-columns:256px minmax(0,1fr);gap:24px;margin:0 0 22px}
@@ -22,7 +22,10 @@ td.depth{font-size:13px;color:var(--muted);text-align:right;white-space:nowrap}
 @media (max-width:760px){.top{grid-template-columns:1fr}}
 `;
 
-/** One self-contained page with the picture. @param picture bytes of the file */
+/**
+ * A self-contained page with the image.
+ * @param picture bytes of the image file
+ */
 export function explainPage(explained: Explanation, picture: Uint8Array): string {
   const {image, question, answer, encoder, decoder, policy, task} = explained;
   const depth = Math.max(1, ...decoder.map((pass) => pass.depth));
@@ -116,7 +119,7 @@ function legend(): string {
 <span><b>bold</b> the word of the last layer</span><span><em>italic</em> another word</span><span>Hover over a cell for all its numbers.</span></section>`;
 }
 
-/** By the first bytes: the picture has been decoded, so it is one of these. */
+/** Media type by the first byte: the image has been decoded, so it is one of these. */
 function mediaType(bytes: Uint8Array): string {
   const kinds: Readonly<Record<number, string>> = {137: 'png', 255: 'jpeg', 71: 'gif', 82: 'webp', 66: 'bmp'};
   return `image/${kinds[bytes[0] ?? 0] ?? 'png'}`;

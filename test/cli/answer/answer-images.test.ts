@@ -4,9 +4,10 @@ import path from 'node:path';
 import {z} from 'zod';
 import {captionSchema, entailmentSchema, failureSchema, tracedSchema} from '../../support/cli/answer-schema.js';
 import {microFolder} from '../../support/models/micro-folder.js';
-import {type Finished, mueCommand} from '../../support/cli/mue-command.js';
+import type {Finished} from '../../support/cli/mue-command.js';
+import {runMue} from '../../support/cli/run-mue.js';
 
-// What the command line does around an answer; a micro model with random weights is enough for most of it.
+// The command line around an answer: a micro model with random weights is enough for it.
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-answers-'));
 afterAll(() => fs.rmSync(folder, {recursive: true}));
 let micro: readonly string[] = [];
@@ -47,7 +48,7 @@ const bad: Readonly<Record<string, string>> = {
   'image-unreadable': path.join(folder, 'none.png'),
 };
 
-test('in a list, bad pictures are reported and the rest is done: every kind of picture that must work', async () => {
+test('answerImages: reports bad images of a list and answers about the rest, of every format', async () => {
   const good = [
     'jpeg-1x1.jpg',
     'gif-animated.gif',
@@ -58,7 +59,7 @@ test('in a list, bad pictures are reported and the rest is done: every kind of p
     'jpeg-cmyk.jpg',
   ];
   const images = [...good.slice(0, 3).map(fixture), ...Object.values(bad), ...good.slice(3).map(fixture)];
-  const result = await mueCommand(['caption', ...images, ...micro, '--jsonl', '--beam=2', '--max-len-b', '3']);
+  const result = await runMue(['caption', ...images, ...micro, '--jsonl', '--beam=2', '--max-len-b', '3']);
   expect(result.code).toBe(5);
   noStack(result);
   const lines = result.stdout
@@ -77,18 +78,9 @@ test('in a list, bad pictures are reported and the rest is done: every kind of p
   expect(done.every(({hypotheses, tokens}) => hypotheses.length === 2 && tokens.length <= 3)).toBe(true);
 });
 
-test('one object for one picture, an array for several; the first line of stderr says where it runs', async () => {
-  const one = await mueCommand([
-    'caption',
-    fixture('png-0-8.png'),
-    ...micro,
-    '--json',
-    '--trace',
-    '--decoder_thres',
-    '.2',
-    '--max-len-b',
-    '2',
-  ]);
+test('answerImages --json: one object for one image, an array for several; stderr begins with the device', async () => {
+  const two = ['--json', '--max-len-b', '2'];
+  const one = await runMue(['caption', fixture('png-0-8.png'), ...micro, ...two, '--trace', '--decoder_thres', '.2']);
   const {trace, layers} = json(tracedSchema, one);
   expect(one.stderr).toBe('running on wasm (SIMD, 1 thread)\n');
   const decoder = trace.filter(({stack}) => stack === 'decoder');
@@ -100,85 +92,41 @@ test('one object for one picture, an array for several; the first line of stderr
     expect(threshold.filter((x) => x !== null && x !== 0.2)).toEqual([]);
   }
   const images = [fixture('png-0-8.png'), bad['image-empty']!];
-  const several = await mueCommand([
-    'caption',
-    ...images,
-    ...micro,
-    '--json',
-    '--beam',
-    '1',
-    '--max-len-b',
-    '2',
-    '--quiet',
-  ]);
+  const several = await runMue(['caption', ...images, ...micro, ...two, '--beam', '1', '--quiet']);
   expect(several.code).toBe(5);
   json(z.tuple([captionSchema, failureSchema]), several);
 });
 
-test('all pictures bad: 1, and with --json still an array', async () => {
-  const result = await mueCommand(['caption', ...Object.values(bad), ...micro, '--json']);
+test('answerImages: if all images are bad, the exit code is 1, and --json is still an array', async () => {
+  const result = await runMue(['caption', ...Object.values(bad), ...micro, '--json']);
   expect(result.code).toBe(1);
   expect(json(z.array(failureSchema), result).map(({error}) => error.code)).toEqual(Object.keys(bad));
   noStack(result);
 });
 
-test('texts that cannot be used: 1, with their code; unknown characters work', async () => {
+test('mue prompt: an empty or too long text is an error with its code; unknown characters work', async () => {
   const picture = fixture('png-0-8.png');
   const long = Array.from({length: 10_000}, () => 'word').join(' ');
-  const empty = await mueCommand(['prompt', picture, ' ', ...micro, '--json']);
+  const empty = await runMue(['prompt', picture, ' ', ...micro, '--json']);
   expect([empty.code, json(failureSchema, empty).error.code]).toEqual([1, 'text-empty']);
-  const tooLong = await mueCommand(['prompt', picture, long, ...micro]);
+  const tooLong = await runMue(['prompt', picture, long, ...micro]);
   expect([tooLong.code, tooLong.stdout]).toEqual([1, '']);
   expect(tooLong.stderr).toContain('error [text-too-long]');
   noStack(tooLong);
-  const unknown = await mueCommand([
-    'prompt',
-    picture,
-    'καλημέρα 你好 🐈 \u0001',
-    ...micro,
-    '--json',
-    '--beam',
-    '1',
-    '--max-len-b',
-    '2',
-  ]);
+  const short = ['--json', '--beam', '1', '--max-len-b', '2'];
+  const unknown = await runMue(['prompt', picture, 'καλημέρα 你好 🐈 \u0001', ...micro, ...short]);
   expect(unknown.code).toBe(0);
   json(captionSchema, unknown);
 });
 
-test('entailment adds scores that are probabilities; a premise is another question', async () => {
+test('mue entail: scores are log probabilities of the three answers; --premise changes them', async () => {
   const args = [fixture('png-0-8.png'), 'there is a house', ...micro, '--json'];
-  const [plain, premise] = await Promise.all([
-    mueCommand(['entail', ...args]),
-    mueCommand(['entail', ...args, '--premise', 'a house by the sea']),
-  ]);
+  const plain = await runMue(['entail', ...args]);
+  const premise = await runMue(['entail', ...args, '--premise', 'a house by the sea']);
   const {scores, text, score} = json(entailmentSchema, plain);
   const sum = Object.values(scores).reduce((total, x) => total + Math.exp(x), 0);
   expect(sum).toBeCloseTo(1, 6);
   expect(score).toBe(Math.max(...Object.values(scores)));
   expect(Object.entries(scores)).toContainEqual([text, score]);
   expect(json(entailmentSchema, premise).scores).not.toEqual(scores);
-});
-
-test('stdin, --quiet and --config: the text alone on stdout', async () => {
-  const config = file(
-    'config.json',
-    JSON.stringify({model: micro[1], device: 'wasm', num_beams: 1, 'max-new-tokens': 7, quiet: true}),
-  );
-  const input = fs.readFileSync(fixture('png-0-8.png'));
-  const piped = await mueCommand(['caption', '-', '--config', config, '--max-new-tokens', '2', '--json'], {input});
-  expect([piped.code, piped.stderr]).toEqual([0, '']);
-  // The command line wins over the file.
-  const {text, tokens, image, hypotheses} = json(captionSchema, piped);
-  expect([image, hypotheses.length, tokens.length]).toEqual(['-', 1, 2]);
-  const words = await mueCommand(['caption', '-', '--config', config, '--max-new-tokens', '2'], {input});
-  expect(words.stdout).toBe(`${text}\n`);
-});
-
-test('Ctrl-C: 130, and nothing half-printed', async () => {
-  const images = Array.from({length: 200}, () => fixture('png-0-8.png'));
-  const result = await mueCommand(['caption', ...images, ...micro, '--json'], {interruptAt: 'running on'});
-  expect([result.code, result.stdout]).toEqual([130, '']);
-  expect(result.stderr).toContain('error [aborted]: interrupted');
-  noStack(result);
 });
