@@ -2,7 +2,7 @@ import type * as tf from '@tensorflow/tfjs';
 import {type Confidence, confidences} from './policies/confidence.js';
 import {cosine} from './policies/cosine.js';
 import type {ExitPolicy, Position, StackName} from './policy.js';
-import {writes} from './stacks.js';
+import {producesTokens} from './stacks.js';
 
 /** Measures of one layer of one pass. */
 export interface LayerReading {
@@ -66,7 +66,7 @@ export function recordingPolicy(inner: ExitPolicy, {follow = false, heads}: Reco
       observe: async (before, after, at, logits) => {
         const pass = at.layer === 1 ? begin(passes, at) : passes.at(-1)!;
         const seen = pass.exit === undefined ? await inner.observe(before, after, at, logits) : undefined;
-        const head = (heads ? heads.includes(at.stack) : writes(at.stack)) ? await words(logits()) : {};
+        const head = (heads ? heads.includes(at.stack) : producesTokens(at.stack)) ? await words(logits()) : {};
         pass.layers.push({
           layer: at.layer,
           similarity: await cosine(before, after),

@@ -7,21 +7,21 @@ interface StackRole {
   /** An encoder runs once an answer, a decoder for every token that is generated or scored. */
   readonly side: 'encoder' | 'decoder';
   /** Whether its states become tokens: the last stack to run. */
-  readonly writes: boolean;
+  readonly producesTokens: boolean;
   /** Weight of one of its layers where layers are counted. */
   readonly weight: number;
 }
 
 const ROLES: Readonly<Record<StackName, StackRole>> = {
   // Two streams of one encoder that do not see each other: MuE counts their mean (docs/reference/early-exit.md A5).
-  'encoder.image': {side: 'encoder', writes: false, weight: 0.5},
-  'encoder.text': {side: 'encoder', writes: false, weight: 0.5},
-  encoder: {side: 'encoder', writes: false, weight: 1},
-  decoder: {side: 'decoder', writes: true, weight: 1},
-  vision: {side: 'encoder', writes: false, weight: 1},
+  'encoder.image': {side: 'encoder', producesTokens: false, weight: 0.5},
+  'encoder.text': {side: 'encoder', producesTokens: false, weight: 0.5},
+  encoder: {side: 'encoder', producesTokens: false, weight: 1},
+  decoder: {side: 'decoder', producesTokens: true, weight: 1},
+  vision: {side: 'encoder', producesTokens: false, weight: 1},
   // Before the multimodal stack, token by token (docs/reference/coca.md 10).
-  text: {side: 'decoder', writes: false, weight: 1},
-  multimodal: {side: 'decoder', writes: true, weight: 1},
+  text: {side: 'decoder', producesTokens: false, weight: 1},
+  multimodal: {side: 'decoder', producesTokens: true, weight: 1},
 };
 
 /** Weight of a layer where layers are counted; 1 for a stack that is not known. */
@@ -30,18 +30,18 @@ export function layerWeight(stack: string): number {
 }
 
 /** Whether the states of a stack become tokens. */
-export function writes(stack: StackName): boolean {
-  return ROLES[stack].writes;
+export function producesTokens(stack: StackName): boolean {
+  return ROLES[stack].producesTokens;
 }
 
 /** Whether a stack runs for every token, and may leave each time at another layer; others run once an answer. */
-export function perToken(stack: StackName): boolean {
+export function runsPerToken(stack: StackName): boolean {
   return ROLES[stack].side === 'decoder';
 }
 
 /** The stack whose states become tokens. @throws UsageError for a model without one */
 export function writingStack(stacks: Readonly<Partial<Record<StackName, number>>>): StackName {
-  const found = (Object.keys(stacks) as StackName[]).find(writes);
+  const found = (Object.keys(stacks) as StackName[]).find(producesTokens);
   if (found) return found;
   throw new UsageError('stack-writing', `none of the stacks ${Object.keys(stacks).join(', ')} writes words`);
 }

@@ -89,8 +89,8 @@ export async function fairseqBeamSearch(
   policy: PolicyPerImage,
   options: SearchOptions,
 ): Promise<{hypotheses: readonly (readonly Hypothesis[])[]; traces: readonly (readonly StackTrace[])[]}> {
-  const {beams, maxLength, signal, includeDeadBeams: deadBeamsDecide = false} = options;
-  const first = deadBeamsDecide ? beams : 1;
+  const {beams, maxLength, signal, includeDeadBeams = false} = options;
+  const first = includeDeadBeams ? beams : 1;
   const all: Sentence[] = Array.from({length: images}, (_, index) => ({
     index,
     finished: [],
@@ -102,7 +102,7 @@ export async function fairseqBeamSearch(
       all.map(({index}) => index * beams),
       first,
     );
-  const ahead = deadBeamsDecide ? [] : await prefixSteps(decoding, images, policy, options);
+  const ahead = includeDeadBeams ? [] : await prefixSteps(decoding, images, policy, options);
   let open = all;
   for (let step = 0; open.length > 0; step++) {
     throwIfAborted(signal);
@@ -160,7 +160,7 @@ async function oneStep(
   open: readonly Sentence[],
   step: number,
   policy: PolicyPerImage,
-  {includeDeadBeams: deadBeamsDecide, signal}: SearchOptions,
+  {includeDeadBeams, signal}: SearchOptions,
 ): Promise<StepResult> {
   using scope = new TensorScope();
   const rows = open.flatMap((sentence) => sentence.rows);
@@ -170,7 +170,7 @@ async function oneStep(
     return alive.includes(true) ? alive : alive.map(() => true);
   });
   const deciding =
-    deadBeamsDecide || !counts.includes(false) ? {} : {rows: counts.flatMap((counted, r) => (counted ? [r] : []))};
+    includeDeadBeams || !counts.includes(false) ? {} : {rows: counts.flatMap((counted, r) => (counted ? [r] : []))};
   const {logits, traces} = await decoding.step(
     rows.map(({tokens}) => tokens[step]!),
     policiesOfImages(

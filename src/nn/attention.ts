@@ -30,7 +30,10 @@ export type KeysValues = {
   readonly values: tf.Tensor4D;
 };
 
-/** Multi-head attention with an additive bias a head (ofa_mue section 3.4). Cut in parts, so that caches stay outside. */
+/**
+ * Multi-head attention with an additive bias a head (docs/reference/ofa-mue.md 3.4). Cut in parts, so that caches stay
+ * outside.
+ */
 export class Attention extends Block<AttentionConfig> {
   static className = 'MueAttention';
   readonly q: Linear;

@@ -19,7 +19,8 @@ export interface ScoreAnswersOptions extends RunOptions {
 }
 
 /**
- * Log-probability of every allowed answer after each picture's prompt, among the allowed ones (ofa_mue sections 8.2, 8.3).
+ * Log-probability of every allowed answer after each picture's prompt, among the allowed ones
+ * (docs/reference/ofa-mue.md 8.2, 8.3).
  *
  * Where all answers are single tokens and exits are decided on the prompt alone (`corrected`), that is one softmax over a
  * few logits at the last prompt position, and the answers need not be run. Reference mode runs prompt and answer of every

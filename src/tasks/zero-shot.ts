@@ -2,7 +2,7 @@ import {InputError, UsageError} from '../runtime/errors.js';
 import type {AnswerOptions} from './generation-options.js';
 import type {Embedder} from './pipeline.js';
 
-/** The subset of OpenAI's prompt templates that does nearly as well as all 80 (coca.md section 8). */
+/** The subset of OpenAI's prompt templates that does nearly as well as all 80 (docs/reference/coca.md 8). */
 export const TEMPLATES: readonly string[] = [
   'itap of a {}.',
   'a bad photo of the {}.',

@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {oracle} from '../../src/exit/policies/static.js';
 import {NEVER_PLAN, type StackPlan} from '../../src/exit/plan/schema.js';
 import {createPolicy, POLICY_NAMES} from '../../src/exit/plan/policies.js';

@@ -1,4 +1,3 @@
-import {beforeAll, describe, expect, test} from '@jest/globals';
 import fc from 'fast-check';
 import {never} from '../../src/exit/policy.js';
 import {logSoftmax} from '../../src/generation/logits.js';

@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {fixed} from '../../src/exit/policies/static.js';
 import {never, stackPolicies} from '../../src/exit/policy.js';

@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import {applySamplingRules} from '../../src/generation/sampling.js';
 import {penalizeRepetition, softmax} from '../../src/generation/logits.js';
 import {closeArrays} from '../support/golden/close-to.js';

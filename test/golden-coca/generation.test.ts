@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import {never} from '../../src/exit/policy.js';
 import {openClipBeamSearch} from '../../src/generation/open-clip-beam-search.js';
 import {sample} from '../../src/generation/sampling.js';

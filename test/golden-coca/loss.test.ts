@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {cocaLosses} from '../../src/models/coca/loss.js';
 import type {CocaModel} from '../../src/models/coca/model.js';

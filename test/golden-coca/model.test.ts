@@ -1,6 +1,5 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {centreSquare} from '../../src/data/centre-square.js';
 import {toPixels} from '../../src/data/image.js';

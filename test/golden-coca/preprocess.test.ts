@@ -1,6 +1,5 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {expect, test} from '@jest/globals';
 import {centreSquare} from '../../src/data/centre-square.js';
 import {type RgbImage, toPixels} from '../../src/data/image.js';
 import {type DecodeOptions, decodeImage} from '../../src/node/picture/decode.js';

@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import {never} from '../../src/exit/policy.js';
 import {recallAt} from '../../src/metrics/retrieval.js';
 import type {CocaPipeline} from '../../src/tasks/coca-processor.js';

@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import {ClipTokenizer} from '../../src/data/clip-tokenizer.js';
 import {cocaJson, describeCoca} from '../support/golden/golden-coca.js';
 import {clipMerges} from '../support/data/vocabulary.js';

@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import {readTsv} from '../../src/data/tsv.js';
 import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan/schema.js';
 import {thresholdPlan} from '../../src/exit/plan/presets.js';

@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {never} from '../../src/exit/policy.js';
 import {fixed} from '../../src/exit/policies/static.js';

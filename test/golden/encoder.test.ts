@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {never, stackPolicies} from '../../src/exit/policy.js';
 import {similarity} from '../../src/exit/policies/similarity.js';

@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import {createPolicy} from '../../src/exit/plan/policies.js';
 import {thresholdPlan} from '../../src/exit/plan/presets.js';
 import {never, stackPolicies} from '../../src/exit/policy.js';

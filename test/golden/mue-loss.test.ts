@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import {never} from '../../src/exit/policy.js';
 import {taskLoss, type LossBatch} from '../../src/models/ofa/loss.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';

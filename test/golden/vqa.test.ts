@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import type {DatasetItem} from '../../src/data/dataset.js';
 import {resizeBicubic} from '../../src/data/image.js';
 import {Tokenizer} from '../../src/data/tokenizer.js';

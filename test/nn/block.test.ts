@@ -1,4 +1,3 @@
-import {afterEach, beforeAll, beforeEach, describe, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {Attention} from '../../src/nn/attention.js';
 import type {Block, WeightSource} from '../../src/nn/block.js';

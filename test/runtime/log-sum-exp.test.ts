@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import {sumOfExponentials} from '../../src/runtime/log-sum-exp.js';
 
 const exact = (scores: Float64Array, max: number): number =>

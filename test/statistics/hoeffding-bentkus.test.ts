@@ -88,7 +88,8 @@ test('itemsNeeded: about the sizes of docs/reference/early-exit.md B4, and the s
     [0.04, 0.03, 1850],
   ] as const) {
     const n = itemsNeeded(alpha, 0.05, risk);
-    // B4's sizes are approximate: the p-value jumps where n·R̂ passes a whole number of errors.
+    // The sizes of docs/reference/early-exit.md B4 are approximate: the p-value jumps where n·R̂ passes a whole number
+    // of errors.
     expect(Math.abs(n / about - 1)).toBeLessThan(0.1);
     expect(riskPValue(risk, n, alpha)).toBeLessThanOrEqual(0.05);
     expect(riskPValue(risk, n - 1, alpha)).toBeGreaterThan(0.05);

@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../src/data/image.js';
 import {type ExitPlan, NEVER_PLAN} from '../../src/exit/plan/schema.js';
 import type {CocaPipeline} from '../../src/tasks/coca-processor.js';

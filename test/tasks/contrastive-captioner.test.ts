@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../src/data/image.js';
 import type {AnswerOptions} from '../../src/tasks/generation-options.js';
 import type {CocaPipeline} from '../../src/tasks/coca-processor.js';

@@ -87,7 +87,7 @@ export function calibrationProblem(
     candidates: settings.length,
     loss: (candidate) => lossesOf(candidate).losses,
     cost: (candidate) => lossesOf(candidate).costs,
-    caution: (candidate) => lossesOf(candidate).changes,
+    tieBreak: (candidate) => lossesOf(candidate).changes,
     groups: unit === 'item' ? replay.pictures : undefined,
   };
 }

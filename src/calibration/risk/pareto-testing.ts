@@ -13,7 +13,7 @@ export interface ParetoProblem {
   /** Cost of one candidate by item, in any unit (layers, MACs, milliseconds). */
   readonly cost: (candidate: number) => ArrayLike<number>;
   /** Stricter losses, which order candidates of one risk; default: the losses. */
-  readonly caution?: (candidate: number) => ArrayLike<number>;
+  readonly tieBreak?: (candidate: number) => ArrayLike<number>;
   /** Calibration items, as indices into losses and costs; may repeat. Default: all of them. */
   readonly items?: ArrayLike<number>;
   /** Group of every item (its picture): a group is never split between the two parts. By index into losses. */
@@ -153,15 +153,15 @@ function approachTo(
   const [safe, to] = [risks[first]!, costs[first]!];
   const dearer = range(0, costs.length - 1).filter((c) => risks[c]! <= safe && costs[c]! > to);
   const from = dearer.reduce((most, c) => Math.max(most, costs[c]!), to);
-  const caution = (c: number): number => (problem.caution ? meanAt(problem.caution(c), part1) : risks[c]!);
+  const tieBreak = (c: number): number => (problem.tieBreak ? meanAt(problem.tieBreak(c), part1) : risks[c]!);
   return Array.from({length: RUNGS}, (_, rung) => {
     const [high, low] = [from - ((from - to) * rung) / RUNGS, from - ((from - to) * (rung + 1)) / RUNGS];
     const step = dearer.filter(
       (c) => costs[c]! <= high && (costs[c]! > low || (rung === RUNGS - 1 && costs[c]! >= low)),
     );
     return step
-      .map((c) => ({c, caution: caution(c)}))
-      .sort((a, b) => a.caution - b.caution || costs[a.c]! - costs[b.c]! || a.c - b.c)[0]?.c;
+      .map((c) => ({c, tieBreak: tieBreak(c)}))
+      .sort((a, b) => a.tieBreak - b.tieBreak || costs[a.c]! - costs[b.c]! || a.c - b.c)[0]?.c;
   })
     .filter((c) => c !== undefined)
     .sort((a, b) => costs[b]! - costs[a]! || a - b);

@@ -1,7 +1,7 @@
 import {type ExitPlan, NEVER_PLAN, type StackPlan} from '../../exit/plan/schema.js';
 import {createPolicy} from '../../exit/plan/policies.js';
 import type {StackName} from '../../exit/policy.js';
-import {perToken, writingStack} from '../../exit/stacks.js';
+import {runsPerToken, writingStack} from '../../exit/stacks.js';
 import {addMacs, type Macs, type StackTrace} from '../../exit/trace.js';
 import type {ImageStates, MultiDepthEncoding} from '../../models/model.js';
 import {UsageError} from '../../runtime/errors.js';
@@ -78,7 +78,7 @@ export class SettingRunner {
         });
       const plan = settingPlan(setting, this.target);
       createPolicy(plan, stacks);
-      const written = this.target.stacks.filter(({stack}) => perToken(stack));
+      const written = this.target.stacks.filter(({stack}) => runsPerToken(stack));
       const plans = Object.fromEntries(
         written.map(({stack, depth}) => [stack, withoutIdleTests(plan.stacks[stack]!, depth)]),
       );

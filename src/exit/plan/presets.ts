@@ -2,7 +2,7 @@ import type {Mode} from '../policies/similarity.js';
 import type {ScheduleName} from '../policies/threshold.js';
 import type {StackName} from '../policy.js';
 import type {SkippedKv} from '../skipped-kv-cache.js';
-import {writes} from '../stacks.js';
+import {producesTokens} from '../stacks.js';
 import {type ExitPlan, type ExitPlans, NEVER_PLAN, type StackPlan} from './schema.js';
 
 /** Settings of a plan besides its thresholds. */
@@ -25,7 +25,7 @@ export function similarityPlan(
   const named = schedule ?? (reference ? 'release' : 'constant');
   const similar = ([stack, threshold]: [string, number | null]): [string, StackPlan] => [
     stack,
-    {policy: 'similarity', threshold, ...(writes(stack as StackName) ? {schedule: named} : {})},
+    {policy: 'similarity', threshold, ...(producesTokens(stack as StackName) ? {schedule: named} : {})},
   ];
   return {
     version: 1,
@@ -72,7 +72,7 @@ export function adjustPlan(plan: ExitPlan, {schedule, mode, skippedKv}: PlanDefa
   const toReference = mode === 'reference' && plan.mode !== 'reference';
   const adjust = ([stack, own]: [string, StackPlan]): [string, StackPlan] => {
     const adjusted = schedule ?? (toReference && own.schedule === undefined ? 'release' : undefined);
-    return [stack, adjusted && writes(stack as StackName) ? {...own, schedule: adjusted} : own];
+    return [stack, adjusted && producesTokens(stack as StackName) ? {...own, schedule: adjusted} : own];
   };
   return {
     ...plan,

@@ -29,8 +29,8 @@ export interface CocaLosses {
 const CAPTION_WEIGHT = 2;
 
 /**
- * The training losses of a batch at full depth (coca section 6). Synchronous and differentiable: call it inside
- * `tf.variableGrads` to have gradients.
+ * The training losses of a batch at full depth (docs/reference/coca.md 6). Synchronous and differentiable: call it
+ * inside `tf.variableGrads` to have gradients.
  * @throws UsageError where pictures and texts are not as many
  */
 export function cocaLosses(module: CocaModule, {pixels, texts}: CocaBatch): CocaLosses {

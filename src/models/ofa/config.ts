@@ -6,7 +6,10 @@ const perChannel = z.tuple([z.number(), z.number(), z.number()]).readonly();
 /** Token id of padding, fairseq's in every OFA vocabulary. */
 export const PAD = 1;
 
-/** How answers of one task are searched for; the names are Hugging Face's, the values fairseq's (docs/reference/ofa-mue.md 8). */
+/**
+ * How answers of one task are searched for; the names are Hugging Face's, the values fairseq's
+ * (docs/reference/ofa-mue.md 8).
+ */
 export const generationSchema = z.strictObject({
   num_beams: count,
   /** fairseq's max_len_b: most tokens before the end symbol. */

@@ -32,7 +32,7 @@ test('calibrationProblem: losses of both kinds, item by item', () => {
     expect(Array.from(gap.cost(candidate))).toEqual([...costs['macs']!]);
     const changes = Array.from(agrees, (same) => (same === 1 ? 0 : 1));
     expect(Array.from(other.loss(candidate))).toEqual(changes);
-    expect(Array.from(gap.caution!(candidate))).toEqual(changes);
+    expect(Array.from(gap.tieBreak!(candidate))).toEqual(changes);
   }
   // (1 image layer + 2 text layers) / 2 + 1 decoder layer.
   expect(new Set(Array.from(other.cost(1)))).toEqual(new Set([2.5]));

@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import {CocaMacs} from '../../../src/models/coca/macs.js';
 import {importConfig} from '../../../src/models/coca/import/config.js';
 import {partOf, sourcesOf} from '../../../src/models/coca/import/names.js';
@@ -6,7 +5,7 @@ import {cocaWeights} from '../../../src/models/coca/model.js';
 import {COCA_ARCHITECTURES} from '../../../src/models/coca/config.js';
 import {parameterCount} from '../../../src/models/weights.js';
 
-// coca sections 1 and 9.
+// Sizes and costs of docs/reference/coca.md 1 and 9.
 const T = 76;
 const M = 1e6;
 

@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {softmaxMax} from '../../../src/exit/policies/confidence.js';
 import {similarity} from '../../../src/exit/policies/similarity.js';

@@ -1,7 +1,8 @@
 import {OfaMacs} from '../../../src/models/ofa/macs.js';
 import {ofaConfigOfSize} from '../../../src/models/ofa/config.js';
 
-// Expected numbers: ofa_mue section 13, in the digits that it gives; the scenes' from the reference evaluation of the trained models.
+// Expected numbers: docs/reference/ofa-mue.md 13, in the digits that it gives; the scenes' from the reference
+// evaluation of the trained models.
 
 const base = new OfaMacs(ofaConfigOfSize('base'));
 const PATCHES = 900;

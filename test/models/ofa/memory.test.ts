@@ -1,4 +1,3 @@
-import {afterAll, beforeAll, describe, expect, test} from '@jest/globals';
 import type {RgbImage} from '../../../src/data/image.js';
 import {fixed} from '../../../src/exit/policies/static.js';
 import {type ExitPlan, NEVER_PLAN} from '../../../src/exit/plan/schema.js';

@@ -1,4 +1,4 @@
-import {afterAll, beforeAll, expect, jest, test} from '@jest/globals';
+import {jest} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {fixed} from '../../../src/exit/policies/static.js';
 import {type ExitPolicy, never, stackPolicies} from '../../../src/exit/policy.js';

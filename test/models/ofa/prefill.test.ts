@@ -1,4 +1,3 @@
-import {expect, test} from '@jest/globals';
 import * as tf from '@tensorflow/tfjs';
 import {fixed} from '../../../src/exit/policies/static.js';
 import {patience} from '../../../src/exit/policies/patience.js';

@@ -25,7 +25,7 @@ const side = z.union([
     .transform(([a]) => a),
 ]);
 
-// Defaults are open_clip's. Unknown fields are accepted: many have no effect (coca section 1).
+// Defaults are open_clip's. Unknown fields are accepted: many have no effect (docs/reference/coca.md 1).
 const visionSchema = z.looseObject({
   image_size: side.default(224),
   patch_size: side.default(16),

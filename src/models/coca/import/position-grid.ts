@@ -1,7 +1,7 @@
 /** Weights of every input sample for every output sample, [outputs][inputs]. */
 type Resampling = readonly Float64Array[];
 
-/** The cubic kernel with a = −0.5, which Pillow and antialiasing PyTorch use (coca section 5). */
+/** The cubic kernel with a = −0.5, which Pillow and antialiasing PyTorch use (docs/reference/coca.md 5). */
 function cubic(x: number): number {
   const t = Math.abs(x);
   if (t < 1) return 1.5 * t ** 3 - 2.5 * t ** 2 + 1;
@@ -23,7 +23,8 @@ function resampling(from: number, to: number): Resampling {
 }
 
 /**
- * Position vectors of another grid of patches: the class position stays, the others are resampled along both axes (coca section 3.4).
+ * Position vectors of another grid of patches: the class position stays, the others are resampled along both axes
+ * (docs/reference/coca.md 3.4).
  * @param values [from² + 1, size]. @returns [to² + 1, size]
  */
 export function resizeGrid(values: Float32Array, from: number, to: number, size: number): Float32Array {

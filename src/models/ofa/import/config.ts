@@ -17,7 +17,7 @@ export interface NamedShapes {
 
 const MAX_LAYERS = 256;
 
-/** Settings of section 1.2 that change the computation and have one supported value. */
+/** Settings of docs/reference/ofa-mue.md 1.2 that change the computation and have one supported value. */
 const REQUIRED: readonly (readonly [setting: string, wanted: boolean])[] = [
   ['encoder_normalize_before', true],
   ['decoder_normalize_before', true],
@@ -72,8 +72,8 @@ function depthOf(names: readonly string[], prefix: string): number {
 }
 
 /**
- * The configuration of a checkpoint: flags from its settings, sizes from its tensors, section 1.2's value where neither says. What
- * deserves a word is pushed to `notes`.
+ * The configuration of a checkpoint: flags from its settings, sizes from its tensors, the value of
+ * docs/reference/ofa-mue.md 1.2 where neither says. What deserves a word is pushed to `notes`.
  * @throws WeightsError for settings that are unsupported or make no sense.
  */
 export function importConfig(settings: OfaSettings, tensors: NamedShapes, notes: string[]): OfaConfig {
@@ -129,7 +129,7 @@ export function importConfig(settings: OfaSettings, tensors: NamedShapes, notes:
       12,
     ),
     resnet_layers: resnetLayers(settings, names, notes),
-    // The ε of synchronised batch norm (section 2.2).
+    // The ε of synchronised batch norm (docs/reference/ofa-mue.md 2.2).
     batch_norm_epsilon:
       settings.number('batch_norm_epsilon') ?? (settings.flag('sync_bn') ? 1e-3 : OFA_DEFAULTS.batch_norm_epsilon),
     vocab_size: vocabulary,
@@ -216,7 +216,10 @@ function promptType(settings: OfaSettings): OfaConfig['prompt_type'] {
   );
 }
 
-/** Captions and free prompts search as the task's settings say, if they do; questions have their own way (section 8.3). */
+/**
+ * Captions and free prompts search as the task's settings say, if they do; questions have their own way
+ * (docs/reference/ofa-mue.md 8.3).
+ */
 function generation(settings: OfaSettings): OfaConfig['generation'] {
   const stored = settings.raw('generation');
   if (typeof stored === 'object' && stored !== null && !Array.isArray(stored)) {

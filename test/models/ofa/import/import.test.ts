@@ -69,7 +69,7 @@ test('micro: configuration from settings and tensors, all 354 entries accounted 
     image_bucket_size: 42,
     patch_image_size: 64,
     train_mue: true,
-    // Not stored: a MuE model runs without it (quirk Q1).
+    // Not stored: a MuE model runs without it (docs/reference/ofa-mue.md 10.9, Q1).
     mue_image_rel_bias: false,
     scale_heads: true,
     generation: GENERATION_DEFAULTS,

@@ -4,7 +4,7 @@ import {toHuggingFaceName} from '../../../support/models/micro-hugging-face.js';
 import {checkpointShape, parameterCount} from '../../../../src/models/weights.js';
 import {OFA_SIZES, type OfaSize, ofaConfigOfSize} from '../../../../src/models/ofa/config.js';
 
-// ofa_mue section 1.1.
+// Sizes of docs/reference/ofa-mue.md 1.1.
 const COUNTS: Readonly<Record<OfaSize, readonly [parameters: number, resnet: number, entries: number]>> = {
   tiny: [33_488_336, 8_543_296, 543],
   medium: [92_892_000, 27_535_424, 849],
