@@ -39,12 +39,13 @@ export interface ExitPolicy {
    * Async, because reading a number from a GPU is.
    * @param before   state before the layer just run [B, T, D], borrowed
    * @param after    state after it, borrowed
-   * @param logits   next-token logits for `after`, [B, V] or of the allowed answers only; computed when called, borrowed
+   * @param logits   next-token logits for `after`, [B, V] or of the allowed answers only; computed when called,
+   * borrowed
    */
   observe(before: tf.Tensor3D, after: tf.Tensor3D, at: Position, logits: () => tf.Tensor2D): Promise<Observation>;
   /**
-   * Decides for several units at once, which are equal shares of the rows, in order. Only policies that remember nothing have
-   * it: they may be asked about passes in any order.
+   * Decides for several units at once, which are equal shares of the rows, in order. Only policies that remember
+   * nothing have it: they may be asked about passes in any order.
    * @param at   a position for each unit, all of one layer
    * @returns    one observation for each unit
    */

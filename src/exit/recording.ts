@@ -14,7 +14,10 @@ export interface LayerReading {
   readonly confidences?: readonly Confidence[];
   /** Logits in a row: the vocabulary, or the allowed answers, which `argmax` then counts. */
   readonly words?: number;
-  /** Score of the wrapped policy, and the threshold it was compared with; absent where it did not look, and above its exit. */
+  /**
+   * Score of the wrapped policy, and the threshold it was compared with; absent where it did not look, and above its
+   * exit.
+   */
   readonly score?: number;
   readonly threshold?: number;
 }
@@ -53,9 +56,9 @@ interface Pass {
 }
 
 /**
- * Wraps a policy and keeps similarity, margin, maximum, entropy and likeliest word after every layer, the last included.
- * Where layers above the policy's exit run (the default), it is not asked about them: it would never have seen them.
- * Costs the logits of every layer; one recording is for one answer at a time.
+ * Wraps a policy and keeps similarity, margin, maximum, entropy and likeliest word after every layer, the last
+ * included. Where layers above the policy's exit run (the default), it is not asked about them: it would never have
+ * seen them. Costs the logits of every layer; one recording is for one answer at a time.
  */
 export function recordingPolicy(inner: ExitPolicy, {follow = false, heads}: RecordingOptions = {}): Recording {
   const passes: Pass[] = [];

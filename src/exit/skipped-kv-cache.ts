@@ -13,9 +13,9 @@ export type {SkippedKv} from './stacks.js';
 type Padded = readonly (readonly boolean[])[];
 
 /**
- * Self-attention caches of a decoder stack whose layers may be skipped. Each step calls `begin`, then `run` for every layer that runs,
- * then `fill` once with the exit states. Where rows leave at different layers (mode `project`), a layer that runs for some of them
- * grows its cache by all. Owns its tensors.
+ * Self-attention caches of a decoder stack whose layers may be skipped. Each step calls `begin`, then `run` for every
+ * layer that runs, then `fill` once with the exit states. Where rows leave at different layers (mode `project`), a
+ * layer that runs for some of them grows its cache by all. Owns its tensors.
  */
 export class SkippedKvCache implements Disposable {
   /** One a layer. */
@@ -56,7 +56,8 @@ export class SkippedKvCache implements Disposable {
    * Runs one layer for the newest token, and in the same pass for the late tokens that are needed now.
    * @param x         [R, 1, D] of the rows that run, borrowed
    * @param layer     from 0
-   * @param forward   the layer: its input [R, k + 1, D] is borrowed, it grows the cache by these tokens of all rows, and its result
+   * @param forward   the layer: its input [R, k + 1, D] is borrowed, it grows the cache by these tokens of all rows,
+   * and its result
    *                  becomes owned here
    * @returns         [R, 1, D], the caller's
    */
@@ -130,7 +131,9 @@ export class SkippedKvCache implements Disposable {
   }
 }
 
-/** Replays how the caches of a stack grow, from the exit layers of the tokens alone: multiply-accumulates depend on it. */
+/**
+ * Replays how the caches of a stack grow, from the exit layers of the tokens alone: multiply-accumulates depend on it.
+ */
 export class CacheLengths {
   readonly #keys: number[];
   /** Mode `just-in-time`: tokens that left before this layer and have not run through it yet. */

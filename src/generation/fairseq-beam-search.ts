@@ -6,7 +6,8 @@ import {TensorScope} from '../runtime/tensor-scope.js';
 import type {TokenTrie} from './token-trie.js';
 import {bestNextTokens, repeatingTokens, type NextToken} from './logits.js';
 
-// Beam search of fairseq (docs/reference/ofa-mue.md 9).   b image, k beam, row = b·K + k, s step, N most tokens before the end symbol
+// Beam search of fairseq (docs/reference/ofa-mue.md 9).   b image, k beam, row = b·K + k, s step, N most tokens before
+// the end symbol
 
 const BOS = 0;
 const PAD = 1;
@@ -77,8 +78,9 @@ interface Sentence {
 /**
  * Beam search as fairseq's SequenceGenerator does it for OFA.
  *
- * While the beams of an image are all the same (until the first free choice) there is one row of it; a prefix that all images have, or
- * as much of it as all have, is fed at once. Where dead beams decide there are K rows from the start, since one row has none.
+ * While the beams of an image are all the same (until the first free choice) there is one row of it; a prefix that all
+ * images have, or as much of it as all have, is fed at once. Where dead beams decide there are K rows from the start,
+ * since one row has none.
  * @param decoding   of K rows an image; stepped, reordered and left to the caller
  * @param policy     a list has one for each image, and every image then gets what it would get alone
  * @returns          hypotheses of each image, best first, and the trace of every step that it took
@@ -182,7 +184,10 @@ async function oneStep(
   return {values: (await scope.hold(logits).data()) as Float32Array, traces};
 }
 
-/** Results of the steps that feed the tokens with which all images must begin, and of the one after; none without a prefix. */
+/**
+ * Results of the steps that feed the tokens with which all images must begin, and of the one after; none without a
+ * prefix.
+ */
 async function prefixSteps(
   decoding: Decoding,
   images: number,
@@ -206,7 +211,10 @@ async function prefixSteps(
   });
 }
 
-/** Number of tokens of a prefix that are certain whatever the logits: up to one that the rules forbid, or that ends the answer. */
+/**
+ * Number of tokens of a prefix that are certain whatever the logits: up to one that the rules forbid, or that ends the
+ * answer.
+ */
 function certain(prefix: readonly number[], {maxLength, noRepeatNgram}: SearchOptions): number {
   const free = prefix.findIndex(
     (token, step) =>

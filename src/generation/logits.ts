@@ -12,7 +12,9 @@ export interface TokenScore {
   readonly score: number;
 }
 
-/** Makes tokens that a row has already less likely: a score above 0 is divided by the penalty, one below is multiplied. */
+/**
+ * Makes tokens that a row has already less likely: a score above 0 is divided by the penalty, one below is multiplied.
+ */
 export function penalizeRepetition(scores: Float64Array, tokens: readonly number[], penalty: number): void {
   for (const token of new Set(tokens)) {
     const score = scores[token]!;
@@ -26,7 +28,9 @@ export function topKFilter(scores: Float64Array, k: number): void {
   for (let i = 0; i < scores.length; i++) if (scores[i]! < least) scores[i] = IMPOSSIBLE;
 }
 
-/** Keeps the fewest of the likeliest tokens whose probability reaches p, at least one: the token that crosses p is kept. */
+/**
+ * Keeps the fewest of the likeliest tokens whose probability reaches p, at least one: the token that crosses p is kept.
+ */
 export function topPFilter(scores: Float64Array, p: number): void {
   const probabilities = softmax(scores);
   const order = Array.from(probabilities, (_, i) => i).sort((a, b) => probabilities[b]! - probabilities[a]! || a - b);
@@ -98,8 +102,8 @@ export interface TokenRules {
 }
 
 /**
- * The `count` best next tokens of one row, best first, ties to the lower id (docs/reference/ofa-mue.md 9, steps 2 to 10). The log-softmax
- * is over the allowed tokens, in double precision.
+ * The `count` best next tokens of one row, best first, ties to the lower id (docs/reference/ofa-mue.md 9, steps 2 to
+ * 10). The log-softmax is over the allowed tokens, in double precision.
  */
 export function bestNextTokens(
   logits: Float32Array,

@@ -31,7 +31,8 @@ const DEFAULT_TOP_K = 50;
 /**
  * Generates one text for each image, token by token, each sampled (or, with `topK` 1, the likeliest).
  * @param decoding   stepped, reordered and left to the caller
- * @returns          a text of each image, scored by the mean log-probability of its tokens after the prompt, and the traces of every
+ * @returns          a text of each image, scored by the mean log-probability of its tokens after the prompt, and the
+ * traces of every
  *                   step that it took
  */
 export async function sample(
@@ -87,7 +88,9 @@ function choose(scores: Float64Array, tokens: readonly number[], options: Sample
   return sampleFromCdf(softmax(scores), random.next());
 }
 
-/** Turns logits into the scores that tokens are sampled by, in place; rules in the order of either line of open_clip. */
+/**
+ * Turns logits into the scores that tokens are sampled by, in place; rules in the order of either line of open_clip.
+ */
 export function applySamplingRules(
   scores: Float64Array,
   tokens: readonly number[],

@@ -5,8 +5,9 @@ import {InputError, throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 
 /**
- * Two rule sets for generating a text, both open_clip's: `classic` is that of its releases up to 3.3, with which published captions were
- * made; `current` is that of its development line, which follows Hugging Face's generation (docs/reference/coca.md 7).
+ * Two rule sets for generating a text, both open_clip's: `classic` is that of its releases up to 3.3, with which
+ * published captions were made; `current` is that of its development line, which follows Hugging Face's generation
+ * (docs/reference/coca.md 7).
  */
 export const DECODING_RULES: readonly ['classic', 'current'] = ['classic', 'current'];
 export type DecodingRules = (typeof DECODING_RULES)[number];

@@ -1,6 +1,6 @@
 /**
- * The allowed answers as a tree of tokens (docs/reference/ofa-mue.md 8). An answer is entered as its token ids and the end symbol; the
- * begin symbol is the root.
+ * The allowed answers as a tree of tokens (docs/reference/ofa-mue.md 8). An answer is entered as its token ids and the
+ * end symbol; the begin symbol is the root.
  */
 export class TokenTrie {
   readonly #root: Node = new Map();

@@ -50,7 +50,10 @@ export function parseConfig(json: unknown, source: string): KnownConfig {
   );
 }
 
-/** The family whose names a checkpoint has, or whose architecture was asked for; the first one, to complain, if there is none. */
+/**
+ * The family whose names a checkpoint has, or whose architecture was asked for; the first one, to complain, if there is
+ * none.
+ */
 export function familyOfCheckpoint(names: readonly string[], architecture?: string): ModelFamily {
   const asked =
     architecture === undefined ? undefined : FAMILIES.find(({architectures}) => architectures.includes(architecture));

@@ -49,8 +49,8 @@ export interface Decoding extends Disposable {
    */
   step(tokens: readonly number[], policy: PolicyPerImage, options?: StepOptions): Promise<Decoded>;
   /**
-   * Feeds the first T tokens of every image, while each has one row. It does what T steps would do, exits token by token
-   * included, in one pass where the policy and the mode of skipped keys and values allow it.
+   * Feeds the first T tokens of every image, while each has one row. It does what T steps would do, exits token by
+   * token included, in one pass where the policy and the mode of skipped keys and values allow it.
    * @param tokens   T for each image
    */
   prefill(tokens: readonly (readonly number[])[], policy: PolicyPerImage, options?: RunOptions): Promise<Decoded>;
@@ -71,9 +71,9 @@ export interface ScoreInput {
   /** Compute the logits of these token ids only. */
   readonly ids?: readonly number[];
   /**
-   * For each image, how many positions of its first row its exit decision looks at (where all decide as one: those of the
-   * first image). By default a decision looks at all rows: of the image's own length where each image decides for itself,
-   * else padding included.
+   * For each image, how many positions of its first row its exit decision looks at (where all decide as one: those of
+   * the first image). By default a decision looks at all rows: of the image's own length where each image decides for
+   * itself, else padding included.
    */
   readonly decideOn?: readonly number[];
 }
@@ -86,8 +86,8 @@ export interface Scored {
 }
 
 /**
- * An image whose encoder stacks ran to the end and kept the state after every layer: any choice of exits can be had from it
- * without running them again. Recordings are made with it.
+ * An image whose encoder stacks ran to the end and kept the state after every layer: any choice of exits can be had
+ * from it without running them again. Recordings are made with it.
  */
 export interface ImageStates extends Disposable {
   /** Adds a prompt, whose stacks run to the end, too. The result is the caller's and borrows the image's states. */
@@ -97,8 +97,8 @@ export interface ImageStates extends Disposable {
 /** An image and a prompt, encoded at every depth. Depths are numbers of layers, from 1. */
 export interface MultiDepthEncoding extends Disposable {
   /**
-   * The encoder stacks: similarity of successive states after every layer, the last included, and the multiply-accumulates
-   * of one such exit test, which an encoding made by `combine` does not count.
+   * The encoder stacks: similarity of successive states after every layer, the last included, and the
+   * multiply-accumulates of one such exit test, which an encoding made by `combine` does not count.
    */
   readonly stacks: readonly {
     readonly stack: StackName;

@@ -4,7 +4,8 @@ import type {PolicyPerImage} from '../exit/policy.js';
 import type {ExitUnit} from '../exit/run-stack.js';
 import type {ScoreInput} from './model.js';
 
-// The deciding units of a teacher-forced pass, and the positions they look at.   B images, K targets each, R = B·K rows, T positions, D width
+// The deciding units of a teacher-forced pass, and the positions they look at.   B images, K targets each, R = B·K
+// rows, T positions, D width
 
 /** Length of each image's longest target, as if it were scored alone. */
 export function targetLengths(targets: ScoreInput['targets'], images: number): readonly number[] {

@@ -38,7 +38,8 @@ export async function readImported(checkpoint: Checkpoint, weight: ImportedWeigh
   }
   const values = part(toFloat32(await checkpoint.read(weight.source)), weight);
   let bad = 0;
-  // NaN and the infinities are what does not give 0 here; one subtraction a value is all that hundreds of millions of them can have.
+  // NaN and the infinities are what does not give 0 here; one subtraction a value is all that hundreds of millions of
+  // them can have.
   while (bad < values.length && values[bad]! - values[bad]! === 0) bad++;
   if (bad === values.length) return weight.adapt ? weight.adapt(values) : values;
   throw new WeightsError(
@@ -118,8 +119,9 @@ export function parameterCount(weights: readonly StoredWeight[]): number {
 type Store = Float32Array<ArrayBufferLike> | Uint16Array<ArrayBufferLike>;
 
 /**
- * A weight as a converted model stores it, from the checkpoint's own layout: transposed where the table says so, as float32 or as half
- * bits (rounded to nearest even). Float32 values whose layout stays are returned as they are, not copied.
+ * A weight as a converted model stores it, from the checkpoint's own layout: transposed where the table says so, as
+ * float32 or as half bits (rounded to nearest even). Float32 values whose layout stays are returned as they are, not
+ * copied.
  */
 export function toStored(values: Float32Array, {shape, layout}: StoredWeight, dtype: 'F16' | 'F32'): Store {
   const source = dtype === 'F16' ? float32ToFloat16(values) : values;

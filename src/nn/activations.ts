@@ -1,7 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {runFused} from '../runtime/kernels.js';
 
-/** Exact GELU, ½·x·(1 + erf(x/√2)); not the tanh approximation, which no published checkpoint of either model was trained with. */
+/**
+ * Exact GELU, ½·x·(1 + erf(x/√2)); not the tanh approximation, which no published checkpoint of either model was
+ * trained with.
+ */
 export function gelu<T extends tf.Tensor>(x: T): T {
   return runFused<T>('MueGelu', {x}) ?? tf.tidy(() => x.mul(Math.SQRT1_2).erf().add(1).mul(x).mul(0.5) as T);
 }

@@ -14,7 +14,9 @@ export function causalMask(tokens: number, keys: number): tf.Tensor4D {
 export interface AttentionConfig {
   readonly size: number;
   readonly heads: number;
-  /** Queries are multiplied by (head width · scaleFactor)^(−1/2); OFA uses 2, since the position bias is scaled alike. */
+  /**
+   * Queries are multiplied by (head width · scaleFactor)^(−1/2); OFA uses 2, since the position bias is scaled alike.
+   */
   readonly scaleFactor: number;
   /** A learned factor a head, `c_attn` (`scale_heads`), applied before the output projection. */
   readonly headScale: boolean;

@@ -12,8 +12,8 @@ export interface WeightSource {
 }
 
 /**
- * How a checkpoint's array is laid out in a converted model: a linear weight is transposed to [in, out], a convolution goes
- * from OIHW to HWIO, a tied embedding from [V, D] to [D, V]; everything else stays.
+ * How a checkpoint's array is laid out in a converted model: a linear weight is transposed to [in, out], a convolution
+ * goes from OIHW to HWIO, a tied embedding from [V, D] to [D, V]; everything else stays.
  */
 export type WeightLayout = 'plain' | 'linear' | 'conv' | 'embedding-transposed';
 
@@ -52,7 +52,10 @@ type Entry =
  * `forward`. Making a block allocates nothing: `load` fills it from a source, `build` with fresh values.
  */
 export abstract class Block<C extends object = object> extends tf.layers.Layer {
-  /** The sizes and flags that the block was made from; `getConfig` gives them back, so that tfjs can save and restore the layer. */
+  /**
+   * The sizes and flags that the block was made from; `getConfig` gives them back, so that tfjs can save and restore
+   * the layer.
+   */
   readonly config: Readonly<C>;
   readonly #entries: Entry[] = [];
   readonly #variables = new Map<string, LayerVariable>();

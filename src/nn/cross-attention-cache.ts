@@ -6,7 +6,10 @@ import {PerHeadMatrices, splitHeads} from './heads.js';
 
 // B images, K rows (beams) an image, R = B·K rows, T new tokens, M memory length, H heads, d head width, D = H·d
 
-/** Keys [B, H, d, M] and values [B, H, M, d] that cross-attention reads: once an image, not once a beam. Owns its tensors. */
+/**
+ * Keys [B, H, d, M] and values [B, H, M, d] that cross-attention reads: once an image, not once a beam. Owns its
+ * tensors.
+ */
 export class CrossAttentionKv implements Disposable {
   constructor(
     readonly keys: PerHeadMatrices,
@@ -67,8 +70,8 @@ interface StoredKv {
 }
 
 /**
- * Cross-attention keys and values of every decoder layer, made for an image when the layer first runs for it: a layer that
- * no image reaches costs nothing. Owns its tensors.
+ * Cross-attention keys and values of every decoder layer, made for an image when the layer first runs for it: a layer
+ * that no image reaches costs nothing. Owns its tensors.
  */
 export class CrossAttentionCache implements Disposable {
   readonly #scope = new TensorScope();

@@ -35,8 +35,9 @@ export class Embedding extends Block<{rows: number; size: number}> {
 tf.serialization.registerClass(Embedding);
 
 /**
- * The one matrix that OFA ties three times: encoder input, decoder input and output projection. Kept as [size, rows], so
- * that the projection is a plain product of two matrices (wasm has no fast transposed one) and nothing is held twice.
+ * The one matrix that OFA ties three times: encoder input, decoder input and output projection. Kept as [size, rows],
+ * so that the projection is a plain product of two matrices (wasm has no fast transposed one) and nothing is held
+ * twice.
  */
 export class TiedEmbedding extends Block<{rows: number; size: number}> {
   static className = 'MueTiedEmbedding';

@@ -14,7 +14,10 @@ export interface FeedForwardConfig {
   readonly activation?: 'gelu' | 'quick_gelu';
 }
 
-/** fc2(LN(gelu(fc1(x)))), the norm where there is one: the second half of a transformer layer, its residual and outer norm left to the layer. */
+/**
+ * fc2(LN(gelu(fc1(x)))), the norm where there is one: the second half of a transformer layer, its residual and outer
+ * norm left to the layer.
+ */
 export class FeedForward extends Block<FeedForwardConfig> {
   static className = 'MueFeedForward';
   readonly fc1: Linear;

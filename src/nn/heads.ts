@@ -29,8 +29,8 @@ const SMALL_PRODUCT = 40_000;
 
 /**
  * One matrix a batch element and head, [B, H, m, n], as the right operand of several products (the keys or values of a
- * memory that every decoding step reads). Where batched products are slow, its parts are cut once and kept: XNNPACK packs
- * a matrix when it first meets it and keys the packing by tensor. Owns its tensors.
+ * memory that every decoding step reads). Where batched products are slow, its parts are cut once and kept: XNNPACK
+ * packs a matrix when it first meets it and keys the packing by tensor. Owns its tensors.
  */
 export class PerHeadMatrices implements Disposable {
   readonly all: tf.Tensor4D;

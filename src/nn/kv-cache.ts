@@ -5,7 +5,9 @@ import {splitHeads} from './heads.js';
 
 // R rows, H heads, n keys so far, d head width
 
-/** Keys [R, H, d, n] and values [R, H, n, d] of one layer's self-attention, growing with every token. Owns its tensors. */
+/**
+ * Keys [R, H, d, n] and values [R, H, n, d] of one layer's self-attention, growing with every token. Owns its tensors.
+ */
 export class KvCache implements Disposable {
   #held: KeysValues | undefined;
   /** Per row and key, whether the key is of a padding token; empty until one is fed. */

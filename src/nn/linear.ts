@@ -39,7 +39,10 @@ export class Projection extends Block<ProjectionConfig> {
 }
 tf.serialization.registerClass(Projection);
 
-/** x·W + b over the last axis. W is [in, out], transposed from the checkpoint's [out, in] at conversion; fresh ones are N(0, 0.02²). */
+/**
+ * x·W + b over the last axis. W is [in, out], transposed from the checkpoint's [out, in] at conversion; fresh ones are
+ * N(0, 0.02²).
+ */
 export class Linear extends Block<{inputSize: number; units: number}> {
   static className = 'MueLinear';
 

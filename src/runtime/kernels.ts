@@ -11,33 +11,38 @@ export function hostMemory(): boolean {
 
 /**
  * A batched matMul is as quick as its parts. On wasm only a product of two plain matrices reaches XNNPACK; a batched or
- * transposed one runs a naive loop (900x64x900 in 12 batches: 429 ms, as 12 matrices 30 ms; one thread). Unless its products are
- * computed elsewhere, which whoever arranges that marks on the backend.
+ * transposed one runs a naive loop (900x64x900 in 12 batches: 429 ms, as 12 matrices 30 ms; one thread). Unless its
+ * products are computed elsewhere, which whoever arranges that marks on the backend.
  */
 export function fastBatchedMatMul(): boolean {
   return tf.getBackend() !== 'wasm' || (tf.backend() as {productsElsewhere?: boolean}).productsElsewhere === true;
 }
 
 /**
- * How many numbers a fused kernel may have to be quicker than what it stands for. On wasm it is a loop of JavaScript, which saves calls and
- * has no SIMD (layer norm of 5×1024: 0.14 ms for 0.38, of 256×256: 1.5 for 0.8).
+ * How many numbers a fused kernel may have to be quicker than what it stands for. On wasm it is a loop of JavaScript,
+ * which saves calls and has no SIMD (layer norm of 5×1024: 0.14 ms for 0.38, of 256×256: 1.5 for 0.8).
  */
 export function mostFused(): number {
   return tf.getBackend() === 'wasm' ? 8192 : Number.POSITIVE_INFINITY;
 }
 
 /**
- * Kernels of this project's own: what tfjs composes of many, as one call. A backend has those that pay there (src/node/native-fused.ts,
- * src/node/wasm-fused.ts); elsewhere, and where gradients are taken, the block around composes it of tfjs' operations.
+ * Kernels of this project's own: what tfjs composes of many, as one call. A backend has those that pay there
+ * (src/node/native-fused.ts, src/node/wasm-fused.ts); elsewhere, and where gradients are taken, the block around
+ * composes it of tfjs' operations.
  * - `MueLayerNorm`: x [..., D], gain [D], bias [D], attribute epsilon → the shape of x
  * - `MueGelu`: x → the shape of x
  * - `MueLinear`: x [..., in], weight [in, out], bias [out], attribute activation, 'gelu' or 'linear' → [..., out]
- * - `MueConvAddRelu`: x [B, h, w, in], filter [k, k, in, out], bias [out], addend [B, h', w', out], attributes strides and pad, numbers →
+ * - `MueConvAddRelu`: x [B, h, w, in], filter [k, k, in, out], bias [out], addend [B, h', w', out], attributes strides
+ * and pad, numbers →
  *   max(0, conv(x) + bias + addend)
  */
 export type FusedKernel = 'MueLayerNorm' | 'MueGelu' | 'MueLinear' | 'MueConvAddRelu';
 
-/** Runs a kernel of these. @returns its output, the caller's (or the tidy's around); undefined where it would not pay. */
+/**
+ * Runs a kernel of these.
+ * @returns its output, the caller's (or the tidy's around); undefined where it would not pay.
+ */
 export function runFused<T extends tf.Tensor>(
   kernel: FusedKernel,
   inputs: {readonly x: tf.Tensor} & tf.NamedTensorMap,

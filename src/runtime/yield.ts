@@ -6,8 +6,8 @@ type Later = (callback: () => void) => unknown;
 const later: Later = (globalThis as {setImmediate?: Later}).setImmediate ?? ((callback) => setTimeout(callback, 0));
 
 /**
- * Yields to the event loop so that an abort (Ctrl-C, a timer, a click) can be delivered: on a backend that computes in this thread,
- * promises alone never let it. Does nothing without a signal.
+ * Yields to the event loop so that an abort (Ctrl-C, a timer, a click) can be delivered: on a backend that computes in
+ * this thread, promises alone never let it. Does nothing without a signal.
  * @throws AbortError if the signal has fired
  */
 export async function yieldToEventLoop(signal: AbortSignal | undefined): Promise<void> {

@@ -92,9 +92,9 @@ interface Item {
 }
 
 /**
- * A model of any family with everything around it that a request needs: captions, visual entailment, questions, free prompts. Requests
- * that the family does not take are UsageErrors `task-unsupported`. Every request throws InputError for an image or text that cannot
- * be used, and AbortError if its signal fires. Owns the model.
+ * A model of any family with everything around it that a request needs: captions, visual entailment, questions, free
+ * prompts. Requests that the family does not take are UsageErrors `task-unsupported`. Every request throws InputError
+ * for an image or text that cannot be used, and AbortError if its signal fires. Owns the model.
  */
 export class VisionLanguagePipeline<
   M extends VisionLanguageModel = VisionLanguageModel,
@@ -137,9 +137,10 @@ export class VisionLanguagePipeline<
   }
 
   /**
-   * Describes several images in one batch. Each leaves when its own states say so: words, exits and multiply-accumulates are those that
-   * it has alone; of the time each has an equal share.
-   * @throws UsageError `batch-reference`, `batch-policy`, `batch-skipped-kv`: exits that images cannot take each for itself
+   * Describes several images in one batch. Each leaves when its own states say so: words, exits and
+   * multiply-accumulates are those that it has alone; of the time each has an equal share.
+   * @throws UsageError `batch-reference`, `batch-policy`, `batch-skipped-kv`: exits that images cannot take each for
+   * itself
    */
   async captionAll(pictures: readonly Picture[], options: GenerateOptions = {}): Promise<readonly Answer[]> {
     checkOptions(options, GENERATE_OPTIONS, 'caption');

@@ -22,9 +22,9 @@ export interface ScoreAnswersOptions extends RunOptions {
  * Log-probability of every allowed answer after each picture's prompt, among the allowed ones
  * (docs/reference/ofa-mue.md 8.2, 8.3).
  *
- * Where all answers are single tokens and exits are decided on the prompt alone (`corrected`), that is one softmax over a
- * few logits at the last prompt position, and the answers need not be run. Reference mode runs prompt and answer of every
- * candidate, and decides on all of them at once, as the release does.
+ * Where all answers are single tokens and exits are decided on the prompt alone (`corrected`), that is one softmax over
+ * a few logits at the last prompt position, and the answers need not be run. Reference mode runs prompt and answer of
+ * every candidate, and decides on all of them at once, as the release does.
  */
 export async function scoreAnswers(
   model: VisionLanguageModel,
@@ -48,7 +48,8 @@ export async function scoreAnswers(
   for (let first = 0; first < answers.length; first += chunk) {
     const part = answers.slice(first, first + chunk);
     const targets = prompts.flatMap((prompt) => part.map((answer) => [...prompt, ...answer]));
-    // Every token of the answer is scored, and the end symbol where a longer answer could go on instead (else it is certain).
+    // Every token of the answer is scored, and the end symbol where a longer answer could go on instead (else it is
+    // certain).
     const words = part.map((answer) => (trie.allowed(answer).length > 1 ? [...answer, eos] : answer));
     const at = targets.flatMap((_, row) =>
       words[row % part.length]!.map((_word, i) => ({

@@ -130,7 +130,8 @@ test('with room for every text, current beams find the best of all', async () =>
   };
   walk([START], 0);
   const best = all.reduce((a, b) => (b.score > a.score ? b : a));
-  // The search stops as soon as the list is full and no running text is ahead of its last: so many beams that it never is.
+  // The search stops as soon as the list is full and no running text is ahead of its last: so many beams that it never
+  // is.
   const [texts] = await beams(1, {rules: 'current', beams: 200, maxLength}, vocabulary);
   expect(texts![0]!.tokens).toEqual(best.tokens);
   expect(texts![0]!.score).toBeCloseTo(best.score, 9);

@@ -103,8 +103,8 @@ describeCoca(
 );
 
 /**
- * A gradient under the checkpoint's name: thirds joined. Goldens of whole gradients are of biases and of what keeps its layout; of the
- * others the norm is compared, which a transposition leaves alone.
+ * A gradient under the checkpoint's name: thirds joined. Goldens of whole gradients are of biases and of what keeps its
+ * layout; of the others the norm is compared, which a transposition leaves alone.
  */
 function fused(gradients: ReadonlyMap<string, Float32Array>, name: string): Float32Array {
   const one = gradients.get(name);

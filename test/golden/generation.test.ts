@@ -54,7 +54,10 @@ interface Generation {
 
 const info = golden<Generation>('generation.json');
 const pictures = golden('generation_inputs.safetensors');
-/** Their result depends on torch.topk's order among candidates of score −∞ (the goldens' README): fed the recorded tokens. */
+/**
+ * Their result depends on torch.topk's order among candidates of score −∞ (the goldens' README): fed the recorded
+ * tokens.
+ */
 const UNDEFINED_ORDER = ['mue_vqa_prefix_trie_b1', 'mue_vqa_prefix_trie_b2'];
 
 function policyOf({model, kwargs}: Case): ReturnType<typeof createPolicy> {

@@ -14,8 +14,9 @@ import {
 } from './reference.mjs';
 import {resultsPage} from './page.mjs';
 
-// `npm run results`: every figure in docs/results, from the shipped model and data. Steps go on where they were stopped, and what is
-// finished in the work folder is kept: parts may have been made on another machine (shards, evaluations), as machines.json there says.
+// `npm run results`: every figure in docs/results, from the shipped model and data. Steps go on where they were
+// stopped, and what is finished in the work folder is kept: parts may have been made on another machine (shards,
+// evaluations), as machines.json there says.
 
 const {values: options} = parseArgs({
   options: {
@@ -121,7 +122,8 @@ const promise = mue([
   ],
 ]);
 
-// Captions: candidates proposed on val and run there, the fronts run on test; static lines and reference points on test.
+// Captions: candidates proposed on val and run there, the fronts run on test; static lines and reference points on
+// test.
 const captionSweep = (name, set, settings) => {
   const folder = at(name);
   const shards = fs.existsSync(folder) ? fs.readdirSync(folder).filter((entry) => entry.startsWith('shard-')) : [];
@@ -202,7 +204,8 @@ for (const [task] of TASKS) {
   }
 }
 
-// Milliseconds: the same rows on each device, nothing else running; full depth and exits in turns, since a machine has moods that last minutes.
+// Milliseconds: the same rows on each device, nothing else running; full depth and exits in turns, since a machine has
+// moods that last minutes.
 const TURNS = 6;
 const machines = fs.existsSync(at('machines.json')) ? json(at('machines.json')) : {};
 const timings = {};

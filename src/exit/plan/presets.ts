@@ -14,8 +14,8 @@ export interface PlanDefaults {
 }
 
 /**
- * A plan of similarity thresholds by the stacks' names, for a model of any family; a stack left out, or null, never exits.
- * Reference mode brings the release's schedule and caches along, unless told otherwise.
+ * A plan of similarity thresholds by the stacks' names, for a model of any family; a stack left out, or null, never
+ * exits. Reference mode brings the release's schedule and caches along, unless told otherwise.
  */
 export function similarityPlan(
   thresholds: Readonly<Partial<Record<StackName, number | null>>>,
@@ -48,8 +48,8 @@ export function thresholdPlan({image, text, decoder, ...rest}: Thresholds): Exit
 }
 
 /**
- * The thresholds of the authors' evaluation scripts, in reference mode (docs/reference/ofa-mue.md 10.6). Those of captions
- * serve questions and prompts, too.
+ * The thresholds of the authors' evaluation scripts, in reference mode (docs/reference/ofa-mue.md 10.6). Those of
+ * captions serve questions and prompts, too.
  */
 export function releasePlan(task: string): ExitPlan {
   return task === 'snli-ve'
@@ -67,7 +67,9 @@ export function namedPlan(name: PlanName, task: string, plans: ExitPlans | undef
   return plans?.plans[task] ?? NEVER_PLAN;
 }
 
-/** A plan with other surroundings. Reference mode brings the release's schedule and caches along, unless told otherwise. */
+/**
+ * A plan with other surroundings. Reference mode brings the release's schedule and caches along, unless told otherwise.
+ */
 export function adjustPlan(plan: ExitPlan, {schedule, mode, skippedKv}: PlanDefaults): ExitPlan {
   const toReference = mode === 'reference' && plan.mode !== 'reference';
   const adjust = ([stack, own]: [string, StackPlan]): [string, StackPlan] => {

@@ -58,11 +58,17 @@ function byConfidence(
   return Object.assign(create, {replay: {exits, score}});
 }
 
-/** CALM's softmax response: leaves when the two likeliest tokens are far enough apart, p₁ − p₂ ≥ λ (docs/reference/early-exit.md B1). */
+/**
+ * CALM's softmax response: leaves when the two likeliest tokens are far enough apart, p₁ − p₂ ≥ λ
+ * (docs/reference/early-exit.md B1).
+ */
 export const softmaxMargin = byConfidence('softmax-margin', 'at-least', ({margin}) => margin);
 
 /** Leaves when the likeliest token is likely enough, p₁ ≥ λ (docs/reference/early-exit.md B3). */
 export const softmaxMax = byConfidence('softmax-max', 'at-least', ({max}) => max);
 
-/** DeeBERT: leaves when the entropy of the next-token distribution, in nats, is below S (docs/reference/early-exit.md B2). */
+/**
+ * DeeBERT: leaves when the entropy of the next-token distribution, in nats, is below S (docs/reference/early-exit.md
+ * B2).
+ */
 export const entropy = byConfidence('entropy', 'below', (confidence) => confidence.entropy);

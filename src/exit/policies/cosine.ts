@@ -15,7 +15,10 @@ export async function rowCosines(a: tf.Tensor, b: tf.Tensor, rows: number = a.sh
   return hostMemory() ? byHost(await read(a), await read(b), rows) : await byDevice(a, b, rows);
 }
 
-/** The output of a layer is the input of the next: its numbers are read once for both comparisons, and forgotten with the tensor. */
+/**
+ * The output of a layer is the input of the next: its numbers are read once for both comparisons, and forgotten with
+ * the tensor.
+ */
 const seen = new WeakMap<tf.DataId, Promise<tf.TypedArray>>();
 
 function read(x: tf.Tensor): Promise<tf.TypedArray> {

@@ -7,7 +7,10 @@ import {thresholdPolicy, type ThresholdOptions} from './threshold.js';
 /** Features of the head, in this order: the measures that recordings hold. */
 export const HEAD_FEATURES = ['similarity', 'margin', 'max', 'entropy'] as const;
 
-/** A logistic head on the measures of a layer: σ(w·f + b_layer) estimates the chance that this layer's token is the last layer's. */
+/**
+ * A logistic head on the measures of a layer: σ(w·f + b_layer) estimates the chance that this layer's token is the last
+ * layer's.
+ */
 export interface LinearHead {
   readonly weights: readonly number[];
   /** One a layer but the last. */
@@ -19,7 +22,10 @@ export function headScore({weights, biases}: LinearHead, layer: number, features
   return 1 / (1 + Math.exp(-weights.reduce((sum, w, i) => sum + w * features[i]!, biases[layer - 1] ?? 0)));
 }
 
-/** Leaves when a head, trained offline from recordings, is sure enough (CALM's and BERxiT's learned exits, docs/reference/early-exit.md B2). */
+/**
+ * Leaves when a head, trained offline from recordings, is sure enough (CALM's and BERxiT's learned exits,
+ * docs/reference/early-exit.md B2).
+ */
 export function linearHead({head, ...options}: ThresholdOptions & {readonly head: LinearHead}): ExitPolicy {
   if (head.weights.length !== HEAD_FEATURES.length || ![...head.weights, ...head.biases].every(Number.isFinite)) {
     throw new UsageError(
@@ -52,7 +58,9 @@ export interface HeadExample {
   readonly agrees: boolean;
 }
 
-/** Logistic regression by gradient descent with a small L2 penalty; the loss is convex, the result that of any solver. */
+/**
+ * Logistic regression by gradient descent with a small L2 penalty; the loss is convex, the result that of any solver.
+ */
 export function trainHead(
   examples: readonly HeadExample[],
   layers: number,

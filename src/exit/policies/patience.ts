@@ -4,15 +4,17 @@ import type {ExitPolicy} from '../policy.js';
 import {checkThreshold} from './threshold.js';
 
 export interface PatienceOptions {
-  /** Layers in a row that must give the same token; PABEE's t counts the agreements after the first, t = patience − 1. */
+  /**
+   * Layers in a row that must give the same token; PABEE's t counts the agreements after the first, t = patience − 1.
+   */
   readonly patience: number;
   /** Least probability of the likeliest token for a layer to count (PCEE); 0 by default. */
   readonly threshold?: number | null;
 }
 
 /**
- * PABEE: leaves when layers in a row agree on the likeliest token of every row (docs/reference/early-exit.md B2). It remembers: make one
- * for every answer.
+ * PABEE: leaves when layers in a row agree on the likeliest token of every row (docs/reference/early-exit.md B2). It
+ * remembers: make one for every answer.
  */
 export function patience({patience: wanted, threshold}: PatienceOptions): ExitPolicy {
   if (!Number.isInteger(wanted) || wanted < 1)

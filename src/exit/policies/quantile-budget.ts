@@ -10,7 +10,10 @@ export interface QuantileBudgetOptions {
   readonly score: 'similarity' | 'softmax-margin';
 }
 
-/** A threshold of its own for every layer, so that known fractions of items leave at each (DeeR, MSDNet; docs/reference/early-exit.md B3). */
+/**
+ * A threshold of its own for every layer, so that known fractions of items leave at each (DeeR, MSDNet;
+ * docs/reference/early-exit.md B3).
+ */
 export function quantileBudget({thresholds, score: kind}: QuantileBudgetOptions): ExitPolicy {
   if (thresholds.some((t) => t !== null && !Number.isFinite(t)))
     throw new UsageError('threshold-invalid', 'thresholds must be numbers, or null for never');

@@ -2,7 +2,10 @@ import {type ExitPolicy, memoryless} from '../policy.js';
 import {rowCosines} from './cosine.js';
 import {checkThreshold, splitEvenly, thresholdAt, type ThresholdOptions} from './threshold.js';
 
-/** `reference`: the computation of the authors' release, quirks and all; `corrected`: its intent (docs/reference/ofa-mue.md 10.9). */
+/**
+ * `reference`: the computation of the authors' release, quirks and all; `corrected`: its intent
+ * (docs/reference/ofa-mue.md 10.9).
+ */
 export type Mode = 'reference' | 'corrected';
 
 export interface SimilarityOptions extends ThresholdOptions {
@@ -12,8 +15,9 @@ export interface SimilarityOptions extends ThresholdOptions {
 /**
  * MuE's criterion: leaves when one more layer hardly changed the state, cos(before, after) > threshold, strictly.
  *
- * Corrected mode measures nothing at the last layer nor when the threshold says never (λ ≥ 1: a float32 cosine of a vector
- * with itself can exceed 1). Reference mode measures at every layer that runs, and takes an absent threshold for 1.
+ * Corrected mode measures nothing at the last layer nor when the threshold says never (λ ≥ 1: a float32 cosine of a
+ * vector with itself can exceed 1). Reference mode measures at every layer that runs, and takes an absent threshold for
+ * 1.
  * @throws UsageError for a threshold that is not a number
  */
 export function similarity({

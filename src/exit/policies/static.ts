@@ -3,8 +3,8 @@ import {seededRandom} from '../../runtime/random.js';
 import {type ExitPolicy, memoryless, type Position} from '../policy.js';
 
 /**
- * Leaves at the first layer whose answer is already that of the last: an upper bound, since finding that layer takes a full pass.
- * The depths come from a recording.
+ * Leaves at the first layer whose answer is already that of the last: an upper bound, since finding that layer takes a
+ * full pass. The depths come from a recording.
  */
 export function oracle({depth}: {readonly depth: (at: Position) => number}): ExitPolicy {
   return {
@@ -18,7 +18,9 @@ export function firstAgreement(tokens: readonly number[]): number {
   return 1 + tokens.indexOf(tokens[tokens.length - 1]!);
 }
 
-/** Leaves at a depth drawn from a histogram, whatever the state: the worth of the depths alone, without the choosing. */
+/**
+ * Leaves at a depth drawn from a histogram, whatever the state: the worth of the depths alone, without the choosing.
+ */
 export function random({histogram, seed}: {readonly histogram: readonly number[]; readonly seed: number}): ExitPolicy {
   const total = histogram.reduce((sum, n) => sum + n, 0);
   if (!(total > 0) || histogram.some((n) => !(n >= 0)))

@@ -44,8 +44,9 @@ export function thresholdAt(
 }
 
 /**
- * How several rows (the beams of an image) come to one decision. `joint`: one score for all, the mean of the rows' scores (for a
- * similarity of whole tensors, one cosine); `every`: the stack is left when each row by itself would leave.
+ * How several rows (the beams of an image) come to one decision. `joint`: one score for all, the mean of the rows'
+ * scores (for a similarity of whole tensors, one cosine); `every`: the stack is left when each row by itself would
+ * leave.
  */
 export type RowRule = 'joint' | 'every';
 
@@ -56,7 +57,9 @@ export interface ThresholdOptions {
   readonly rows?: RowRule;
 }
 
-/** Side of the threshold on which a policy exits: similarities strictly above, confidences at or above, distances below. */
+/**
+ * Side of the threshold on which a policy exits: similarities strictly above, confidences at or above, distances below.
+ */
 export type ExitSide = 'above' | 'at-least' | 'below';
 
 /** How a policy scores a state. */
@@ -99,7 +102,8 @@ export interface ThresholdPolicy {
 }
 
 /**
- * A policy that compares a score with a threshold. It measures nothing at the last layer, nor when the threshold is null.
+ * A policy that compares a score with a threshold. It measures nothing at the last layer, nor when the threshold is
+ * null.
  * @throws UsageError for a threshold that is not a number
  */
 export function thresholdPolicy(

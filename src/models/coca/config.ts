@@ -5,7 +5,10 @@ const perChannel = z.tuple([z.number(), z.number(), z.number()]).readonly();
 /** Depth and sizes of one tower. */
 const tower = {layers: count, heads: count, mlp_width: count};
 
-/** How captions are generated where a call does not say; the names are open_clip's `generate` (docs/reference/coca.md 7). */
+/**
+ * How captions are generated where a call does not say; the names are open_clip's `generate` (docs/reference/coca.md
+ * 7).
+ */
 const generationSchema = z.strictObject({
   rules: z.enum(['classic', 'current']),
   /** Most tokens, and fewest, start and end counted. */
@@ -47,7 +50,10 @@ export const cocaConfigSchema = z.strictObject({
   /** The multimodal half; a layer is a self block and a cross block. */
   multimodal: z.strictObject(tower),
   activation: z.enum(['gelu', 'quick_gelu']),
-  /** `legacy`: the validity bits of the text tower are shifted by one, as in all published weights (docs/reference/coca.md 2.3). */
+  /**
+   * `legacy`: the validity bits of the text tower are shifted by one, as in all published weights
+   * (docs/reference/coca.md 2.3).
+   */
   cls_mask: z.enum(['legacy', 'correct']),
   pad_id: z.number().int().min(0),
   start_id: z.number().int().min(0),

@@ -27,7 +27,9 @@ import {paddedKeys} from './text.js';
 // B images still decoding, K beams each, R = B·K rows, n keys so far, d width, S image tokens, V words.
 // An image keeps its number in the encoded batch when others finish.
 
-/** Writes one caption an image, token by token, with caches in both halves of the decoder (docs/reference/coca.md 10). */
+/**
+ * Writes one caption an image, token by token, with caches in both halves of the decoder (docs/reference/coca.md 10).
+ */
 export class CocaDecoding implements Decoding {
   readonly #scope = new TensorScope();
   readonly #text: SkippedKvCache;

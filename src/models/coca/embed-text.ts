@@ -21,8 +21,8 @@ export class CocaTextEncoding {
   ) {}
 
   /**
-   * Texts of one length run together: none is padded, none pays for a longer one, and each leaves for itself. A policy that
-   * remembers what it saw is asked about one text after the other.
+   * Texts of one length run together: none is padded, none pays for a longer one, and each leaves for itself. A policy
+   * that remembers what it saw is asked about one text after the other.
    */
   async embed(texts: readonly (readonly number[])[], policy: ExitPolicy, options: RunOptions = {}): Promise<Embedded> {
     using scope = new TensorScope();
@@ -88,8 +88,8 @@ function groupByLength(texts: readonly (readonly number[])[]): number[][] {
 }
 
 /**
- * The positions that matter for CLS (docs/reference/coca.md 2.3): the text, the first pad where the published mask lets CLS see
- * it, and CLS; with the keys that may not be attended to.
+ * The positions that matter for CLS (docs/reference/coca.md 2.3): the text, the first pad where the published mask lets
+ * CLS see it, and CLS; with the keys that may not be attended to.
  */
 export function visibleTokens(
   ids: readonly number[],

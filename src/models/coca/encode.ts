@@ -36,7 +36,10 @@ interface TowerRun {
   readonly traces: readonly StackTrace[];
 }
 
-/** Runs the image tower: each image leaves for itself, whatever the others do (docs/reference/coca.md 10). Owns the pooler's queries. */
+/**
+ * Runs the image tower: each image leaves for itself, whatever the others do (docs/reference/coca.md 10). Owns the
+ * pooler's queries.
+ */
 export class CocaEncoding implements Disposable {
   readonly #scope = new TensorScope();
   readonly #queries: tf.Tensor4D | undefined;

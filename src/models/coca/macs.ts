@@ -47,7 +47,10 @@ export class CocaMacs {
     return this.#tokens * (4 * width ** 2 + 2 * width * mlp_width) + 2 * this.#tokens ** 2 * width;
   }
 
-  /** The attentional pooler for some of its queries. The query side is not counted: it is computed once, not once an image. */
+  /**
+   * The attentional pooler for some of its queries. The query side is not counted: it is computed once, not once an
+   * image.
+   */
   pooler(queries: number = this.config.vision.pooler?.queries ?? 0): number {
     if (!this.config.vision.pooler) return 0;
     const {width} = this.config.vision;

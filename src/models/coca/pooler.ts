@@ -13,7 +13,9 @@ export interface PoolerConfig {
   readonly memorySize: number;
 }
 
-/** Learned queries that attend to the image tower's tokens; no residual, no feed-forward (docs/reference/coca.md 2.2). */
+/**
+ * Learned queries that attend to the image tower's tokens; no residual, no feed-forward (docs/reference/coca.md 2.2).
+ */
 export class AttentionalPooler extends Block<PoolerConfig> {
   static className = 'MueCocaAttentionalPooler';
   readonly attention: Attention;

@@ -18,7 +18,10 @@ export interface ResidualBlockConfig {
   readonly cross: boolean;
 }
 
-/** The one block of all towers: pre-norm attention and pre-norm feed-forward, each added to its input (docs/reference/coca.md 2.1). */
+/**
+ * The one block of all towers: pre-norm attention and pre-norm feed-forward, each added to its input
+ * (docs/reference/coca.md 2.1).
+ */
 export class ResidualBlock extends Block<ResidualBlockConfig> {
   static className = 'MueCocaResidualBlock';
   readonly norm: LayerNorm;

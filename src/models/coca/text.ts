@@ -6,11 +6,13 @@ import {Projection} from '../../nn/linear.js';
 import type {CocaConfig} from './config.js';
 import {ResidualBlock} from './residual-block.js';
 
-// Which keys of the unimodal tower may never be attended to (docs/reference/coca.md 2.3).   R rows, T tokens, n keys, d width, e embedding width
+// Which keys of the unimodal tower may never be attended to (docs/reference/coca.md 2.3).   R rows, T tokens, n keys, d
+// width, e embedding width
 
 /**
- * For each token of a text, whether its key is shut out. In the published (`legacy`) mode the bits are shifted by one: a key is shut out by the pad
- * *before* it, so the first pad is seen. Id 0 is a byte of real text, too, and is then taken for padding, as in the reference.
+ * For each token of a text, whether its key is shut out. In the published (`legacy`) mode the bits are shifted by one:
+ * a key is shut out by the pad *before* it, so the first pad is seen. Id 0 is a byte of real text, too, and is then
+ * taken for padding, as in the reference.
  */
 export function paddedKeys(
   ids: readonly number[],
@@ -19,7 +21,10 @@ export function paddedKeys(
   return ids.map((id, j) => (cls_mask === 'legacy' ? j > 0 && ids[j - 1] === pad_id : id === pad_id));
 }
 
-/** Whether CLS may not attend to itself: the shifted bit of the last token. @param last token id at the context's last position */
+/**
+ * Whether CLS may not attend to itself: the shifted bit of the last token.
+ * @param last token id at the context's last position
+ */
 export function paddedCls(last: number, {cls_mask, pad_id}: Pick<CocaConfig, 'cls_mask' | 'pad_id'>): boolean {
   return cls_mask === 'legacy' && last === pad_id;
 }

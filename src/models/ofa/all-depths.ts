@@ -40,7 +40,9 @@ export class OfaImageStates implements ImageStates {
     private readonly scope: TensorScope,
   ) {}
 
-  /** @throws UsageError for a plain model: its one stream sees image and prompt together, so nothing can be recombined */
+  /**
+   * @throws UsageError for a plain model: its one stream sees image and prompt together, so nothing can be recombined
+   */
   static async run(parts: ModelParts, pixels: tf.Tensor4D, options: RunOptions = {}): Promise<OfaImageStates> {
     using scope = new TensorScope();
     const {encoding} = parts;

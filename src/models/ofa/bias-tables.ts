@@ -3,8 +3,8 @@ import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {OfaDecoder} from './decoder.js';
 import type {OfaEncoder} from './encoder.js';
 
-// Biases depend on sizes alone. The model makes those of the sizes it expects once and keeps them; other sizes are made for one call.
-// P patches, T targets, D width, H heads
+// Biases depend on sizes alone. The model makes those of the sizes it expects once and keeps them; other sizes are made
+// for one call. P patches, T targets, D width, H heads
 
 /** Above this many bytes an image's biases are computed layer by layer instead of kept (OFA-Base at 480 px: 233 MB). */
 const MOST_KEPT = 160e6;
@@ -50,8 +50,8 @@ export class ImageBias implements Disposable {
   }
 
   /**
-   * Bias of one layer [1, H, P, P], borrowed: for MuE the whole bias of the image stream, for plain OFA its relative part.
-   * Call it inside a tidy: a bias that is not kept is made anew.
+   * Bias of one layer [1, H, P, P], borrowed: for MuE the whole bias of the image stream, for plain OFA its relative
+   * part. Call it inside a tidy: a bias that is not kept is made anew.
    */
   layer(layer: number): tf.Tensor4D {
     if (!this.#relative) return this.#absolute!;

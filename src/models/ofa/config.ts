@@ -59,7 +59,10 @@ export const ofaConfigSchema = z.strictObject({
   /** Normalisation, per channel. */
   image_mean: perChannel,
   image_std: perChannel,
-  /** Tokens that the decoder of closed tasks is fed before the answer: none, the prompt, or the prompt without its end symbol. */
+  /**
+   * Tokens that the decoder of closed tasks is fed before the answer: none, the prompt, or the prompt without its end
+   * symbol.
+   */
   prompt_type: z.enum(['none', 'src', 'prev_output']),
   /** Whether entailment prompts were trained with a text premise ("can image and text1 …"). */
   add_caption: z.boolean(),

@@ -209,7 +209,8 @@ export class OfaDecoding implements Decoding {
   #stepBias(layer: number, tokens: number, keys: number, images: readonly number[], scope: TensorScope): DecoderBias {
     const heads = this.decoder.config.decoder_attention_heads;
     const first = this.#step + 1 - tokens;
-    // A cache that skipped steps holds fewer keys than positions: the last columns are used (docs/reference/ofa-mue.md 10.12).
+    // A cache that skipped steps holds fewer keys than positions: the last columns are used (docs/reference/ofa-mue.md
+    // 10.12).
     const firstKey = this.#step + 1 - keys;
     const self = tf.slice(this.#bias.self[layer]!, [0, 0, first, firstKey], [1, heads, tokens, keys]);
     const cross = tf.slice(this.#crossBias, [0, 0, first, 0], [1, heads, tokens, -1]);
@@ -222,8 +223,8 @@ export class OfaDecoding implements Decoding {
   }
 
   /**
-   * One layer for the active units of a prefix. It runs at every position where some image is active; what it gives for units
-   * that have left there is dropped.
+   * One layer for the active units of a prefix. It runs at every position where some image is active; what it gives for
+   * units that have left there is dropped.
    * @returns   [active units, 1, D]
    */
   #runPrefixLayer(layer: number, {indices, states}: ActiveUnits, length: number): tf.Tensor3D {

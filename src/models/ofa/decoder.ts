@@ -35,7 +35,10 @@ export interface CachedInputs {
   readonly partial?: PartialRows;
 }
 
-/** Self-attention, cross-attention, feed-forward, each normalised before and (but for the last) after (docs/reference/ofa-mue.md 4.3). */
+/**
+ * Self-attention, cross-attention, feed-forward, each normalised before and (but for the last) after
+ * (docs/reference/ofa-mue.md 4.3).
+ */
 export class DecoderLayer extends Block<LayerConfig> {
   static className = 'MueOfaDecoderLayer';
   readonly selfAttention: Attention;
@@ -138,7 +141,9 @@ export class OfaDecoder extends Block<OfaConfig> {
   static className = 'MueOfaDecoder';
   readonly #tokens: TiedEmbedding;
   readonly textNorm: LayerNorm;
-  /** Norm, positions and relative tables of image codes are loaded, as files hold them, but no task generates images. */
+  /**
+   * Norm, positions and relative tables of image codes are loaded, as files hold them, but no task generates images.
+   */
   readonly codeNorm: LayerNorm;
   readonly textPositionTable: Embedding;
   readonly imagePositionTable: Embedding;

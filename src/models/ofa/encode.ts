@@ -42,7 +42,8 @@ export class OfaEncoded implements Encoded {
    * @param positions           position vectors [1, M, D]
    * @param mask                [B, 1, 1, M]
    * @param lengths             M of each image, without padding
-   * @param precomputedKv       a decoder layer's cross-attention keys and values, where they need not be computed from the states;
+   * @param precomputedKv       a decoder layer's cross-attention keys and values, where they need not be computed from
+   * the states;
    *                            the caller's
    */
   constructor(

@@ -18,7 +18,10 @@ const TYPE_IMAGE = 1;
 /** fairseq's attention registers its projections in this order, and files keep it. */
 export const FILE_ORDER = ['k', 'v', 'q'] as const;
 
-/** Pre-norm self-attention and feed-forward, each branch normalised again before its residual (docs/reference/ofa-mue.md 3.5). */
+/**
+ * Pre-norm self-attention and feed-forward, each branch normalised again before its residual (docs/reference/ofa-mue.md
+ * 3.5).
+ */
 export class EncoderLayer extends Block<LayerConfig> {
   static className = 'MueOfaEncoderLayer';
   readonly attention: Attention;

@@ -52,7 +52,8 @@ export interface TaskLoss {
 }
 
 /**
- * Value of the task loss of a batch: label-smoothed cross entropy, summed over tokens and over decoder layers (docs/reference/ofa-mue.md 10.8). Every layer runs.
+ * Value of the task loss of a batch: label-smoothed cross entropy, summed over tokens and over decoder layers
+ * (docs/reference/ofa-mue.md 10.8). Every layer runs.
  * @param encoded   one image a row, encoded without exits; borrowed
  * @throws UsageError where the rows of the batch do not fit each other
  */

@@ -25,7 +25,9 @@ export function tokenBuckets(length: number, bucketSize: number, maxPosition?: n
   );
 }
 
-/** Position id of row y, column x on the grid of `gridSize` columns, whatever the image's size; 0 is kept for "begin". */
+/**
+ * Position id of row y, column x on the grid of `gridSize` columns, whatever the image's size; 0 is kept for "begin".
+ */
 export function imagePositionIds(height: number, width: number, gridSize: number): Int32Array {
   return Int32Array.from({length: height * width}, (_, p) => Math.floor(p / width) * gridSize + (p % width) + 1);
 }

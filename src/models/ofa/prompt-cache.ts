@@ -7,9 +7,9 @@ import {TensorScope} from '../../runtime/tensor-scope.js';
 type StatesByLayer = Map<number, {readonly shape: [number, number, number]; readonly values: Float32Array}>;
 
 /**
- * Remembers the text stream of the latest prompt, if it came twice in a row: captions all ask the same, entailments never do.
- * States are the same whatever exits, so a policy sees what it would have seen; multiply-accumulates are counted as if the
- * prompt were new.
+ * Remembers the text stream of the latest prompt, if it came twice in a row: captions all ask the same, entailments
+ * never do. States are the same whatever exits, so a policy sees what it would have seen; multiply-accumulates are
+ * counted as if the prompt were new.
  */
 export class PromptCache {
   #latest = '';

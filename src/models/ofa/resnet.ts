@@ -2,12 +2,16 @@ import * as tf from '@tensorflow/tfjs';
 import {Block, joinPath, type StoredWeight, type WeightSource} from '../../nn/block.js';
 import {runFused} from '../../runtime/kernels.js';
 
-// OFA's image front end: a ResNet without its last stage (docs/reference/ofa-mue.md 2.1).   B batch, h w height and width
+// OFA's image front end: a ResNet without its last stage (docs/reference/ofa-mue.md 2.1).   B batch, h w height and
+// width
 
 const BATCH_NORM_PARTS = ['weight', 'bias', 'running_mean', 'running_var'] as const;
 
 export interface ConvBatchNormConfig {
-  /** Names in the checkpoint, of the convolution and of its batch norm: 'conv1' and 'bn1', 'downsample.0' and 'downsample.1'. */
+  /**
+   * Names in the checkpoint, of the convolution and of its batch norm: 'conv1' and 'bn1', 'downsample.0' and
+   * 'downsample.1'.
+   */
   readonly conv: string;
   readonly norm: string;
   readonly inputs: number;
@@ -19,9 +23,10 @@ export interface ConvBatchNormConfig {
 }
 
 /**
- * A convolution without bias, its batch norm folded in: y = conv(x)·s + (β − μ·s), s = γ/√(σ² + ε). Padding is explicit and
- * symmetric, (kernel − 1)/2 on each side; 'same' padding is asymmetric at stride 2 and gives other numbers (docs/reference/ofa-mue.md 2.1).
- * Files keep the five arrays unfolded, so that float16 ones stay exact; folding happens here, in double precision.
+ * A convolution without bias, its batch norm folded in: y = conv(x)·s + (β − μ·s), s = γ/√(σ² + ε). Padding is explicit
+ * and symmetric, (kernel − 1)/2 on each side; 'same' padding is asymmetric at stride 2 and gives other numbers
+ * (docs/reference/ofa-mue.md 2.1). Files keep the five arrays unfolded, so that float16 ones stay exact; folding
+ * happens here, in double precision.
  */
 export class ConvBatchNorm extends Block<ConvBatchNormConfig> {
   static className = 'MueConvNorm';

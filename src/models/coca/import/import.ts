@@ -26,7 +26,8 @@ export function isCoca(names: readonly string[]): boolean {
 
 /**
  * Compares an open_clip checkpoint with the model that its configuration asks for.
- * @param cfg `open_clip_config.json` or a `model_cfg`; without one the named architecture, or the one that the tensors fit
+ * @param cfg `open_clip_config.json` or a `model_cfg`; without one the named architecture, or the one that the tensors
+ * fit
  * @throws WeightsError if it lacks weights, has unknown ones or ones of other shapes: all of them in one message
  */
 export function importCoca(checkpoint: Checkpoint, cfg: PlainValue, architecture?: string): ModelImport<CocaConfig> {
@@ -124,7 +125,10 @@ function chooseConfig(
   return importConfig(fits[1]);
 }
 
-/** Position vectors of other sizes are resampled, as open_clip does; undefined where there is nothing to do, or nothing sensible. */
+/**
+ * Position vectors of other sizes are resampled, as open_clip does; undefined where there is nothing to do, or nothing
+ * sensible.
+ */
 function adapted(
   weight: StoredWeight,
   got: readonly number[],

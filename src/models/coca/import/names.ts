@@ -7,8 +7,8 @@ export interface CocaSource {
 }
 
 /**
- * Names that a file may have a weight under, most usual first. Queries, keys and values are fused in one tensor, in this order
- * (docs/reference/coca.md 2.1), or stored apart where their inputs differ.
+ * Names that a file may have a weight under, most usual first. Queries, keys and values are fused in one tensor, in
+ * this order (docs/reference/coca.md 2.1), or stored apart where their inputs differ.
  * @param shapes   of all weights of the model
  */
 export function sourcesOf(

@@ -89,7 +89,10 @@ export function importConfig(settings: OfaSettings, tensors: NamedShapes, notes:
       notes.push(`${setting} is ${said} in the settings and ${fromTensors} by the tensors: the tensors count`);
     return fromTensors ?? said ?? fallback;
   };
-  /** A depth that the settings promise is not lowered: a file without its last layer must fail, not become a shallower model. */
+  /**
+   * A depth that the settings promise is not lowered: a file without its last layer must fail, not become a shallower
+   * model.
+   */
   const depth = (setting: string, prefix: string): number => {
     const [found, said] = [depthOf(names, prefix), settings.count(setting, MAX_LAYERS)];
     if (said !== undefined && said < found)
@@ -181,7 +184,9 @@ function validated(config: OfaConfig): OfaConfig {
   return config;
 }
 
-/** Blocks by the names of the tensors; the stored type (some checkpoints store a wrong one) only where there are none. */
+/**
+ * Blocks by the names of the tensors; the stored type (some checkpoints store a wrong one) only where there are none.
+ */
 function resnetLayers(
   settings: OfaSettings,
   names: readonly string[],

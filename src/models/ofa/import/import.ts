@@ -12,7 +12,10 @@ import {OfaSettings} from './settings.js';
 /** How a checkpoint becomes a model. */
 export type OfaImport = ModelImport<OfaConfig>;
 
-/** Names without which a checkpoint is not OFA's; half of them must be there for anything else to be a meaningful complaint. */
+/**
+ * Names without which a checkpoint is not OFA's; half of them must be there for anything else to be a meaningful
+ * complaint.
+ */
 const SIGNATURE = [
   'encoder.embed_tokens.weight',
   'encoder.embed_images.conv1.weight',
@@ -24,8 +27,10 @@ const SIGNATURE = [
 
 /**
  * Compares a checkpoint with the model that its configuration asks for.
- * @param cfg the settings that belong to it, if the checkpoint itself holds none: a Hugging Face `config.json`, for one.
- * @throws WeightsError if it is another model's, asks for something unsupported, or lacks weights, has unknown ones or ones of other
+ * @param cfg the settings that belong to it, if the checkpoint itself holds none: a Hugging Face `config.json`, for
+ * one.
+ * @throws WeightsError if it is another model's, asks for something unsupported, or lacks weights, has unknown ones or
+ * ones of other
  *   shapes: all of them in one message.
  */
 export function importOfa(checkpoint: Checkpoint, cfg: PlainValue = checkpoint.cfg): OfaImport {
@@ -124,7 +129,8 @@ function checkShapes(
 }
 
 /**
- * Makes sure that the copies of the tied matrix in the checkpoint are copies; copies that share its storage need no reading.
+ * Makes sure that the copies of the tied matrix in the checkpoint are copies; copies that share its storage need no
+ * reading.
  * @throws WeightsError if one differs: the model would then have two matrices where this implementation has one.
  */
 export async function checkTied(checkpoint: Checkpoint, values: Float32Array): Promise<void> {

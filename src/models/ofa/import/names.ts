@@ -2,7 +2,10 @@
 export const TIED_EMBEDDING = 'encoder.embed_tokens.weight';
 export const TIED_COPIES: readonly string[] = ['decoder.embed_tokens.weight', 'decoder.output_projection.weight'];
 
-/** Parts of names that differ in Hugging Face-style files, per stack, since attn_ln has two names (docs/reference/ofa-mue.md 5.4). */
+/**
+ * Parts of names that differ in Hugging Face-style files, per stack, since attn_ln has two names
+ * (docs/reference/ofa-mue.md 5.4).
+ */
 const HF_PARTS: Readonly<Record<'encoder' | 'decoder', readonly (readonly [fairseq: string, huggingFace: string])[]>> =
   {
     encoder: [

@@ -15,9 +15,9 @@ const HF_SETTINGS: Readonly<Record<string, string>> = {
 };
 
 /**
- * The settings that were saved with a model, under fairseq's names, whatever wrote them: a trainer's nested `cfg` (`model` and `task`), a
- * flat `args` of older trainers, a Hugging Face `config.json`, or our own. They come from a file that anybody can have written, so each
- * value is checked when it is asked for.
+ * The settings that were saved with a model, under fairseq's names, whatever wrote them: a trainer's nested `cfg`
+ * (`model` and `task`), a flat `args` of older trainers, a Hugging Face `config.json`, or our own. They come from a
+ * file that anybody can have written, so each value is checked when it is asked for.
  */
 export class OfaSettings {
   private constructor(

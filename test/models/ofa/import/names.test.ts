@@ -19,7 +19,8 @@ test.each(OFA_SIZES)('%s: parameters, ResNet parameters and state-dict entries a
   expect(parameterCount(weights)).toBe(parameters);
   expect(parameterCount(weights.filter(({name}) => name.startsWith('encoder.embed_images.')))).toBe(resnet);
   const batchNorms = weights.filter(({name}) => name.endsWith('running_mean')).length;
-  // A state dict has, beside the weights: num_batches_tracked, two tied copies, two versions, four bucket tables, image_position_idx.
+  // A state dict has, beside the weights: num_batches_tracked, two tied copies, two versions, four bucket tables,
+  // image_position_idx.
   expect(weights.length + batchNorms + 2 + 2 + 4 + 1).toBe(entries);
   expect(new Set(weights.map(({name}) => name)).size).toBe(weights.length);
 });
