@@ -8,7 +8,10 @@ import {wholeNumber} from './values.js';
 /** Which model, where it runs, how images are read. */
 export const withModel = optionGroup((command) =>
   command
-    .option('--model <folder>', 'a model folder, as `mue convert` writes it (default: the shipped scenes-mue)')
+    .option(
+      '--model <folder>',
+      'a folder that `mue convert` wrote, or a shipped model: scenes-mue, scenes-coca (default: the one for the task)',
+    )
     .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', 'auto')
     .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')
@@ -23,7 +26,7 @@ export type ModelOptions = OptionsOf<typeof withModel>;
 
 /** A model folder and how it is loaded, as plain data. */
 export interface ModelChoice {
-  /** Default: the shipped model. */
+  /** A folder, or the name of a shipped model. Default: scenes-mue. */
   readonly folder?: string;
   readonly load: LoadOptions & {readonly device: string};
 }

@@ -9,9 +9,16 @@ import {ofaWeights} from '../../../src/models/ofa/model.js';
 import {parameterCount} from '../../../src/models/weights.js';
 import type {StoredWeight} from '../../../src/nn/block.js';
 import {FileAccess} from '../../../src/node/model/file-access.js';
+import {modelFolder, SHIPPED_MODELS} from '../../../src/node/model/shipped-models.js';
 
 const weightsFolder = path.join(import.meta.dirname, '..', '..', '..', 'weights');
 const read = (model: string, name: string): Buffer => fs.readFileSync(path.join(weightsFolder, model, name));
+
+test('modelFolder: a shipped model by its name, any folder as it is', () => {
+  for (const name of SHIPPED_MODELS) expect(fs.realpathSync(modelFolder(name))).toBe(path.join(weightsFolder, name));
+  expect(modelFolder('models/scenes-mue')).toBe('models/scenes-mue');
+  expect(modelFolder('scenes-clip')).toBe('scenes-clip');
+});
 
 test.each([
   ['scenes-mue', 17_069_464],
