@@ -8,7 +8,7 @@ import type {ExitAdapters} from '../nn/exit-adapters.js';
 // B images, K rows (beams) an image, R = B·K rows, T tokens, V words, e embedding width
 
 export interface EncodeInput {
-  /** Normalised images [B, h, w, 3], borrowed. */
+  /** Normalised images [B, h, w, 3], or one that all prompts are about; borrowed. */
   readonly pixels: tf.Tensor4D;
   /** Token ids for each image, with begin and end; padded here. */
   readonly prompts: readonly (readonly number[])[];
@@ -131,6 +131,8 @@ export interface VisionLanguageModel extends Disposable {
   /** Stacks that can exit, with their depths in layers. */
   readonly stacks: Readonly<Partial<Record<StackName, number>>>;
   readonly vocabularySize: number;
+  /** Width of the states of the stack that writes, D. */
+  readonly stateSize: number;
   encode(input: EncodeInput, policy: PolicyPerImage, options?: RunOptions): Promise<Encoded>;
   /**
    * @param encoded    borrowed, only during the call

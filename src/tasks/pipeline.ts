@@ -166,6 +166,11 @@ export class VisionLanguagePipeline<
     return this.processor.writer('caption', [this.processor.captionPrompt()], options);
   }
 
+  /** A caption as the model was trained to write it, with its end symbol. */
+  captionTokens(text: string): readonly number[] {
+    return this.processor.captionTokens(text);
+  }
+
   /** Decides whether an image (and a text premise) entails a hypothesis. */
   async entail(
     picture: Picture,

@@ -5,10 +5,9 @@ import {type OptionsOf, optionGroup} from '../core/define-command.js';
 import type {Output} from '../core/output.js';
 import {wholeNumber} from './values.js';
 
-/** Which model, where it runs, how images are read. */
-export const withModel = optionGroup((command) =>
+/** Where a model runs, how images are read. */
+export const withDevice = optionGroup((command) =>
   command
-    .option('--model <folder>', 'a model folder, as `mue convert` writes it (default: the shipped scenes-mue)')
     .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', 'auto')
     .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')
@@ -19,6 +18,16 @@ export const withModel = optionGroup((command) =>
     )
     .option('--max-pixels <n>', 'refuse larger pictures (default: 100000000)', wholeNumber(1)),
 );
+export type DeviceOptions = OptionsOf<typeof withDevice>;
+
+/** Which model, with or without exit adapters, and what `withDevice` has. */
+export const withModel = optionGroup((command) =>
+  withDevice(
+    command.option('--model <folder>', 'a model folder, as `mue convert` writes it (default: the shipped scenes-mue)'),
+  )
+    .option('--adapters <file>', "exit adapters of another file or folder (default: the model folder's own, if any)")
+    .option('--no-adapters', 'leave exit adapters out'),
+);
 export type ModelOptions = OptionsOf<typeof withModel>;
 
 /** A model folder and how it is loaded, as plain data. */
@@ -28,8 +37,8 @@ export interface ModelChoice {
   readonly load: LoadOptions & {readonly device: string};
 }
 
-export function modelChoice({model, device, threads, tf32, exif, maxPixels}: ModelOptions): ModelChoice {
-  return {folder: model, load: {device, threads, tf32, exif, maxPixels}};
+export function modelChoice({model, device, threads, tf32, exif, maxPixels, adapters}: ModelOptions): ModelChoice {
+  return {folder: model, load: {device, threads, tf32, exif, maxPixels, adapters}};
 }
 
 /** A model that is ready. */

@@ -101,6 +101,10 @@ export class CocaModel implements ContrastiveModel {
     return this.config.text.context_length;
   }
 
+  get stateSize(): number {
+    return this.config.text.width;
+  }
+
   get stacks(): Readonly<Partial<Record<StackName, number>>> {
     const {vision, text, multimodal} = this.config;
     return {vision: vision.layers, text: text.layers, multimodal: multimodal.layers};

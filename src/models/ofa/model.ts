@@ -91,6 +91,10 @@ export class OfaModel implements VisionLanguageModel {
     return this.config.vocab_size;
   }
 
+  get stateSize(): number {
+    return this.config.d_model;
+  }
+
   get stacks(): Readonly<Partial<Record<StackName, number>>> {
     const {encoder_layers, decoder_layers, train_mue} = this.config;
     return train_mue
