@@ -9,6 +9,7 @@ const FLOORS = [
   ['models'],
   ['generation'],
   ['tasks'],
+  ['training'],
   ['evaluation'],
   ['calibration'],
   ['report'],

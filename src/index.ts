@@ -29,6 +29,14 @@ export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError
 export {TensorScope} from './runtime/tensor-scope.js';
 export {nearest, type Neighbour, type Points, type Recall, recallAt} from './metrics/retrieval.js';
 export type {Answer, Embedding, Entailment} from './tasks/answer.js';
+export {type AdapterKind, ExitAdapters} from './nn/exit-adapters.js';
+export {type TrainingRow, trainingRows} from './training/rows.js';
+export {
+  type AdapterOptions,
+  type AdapterReport,
+  type TrainedAdapters,
+  trainExitAdapters,
+} from './training/train-exit-adapters.js';
 export type {AnswerOptions, GenerateOptions, StreamedToken} from './tasks/generation-options.js';
 export type {AskOptions, VisionLanguagePipeline as Assistant, Embedder} from './tasks/pipeline.js';
 export type {ExitChoice} from './tasks/exits.js';

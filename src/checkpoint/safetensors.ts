@@ -22,6 +22,8 @@ export class SafetensorsFile implements Checkpoint {
   private constructor(
     private readonly access: RandomAccess & Partial<Disposable>,
     private readonly tensors: ReadonlyMap<string, Placed>,
+    /** What the file says of itself, as it stands there; undefined if nothing. */
+    readonly metadata: unknown,
   ) {
     this.source = access.name;
   }
@@ -44,7 +46,7 @@ export class SafetensorsFile implements Checkpoint {
       if (name !== '__metadata__') tensors.set(name, placed(access, name, value, 8 + length));
     }
     checkOverlaps(access.name, tensors);
-    return new SafetensorsFile(access, tensors);
+    return new SafetensorsFile(access, tensors, header['__metadata__']);
   }
 
   names(): readonly string[] {

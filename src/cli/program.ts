@@ -23,6 +23,7 @@ import {convert} from './inspect/convert.js';
 import {data} from './inspect/data.js';
 import {doctor} from './inspect/doctor.js';
 import {inspect} from './inspect/inspect.js';
+import {exits} from './train/exits.js';
 
 // In the order of the help. A new command is one file and one line here.
 const COMMANDS: readonly DefinedCommand[] = [
@@ -45,6 +46,7 @@ const COMMANDS: readonly DefinedCommand[] = [
   sweep,
   calibrate,
   explain,
+  exits,
   demo,
 ];
 

@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {gatherRows} from '../nn/gather-rows.js';
 import {UsageError} from '../runtime/errors.js';
 import type {ExitPolicy, PolicyPerImage} from './policy.js';
-import type {ExitUnit} from './run-stack.js';
+import type {ExitUnit, UnitLogits} from './run-stack.js';
 import type {SkippedKv} from './skipped-kv-cache.js';
 
 // U units, R rows in all (R / U consecutive rows a unit), D width, V words
@@ -42,19 +42,19 @@ export function decidingRows(rows: readonly number[] | undefined, first: number,
  * The exit units of one decoding step.
  * @param count    R
  * @param rows     those that count for the exit; every row by default
- * @param logits   next-token logits for states of some rows; left out where the stack has none
+ * @param logits   also called for some rows of a unit; left out where the stack has none
  */
 export function stepUnits(
   policies: readonly ExitPolicy[],
   count: number,
   rows: readonly number[] | undefined,
-  logits?: (x: tf.Tensor3D) => tf.Tensor2D,
+  logits?: UnitLogits,
 ): readonly ExitUnit[] {
   const size = count / policies.length;
   return policies.map((policy, unit): ExitUnit => {
     const deciding = decidingRows(rows, unit * size, (unit + 1) * size).map((row) => row - unit * size);
     if (deciding.length === size) return {policy};
     const view = (x: tf.Tensor3D): tf.Tensor3D => gatherRows(x, deciding);
-    return {policy, view, logits: logits && ((x) => tf.tidy(() => logits(view(x))))};
+    return {policy, view, logits: logits && ((x, layer) => tf.tidy(() => logits(view(x), [unit], [layer])))};
   });
 }

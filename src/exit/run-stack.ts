@@ -17,8 +17,8 @@ export interface ExitUnit {
    * Its result is disposed here. The whole state by default.
    */
   readonly view?: (x: tf.Tensor3D) => tf.Tensor3D;
-  /** Next-token logits for a state of this unit's rows, where only some of the rows count. */
-  readonly logits?: (x: tf.Tensor3D) => tf.Tensor2D;
+  /** Next-token logits for a state of this unit's rows after `layer` layers, where only some of the rows count. */
+  readonly logits?: (x: tf.Tensor3D, layer: number) => tf.Tensor2D;
   /** Decoding step, where units are at different ones. */
   readonly step?: number;
 }
@@ -44,9 +44,18 @@ export type RunLayer = (x: tf.Tensor3D, layer: number, active: ActiveUnits) => t
 /** A stack of layers as a pass runs it: its name and depth, and the decoding step. */
 export type StackPosition = Omit<Position, 'layer'>;
 
+/**
+ * Next-token logits.
+ * @param x        states of some units' rows, borrowed
+ * @param units    their numbers
+ * @param layers   how many layers each of them has run
+ * @returns        equally many rows for each unit, the caller's
+ */
+export type UnitLogits = (x: tf.Tensor3D, units: readonly number[], layers: readonly number[]) => tf.Tensor2D;
+
 export interface RunStackOptions {
-  /** Next-token logits for states of some units' rows; called only if a policy asks for them. */
-  readonly logits?: (x: tf.Tensor3D, units: readonly number[]) => tf.Tensor2D;
+  /** Called only if a policy asks for logits. */
+  readonly logits?: UnitLogits;
   readonly signal?: AbortSignal;
 }
 
@@ -125,7 +134,7 @@ class TraceBuilder {
   readonly #scores: (number | null)[] = [];
   readonly #thresholds: (number | null)[] = [];
   #exited = false;
-  #logitsTests = 0;
+  readonly #logitsAt: number[] = [];
   /** Logits of the last state [rows, V], where they are known. */
   logits: tf.Tensor2D | undefined;
 
@@ -145,7 +154,7 @@ class TraceBuilder {
     this.#thresholds.push(threshold ?? null);
     this.#exited = exit;
     // A policy that only watches (a recording) gives no score: its looking costs the answer nothing.
-    if (logitsComputed && score !== undefined) this.#logitsTests++;
+    if (logitsComputed && score !== undefined) this.#logitsAt.push(this.#scores.length);
   }
 
   build(): UnitPass {
@@ -159,7 +168,7 @@ class TraceBuilder {
       scores: this.#scores,
       thresholds: this.#thresholds,
     };
-    return {trace, logitsTests: this.#logitsTests, logitsKnown: this.logits !== undefined, logits: this.logits};
+    return {trace, logitsAt: this.#logitsAt, logitsKnown: this.logits !== undefined, logits: this.logits};
   }
 }
 
@@ -192,7 +201,12 @@ async function decide(
   const positions = asking.map((trace) => trace.at(layer));
   const count = active.length;
   const logitsOf = ({name}: ExitPolicy, x: tf.Tensor3D, units: readonly number[]): tf.Tensor2D => {
-    if (logits) return logits(x, units);
+    if (logits)
+      return logits(
+        x,
+        units,
+        units.map(() => layer),
+      );
     throw new UsageError(
       'plan-logits',
       `the policy '${name}' looks at word scores, but the stack '${positions[0]!.stack}' has none`,
@@ -221,7 +235,7 @@ async function decide(
     let computed: tf.Tensor2D | undefined;
     const observation = await unit.policy.observe(view(before), view(after), positions[i]!, () => {
       computed ??= unit.logits
-        ? scope.hold(unit.logits(whole(after)))
+        ? scope.hold(unit.logits(whole(after), layer))
         : owner.hold(logitsOf(unit.policy, whole(after), [active[i]!]));
       return computed;
     });
@@ -234,21 +248,18 @@ async function decide(
  * Next-token logits of the exit states: those that the last exit tests computed, and the rest computed now.
  * @param x        exit states of all units [B, T, D], borrowed
  * @param passes   their logits are disposed or given on
- * @param logits   computes them for states of some units' rows
  * @returns        equally many rows for each unit, in order; the caller's
  */
-export function exitLogits(
-  x: tf.Tensor3D,
-  passes: readonly UnitPass[],
-  logits: (x: tf.Tensor3D, units: readonly number[]) => tf.Tensor2D,
-): tf.Tensor2D {
+export function exitLogits(x: tf.Tensor3D, passes: readonly UnitPass[], logits: UnitLogits): tf.Tensor2D {
   const known = passes.flatMap((pass, unit) => (pass.logits ? [{unit, logits: pass.logits}] : []));
   const others = passes.flatMap((pass, unit) => (pass.logits ? [] : [unit]));
-  if (known.length === 0) return logits(x, others);
+  const layers = others.map((unit) => passes[unit]!.trace.exitLayer);
+  if (known.length === 0) return logits(x, others, layers);
   if (passes.length === 1) return known[0]!.logits;
   const result = tf.tidy(() => {
     const parts = known.map((unit) => unit.logits);
-    if (others.length > 0) parts.push(logits(gatherRows(x, rowsOfUnits(others, x.shape[0] / passes.length)), others));
+    if (others.length > 0)
+      parts.push(logits(gatherRows(x, rowsOfUnits(others, x.shape[0] / passes.length)), others, layers));
     const order = [...known.map(({unit}) => unit), ...others];
     const all = tf.concat(parts);
     const places = passes.map((_, unit) => order.indexOf(unit));

@@ -27,8 +27,8 @@ export function exitTestCount({scores}: TracedDepth): number {
 /** One pass through a stack, with what its cost depends on besides the layers of the trace. */
 export interface StackPass {
   readonly trace: TracedDepth;
-  /** Exit tests that computed next-token logits. */
-  readonly logitsTests: number;
+  /** Layers after which an exit test computed next-token logits. */
+  readonly logitsAt: readonly number[];
   /** Whether the last exit test computed the logits of all rows, so that the answer need not compute them again. */
   readonly logitsKnown: boolean;
 }
@@ -41,9 +41,28 @@ export interface StepPass extends StackPass {
   readonly decidingRows: number;
 }
 
+/** Multiply-accumulates of the exit adapter of one state after so many layers; 0 where there is none, as at the last. */
+export type AdapterMacs = (layer: number) => number;
+
+export const withoutAdapters: AdapterMacs = () => 0;
+
+/**
+ * Multiply-accumulates of a pass' exit adapters, for one state.
+ * @returns   those of the exit tests that computed logits, and those of the answer's logits
+ */
+export function adapterMacs(
+  {trace, logitsAt, logitsKnown}: StackPass,
+  macs: AdapterMacs,
+): {readonly tests: number; readonly answer: number} {
+  return {
+    tests: logitsAt.reduce((sum, layer) => sum + macs(layer), 0),
+    answer: logitsKnown ? 0 : macs(trace.exitLayer),
+  };
+}
+
 /** A pass that left after so many layers, and measured nothing. */
 export function withoutTests(exitLayer: number, depth: number): StackPass {
-  return {trace: {exitLayer, depth, scores: []}, logitsTests: 0, logitsKnown: false};
+  return {trace: {exitLayer, depth, scores: []}, logitsAt: [], logitsKnown: false};
 }
 
 /** Multiply-accumulates of an answer: those run, and those of the same answer (the same tokens) at full depth. */

@@ -1,13 +1,14 @@
 import type * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy, PolicyPerImage, StackName} from '../exit/policy.js';
 import type {SkippedKv} from '../exit/skipped-kv-cache.js';
-import type {ImageRun, Macs, StackTrace} from '../exit/trace.js';
+import type {AdapterMacs, ImageRun, Macs, StackTrace} from '../exit/trace.js';
+import type {ExitAdapters} from '../nn/exit-adapters.js';
 
 // The interfaces through which everything above sees a model of any family.
 // B images, K rows (beams) an image, R = B·K rows, T tokens, V words, e embedding width
 
 export interface EncodeInput {
-  /** Normalised images [B, h, w, 3], borrowed. */
+  /** Normalised images [B, h, w, 3], or one that all prompts are about; borrowed. */
   readonly pixels: tf.Tensor4D;
   /** Token ids for each image, with begin and end; padded here. */
   readonly prompts: readonly (readonly number[])[];
@@ -76,6 +77,8 @@ export interface ScoreInput {
    * itself, else padding included.
    */
   readonly decideOn?: readonly number[];
+  /** Stand between an early state of the stack that writes and its head; borrowed. */
+  readonly adapters?: ExitAdapters;
 }
 
 export interface Scored {
@@ -112,22 +115,45 @@ export interface MultiDepthEncoding extends Disposable {
   combine(depths: readonly (readonly number[])[]): Encoded;
   /**
    * Multiply-accumulates of scoring a target of `tokens` tokens at `ids` token ids, with these exits.
-   * @param depths   of all stacks but the one that produces tokens, those of `stacks` first
+   * @param depths     of all stacks but the one that produces tokens, those of `stacks` first
+   * @param adapters   cost of the adapter at the position that is scored; none by default
    */
-  scoringMacs(depths: readonly number[], writingLayers: number, tokens: number, ids: number): number;
+  scoringMacs(
+    depths: readonly number[],
+    writingLayers: number,
+    tokens: number,
+    ids: number,
+    adapters?: AdapterMacs,
+  ): number;
 }
 
 export interface VisionLanguageModel extends Disposable {
   /** Stacks that can exit, with their depths in layers. */
   readonly stacks: Readonly<Partial<Record<StackName, number>>>;
   readonly vocabularySize: number;
+  /** Width of the states of the stack that writes, D. */
+  readonly stateSize: number;
   encode(input: EncodeInput, policy: PolicyPerImage, options?: RunOptions): Promise<Encoded>;
   /**
    * @param encoded    borrowed, only during the call
    * @param rows       K
    * @param maxSteps   most steps there will be
+   * @param adapters   stand between an early state of the stack that writes and its head; borrowed
    */
-  startDecoding(encoded: Encoded, rows: number, maxSteps: number, skipped: SkippedKv): Decoding;
+  startDecoding(
+    encoded: Encoded,
+    rows: number,
+    maxSteps: number,
+    skipped: SkippedKv,
+    adapters?: ExitAdapters,
+  ): Decoding;
+  /**
+   * The head of the stack that writes: next-token logits. Synchronous and differentiable.
+   * @param x     states [N, D] of the stack, before its final norm; borrowed
+   * @param ids   compute only these token ids
+   * @returns     [N, V] or [N, ids.length], the caller's
+   */
+  logits(x: tf.Tensor2D, ids?: readonly number[]): tf.Tensor2D;
   imageStates(pixels: tf.Tensor4D, options?: RunOptions): Promise<ImageStates>;
   /** One teacher-forced pass over whole targets. */
   score(encoded: Encoded, input: ScoreInput, policy: PolicyPerImage, options?: RunOptions): Promise<Scored>;

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {toPolicyList} from '../exit/deciders.js';
 import type {PolicyPerImage} from '../exit/policy.js';
 import type {ExitUnit} from '../exit/run-stack.js';
+import type {ExitAdapters} from '../nn/exit-adapters.js';
 import type {ScoreInput} from './model.js';
 
 // The deciding units of a teacher-forced pass, and the positions they look at.   B images, K targets each, R = B·K
@@ -70,15 +71,29 @@ export function positionsOfImage(at: ScoreInput['at'], rows: number, b: number):
   return at.filter(({row}) => Math.floor(row / rows) === b);
 }
 
+/** Exit adapters, and the layers that states left after. */
+export interface AdaptedExits {
+  /** Borrowed. */
+  readonly adapters: ExitAdapters;
+  /** How many layers gave each of equal shares of the rows. */
+  readonly layers: readonly number[];
+}
+
 /**
- * States at some positions.
+ * States at some positions, on their way to the head.
  * @param x   [R, T, D], borrowed
  * @returns   [at.length, D], the caller's
  */
-export function statesAt(x: tf.Tensor3D, at: ScoreInput['at']): tf.Tensor2D {
+export function adaptedStatesAt(x: tf.Tensor3D, at: ScoreInput['at'], adapted?: AdaptedExits): tf.Tensor2D {
   return tf.tidy(() => {
-    const [, t, d] = x.shape;
+    const [rows, t, d] = x.shape;
     const index = at.map(({row, position}) => row * t + position);
-    return tf.gather(x.reshape([-1, d]), tf.tensor1d(index, 'int32')) as tf.Tensor2D;
+    const states = tf.gather(x.reshape([-1, d]), tf.tensor1d(index, 'int32')) as tf.Tensor2D;
+    if (!adapted) return states;
+    const {adapters, layers} = adapted;
+    return adapters.adapt(
+      states,
+      at.map(({row}) => layers[Math.floor((row * layers.length) / rows)]!),
+    );
   });
 }

@@ -84,6 +84,10 @@ export class CocaProcessor implements Processor {
     throw unsupported('questions: it writes captions');
   }
 
+  captionTokens(text: string): readonly number[] {
+    return [...this.tokenizer.encode(text), this.tokenizer.eos];
+  }
+
   decode(tokens: readonly number[]): string {
     return this.tokenizer.decode(tokens).trim();
   }

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {type RgbImage, resizeBicubic, toPixels} from '../data/image.js';
-import {removePunctuation} from '../data/text-cleaning.js';
+import {captionTarget, removePunctuation} from '../data/text-cleaning.js';
 import type {Tokenizer} from '../data/tokenizer.js';
 import {
   fairseqBeamSearch,
@@ -86,6 +86,11 @@ export class OfaProcessor implements Processor {
     const more = unknown.length > some.length ? ` and ${unknown.length - some.length} more` : '';
     const note = `the vocabulary does not know all parts of the allowed answers ${some.join(', ')}${more}`;
     return {answers: [...byTokens.values()], notes: unknown.length > 0 ? [note] : []};
+  }
+
+  captionTokens(text: string): readonly number[] {
+    const {eos} = this.tokenizer;
+    return [...this.tokenizer.encode(` ${captionTarget(text)}`), eos];
   }
 
   /** Captions lose their punctuation, as in the release; every text its leading space. */

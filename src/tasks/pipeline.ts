@@ -3,6 +3,7 @@ import type {RgbImage} from '../data/image.js';
 import type {ExitPlans} from '../exit/plan/schema.js';
 import type {PolicyPerImage} from '../exit/policy.js';
 import type {ContrastiveModel, Embedded, Encoded, VisionLanguageModel} from '../models/model.js';
+import type {ExitAdapters} from '../nn/exit-adapters.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {yieldToEventLoop} from '../runtime/yield.js';
@@ -83,7 +84,12 @@ export interface PipelineParts<M extends VisionLanguageModel> {
   /** SHA-256 of the weights; plans made for others are refused. */
   readonly sha256?: string;
   readonly runsOn?: RunsOn;
+  /** What stands between early exits and the head, by task. */
+  readonly exitAdapters?: TaskAdapters;
 }
+
+/** Exit adapters by the task that they were trained for; other tasks run without. */
+export type TaskAdapters = Readonly<Partial<Record<TaskName, ExitAdapters>>>;
 
 /** One image with its request as tokens. */
 interface Item {
@@ -94,7 +100,7 @@ interface Item {
 /**
  * A model of any family with everything around it that a request needs: captions, visual entailment, questions, free
  * prompts. Requests that the family does not take are UsageErrors `task-unsupported`. Every request throws InputError
- * for an image or text that cannot be used, and AbortError if its signal fires. Owns the model.
+ * for an image or text that cannot be used, and AbortError if its signal fires. Owns the model and the exit adapters.
  */
 export class VisionLanguagePipeline<
   M extends VisionLanguageModel = VisionLanguageModel,
@@ -107,18 +113,21 @@ export class VisionLanguagePipeline<
   /** The model folder's own plans. */
   readonly plans: ExitPlans | undefined;
   readonly runsOn: RunsOn | undefined;
+  /** What stands between early exits and the head, by task; borrowed. */
+  readonly exitAdapters: TaskAdapters;
   readonly #images: ImageDecoder;
   #disposed = false;
 
-  /** Takes ownership of the model. */
+  /** Takes ownership of the model and the adapters. */
   constructor(
-    {model, pictures, plans, sha256, runsOn}: PipelineParts<M>,
+    {model, pictures, plans, sha256, runsOn, exitAdapters = {}}: PipelineParts<M>,
     protected readonly processor: P,
   ) {
     this.model = model;
     this.plans = plans;
     this.sha256 = sha256;
     this.runsOn = runsOn;
+    this.exitAdapters = exitAdapters;
     this.#images = pictures;
   }
 
@@ -155,6 +164,11 @@ export class VisionLanguagePipeline<
   /** How `caption` generates, for callers that run many exits on one image and share its encodings. */
   captionWriter(options: GenerateOptions = {}): AnswerWriter {
     return this.processor.writer('caption', [this.processor.captionPrompt()], options);
+  }
+
+  /** A caption as the model was trained to write it, with its end symbol. */
+  captionTokens(text: string): readonly number[] {
+    return this.processor.captionTokens(text);
   }
 
   /** Decides whether an image (and a text premise) entails a hypothesis. */
@@ -262,7 +276,9 @@ export class VisionLanguagePipeline<
     const clock = new Clock(items.length);
     const encoded = scope.hold(await this.#encode(items, policy, clock, signal));
     const model: VisionLanguageModel = this.model;
-    const decoding = scope.hold(model.startDecoding(encoded, writer.rows, writer.maxSteps, exits.skippedKv));
+    const decoding = scope.hold(
+      model.startDecoding(encoded, writer.rows, writer.maxSteps, exits.skippedKv, this.exitAdapters[task]),
+    );
     const includeDeadBeams = exits.mode === 'reference';
     const generated = await writer.write(decoding, items.length, policy, {signal, includeDeadBeams});
     clock.lap('decode');
@@ -307,6 +323,7 @@ export class VisionLanguagePipeline<
       answers: answers.map(({tokens}) => tokens),
       mode: exits.mode,
       eos: this.tokenizer.eos,
+      adapters: this.exitAdapters[task],
       signal,
     });
     clock.lap('decode');
@@ -355,8 +372,10 @@ export class VisionLanguagePipeline<
   }
 
   [Symbol.dispose](): void {
-    if (!this.#disposed) this.model[Symbol.dispose]();
+    if (this.#disposed) return;
     this.#disposed = true;
+    this.model[Symbol.dispose]();
+    for (const adapters of Object.values(this.exitAdapters)) adapters[Symbol.dispose]();
   }
 }
 

@@ -100,6 +100,8 @@ export interface Processor {
   entailmentPrompt(hypothesis: string, premise?: string): Prompt & Pick<EntailmentTokens, 'answers'>;
   /** @throws UsageError for a list without entries, and for entries that are the same to the model */
   allowedAnswers(answers: readonly string[]): AllowedAnswers;
+  /** A caption as the model was trained to write it, with its end symbol. */
+  captionTokens(text: string): readonly number[];
   /** Text of tokens without what surrounds them. */
   decode(tokens: readonly number[], task: TaskName): string;
   /**

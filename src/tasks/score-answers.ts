@@ -3,6 +3,7 @@ import type {Mode} from '../exit/policies/similarity.js';
 import {addMacs, type ImageRun} from '../exit/trace.js';
 import {logSoftmax} from '../generation/logits.js';
 import {TokenTrie} from '../generation/token-trie.js';
+import type {ExitAdapters} from '../nn/exit-adapters.js';
 import type {Encoded, RunOptions, VisionLanguageModel} from '../models/model.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 
@@ -14,6 +15,8 @@ export interface ScoreAnswersOptions extends RunOptions {
   readonly mode: Mode;
   /** The end symbol. */
   readonly eos: number;
+  /** Stand between early states and the head; borrowed. */
+  readonly adapters?: ExitAdapters;
   /** Answers in one pass; the release's `valid_batch_size`. */
   readonly chunk?: number;
 }
@@ -30,14 +33,14 @@ export async function scoreAnswers(
   model: VisionLanguageModel,
   encoded: Encoded,
   policy: PolicyPerImage,
-  {prompts, answers, mode, eos, chunk = 20, signal}: ScoreAnswersOptions,
+  {prompts, answers, mode, eos, chunk = 20, adapters, signal}: ScoreAnswersOptions,
 ): Promise<{scores: readonly (readonly number[])[]; runs: readonly ImageRun[]}> {
   using scope = new TensorScope();
   const trie = new TokenTrie(answers, eos);
   if (mode === 'corrected' && answers.every((answer) => answer.length === 1)) {
     const words = answers.map(([word]) => word!);
     const at = prompts.map((prompt, row) => ({row, position: prompt.length - 1}));
-    const {logits, runs} = await model.score(encoded, {targets: prompts, at, ids: words}, policy, {signal});
+    const {logits, runs} = await model.score(encoded, {targets: prompts, at, ids: words, adapters}, policy, {signal});
     const values = (await scope.hold(logits).data()) as Float32Array;
     const part = (p: number): Float64Array =>
       Float64Array.from(values.subarray(p * words.length, (p + 1) * words.length));
@@ -58,7 +61,7 @@ export async function scoreAnswers(
       })),
     );
     const decideOn = mode === 'corrected' ? {decideOn: prompts.map((prompt) => prompt.length)} : {};
-    const result = await model.score(encoded, {targets, at, ...decideOn}, policy, {signal});
+    const result = await model.score(encoded, {targets, at, ...decideOn, adapters}, policy, {signal});
     const values = (await scope.hold(result.logits).data()) as Float32Array;
     const size = values.length / at.length;
     let index = 0;

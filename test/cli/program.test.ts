@@ -17,7 +17,20 @@ test('runMue --help: lists every command on stdout', async () => {
   const listed = [...stdout.matchAll(/^ {2}([a-z]+)\b.*/gm)].map(([, name]) => name);
   expect(listed).toEqual([
     ...['caption', 'entail', 'ask', 'prompt', 'classify', 'embed', 'retrieve', 'evaluate', 'merge', 'compare'],
-    ...['convert', 'inspect', 'doctor', 'data', 'record', 'report', 'sweep', 'calibrate', 'explain', 'demo', 'help'],
+    ...[
+      'convert',
+      'inspect',
+      'doctor',
+      'data',
+      'record',
+      'report',
+      'sweep',
+      'calibrate',
+      'explain',
+      'train',
+      'demo',
+      'help',
+    ],
   ]);
 });
 
@@ -32,7 +45,7 @@ test('runMue caption --help: names every option of the command', async () => {
   expect([code, named]).toEqual([
     0,
     [
-      ...['model', 'device', 'threads', 'tf32', 'exif', 'max-pixels'],
+      ...['model', 'device', 'threads', 'tf32', 'exif', 'max-pixels', 'adapters', 'no-adapters'],
       ...['exit', 'img_thres', 'txt_thres', 'decoder_thres', 'thres', 'schedule', 'mode', 'skipped-kv'],
       ...['json', 'jsonl', 'trace'],
       ...['num-beams', 'max-new-tokens', 'min-length', 'no-repeat-ngram-size', 'length-penalty', 'temperature'],

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {Attention} from '../../src/nn/attention.js';
 import type {Block, WeightSource} from '../../src/nn/block.js';
 import {Embedding, TiedEmbedding} from '../../src/nn/embedding.js';
+import {ExitAdapter, ExitAdapters} from '../../src/nn/exit-adapters.js';
 import {FeedForward} from '../../src/nn/feed-forward.js';
 import {LayerNorm} from '../../src/nn/layer-norm.js';
 import {Linear} from '../../src/nn/linear.js';
@@ -65,6 +66,27 @@ const KINDS: Readonly<Record<string, Kind>> = {
     parameters: 7 * D,
     names: ['weight'],
     integers: true,
+  },
+  'ExitAdapter, bottleneck': {
+    make: () => new ExitAdapter({size: D, kind: 'bottleneck', width: 3}),
+    inputs: [[D]],
+    output: [D],
+    parameters: 2 * 3 * D + 3 + D,
+    names: ['down.weight', 'down.bias', 'up.weight', 'up.bias'],
+  },
+  'ExitAdapter, affine': {
+    make: () => new ExitAdapter({size: D, kind: 'affine', width: 0}),
+    inputs: [[D]],
+    output: [D],
+    parameters: D * D + D,
+    names: ['up.weight', 'up.bias'],
+  },
+  ExitAdapters: {
+    make: () => new ExitAdapters({size: D, kind: 'bottleneck', width: 3, layers: [1]}),
+    inputs: [[D]],
+    output: [D],
+    parameters: 2 * 3 * D + 3 + D,
+    names: ['layers.1.down.weight', 'layers.1.up.bias'],
   },
   FeedForward: {
     make: () => new FeedForward({size: D, hidden: 16, innerNorm: true}),

@@ -7,6 +7,7 @@ import {type ExitPolicy, never, type PolicyPerImage, type StackName} from '../..
 import {writingStack} from '../../exit/stacks.js';
 import {addMacs} from '../../exit/trace.js';
 import type {ImageStates, MultiDepthEncoding, VisionLanguageModel} from '../../models/model.js';
+import type {ExitAdapters} from '../../nn/exit-adapters.js';
 import {throwIfAborted} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import {bestHypothesis} from '../../tasks/answer.js';
@@ -52,6 +53,7 @@ const MOST_LOGITS = 2 ** 24;
 /**
  * Writes the caption at full depth, and feeds it again at every cut, through all layers of the last stack.
  * @param picture borrowed
+ * @param adapters stand between early states and the head; borrowed
  * @throws InputError `score-not-finite`
  * @throws AbortError
  */
@@ -60,6 +62,7 @@ export async function recordCaption(
   picture: ImageStates,
   writer: AnswerWriter,
   signal?: AbortSignal,
+  adapters?: ExitAdapters,
 ): Promise<CaptionRecord> {
   using scope = new TensorScope();
   throwIfAborted(signal);
@@ -86,7 +89,7 @@ export async function recordCaption(
     measures: emptyMeasures(positions * cuts.length * layers),
     between: between.map((stack) => new Array<number>(positions * model.stacks[stack]!).fill(0)),
   };
-  const target = {tokens: [...writer.prompt, ...tokens.slice(0, -1)], before: writer.prompt.length - 1};
+  const target = {tokens: [...writer.prompt, ...tokens.slice(0, -1)], before: writer.prompt.length - 1, adapters};
   const chunk = Math.max(1, Math.floor(MOST_LOGITS / (positions * model.vocabularySize)));
   for (let first = 0; first < cuts.length; first += chunk)
     await scoreCuts(model, prompt, {first, cuts: cuts.slice(first, first + chunk), between}, target, seen, signal);
@@ -135,6 +138,7 @@ interface CutBatch {
 interface Target {
   readonly tokens: readonly number[];
   readonly before: number;
+  readonly adapters?: ExitAdapters;
 }
 
 /** A teacher-forced pass at some of the cuts. */
@@ -195,7 +199,12 @@ async function scoreCuts(
   const policy: PolicyPerImage = between.length === 0 ? joint : cuts.map((_, row) => single(row));
   const encoded = scope.hold(prompt.combine(cuts.map((layers) => layers.slice(0, known))));
   const at = cuts.flatMap((_, row) => seen.numbers.map((_numbers, p) => ({row, position: target.before + p})));
-  const {logits} = await model.score(encoded, {targets: cuts.map(() => target.tokens), at}, policy, {signal});
+  const {logits} = await model.score(
+    encoded,
+    {targets: cuts.map(() => target.tokens), at, adapters: target.adapters},
+    policy,
+    {signal},
+  );
   logits.dispose();
 }
 

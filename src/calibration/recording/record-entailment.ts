@@ -3,6 +3,7 @@ import {rowCosines} from '../../exit/policies/cosine.js';
 import type {ExitPolicy, PolicyPerImage, StackName} from '../../exit/policy.js';
 import {writingStack} from '../../exit/stacks.js';
 import type {ImageStates, MultiDepthEncoding, VisionLanguageModel} from '../../models/model.js';
+import type {ExitAdapters} from '../../nn/exit-adapters.js';
 import {throwIfAborted} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 
@@ -28,6 +29,7 @@ export interface EntailmentRecord {
  * @param source  token ids of the encoder's prompt
  * @param target  token ids that the decoder is fed before the answer
  * @param answers a token id each
+ * @param adapters stand between early states and the head; borrowed
  * @throws AbortError
  */
 export async function recordEntailment(
@@ -37,6 +39,7 @@ export async function recordEntailment(
   target: readonly number[],
   answers: readonly number[],
   signal?: AbortSignal,
+  adapters?: ExitAdapters,
 ): Promise<EntailmentRecord> {
   using scope = new TensorScope();
   throwIfAborted(signal);
@@ -82,14 +85,20 @@ export async function recordEntailment(
   const policy: PolicyPerImage = between.length === 0 ? joint : cuts.map((_, c) => single(c));
   const encoded = scope.hold(prompt.combine(cuts.map((cut) => cut.slice(0, known.length))));
   const at = cuts.map((_, row) => ({row, position: target.length - 1}));
-  const {logits: scored} = await model.score(encoded, {targets: cuts.map(() => target), at, ids: answers}, policy, {
-    signal,
-  });
+  const {logits: scored} = await model.score(
+    encoded,
+    {targets: cuts.map(() => target), at, ids: answers, adapters},
+    policy,
+    {
+      signal,
+    },
+  );
   scored.dispose();
+  const adapted = (layer: number): number => adapters?.macs(layer) ?? 0;
   const macs = new Float64Array(cuts.length * layers);
   for (const [c, cut] of cuts.entries())
     for (let l = 0; l < layers; l++)
-      macs[c * layers + l] = prompt.scoringMacs(cut, l + 1, target.length, answers.length);
+      macs[c * layers + l] = prompt.scoringMacs(cut, l + 1, target.length, answers.length, adapted);
   return {encoder: [...prompt.stacks.map((stack) => stack.similarity), ...betweenSimilarity], similarity, logits, macs};
 }
 

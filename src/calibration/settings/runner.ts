@@ -47,7 +47,7 @@ interface Prepared {
 }
 
 /** A model that settings can be run on. */
-type Captioner = Pick<VisionLanguagePipeline, 'model' | 'sha256' | 'captionWriter'>;
+type Captioner = Pick<VisionLanguagePipeline, 'model' | 'sha256' | 'captionWriter' | 'exitAdapters'>;
 
 /**
  * Runs many settings on a picture for real: every answer, layer and multiply-accumulate is what `mue caption` with the
@@ -118,12 +118,14 @@ export class SettingRunner {
     signal: AbortSignal | undefined,
   ): Promise<SearchRun[]> {
     using scope = new TensorScope();
-    const {model} = this.mue;
+    const {model, exitAdapters} = this.mue;
     const {rows, maxSteps} = this.#writer;
     // Policies may remember what they saw: one a search.
     const policies = wanted.map(({plans}) => createPolicy({...NEVER_PLAN, stacks: plans}, model.stacks));
     const encoded = scope.hold(prompt.combine(wanted.map(({depths}) => depths)));
-    const decoding = scope.hold(model.startDecoding(encoded, rows, maxSteps, NEVER_PLAN.skippedKv));
+    const decoding = scope.hold(
+      model.startDecoding(encoded, rows, maxSteps, NEVER_PLAN.skippedKv, exitAdapters.caption),
+    );
     const written = await this.#writer.write(decoding, wanted.length, policies, {signal});
     const costs = decoding.macs;
     const stepwise = [...stacksBetween(model, prompt), writingStack(model.stacks)];

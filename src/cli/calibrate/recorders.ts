@@ -30,7 +30,10 @@ export function captionRecorder(model: VisionLanguagePipeline, data: string): Re
       stacks: target.stacks,
     },
     row: async (states, {id, imageId, references = []}, index, signal) =>
-      captionRow({index, id, imageId, references}, await recordCaption(model.model, states, writer, signal)),
+      captionRow(
+        {index, id, imageId, references},
+        await recordCaption(model.model, states, writer, signal, model.exitAdapters.caption),
+      ),
   };
 }
 
@@ -58,7 +61,15 @@ export function entailmentRecorder(model: VisionLanguagePipeline, data: string):
           "this vocabulary splits the answers 'no', 'yes', 'maybe'; they cannot be recorded in one step",
         );
       const tokens = answers.map(([token]) => token!);
-      const recorded = await recordEntailment(model.model, states, source, target, tokens, signal);
+      const recorded = await recordEntailment(
+        model.model,
+        states,
+        source,
+        target,
+        tokens,
+        signal,
+        model.exitAdapters['snli-ve'],
+      );
       return recordingRow({index, id, imageId, label, extra}, recorded, depths);
     },
   };

@@ -5,13 +5,9 @@ import {type OptionsOf, optionGroup} from '../core/define-command.js';
 import type {Output} from '../core/output.js';
 import {wholeNumber} from './values.js';
 
-/** Which model, where it runs, how images are read. */
-export const withModel = optionGroup((command) =>
+/** Where a model runs, how images are read. */
+export const withDevice = optionGroup((command) =>
   command
-    .option(
-      '--model <folder>',
-      'a folder that `mue convert` wrote, or a shipped model: scenes-mue, scenes-coca (default: the one for the task)',
-    )
     .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', 'auto')
     .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')
@@ -22,6 +18,19 @@ export const withModel = optionGroup((command) =>
     )
     .option('--max-pixels <n>', 'refuse larger pictures (default: 100000000)', wholeNumber(1)),
 );
+export type DeviceOptions = OptionsOf<typeof withDevice>;
+
+/** Which model, with or without exit adapters, and what `withDevice` has. */
+export const withModel = optionGroup((command) =>
+  withDevice(
+    command.option(
+      '--model <folder>',
+      'a folder that `mue convert` wrote, or a shipped model: scenes-mue, scenes-coca (default: the one for the task)',
+    ),
+  )
+    .option('--adapters <file>', "exit adapters of another file or folder (default: the model folder's own, if any)")
+    .option('--no-adapters', 'leave exit adapters out'),
+);
 export type ModelOptions = OptionsOf<typeof withModel>;
 
 /** A model folder and how it is loaded, as plain data. */
@@ -31,8 +40,8 @@ export interface ModelChoice {
   readonly load: LoadOptions & {readonly device: string};
 }
 
-export function modelChoice({model, device, threads, tf32, exif, maxPixels}: ModelOptions): ModelChoice {
-  return {folder: model, load: {device, threads, tf32, exif, maxPixels}};
+export function modelChoice({model, device, threads, tf32, exif, maxPixels, adapters}: ModelOptions): ModelChoice {
+  return {folder: model, load: {device, threads, tf32, exif, maxPixels, adapters}};
 }
 
 /** A model that is ready. */

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {cosine} from '../../exit/policies/cosine.js';
 import type {ExitPolicy} from '../../exit/policy.js';
-import {type Macs, withoutTests} from '../../exit/trace.js';
+import {type AdapterMacs, type Macs, withoutTests} from '../../exit/trace.js';
 import {gatherRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {ImageStates, MultiDepthEncoding, RunOptions} from '../model.js';
@@ -41,7 +41,7 @@ export class CocaImageStates implements ImageStates {
     return Promise.resolve({
       stacks,
       combine: (depths) => this.combine(depths),
-      scoringMacs: (depths, layers, tokens, ids) => this.scoringMacs(depths, layers, tokens, ids),
+      scoringMacs: (depths, layers, tokens, ids, adapters) => this.scoringMacs(depths, layers, tokens, ids, adapters),
       [Symbol.dispose]: () => undefined,
     });
   }
@@ -61,15 +61,23 @@ export class CocaImageStates implements ImageStates {
     return this.cost.encode(withoutTests(layers, this.similarity.length).trace);
   }
 
-  scoringMacs([vision, text]: readonly number[], multimodal: number, tokens: number, ids: number): number {
-    const scoring = this.cost.score({
+  scoringMacs(
+    [vision, text]: readonly number[],
+    multimodal: number,
+    tokens: number,
+    ids: number,
+    adapters?: AdapterMacs,
+  ): number {
+    const passes = {
       text: withoutTests(text!, text!),
       multimodal: withoutTests(multimodal, multimodal),
       rows: 1,
       length: tokens,
       decidedOn: 0,
-      logits: ids,
-    });
+      positions: 1,
+      ids,
+    };
+    const scoring = this.cost.score(passes, adapters);
     return this.#encodeMacs(vision!).run + scoring.run;
   }
 

@@ -7,12 +7,14 @@ import {
   type RunLayer,
   rowsOfUnits,
   runStackBatched,
+  type UnitLogits,
   type UnitPass,
 } from '../../exit/run-stack.js';
 import {type SkippedKv, SkippedKvCache} from '../../exit/skipped-kv-cache.js';
-import type {Macs, StepPass} from '../../exit/trace.js';
+import {type Macs, type StepPass, withoutAdapters} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
 import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
+import type {ExitAdapters} from '../../nn/exit-adapters.js';
 import {gatherRows} from '../../nn/gather-rows.js';
 import type {PartialRows} from '../../nn/kv-cache.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
@@ -47,6 +49,7 @@ export class CocaDecoding implements Decoding {
   /**
    * @param encoded   borrowed, only during the call
    * @param beams     K
+   * @param adapters   borrowed as long as the decoding lives
    * @throws          UsageError for `gap`: caches with holes are a quirk of another model's release
    */
   constructor(
@@ -56,6 +59,7 @@ export class CocaDecoding implements Decoding {
     beams: number,
     private readonly maxSteps: number,
     private readonly skipped: SkippedKv,
+    private readonly adapters?: ExitAdapters,
   ) {
     if (skipped === 'gap')
       throw new UsageError(
@@ -74,7 +78,8 @@ export class CocaDecoding implements Decoding {
   }
 
   get macs(): readonly Macs[] {
-    return this.#passes.map((passes) => this.cost.decode(this.skipped, passes));
+    const adapters = this.adapters ? (layer: number): number => this.adapters!.macs(layer) : withoutAdapters;
+    return this.#passes.map((passes) => this.cost.decode(this.skipped, passes, adapters));
   }
 
   /** Keys in each layer's cache, of the text half and of the multimodal half: of one length but for `just-in-time`. */
@@ -103,7 +108,11 @@ export class CocaDecoding implements Decoding {
     scope.hold(ofText.x);
     this.#text.fill(ofText.x, deepest(ofText.passes), (x, layer) => text.layers[layer]!.selfKv(x));
 
-    const logits = (x: tf.Tensor3D): tf.Tensor2D => tf.tidy(() => multimodal.logits(x.squeeze([1]) as tf.Tensor2D));
+    const logits: UnitLogits = (x, _units, layers) =>
+      tf.tidy(() => {
+        const states = x.squeeze([1]) as tf.Tensor2D;
+        return multimodal.logits(this.adapters?.adapt(states, layers) ?? states);
+      });
     const crossLayer: RunLayer = (x, layer, active) => this.#multimodalLayer(x, layer, active);
     const last = await this.#runHalf('multimodal', ofText.x, crossLayer, policies, options, logits);
     scope.hold(last.x);
@@ -131,7 +140,7 @@ export class CocaDecoding implements Decoding {
     forward: RunLayer,
     policies: readonly ExitPolicy[],
     {rows, signal}: StepOptions,
-    logits?: (x: tf.Tensor3D) => tf.Tensor2D,
+    logits?: UnitLogits,
   ): Promise<{x: tf.Tensor3D; passes: readonly UnitPass[]}> {
     const depth = this.halves[stack].layers.length;
     const units = stepUnits(policies, x.shape[0], rows, logits);
@@ -148,9 +157,9 @@ export class CocaDecoding implements Decoding {
   ): void {
     const beams = this.#beams;
     const deciding = decidingRows(rows, i * beams, (i + 1) * beams).length;
-    const of = ({trace, logitsTests, logitsKnown}: UnitPass): StepPass => ({
+    const of = ({trace, logitsAt, logitsKnown}: UnitPass): StepPass => ({
       trace,
-      logitsTests,
+      logitsAt,
       logitsKnown,
       rows: beams,
       decidingRows: deciding,

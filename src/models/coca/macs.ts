@@ -1,5 +1,14 @@
 import {CacheLengths, type SkippedKv} from '../../exit/skipped-kv-cache.js';
-import {exitTestCount, type Macs, type StackPass, type StepPass, type TracedDepth} from '../../exit/trace.js';
+import {
+  type AdapterMacs,
+  adapterMacs,
+  exitTestCount,
+  type Macs,
+  type StackPass,
+  type StepPass,
+  type TracedDepth,
+  withoutAdapters,
+} from '../../exit/trace.js';
 import {type CocaConfig, memoryLength, patchGrid} from './config.js';
 
 // Multiply-accumulates, computed from sizes and traces after an answer (docs/reference/coca.md 9).
@@ -21,8 +30,10 @@ export interface ScoringPasses {
   readonly length: number;
   /** Numbers that an exit test looked at. */
   readonly decidedOn: number;
-  /** Logits that were asked for: positions times ids. */
-  readonly logits: number;
+  /** Positions whose logits were asked for. */
+  readonly positions: number;
+  /** Token ids that were asked for at each of them. */
+  readonly ids: number;
 }
 
 /** Multiply-accumulates of every part of a model and of whole passes. Pure: sizes and traces in, numbers out. */
@@ -148,7 +159,7 @@ export class CocaMacs {
   }
 
   /** Decoding one image token by token. @param passes one a token, in order */
-  decode(skipped: SkippedKv, passes: readonly TokenPasses[]): Macs {
+  decode(skipped: SkippedKv, passes: readonly TokenPasses[], adapters: AdapterMacs = withoutAdapters): Macs {
     const {text, multimodal} = this.config;
     const reached = Math.max(0, ...passes.map((token) => token.multimodal.trace.exitLayer));
     const macs = {
@@ -166,6 +177,8 @@ export class CocaMacs {
         macs.run += rows * this.multimodalLayer(tokens, keys);
       macs.run += this.#besidesLayers(token.text, skipped) + this.#besidesLayers(token.multimodal, skipped);
       macs.run += logitsKnown ? 0 : rows * this.logits();
+      const adapted = adapterMacs(token.multimodal, adapters);
+      macs.run += adapted.tests * token.multimodal.decidingRows + adapted.answer * rows;
       macs.full += rows * (this.logits() + text.layers * this.textLayer(1, step + 1));
       macs.full += rows * multimodal.layers * this.multimodalLayer(1, step + 1);
     }
@@ -173,24 +186,29 @@ export class CocaMacs {
   }
 
   /** Exit tests of one token in one half, and what fills the caches of skipped layers. */
-  #besidesLayers({trace, logitsTests, rows, decidingRows}: StepPass, skipped: SkippedKv): number {
+  #besidesLayers({trace, logitsAt, rows, decidingRows}: StepPass, skipped: SkippedKv): number {
     const filled = skipped === 'project' ? (trace.depth - trace.exitLayer) * rows * this.projectedKv() : 0;
     const tests = exitTestCount(trace) * this.exitTest(decidingRows * this.#d);
-    return filled + tests + logitsTests * decidingRows * this.logits();
+    return filled + tests + logitsAt.length * decidingRows * this.logits();
   }
 
   /** Scoring the targets of one image in one pass. */
-  score({text, multimodal, rows, length, decidedOn, logits: asked}: ScoringPasses): Macs {
+  score(
+    {text, multimodal, rows, length, decidedOn, positions, ids}: ScoringPasses,
+    adapters: AdapterMacs = withoutAdapters,
+  ): Macs {
     const textLayer = rows * this.textLayer(length, length);
     const multimodalLayer = rows * this.multimodalLayer(length, length) + this.crossAttentionKv();
-    const logits = this.logits(asked);
+    const logits = positions * this.logits(ids);
+    const adapted = adapterMacs(multimodal, adapters);
     const tests = (exitTestCount(text.trace) + exitTestCount(multimodal.trace)) * this.exitTest(decidedOn);
     return {
       run:
         text.trace.exitLayer * textLayer +
         multimodal.trace.exitLayer * multimodalLayer +
         tests +
-        (multimodal.logitsTests + (multimodal.logitsKnown ? 0 : 1)) * logits,
+        (multimodal.logitsAt.length + (multimodal.logitsKnown ? 0 : 1)) * logits +
+        (adapted.tests + adapted.answer) * positions,
       full: text.trace.depth * textLayer + multimodal.trace.depth * multimodalLayer + logits,
     };
   }

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {PolicyPerImage, ExitPolicy, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {Block, type StoredWeight, type WeightSource} from '../../nn/block.js';
+import type {ExitAdapters} from '../../nn/exit-adapters.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {ContrastiveModel, Embedded, EncodeInput, RunOptions, Scored, ScoreInput} from '../model.js';
 import {CocaImageStates} from './all-depths.js';
@@ -100,6 +101,10 @@ export class CocaModel implements ContrastiveModel {
     return this.config.text.context_length;
   }
 
+  get stateSize(): number {
+    return this.config.text.width;
+  }
+
   get stacks(): Readonly<Partial<Record<StackName, number>>> {
     const {vision, text, multimodal} = this.config;
     return {vision: vision.layers, text: text.layers, multimodal: multimodal.layers};
@@ -110,8 +115,18 @@ export class CocaModel implements ContrastiveModel {
     return this.encoding.encode(pixels, policy, options);
   }
 
-  startDecoding(encoded: CocaEncoded, rows: number, maxSteps: number, skipped: SkippedKv): CocaDecoding {
-    return new CocaDecoding(this.module, this.cost, encoded, rows, maxSteps, skipped);
+  startDecoding(
+    encoded: CocaEncoded,
+    rows: number,
+    maxSteps: number,
+    skipped: SkippedKv,
+    adapters?: ExitAdapters,
+  ): CocaDecoding {
+    return new CocaDecoding(this.module, this.cost, encoded, rows, maxSteps, skipped, adapters);
+  }
+
+  logits(x: tf.Tensor2D, ids?: readonly number[]): tf.Tensor2D {
+    return this.module.multimodal.logits(x, ids);
   }
 
   score(encoded: CocaEncoded, input: ScoreInput, policy: PolicyPerImage, options?: RunOptions): Promise<Scored> {

@@ -1,22 +1,30 @@
 import * as tf from '@tensorflow/tfjs';
 import type {PolicyPerImage} from '../../exit/policy.js';
-import {exitLogits, type RunLayer, rowsOfUnits, runStackBatched, type UnitPass} from '../../exit/run-stack.js';
+import {
+  exitLogits,
+  type RunLayer,
+  rowsOfUnits,
+  runStackBatched,
+  type UnitLogits,
+  type UnitPass,
+} from '../../exit/run-stack.js';
 import type {ImageRun} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
 import {gatherRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
 import {
+  type AdaptedExits,
+  adaptedStatesAt,
   decidedOn,
   positionsOfImage,
   positionsOfUnits,
   scoringUnits,
-  statesAt,
   targetLengths,
 } from '../scoring-units.js';
 import {checkTexts} from './check-input.js';
 import type {CocaEncoded} from './encode.js';
-import type {CocaMacs} from './macs.js';
+import type {CocaMacs, ScoringPasses} from './macs.js';
 import type {DecoderHalves} from './multimodal.js';
 import {keyMask, paddedKeys} from './text.js';
 
@@ -24,7 +32,7 @@ import {keyMask, paddedKeys} from './text.js';
 
 /** Exits and logits of a pass over targets. */
 interface ScoringOptions extends RunOptions {
-  readonly logits?: (x: tf.Tensor3D, units: readonly number[]) => tf.Tensor2D;
+  readonly logits?: UnitLogits;
   readonly decideOn?: ScoreInput['decideOn'];
 }
 
@@ -46,27 +54,29 @@ export class CocaScoring {
 
   async score(
     encoded: CocaEncoded,
-    {targets, at, ids, decideOn}: ScoreInput,
+    {targets, at, ids, decideOn, adapters}: ScoreInput,
     policy: PolicyPerImage,
     options: RunOptions = {},
   ): Promise<Scored> {
     using scope = new TensorScope();
     const {width, vocab_size} = this.halves.config.text;
     const rows = targets.length / encoded.images;
-    const logits = (x: tf.Tensor3D, units: readonly number[]): tf.Tensor2D =>
-      this.logits(x, positionsOfUnits(policy, at, rows, units), ids);
+    const logits: UnitLogits = (x, units, layers) =>
+      this.logits(x, positionsOfUnits(policy, at, rows, units), ids, adapters && {adapters, layers});
     const {x, text, multimodal} = await this.run(encoded, targets, policy, {...options, logits, decideOn});
     scope.hold(x);
     const lengths = targetLengths(targets, encoded.images);
     const runs = lengths.map((length, b): ImageRun => {
       const passes = {text: text[b] ?? text[0]!, multimodal: multimodal[b] ?? multimodal[0]!};
-      const macs = this.cost.score({
+      const scored: ScoringPasses = {
         ...passes,
         rows,
         length,
         decidedOn: decidedOn(lengths, rows, decideOn, b, width),
-        logits: positionsOfImage(at, rows, b).length * (ids?.length ?? vocab_size),
-      });
+        positions: positionsOfImage(at, rows, b).length,
+        ids: ids?.length ?? vocab_size,
+      };
+      const macs = this.cost.score(scored, (layer) => adapters?.macs(layer) ?? 0);
       return {traces: [passes.text.trace, passes.multimodal.trace], macs};
     });
     return {logits: exitLogits(x, multimodal, logits), runs};
@@ -74,11 +84,12 @@ export class CocaScoring {
 
   /**
    * Next-token logits at some positions.
-   * @param x   [R, T, d], before the final norm
-   * @returns   [at.length, V or ids.length], the caller's
+   * @param x         [R, T, d], before the final norm
+   * @param adapted   the exit adapters, and how many layers gave equal shares of the rows; borrowed
+   * @returns         [at.length, V or ids.length], the caller's
    */
-  logits(x: tf.Tensor3D, at: ScoreInput['at'], ids?: readonly number[]): tf.Tensor2D {
-    return tf.tidy(() => this.halves.multimodal.logits(statesAt(x, at), ids));
+  logits(x: tf.Tensor3D, at: ScoreInput['at'], ids?: readonly number[], adapted?: AdaptedExits): tf.Tensor2D {
+    return tf.tidy(() => this.halves.multimodal.logits(adaptedStatesAt(x, at, adapted), ids));
   }
 
   async run(

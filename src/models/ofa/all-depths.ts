@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {cosine} from '../../exit/policies/cosine.js';
 import type {ExitPolicy, StackName} from '../../exit/policy.js';
-import {withoutTests} from '../../exit/trace.js';
+import {type AdapterMacs, withoutTests} from '../../exit/trace.js';
 import type {KeysValues} from '../../nn/attention.js';
 import {CrossAttentionKv} from '../../nn/cross-attention-cache.js';
 import {UsageError} from '../../runtime/errors.js';
@@ -133,16 +133,24 @@ export class OfaMultiDepthEncoding implements MultiDepthEncoding {
     return this.encoding.cost.encode(this.stemMacs, this.image.states.shape[1], streams).run;
   }
 
-  scoringMacs(depths: readonly number[], decoderLayers: number, tokens: number, ids: number): number {
+  scoringMacs(
+    depths: readonly number[],
+    decoderLayers: number,
+    tokens: number,
+    ids: number,
+    adapters?: AdapterMacs,
+  ): number {
     const {cost, encoder} = this.encoding;
     const memoryLength = this.image.states.shape[1] + this.text.states.shape[1];
-    const scoring = cost.score(memoryLength, {
+    const pass = {
       ...withoutTests(decoderLayers, encoder.config.decoder_layers),
       rows: 1,
       length: tokens,
       decidedOn: 0,
-      logits: ids,
-    });
+      positions: 1,
+      ids,
+    };
+    const scoring = cost.score(memoryLength, pass, adapters);
     return this.#encoderMacs(depths) + scoring.run;
   }
 

@@ -7,12 +7,14 @@ import {
   exitLogits,
   rowsOfUnits,
   runStackBatched,
+  type UnitLogits,
   type UnitPass,
 } from '../../exit/run-stack.js';
 import {type SkippedKv, SkippedKvCache} from '../../exit/skipped-kv-cache.js';
-import type {Macs, StepPass} from '../../exit/trace.js';
+import {type Macs, type StepPass, withoutAdapters} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
 import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
+import type {ExitAdapters} from '../../nn/exit-adapters.js';
 import {gatherRows} from '../../nn/gather-rows.js';
 import type {KvCache} from '../../nn/kv-cache.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
@@ -51,6 +53,7 @@ export class OfaDecoding implements Decoding {
    * @param encoded   borrowed, only during the call
    * @param beams     K
    * @param bias      borrowed; where more targets come than it has, the decoding makes its own
+   * @param adapters   borrowed as long as the decoding lives
    */
   constructor(
     private readonly decoder: OfaDecoder,
@@ -60,6 +63,7 @@ export class OfaDecoding implements Decoding {
     private readonly maxSteps: number,
     private readonly skipped: SkippedKv,
     bias: TargetBias,
+    private readonly adapters?: ExitAdapters,
   ) {
     const hold = this.#scope.hold.bind(this.#scope);
     this.#cache = hold(new SkippedKvCache(decoder.layers.length, skipped, 'wholeCache'));
@@ -80,7 +84,8 @@ export class OfaDecoding implements Decoding {
   }
 
   get macs(): readonly Macs[] {
-    return this.#lengths.map((length, image) => this.cost.decode(length, this.skipped, this.#passes[image]!));
+    const adapters = this.adapters ? (layer: number): number => this.adapters!.macs(layer) : withoutAdapters;
+    return this.#lengths.map((length, image) => this.cost.decode(length, this.skipped, this.#passes[image]!, adapters));
   }
 
   async step(tokens: readonly number[], policy: PolicyPerImage, options: StepOptions = {}): Promise<Decoded> {
@@ -90,7 +95,7 @@ export class OfaDecoding implements Decoding {
     this.#reserve(this.#step + 1);
     const embedded = scope.hold(this.#embed(tokens));
     this.#cache.begin(tokens.map((token) => [token === PAD]));
-    const logits = (x: tf.Tensor3D): tf.Tensor2D => this.#logits(x);
+    const logits: UnitLogits = (x, _units, layers) => this.#logits(x, layers);
     const {x, passes} = await runStackBatched(
       embedded,
       (state, layer, active) => this.#runLayer(state, layer, active),
@@ -137,7 +142,7 @@ export class OfaDecoding implements Decoding {
     this.#cache.begin(tokens.map((row) => row.map(() => false)));
     const embedded = scope.hold(this.#embed(tokens.flat()));
     const units = policies.flatMap((own) => Array.from({length}, (_, step): ExitUnit => ({policy: own, step})));
-    const logits = (x: tf.Tensor3D): tf.Tensor2D => this.#logits(x);
+    const logits: UnitLogits = (x, _units, layers) => this.#logits(x, layers);
     const {x, passes} = await runStackBatched(
       embedded,
       (_, layer, active) => this.#runPrefixLayer(layer, active, length),
@@ -165,15 +170,19 @@ export class OfaDecoding implements Decoding {
   }
 
   /**
-   * @param x   [N, 1, D]
-   * @returns   [N, V], the caller's
+   * @param x        [N, 1, D]
+   * @param layers   how many layers gave them, equal shares of the rows
+   * @returns        [N, V], the caller's
    */
-  #logits(x: tf.Tensor3D): tf.Tensor2D {
-    return tf.tidy(() => this.decoder.logits(x.squeeze([1]) as tf.Tensor2D));
+  #logits(x: tf.Tensor3D, layers: readonly number[]): tf.Tensor2D {
+    return tf.tidy(() => {
+      const states = x.squeeze([1]) as tf.Tensor2D;
+      return this.decoder.logits(this.adapters?.adapt(states, layers) ?? states);
+    });
   }
 
-  #record(image: number, {trace, logitsTests, logitsKnown}: UnitPass, rows: number, deciding: number): void {
-    this.#passes[image]!.push({trace, logitsTests, logitsKnown, rows, decidingRows: deciding});
+  #record(image: number, {trace, logitsAt, logitsKnown}: UnitPass, rows: number, deciding: number): void {
+    this.#passes[image]!.push({trace, logitsAt, logitsKnown, rows, decidingRows: deciding});
   }
 
   /** Makes sure that there are biases for so many targets. */

@@ -87,7 +87,7 @@ export class OfaEncoding {
 
   /**
    * The encoder behind the ResNet, so that one image's features can serve several prompts.
-   * @param features   [B, h, w, 1024], borrowed
+   * @param features   [B, h, w, 1024], or those of one image that all prompts are about; borrowed
    * @param stemMacs   multiply-accumulates of the ResNet for one image
    */
   async encodeFeatures(
@@ -98,9 +98,11 @@ export class OfaEncoding {
     options: RunOptions = {},
   ): Promise<OfaEncoded> {
     using scope = new TensorScope();
-    const [, height, width] = features.shape;
+    const [images, height, width] = features.shape;
     const bias = this.biasFor(height, width, scope);
-    const image = this.imageStream(features, bias, patchMasks, scope);
+    const shared = images === 1 && prompts.length > 1;
+    const ofPrompts = shared ? scope.hold(tf.tile(features, [prompts.length, 1, 1, 1])) : features;
+    const image = this.imageStream(ofPrompts, bias, patchMasks, scope);
     const text = this.textStream(prompts, scope);
     if (!this.encoder.config.train_mue) {
       const joint = await this.#runJoint(image, text, bias, policy, options);

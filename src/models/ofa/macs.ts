@@ -1,5 +1,14 @@
 import {CacheLengths, type SkippedKv} from '../../exit/skipped-kv-cache.js';
-import {exitTestCount, type Macs, type StackPass, type StepPass, type TracedDepth} from '../../exit/trace.js';
+import {
+  type AdapterMacs,
+  adapterMacs,
+  exitTestCount,
+  type Macs,
+  type StackPass,
+  type StepPass,
+  type TracedDepth,
+  withoutAdapters,
+} from '../../exit/trace.js';
 import type {OfaConfig} from './config.js';
 import {bottlenecks} from './resnet.js';
 
@@ -21,8 +30,10 @@ export interface ScoringPass extends StackPass {
   readonly length: number;
   /** Numbers that an exit test looked at. */
   readonly decidedOn: number;
-  /** Logits that were asked for: positions times ids. */
-  readonly logits: number;
+  /** Positions whose logits were asked for. */
+  readonly positions: number;
+  /** Token ids that were asked for at each of them. */
+  readonly ids: number;
 }
 
 /** Multiply-accumulates of every part of a model and of whole passes. Pure: sizes and traces in, numbers out. */
@@ -131,7 +142,12 @@ export class OfaMacs {
    * @param length   M
    * @param passes   one a token, in order; none before the first
    */
-  decode(length: number, skipped: SkippedKv, passes: readonly StepPass[]): Macs {
+  decode(
+    length: number,
+    skipped: SkippedKv,
+    passes: readonly StepPass[],
+    adapters: AdapterMacs = withoutAdapters,
+  ): Macs {
     const {decoder_layers: depth} = this.config;
     const positions = this.crossPositions(length);
     const reached = layersWithCrossAttentionKv(skipped, passes);
@@ -141,10 +157,13 @@ export class OfaMacs {
       full: positions + depth * this.crossAttentionKv(length),
     };
     const caches = new CacheLengths(depth, skipped);
-    for (const [step, {trace, logitsTests, logitsKnown, rows, decidingRows}] of passes.entries()) {
+    for (const [step, pass] of passes.entries()) {
+      const {trace, logitsAt, logitsKnown, rows, decidingRows} = pass;
       const target = this.targetPositions(1, step + 1, length);
       const logits = this.logits();
-      macs.run += target + (logitsKnown ? 0 : rows * logits) + logitsTests * decidingRows * logits;
+      macs.run += target + (logitsKnown ? 0 : rows * logits) + logitsAt.length * decidingRows * logits;
+      const adapted = adapterMacs(pass, adapters);
+      macs.run += adapted.tests * decidingRows + adapted.answer * rows;
       macs.run += exitTestCount(trace) * this.exitTest(decidingRows * this.#d);
       for (const {tokens, keys} of caches.step(trace.exitLayer))
         macs.run += rows * this.decoderLayer(tokens, keys, length);
@@ -158,17 +177,20 @@ export class OfaMacs {
    * Scoring the targets of one image in one pass.
    * @param length   M
    */
-  score(length: number, {trace, logitsTests, logitsKnown, ...pass}: ScoringPass): Macs {
+  score(length: number, pass: ScoringPass, adapters: AdapterMacs = withoutAdapters): Macs {
+    const {trace, logitsAt, logitsKnown} = pass;
     const tokens = pass.length;
     const shared = this.crossPositions(length) + this.targetPositions(tokens, tokens, length);
     const layer = pass.rows * this.decoderLayer(tokens, tokens, length) + this.crossAttentionKv(length);
-    const logits = this.logits(pass.logits);
+    const logits = pass.positions * this.logits(pass.ids);
+    const adapted = adapterMacs(pass, adapters);
     return {
       run:
         shared +
         trace.exitLayer * layer +
         exitTestCount(trace) * this.exitTest(pass.decidedOn) +
-        (logitsTests + (logitsKnown ? 0 : 1)) * logits,
+        (logitsAt.length + (logitsKnown ? 0 : 1)) * logits +
+        (adapted.tests + adapted.answer) * pass.positions,
       full: shared + trace.depth * layer + logits,
     };
   }

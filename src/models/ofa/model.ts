@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type {PolicyPerImage, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {Block, type StoredWeight, type WeightSource} from '../../nn/block.js';
+import type {ExitAdapters} from '../../nn/exit-adapters.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {EncodeInput, RunOptions, Scored, ScoreInput, VisionLanguageModel} from '../model.js';
 import {OfaImageStates} from './all-depths.js';
@@ -90,6 +91,10 @@ export class OfaModel implements VisionLanguageModel {
     return this.config.vocab_size;
   }
 
+  get stateSize(): number {
+    return this.config.d_model;
+  }
+
   get stacks(): Readonly<Partial<Record<StackName, number>>> {
     const {encoder_layers, decoder_layers, train_mue} = this.config;
     return train_mue
@@ -101,8 +106,18 @@ export class OfaModel implements VisionLanguageModel {
     return this.encoding.encode(input, policy, options);
   }
 
-  startDecoding(encoded: OfaEncoded, rows: number, maxSteps: number, skipped: SkippedKv): OfaDecoding {
-    return new OfaDecoding(this.decoder, this.cost, encoded, rows, maxSteps, skipped, this.#targetBias);
+  startDecoding(
+    encoded: OfaEncoded,
+    rows: number,
+    maxSteps: number,
+    skipped: SkippedKv,
+    adapters?: ExitAdapters,
+  ): OfaDecoding {
+    return new OfaDecoding(this.decoder, this.cost, encoded, rows, maxSteps, skipped, this.#targetBias, adapters);
+  }
+
+  logits(x: tf.Tensor2D, ids?: readonly number[]): tf.Tensor2D {
+    return this.decoder.logits(x, ids);
   }
 
   imageStates(pixels: tf.Tensor4D, options?: RunOptions): Promise<OfaImageStates> {

@@ -1,6 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import type {PolicyPerImage} from '../../exit/policy.js';
-import {exitLogits, type RunLayer, rowsOfUnits, runStackBatched, type UnitPass} from '../../exit/run-stack.js';
+import {
+  exitLogits,
+  type RunLayer,
+  rowsOfUnits,
+  runStackBatched,
+  type UnitLogits,
+  type UnitPass,
+} from '../../exit/run-stack.js';
 import type {ImageRun} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
 import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
@@ -8,18 +15,19 @@ import {gatherRows} from '../../nn/gather-rows.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {RunOptions, Scored, ScoreInput} from '../model.js';
 import {
+  type AdaptedExits,
+  adaptedStatesAt,
   decidedOn,
   positionsOfImage,
   positionsOfUnits,
   scoringUnits,
-  statesAt,
   targetLengths,
 } from '../scoring-units.js';
 import type {TargetBias} from './bias-tables.js';
 import {PAD} from './config.js';
 import type {OfaDecoder} from './decoder.js';
 import type {OfaEncoded} from './encode.js';
-import type {OfaMacs} from './macs.js';
+import type {OfaMacs, ScoringPass} from './macs.js';
 
 // B images, K targets each, R = B·K rows, T positions, M encoder length, D width, H heads, V words
 
@@ -34,7 +42,7 @@ export interface TargetPass {
 
 /** Exits and logits of a pass over targets. */
 interface ScoringOptions extends RunOptions {
-  readonly logits?: (x: tf.Tensor3D, units: readonly number[]) => tf.Tensor2D;
+  readonly logits?: UnitLogits;
   readonly decideOn?: ScoreInput['decideOn'];
 }
 
@@ -47,28 +55,30 @@ export class OfaScoring {
 
   async score(
     pass: TargetPass,
-    {targets, at, ids, decideOn}: ScoreInput,
+    {targets, at, ids, decideOn, adapters}: ScoreInput,
     policy: PolicyPerImage,
     options: RunOptions = {},
   ): Promise<Scored> {
     using scope = new TensorScope();
     const {images, lengths: memoryLengths} = pass.encoded;
     const rows = targets.length / images;
-    const logits = (x: tf.Tensor3D, units: readonly number[]): tf.Tensor2D =>
-      this.logits(x, positionsOfUnits(policy, at, rows, units), ids);
+    const logits: UnitLogits = (x, units, layers) =>
+      this.logits(x, positionsOfUnits(policy, at, rows, units), ids, adapters && {adapters, layers});
     const {x, passes} = await this.run(pass, targets, policy, {...options, logits, decideOn});
     scope.hold(x);
     const lengths = targetLengths(targets, images);
     const {d_model: width, vocab_size} = this.decoder.config;
     const runs = memoryLengths.map((memoryLength, b): ImageRun => {
       const own = passes[b] ?? passes[0]!;
-      const macs = this.cost.score(memoryLength, {
+      const scored: ScoringPass = {
         ...own,
         rows,
         length: lengths[b]!,
         decidedOn: decidedOn(lengths, rows, decideOn, b, width),
-        logits: positionsOfImage(at, rows, b).length * (ids?.length ?? vocab_size),
-      });
+        positions: positionsOfImage(at, rows, b).length,
+        ids: ids?.length ?? vocab_size,
+      };
+      const macs = this.cost.score(memoryLength, scored, (layer) => adapters?.macs(layer) ?? 0);
       return {traces: [own.trace], macs};
     });
     return {logits: exitLogits(x, passes, logits), runs};
@@ -76,11 +86,12 @@ export class OfaScoring {
 
   /**
    * Next-token logits at some positions.
-   * @param x   [R, T, D], before the final norm
-   * @returns   [at.length, V or ids.length], the caller's
+   * @param x         [R, T, D], before the final norm
+   * @param adapted   the exit adapters, and how many layers gave equal shares of the rows; borrowed
+   * @returns         [at.length, V or ids.length], the caller's
    */
-  logits(x: tf.Tensor3D, at: ScoreInput['at'], ids?: readonly number[]): tf.Tensor2D {
-    return tf.tidy(() => this.decoder.logits(statesAt(x, at), ids));
+  logits(x: tf.Tensor3D, at: ScoreInput['at'], ids?: readonly number[], adapted?: AdaptedExits): tf.Tensor2D {
+    return tf.tidy(() => this.decoder.logits(adaptedStatesAt(x, at, adapted), ids));
   }
 
   /** @returns the exit states [R, T, D], the caller's, and the passes of the units */

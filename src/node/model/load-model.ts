@@ -8,14 +8,16 @@ import type {CocaConfig} from '../../models/coca/config.js';
 import {CocaModel} from '../../models/coca/model.js';
 import {parseConfig} from '../../models/families.js';
 import type {ModelConfig} from '../../models/family.js';
+import type {VisionLanguageModel} from '../../models/model.js';
 import type {OfaConfig} from '../../models/ofa/config.js';
 import {OfaModel} from '../../models/ofa/model.js';
 import type {WeightSource} from '../../nn/block.js';
 import {UsageError, WeightsError} from '../../runtime/errors.js';
-import type {VisionLanguagePipeline, ImageDecoder, RunsOn} from '../../tasks/pipeline.js';
+import type {ImageDecoder, RunsOn, TaskAdapters, VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import {CocaPipeline} from '../../tasks/coca-processor.js';
 import {OfaPipeline} from '../../tasks/ofa-processor.js';
 import {selectBackend} from '../backends/select.js';
+import {adaptedHash, ADAPTERS_FILE, adaptersFile, readExitAdapters} from './exit-adapters.js';
 import {decodeImage} from '../picture/decode.js';
 import {FileAccess} from './file-access.js';
 import {modelFolder, shippedFolder} from './shipped-models.js';
@@ -37,6 +39,11 @@ export interface LoadOptions {
   readonly threads?: number;
   /** Lets CUDA round factors to TF32; default: exact fp32. */
   readonly tf32?: boolean;
+  /**
+   * Exit adapters: true (default) takes those of the model's folder where there are some, false none, a name those of
+   * that file or folder.
+   */
+  readonly adapters?: boolean | string;
 }
 
 /** The context of a loaded model, alike for every family. */
@@ -47,6 +54,8 @@ interface LoadContext {
   readonly sha256: string | undefined;
   readonly runsOn: RunsOn;
   readonly pictures: ImageDecoder;
+  /** The file of exit adapters, if there are some. */
+  readonly file: string | undefined;
 }
 
 /** Makes a model of its weights, after its configuration and vocabulary were read. */
@@ -69,7 +78,7 @@ export async function loadModel(
   options: LoadOptions = {},
 ): Promise<VisionLanguagePipeline> {
   const folder = modelFolder(model);
-  const {device = 'auto', exif, rgb, maxPixels, threads, tf32} = options;
+  const {device = 'auto', exif, rgb, maxPixels, threads, tf32, adapters = true} = options;
   const json = readJson(folder, 'config.json');
   if (json === undefined)
     throw new WeightsError('not-a-model', `${folder} is no model folder: it has no config.json`, {
@@ -92,25 +101,45 @@ export async function loadModel(
   };
   const decoding = {exif, rgb, maxPixels: maxPixels || undefined};
   const pictures: ImageDecoder = {decode: (bytes) => decodeImage(bytes, decoding)};
-  return await load(source, {plans, sha256: weightsHash(folder), runsOn, pictures});
+  const own = path.join(folder, ADAPTERS_FILE);
+  const file = typeof adapters === 'string' ? adaptersFile(adapters) : adapters && fs.existsSync(own) ? own : undefined;
+  return await load(source, {plans, sha256: weightsHash(folder), runsOn, pictures, file});
 }
 
 function openOfa(folder: string, config: ModelConfig): Loader {
   const tokenizer = readTokenizer(folder, config as OfaConfig);
-  return async (weights, context) =>
-    new OfaPipeline({model: await OfaModel.load(config as OfaConfig, weights), tokenizer, ...context});
+  return async (weights, context) => {
+    const model = await OfaModel.load(config as OfaConfig, weights);
+    return new OfaPipeline({model, tokenizer, ...(await withAdapters(model, context))});
+  };
 }
 
 function openCoca(folder: string, parsed: ModelConfig): Loader {
   const config = parsed as CocaConfig;
   // A larger vocabulary than CLIP's has ids that no text makes.
   const tokenizer = new ClipTokenizer({merges: findClipMerges(folder).toString('utf8'), size: config.end_id + 1});
-  return async (weights, context) =>
-    new CocaPipeline({
-      model: await CocaModel.load(config, weights),
-      tokenizer,
-      ...context,
-    });
+  return async (weights, context) => {
+    const model = await CocaModel.load(config, weights);
+    return new CocaPipeline({model, tokenizer, ...(await withAdapters(model, context))});
+  };
+}
+
+/**
+ * Adds the exit adapters to what a pipeline is made of.
+ * @param model disposed on an error
+ */
+async function withAdapters(
+  model: VisionLanguageModel,
+  {file, sha256, ...context}: LoadContext,
+): Promise<Omit<LoadContext, 'file'> & {readonly exitAdapters?: TaskAdapters}> {
+  if (file === undefined) return {...context, sha256};
+  try {
+    const read = await readExitAdapters(file, {model, weights: sha256});
+    return {...context, sha256: adaptedHash(sha256, read.sha256), exitAdapters: read.adapters};
+  } catch (error) {
+    model[Symbol.dispose]();
+    throw error;
+  }
 }
 
 function readTokenizer(folder: string, config: OfaConfig): Tokenizer {
@@ -155,7 +184,7 @@ function readJson(folder: string, name: string): unknown {
 }
 
 /** The SHA-256 of the file of weights; of several files, their hashes joined by '+'. */
-function weightsHash(folder: string): string | undefined {
+export function weightsHash(folder: string): string | undefined {
   const manifest = readJson(folder, 'manifest.json') as
     | {files?: readonly {name?: string; sha256?: string}[]}
     | undefined;
