@@ -12,6 +12,7 @@ export const withModel = optionGroup((command) =>
     .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', 'auto')
     .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')
+    .option('--no-relaxed', 'wasm: round every product and sum; slower, the same on every processor')
     .addOption(
       new Option('--exif <what>', 'the EXIF orientation of pictures; the authors ignore it')
         .choices(['ignore', 'apply'])
@@ -28,8 +29,8 @@ export interface ModelChoice {
   readonly load: LoadOptions & {readonly device: string};
 }
 
-export function modelChoice({model, device, threads, tf32, exif, maxPixels}: ModelOptions): ModelChoice {
-  return {folder: model, load: {device, threads, tf32, exif, maxPixels}};
+export function modelChoice({model, device, threads, tf32, relaxed, exif, maxPixels}: ModelOptions): ModelChoice {
+  return {folder: model, load: {device, threads, tf32, relaxed, exif, maxPixels}};
 }
 
 /** A model that is ready. */

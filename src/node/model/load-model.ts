@@ -37,6 +37,8 @@ export interface LoadOptions {
   readonly threads?: number;
   /** Lets CUDA round factors to TF32; default: exact fp32. */
   readonly tf32?: boolean;
+  /** Lets wasm round a product and its sum once where the engine can (default). */
+  readonly relaxed?: boolean;
 }
 
 /** The context of a loaded model, alike for every family. */
@@ -67,7 +69,7 @@ export async function loadModel(
   folder: string = SHIPPED_MODEL,
   options: LoadOptions = {},
 ): Promise<VisionLanguagePipeline> {
-  const {device = 'auto', exif, rgb, maxPixels, threads, tf32} = options;
+  const {device = 'auto', exif, rgb, maxPixels, threads, tf32, relaxed} = options;
   const json = readJson(folder, 'config.json');
   if (json === undefined)
     throw new WeightsError('not-a-model', `${folder} is no model folder: it has no config.json`, {
@@ -77,7 +79,7 @@ export async function loadModel(
   const load = LOADERS[family.name]!(folder, config);
   const plans = readPlans(folder);
   // 0 threads and 0 pixels mean the default.
-  const runsOn = await selectBackend(device, {threads: threads || undefined, tf32});
+  const runsOn = await selectBackend(device, {threads: threads || undefined, tf32, relaxed});
   using weights = await openModelWeights(
     (file) => Promise.resolve(FileAccess.open(path.join(folder, file))),
     fs.readdirSync(folder),
