@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {registerAttention} from './attention.js';
 import {replaceConvolutions} from './convolutions.js';
 import {registerRowKernels} from './fused.js';
 import {type KernelBuild, KernelHeap} from './heap.js';
@@ -18,6 +19,7 @@ export function useOwnKernels(relaxed: boolean): KernelBuild {
     replaceProducts(heap);
     replaceConvolutions(heap);
     registerRowKernels(heap);
+    registerAttention(heap);
   }
   return heap.use(relaxed ? 'relaxed' : 'simd');
 }

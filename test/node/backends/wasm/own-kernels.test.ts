@@ -180,6 +180,56 @@ describe.each(BUILDS)('own wasm kernels, %s', (build) => {
     expectClose(got, [...wanted]);
   });
 
+  test.each([1, 2, 3, 4, 5, 6, 9])('attention of %i queries equals plain JavaScript at any count of keys', (T) => {
+    const [B, H] = [2, 3];
+    for (const [S, D] of [1, 2, 5, 7, 8, 9, 15, 16, 17, 33].map((S, i) => [S, [4, 8, 12, 5, 32][i % 5]!] as const)) {
+      const x = tf.tidy(() => tensor([B, H, T, D], 1).mul(0.3)) as tf.Tensor4D;
+      const [keys, values, scale] = [tensor([B, H, D, S], 2), tensor([B, H, S, D], 3), tensor([H], 4)];
+      const bias = [tensor([H, T, S], 5), tensor([B, 1, 1, S], 6)];
+      const inputs = {x, keys, values, scale, bias0: bias[0]!, bias1: bias[1]!};
+      const [q, k, v, factor, first, second] = Object.values(inputs).map((t) => t.dataSync<'float32'>());
+      const wanted = Array.from({length: B * H * T}, (_, row) => {
+        const [head, t] = [Math.floor(row / T), row % T];
+        const scores = Array.from({length: S}, (_, s) => {
+          let sum = first![((head % H) * T + t) * S + s]! + second![Math.floor(head / H) * S + s]!;
+          for (let d = 0; d < D; d++) sum += q![row * D + d]! * k![(head * D + d) * S + s]!;
+          return sum;
+        });
+        const weights = scores.map((score) => Math.exp(score - Math.max(...scores)));
+        const whole = weights.reduce((sum, w) => sum + w, 0);
+        return Array.from({length: D}, (_, d) => {
+          const sum = weights.reduce((mixed, w, s) => mixed + w * v![(head * S + s) * D + d]!, 0);
+          return (factor![head % H]! * sum) / whole;
+        });
+      }).flat();
+      for (const keep of [false, true])
+        expectClose(
+          read(() => runFused('MueAttend', inputs, {biases: 2, keep})!),
+          wanted,
+        );
+      tf.dispose([inputs]);
+    }
+  });
+
+  test('attention: a masked key weighs nothing, whatever it holds; a NaN in a query stays in its row', () => {
+    const [x, keys, values] = [numbers(3 * 4, 1), numbers(4 * 9, 2), numbers(9 * 4, 3)];
+    x[4] = Number.NaN;
+    values[8 * 4] = 3e38;
+    const mask = tf.tensor4d([0, 0, 0, 0, 0, 0, 0, 0, -1e9], [1, 1, 1, 9]);
+    const inputs = {
+      x: tf.tensor4d(x, [1, 1, 3, 4]),
+      keys: tf.tensor4d(keys, [1, 1, 4, 9]),
+      values: tf.tensor4d(values, [1, 1, 9, 4]),
+      bias0: mask,
+    };
+    const got = read(() => runFused('MueAttend', inputs, {biases: 1, keep: false})!);
+    expect([...got].map(Number.isNaN)).toEqual(
+      [4, 5, 6, 7].reduce((row, i) => row.with(i, true), new Array<boolean>(12).fill(false)),
+    );
+    expect(Math.max(...[...got].filter((v) => !Number.isNaN(v)).map(Math.abs))).toBeLessThan(3);
+    tf.dispose([inputs]);
+  });
+
   test.each([1, 3, 4, 5, 6, 7, 8, 12, 17, 300])('layer norm and GELU of rows of %i equal plain JavaScript', (N) => {
     const [x, gain, bias] = [tensor([3, N], 1), tensor([N], 2), tensor([N], 3)];
     const [from, g, b] = [x, gain, bias].map((t) => t.dataSync<'float32'>());
