@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
+import {runFused} from '../runtime/kernels.js';
 import {Block} from './block.js';
-import {type PerHeadMatrices, mergeHeads, batchedMatMul, splitHeads, splitHeadsTransposed} from './heads.js';
+import {PerHeadMatrices, mergeHeads, batchedMatMul, splitHeads, splitHeadsTransposed} from './heads.js';
 import {Linear} from './linear.js';
 
 /** −1e9 where a key comes after its query: [1, 1, T, n] for the last T of n positions, the caller's. */
@@ -88,11 +89,33 @@ export class Attention extends Block<AttentionConfig> {
     values: tf.Tensor4D | PerHeadMatrices,
     bias: readonly tf.Tensor[],
   ): tf.Tensor4D {
+    const fused = this.#attendFused(queries, keys, values, bias);
+    if (fused) return fused;
     return tf.tidy(() => {
       const scores = bias.reduce<tf.Tensor>((sum, b) => sum.add(b), batchedMatMul(queries, keys));
       const mixed = batchedMatMul(tf.softmax(scores as tf.Tensor4D), values); // [B, H, T, d]
       return this.config.headScale ? (mixed.mul(this.weight('c_attn').reshape([1, -1, 1, 1])) as tf.Tensor4D) : mixed;
     });
+  }
+
+  #attendFused(
+    queries: tf.Tensor4D,
+    keys: tf.Tensor4D | PerHeadMatrices,
+    values: tf.Tensor4D | PerHeadMatrices,
+    bias: readonly tf.Tensor[],
+  ): tf.Tensor4D | undefined {
+    const keep = keys instanceof PerHeadMatrices;
+    const [k, v] = [keys, values].map((x) => (x instanceof PerHeadMatrices ? x.all : x)) as [tf.Tensor4D, tf.Tensor4D];
+    const whole = queries.shape[0] === k.shape[0] && bias.every((b) => b.shape.at(-1) === k.shape[3]);
+    if (!whole) return undefined;
+    const inputs = {
+      x: queries,
+      keys: k,
+      values: v,
+      ...(this.config.headScale ? {scale: this.weight('c_attn')} : {}),
+      ...Object.fromEntries(bias.map((b, i) => [`bias${i}`, b])),
+    };
+    return runFused<tf.Tensor4D>('MueAttend', inputs, {biases: bias.length, keep});
   }
 
   /**

@@ -19,16 +19,8 @@ export function fastBatchedMatMul(): boolean {
 }
 
 /**
- * How many numbers a fused kernel may have to be quicker than what it stands for. On wasm it is a loop of JavaScript,
- * which saves calls and has no SIMD (layer norm of 5×1024: 0.14 ms for 0.38, of 256×256: 1.5 for 0.8).
- */
-export function mostFused(): number {
-  return tf.getBackend() === 'wasm' ? 8192 : Number.POSITIVE_INFINITY;
-}
-
-/**
  * Kernels of this project's own: what tfjs composes of many, as one call. A backend has those that pay there
- * (src/node/native-fused.ts, src/node/wasm-fused.ts); elsewhere, and where gradients are taken, the block around
+ * (src/node/backends); elsewhere, and where gradients are taken, the block around
  * composes it of tfjs' operations.
  * - `MueLayerNorm`: x [..., D], gain [D], bias [D], attribute epsilon → the shape of x
  * - `MueGelu`: x → the shape of x
@@ -36,12 +28,15 @@ export function mostFused(): number {
  * - `MueConvAddRelu`: x [B, h, w, in], filter [k, k, in, out], bias [out], addend [B, h', w', out], attributes strides
  * and pad, numbers →
  *   max(0, conv(x) + bias + addend)
+ * - `MueAttend`: queries x [B, H, T, d], keys [B, H, d, S], values [B, H, S, d], bias0, bias1 … [B or 1, H or 1, T or 1, S]
+ *   (axes before may be absent), scale [H] or absent, attributes biases, their number, and keep, whether keys and values
+ *   are read again → softmax(x · keys + biases) · values · scale, of the shape of x
  */
-export type FusedKernel = 'MueLayerNorm' | 'MueGelu' | 'MueLinear' | 'MueConvAddRelu';
+export type FusedKernel = 'MueLayerNorm' | 'MueGelu' | 'MueLinear' | 'MueConvAddRelu' | 'MueAttend';
 
 /**
  * Runs a kernel of these.
- * @returns its output, the caller's (or the tidy's around); undefined where it would not pay.
+ * @returns its output, the caller's (or the tidy's around); undefined where there is none, or a gradient is taken.
  */
 export function runFused<T extends tf.Tensor>(
   kernel: FusedKernel,
@@ -50,7 +45,6 @@ export function runFused<T extends tf.Tensor>(
 ): T | undefined {
   const engine = tf.engine();
   // The own kernels have no gradients.
-  if (engine.state.gradientDepth > 0 || inputs.x.size > mostFused() || !tf.getKernel(kernel, engine.backendName))
-    return undefined;
+  if (engine.state.gradientDepth > 0 || !tf.getKernel(kernel, engine.backendName)) return undefined;
   return engine.runKernel(kernel, inputs, attrs) as T;
 }

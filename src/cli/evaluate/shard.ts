@@ -115,6 +115,7 @@ function rowOptions({model, dataset, generation, limit, trace, answers}: ShardJo
     limit,
     trace,
     tf32: model.load.tf32,
+    relaxed: model.load.relaxed === false ? false : undefined,
     answers: answers && path.basename(answers),
     batch: batch > 1 ? batch : undefined,
   };

@@ -11,6 +11,7 @@ export const withDevice = optionGroup((command) =>
     .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', 'auto')
     .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')
+    .option('--no-relaxed', 'wasm: round every product and sum; slower, the same on every processor')
     .addOption(
       new Option('--exif <what>', 'the EXIF orientation of pictures; the authors ignore it')
         .choices(['ignore', 'apply'])
@@ -40,8 +41,9 @@ export interface ModelChoice {
   readonly load: LoadOptions & {readonly device: string};
 }
 
-export function modelChoice({model, device, threads, tf32, exif, maxPixels, adapters}: ModelOptions): ModelChoice {
-  return {folder: model, load: {device, threads, tf32, exif, maxPixels, adapters}};
+export function modelChoice(options: ModelOptions): ModelChoice {
+  const {model, device, threads, tf32, relaxed, exif, maxPixels, adapters} = options;
+  return {folder: model, load: {device, threads, tf32, relaxed, exif, maxPixels, adapters}};
 }
 
 /** A model that is ready. */

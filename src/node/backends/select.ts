@@ -12,9 +12,9 @@ import {useOnnxMatMul} from './wasm/onnx.js';
 import {watchForFullMemory} from './out-of-memory.js';
 import {patchWasmCopies} from './wasm/copies.js';
 import {patchWasmErf} from './wasm/erf.js';
-import {fuseWasmKernels} from './wasm/fused.js';
 import {registerWasmGradients} from './wasm/gradients.js';
 import {patchWasmKernels} from './wasm/kernels.js';
+import {useOwnKernels} from './wasm/own.js';
 import {refuseAfterErrors, type WebgpuBackend} from './webgpu/errors.js';
 
 export interface SelectedBackend {
@@ -32,6 +32,11 @@ export interface SelectedBackend {
 export interface BackendOptions {
   /** Lets CUDA round the factors of products to TF32 (10 bits of mantissa); default: exact fp32. */
   readonly tf32?: boolean;
+  /**
+   * Lets wasm round a product and a sum once instead of twice where the engine can (relaxed SIMD), the default: quicker,
+   * and in the seventh digit not the same on every processor.
+   */
+  readonly relaxed?: boolean | undefined;
   /** Threads of the native CPU device; default: all cores. Counts when it is first started. */
   readonly threads?: number;
   /**
@@ -152,8 +157,8 @@ async function startWebgpu(): Promise<Running> {
   return {backend: 'webgpu', what: `WebGPU (${adapter})`};
 }
 
-/** Starts XNNPACK in WebAssembly with SIMD. tfjs allows it no threads in Node (tensorflow/tfjs#3830). */
-async function startWasm(): Promise<Running> {
+/** Starts WebAssembly with SIMD. tfjs allows it no threads in Node (tensorflow/tfjs#3830). */
+async function startWasm({relaxed = true}: BackendOptions): Promise<Running> {
   if (tf.engine().registry.wasm === undefined) {
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
     const files = path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm'));
@@ -164,8 +169,8 @@ async function startWasm(): Promise<Running> {
   patchWasmKernels();
   patchWasmCopies();
   patchWasmErf();
-  fuseWasmKernels();
   registerWasmGradients();
+  const build = useOwnKernels(relaxed);
   useOnnxMatMul(false, 1);
   // Emscripten takes over uncaught errors of the whole process (to exit with 7); that is not its business.
   for (const event of ['uncaughtException', 'unhandledRejection']) {
@@ -173,12 +178,12 @@ async function startWasm(): Promise<Running> {
       if (/ExitStatus|throw reason/.test(String(listener))) process.removeListener(event, listener);
     }
   }
-  return {backend: 'wasm', threads: 1, what: 'wasm (SIMD, 1 thread)'};
+  return {backend: 'wasm', threads: 1, what: `wasm (${build === 'relaxed' ? 'relaxed SIMD' : 'SIMD'}, 1 thread)`};
 }
 
 /** Starts the wasm backend, whose products and convolutions onnxruntime-node then computes on all cores. */
-async function startOnnx({threads = os.availableParallelism()}: BackendOptions): Promise<Running> {
-  await startWasm();
+async function startOnnx({threads = os.availableParallelism(), relaxed}: BackendOptions): Promise<Running> {
+  await startWasm({relaxed});
   useOnnxMatMul(true, threads);
   return {backend: 'wasm', threads, what: `wasm with onnxruntime-node (${threads} threads)`};
 }

@@ -44,6 +44,8 @@ export interface LoadOptions {
    * that file or folder.
    */
   readonly adapters?: boolean | string;
+  /** Lets wasm round a product and its sum once where the engine can (default). */
+  readonly relaxed?: boolean;
 }
 
 /** The context of a loaded model, alike for every family. */
@@ -78,7 +80,7 @@ export async function loadModel(
   options: LoadOptions = {},
 ): Promise<VisionLanguagePipeline> {
   const folder = modelFolder(model);
-  const {device = 'auto', exif, rgb, maxPixels, threads, tf32, adapters = true} = options;
+  const {device = 'auto', exif, rgb, maxPixels, threads, tf32, relaxed, adapters = true} = options;
   const json = readJson(folder, 'config.json');
   if (json === undefined)
     throw new WeightsError('not-a-model', `${folder} is no model folder: it has no config.json`, {
@@ -88,7 +90,7 @@ export async function loadModel(
   const load = LOADERS[family.name]!(folder, config);
   const plans = readPlans(folder);
   // 0 threads and 0 pixels mean the default.
-  const runsOn = await selectBackend(device, {threads: threads || undefined, tf32});
+  const runsOn = await selectBackend(device, {threads: threads || undefined, tf32, relaxed});
   using weights = await openModelWeights(
     (file) => Promise.resolve(FileAccess.open(path.join(folder, file))),
     fs.readdirSync(folder),

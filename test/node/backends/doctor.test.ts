@@ -23,7 +23,7 @@ test('doctor: tries and measures each device', async () => {
   expect(report.auto).toBe('wasm');
   const text = formatDoctor(report);
   expect(text).toMatch(/native {4}✗ not built\n +→ npm run native/);
-  expect(text).toMatch(/wasm +[\d.]+ +[\d.]+ +[\d.]+ +✓ wasm \(SIMD, 1 thread\)/);
+  expect(text).toMatch(/wasm +[\d.]+ +[\d.]+ +[\d.]+ +✓ wasm \((relaxed )?SIMD, 1 thread\)/);
   expect(text).toContain('--device auto takes wasm.');
 });
 

@@ -10,7 +10,7 @@ import {type FusedKernel, runFused} from '../../../src/runtime/kernels.js';
 const native = process.env['MUE_TEST_NATIVE'];
 /** The devices that have kernels of this project's own, and which. */
 const DEVICES: readonly (readonly [string, readonly FusedKernel[]])[] = [
-  ['wasm', ['MueLayerNorm', 'MueGelu']],
+  ['wasm', ['MueLayerNorm', 'MueGelu', 'MueLinear', 'MueConvAddRelu']],
   ...(native
     ? [
         [
@@ -120,7 +120,7 @@ async function compare(block: (x: tf.Tensor) => tf.Tensor, x: tf.Tensor): Promis
   let wanted: tf.Tensor | undefined;
   tf.grad((t: tf.Tensor) => {
     wanted = tf.keep(block(t).clone());
-    return wanted.sum();
+    return t.sum();
   })(x).dispose();
   const fused = block(x);
   expect(fused.shape).toEqual(wanted!.shape);
