@@ -35,6 +35,7 @@ export interface EmbedIntoOptions {
  * order of the data.
  * @returns the number of pictures embedded, now and before, and of those that failed
  * @throws UsageError `resume-mismatch` if the folder holds another run
+ * @throws InputError `folder-in-use` if another process writes there
  */
 export async function embedInto(folder: string, options: EmbedIntoOptions): Promise<{done: number; failed: number}> {
   const {header, dataset, shard, limit, embed, onFailed, onRow, signal} = options;

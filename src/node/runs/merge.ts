@@ -5,6 +5,7 @@ import {partOfShard, type Shard, WHOLE} from '../../evaluation/shard.js';
 import {UsageError} from '../../runtime/errors.js';
 import {type BadRowRecord, type Evaluation, finishEvaluation, makeFolder, readEvaluation} from './evaluation-folder.js';
 import {claimFolder, type RunFile, readRun, runDifferences} from './run-file.js';
+import {WriterLock} from './writer-lock.js';
 
 /**
  * Puts finished shards together, to the files that one run would have written.
@@ -12,6 +13,7 @@ import {claimFolder, type RunFile, readRun, runDifferences} from './run-file.js'
  * @param output  the folder to write
  * @param whole   the part of the rows that the shards are parts of; all rows by default
  * @throws UsageError `shards-missing`, `shards-differ`, `shard-unfinished`
+ * @throws InputError `folder-in-use` if another process writes to `output`
  */
 export async function mergeEvaluations(
   folders: readonly string[],
@@ -43,6 +45,7 @@ export async function mergeEvaluations(
     whole,
   );
   makeFolder(output);
+  using _lock = WriterLock.take(output);
   claimFolder(output, run);
   return finishEvaluation(
     output,
