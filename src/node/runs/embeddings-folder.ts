@@ -11,7 +11,8 @@ import {RowLog} from './row-log.js';
 import {writeAtomic} from './write-atomic.js';
 
 export const EMBEDDINGS = 'embeddings.jsonl';
-const ROWS = 'rows.jsonl';
+/** The rows as they come, before all are there. */
+export const ROWS = 'rows.jsonl';
 
 export interface EmbedIntoOptions {
   /** The settings that the rows depend on: model, data, exits, shard; plain JSON. */
