@@ -5,7 +5,8 @@
 #   sbatch --dependency=afterok:<job id> --wrap "mue merge $OUT --out $OUT"
 #
 # The shard is (SLURM_ARRAY_TASK_ID − SLURM_ARRAY_TASK_MIN) / SLURM_ARRAY_TASK_STEP of SLURM_ARRAY_TASK_COUNT: any --array without
-# gaps will do (0-7, 1-8, 0-70:10). For single shards again (--array=3,5) give --shard i/n yourself, as SHARD below.
+# gaps will do (0-7, 1-8, 0-70:10). A single task submitted again, or a list with gaps, is refused, since it does not say of how
+# many shards: submit without --array and give the shard yourself, as SHARD=3/8 below.
 #SBATCH --job-name=mue-evaluate
 #SBATCH --cpus-per-task=1
 #SBATCH --mem=2G

@@ -55,18 +55,21 @@ export async function recordRows({
       lastImageId = item.imageId;
       if (limit !== undefined && index >= limit) break;
       if (!inShard(images, shard) || done.has(index)) continue;
+      let made: object;
       try {
         if (newest?.imageId !== item.imageId) {
           newest?.states[Symbol.dispose]();
           newest = undefined;
           newest = {imageId: item.imageId, states: await imageStates(model, item, signal)};
         }
-        log.append({...(await row(newest.states, item, index, signal))});
-        written++;
+        made = await row(newest.states, item, index, signal);
       } catch (error) {
-        if (!(error instanceof InputError) || error.code === 'cannot-write') throw error;
+        if (!(error instanceof InputError)) throw error;
         onBadRow({line: item.line, error});
+        continue;
       }
+      log.append({...made});
+      written++;
       const now = performance.now();
       if (now - said > 10_000) {
         said = now;

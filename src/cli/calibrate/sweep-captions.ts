@@ -2,7 +2,7 @@ import path from 'node:path';
 import {SettingRunner} from '../../calibration/settings/runner.js';
 import {parseRuns, type RunsHeader, runsRow, SETTING_RUNS} from '../../calibration/settings/runs.js';
 import type {PolicySetting} from '../../calibration/policy-setting.js';
-import {type Shard, shardName} from '../../evaluation/shard.js';
+import type {Shard} from '../../evaluation/shard.js';
 import {captionFrontText, captionSweepCsv, captionVerdictText} from '../../calibration/sweep/caption-text.js';
 import {CaptionRuns, isStatic, sweepCaptions} from '../../calibration/sweep/caption-sweep.js';
 import {captionVerdicts} from '../../calibration/sweep/caption-verdicts.js';
@@ -12,6 +12,7 @@ import {makeFolder} from '../../node/runs/evaluation-folder.js';
 import {openDataset} from '../../node/dataset/open.js';
 import {readShards, requireRows, type Shards} from '../../node/runs/read-shards.js';
 import {RowLog} from '../../node/runs/row-log.js';
+import {shardFolder} from '../../node/runs/shard-folder.js';
 import {InputError, throwIfAborted} from '../../runtime/errors.js';
 import type {CommandContext} from '../core/define-command.js';
 import {SkippedRows} from '../core/inputs.js';
@@ -19,6 +20,8 @@ import type {DatasetOptions} from '../options/dataset.js';
 import {type ModelChoice, openModel} from '../options/model.js';
 import {recordRows} from './record-rows.js';
 import {type SweepTarget, secondsSince, writeSweep} from './write-sweep.js';
+
+const RUNS = 'runs.jsonl';
 
 /** Captions of a data set that settings are run on, and the model that runs them. */
 export interface CaptionSource {
@@ -44,8 +47,8 @@ export async function runSettings(
   context: CommandContext,
 ): Promise<number> {
   const {out, signal} = context;
-  const folder = shard.count > 1 ? path.join(target.folder, shardName(shard)) : target.folder;
-  const file = path.join(folder, 'runs.jsonl');
+  const folder = shardFolder(target.folder, shard, RUNS);
+  const file = path.join(folder, RUNS);
   const skipped = new SkippedRows(out);
   const {onBadRow} = skipped;
   const dataset = openDataset(data, {task: 'caption', ...reading, onBadRow});
@@ -86,7 +89,7 @@ export async function runSettings(
   }
   if (rows === 0 && skipped.count === 0 && shard.count === 1) throw new InputError('data-empty', `${data} has no rows`);
   if (shard.count > 1) {
-    const all = path.join(target.folder, 'shard-*', 'runs.jsonl');
+    const all = path.join(target.folder, 'shard-*', RUNS);
     out.say(`When all shards are there: mue sweep ${all} --out ${target.folder}`);
   } else sweepRuns(readShards([file]), target, context);
   return skipped.exitCode;

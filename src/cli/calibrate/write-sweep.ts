@@ -3,6 +3,7 @@ import {settingsText} from '../../calibration/settings/file.js';
 import type {PolicySetting} from '../../calibration/policy-setting.js';
 import {makeFolder} from '../../node/runs/evaluation-folder.js';
 import {writeAtomic} from '../../node/runs/write-atomic.js';
+import {WriterLock} from '../../node/runs/writer-lock.js';
 
 /** Seconds since a reading of performance.now(), for people. */
 export function secondsSince(start: number): string {
@@ -36,10 +37,11 @@ export interface SweepFiles {
 /**
  * Writes the files of a sweep, sweep.json last: where it is, the others are.
  * @returns the names of the files, for people
- * @throws InputError `cannot-write`
+ * @throws InputError `folder-in-use` if another process writes there; `cannot-write`
  */
 export function writeSweep(folder: string, {csv, json, front, chosen}: SweepFiles): string {
   makeFolder(folder);
+  using _lock = WriterLock.take(folder);
   const write = (name: string, content: string | Iterable<string>): void =>
     writeAtomic(path.join(folder, name), content);
   write('sweep.csv', csv);

@@ -1,9 +1,9 @@
-import path from 'node:path';
 import type {Dataset, OnBadRow} from '../../data/dataset.js';
-import {type Shard, shardName} from '../../evaluation/shard.js';
+import type {Shard} from '../../evaluation/shard.js';
 import {dataFingerprint} from '../../node/dataset/fingerprint.js';
 import {openDataset} from '../../node/dataset/open.js';
-import {embedInto} from '../../node/runs/embeddings-folder.js';
+import {embedInto, ROWS} from '../../node/runs/embeddings-folder.js';
+import {shardFolder} from '../../node/runs/shard-folder.js';
 import {InputError} from '../../runtime/errors.js';
 import type {Embedder, VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
@@ -44,7 +44,7 @@ export async function embedDataset(
   source: ImageSet,
   {exit, folder: parent, shard, limit, exif, out, signal}: EmbedDatasetOptions,
 ): Promise<number> {
-  const folder = shard.count > 1 ? path.join(parent, shardName(shard)) : parent;
+  const folder = shardFolder(parent, shard, ROWS);
   let badRows = 0;
   const dataset = openImages(source, ({line, error}) => {
     badRows++;

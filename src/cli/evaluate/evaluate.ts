@@ -1,7 +1,5 @@
-import path from 'node:path';
 import {Option} from '@commander-js/extra-typings';
 import type {EvaluationMetrics} from '../../evaluation/metrics.js';
-import {shardName} from '../../evaluation/shard.js';
 import type {Progress} from '../../node/runs/evaluate-into.js';
 import {AbortError, UsageError} from '../../runtime/errors.js';
 import {defineCommand} from '../core/define-command.js';
@@ -57,7 +55,8 @@ export const evaluate = defineCommand({
   async run(_, options, {out, signal}) {
     const {task, data, images, columns, split, limit, answers, workers, batch, warmup, trace} = options;
     const shard = shardChoice(options.shard, process.env);
-    const folder = shard.count > 1 ? path.join(options.out, shardName(shard)) : options.out;
+    const {shardFolder} = await import('../../node/runs/shard-folder.js');
+    const folder = shardFolder(options.out, shard, 'run.json', workers);
     if (answers !== undefined && task !== 'vqa')
       throw new UsageError('answers-task', '--answers is for --task vqa only');
     const job: ShardJob = {

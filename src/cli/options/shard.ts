@@ -32,8 +32,27 @@ export function shardChoice(flag: string | undefined, environment: Environment):
     throw new UsageError('shard-count', `SLURM_ARRAY_TASK_ID is ${task}, but SLURM_ARRAY_TASK_COUNT is not set`, {
       hint: 'Give --shard i/n.',
     });
-  // Arrays may start anywhere and count in steps: 1-10, 0-90:10.
-  const {SLURM_ARRAY_TASK_MIN: first = '0', SLURM_ARRAY_TASK_STEP: step = '1'} = environment;
-  const index = (Number(task) - Number(first)) / Number(step);
-  return parseShard(`${index}/${tasks}`, `SLURM_ARRAY_TASK_ID ${task} from ${first}`);
+  return slurmShard(task, tasks, environment);
+}
+
+/** The shard of a task of a Slurm array. Arrays may start anywhere and count in steps: 1-10, 0-90:10. */
+function slurmShard(task: string, tasks: string, environment: Environment): Shard {
+  const {
+    SLURM_ARRAY_TASK_MIN: first = '0',
+    SLURM_ARRAY_TASK_MAX: last,
+    SLURM_ARRAY_TASK_STEP: step = '1',
+  } = environment;
+  const place = (id: string): number => (Number(id) - Number(first)) / Number(step);
+  // A task that is submitted again by itself looks like an array of one: taken for one, it would run everything.
+  if (Number(tasks) === 1)
+    throw new UsageError('shard-count', `SLURM_ARRAY_TASK_ID is ${task}, the only task of its array`, {
+      hint: 'Give --shard i/n for one part of several again, or --shard 0/1 for all rows.',
+    });
+  if (last !== undefined && place(last) + 1 !== Number(tasks))
+    throw new UsageError(
+      'shard-count',
+      `SLURM_ARRAY_TASK_COUNT is ${tasks}, but from ${first} to ${last} in steps of ${step} there are ${place(last) + 1}`,
+      {hint: 'An array with gaps does not say of how many parts its tasks are: give --shard i/n.'},
+    );
+  return parseShard(`${place(task)}/${tasks}`, `SLURM_ARRAY_TASK_ID ${task} from ${first}`);
 }

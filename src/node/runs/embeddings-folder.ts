@@ -11,7 +11,8 @@ import {RowLog} from './row-log.js';
 import {writeAtomic} from './write-atomic.js';
 
 export const EMBEDDINGS = 'embeddings.jsonl';
-const ROWS = 'rows.jsonl';
+/** The rows as they come, before all are there. */
+export const ROWS = 'rows.jsonl';
 
 export interface EmbedIntoOptions {
   /** The settings that the rows depend on: model, data, exits, shard; plain JSON. */
@@ -35,6 +36,7 @@ export interface EmbedIntoOptions {
  * order of the data.
  * @returns the number of pictures embedded, now and before, and of those that failed
  * @throws UsageError `resume-mismatch` if the folder holds another run
+ * @throws InputError `folder-in-use` if another process writes there
  */
 export async function embedInto(folder: string, options: EmbedIntoOptions): Promise<{done: number; failed: number}> {
   const {header, dataset, shard, limit, embed, onFailed, onRow, signal} = options;

@@ -7,6 +7,7 @@ import {InputError} from '../../runtime/errors.js';
 import {type BadRowRecord, finishEvaluation, makeFolder, PREDICTIONS, reopenEvaluation} from './evaluation-folder.js';
 import {PredictionsFile} from './predictions-file.js';
 import {claimFolder, type RunFile} from './run-file.js';
+import {WriterLock} from './writer-lock.js';
 
 /** The progress of a run. */
 export interface Progress {
@@ -35,13 +36,15 @@ export interface EvaluateIntoOptions
  * Evaluates into a folder, going on where an earlier run stopped. Killed at any moment and run again, it ends with the
  * same files but for times.
  * @throws UsageError `run-differs` if the folder holds another run
- * @throws InputError `dataset-empty`, `cannot-write`, `predictions-corrupt`
+ * @throws InputError `folder-in-use` if another process writes there; `dataset-empty`, `cannot-write`,
+ *   `predictions-corrupt`
  */
 export async function evaluateInto(folder: string, options: EvaluateIntoOptions): Promise<EvaluationMetrics> {
   const {run, rowsInFile, onBad, onProgress} = options;
   const {shard} = run;
   const {limit, trace} = run.options as {readonly limit?: number; readonly trace?: boolean};
   makeFolder(folder);
+  using _lock = WriterLock.take(folder);
   claimFolder(folder, run);
   reopenEvaluation(folder);
   const total = rowsInFile === undefined ? limit : Math.min(rowsInFile, limit ?? rowsInFile);

@@ -1,10 +1,11 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import type {EvaluationMetrics} from '../../evaluation/metrics.js';
 import {partOfShard, type Shard, WHOLE} from '../../evaluation/shard.js';
 import {UsageError} from '../../runtime/errors.js';
 import {type BadRowRecord, type Evaluation, finishEvaluation, makeFolder, readEvaluation} from './evaluation-folder.js';
 import {claimFolder, type RunFile, readRun, runDifferences} from './run-file.js';
+import {shardNames} from './shard-folder.js';
+import {WriterLock} from './writer-lock.js';
 
 /**
  * Puts finished shards together, to the files that one run would have written.
@@ -12,6 +13,7 @@ import {claimFolder, type RunFile, readRun, runDifferences} from './run-file.js'
  * @param output  the folder to write
  * @param whole   the part of the rows that the shards are parts of; all rows by default
  * @throws UsageError `shards-missing`, `shards-differ`, `shard-unfinished`
+ * @throws InputError `folder-in-use` if another process writes to `output`
  */
 export async function mergeEvaluations(
   folders: readonly string[],
@@ -43,6 +45,7 @@ export async function mergeEvaluations(
     whole,
   );
   makeFolder(output);
+  using _lock = WriterLock.take(output);
   claimFolder(output, run);
   return finishEvaluation(
     output,
@@ -56,9 +59,9 @@ export async function mergeEvaluations(
 function shardFolders(folder: string): string[] {
   const run = readRun(folder);
   if (run !== undefined && run.shard.count > 1) return [folder];
-  const inside = fs.existsSync(folder) ? fs.readdirSync(folder).filter((name) => /^shard-\d+-of-\d+$/.test(name)) : [];
+  const inside = shardNames(folder);
   // A folder with neither is reported when it is read.
-  return inside.length === 0 ? [folder] : inside.sort().map((name) => path.join(folder, name));
+  return inside.length === 0 ? [folder] : inside.map((name) => path.join(folder, name));
 }
 
 function checkComplete(shards: readonly {readonly folder: string; readonly shard: Shard}[], whole: Shard): void {

@@ -4,6 +4,7 @@ import {readLines} from '../../data/lines.js';
 import {InputError} from '../../runtime/errors.js';
 import {readChunks} from '../dataset/open.js';
 import {cannotWrite, writeAtomic, writeWhole} from './write-atomic.js';
+import {checkUntouched} from './writer-lock.js';
 
 /**
  * The file predictions.jsonl, open for appending rows. Every append is one write that ends in a line break: whatever
@@ -40,10 +41,7 @@ export class PredictionsFile implements Disposable {
    */
   append(row: EvaluationRow): void {
     const bytes = Buffer.from(`${JSON.stringify(row)}\n`);
-    if (fs.fstatSync(this.fd).size !== this.size)
-      throw new InputError('folder-in-use', `${this.file}: another process writes to it`, {
-        hint: 'Give each run a folder of its own.',
-      });
+    checkUntouched(this.fd, this.size, this.file);
     try {
       writeWhole(this.fd, bytes);
       this.size += bytes.length;

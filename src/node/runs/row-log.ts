@@ -1,11 +1,13 @@
 import fs from 'node:fs';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {cannotWrite, writeWhole} from './write-atomic.js';
+import {checkUntouched, WriterLock} from './writer-lock.js';
 
 /**
  * A file of JSON lines to which bulk work appends, and with which it can go on after any interruption, kill -9
  * included. The first line is a header that says what the rows are, then comes a row a line. A torn last line is cut
- * off when the file is opened again. Disposing it closes the file.
+ * off when the file is opened again. While it is open, nobody else can open it for writing. Disposing it closes the
+ * file.
  */
 export class RowLog implements Disposable {
   private constructor(
@@ -13,16 +15,20 @@ export class RowLog implements Disposable {
     private readonly file: string,
     /** The rows that were there when it was opened. */
     readonly rows: readonly Readonly<Record<string, unknown>>[],
+    private readonly lock: WriterLock,
+    private size: number,
   ) {}
 
   /**
    * Opens for appending, or begins the file.
    * @param header the settings that the rows depend on (model, data, options); plain JSON
    * @throws UsageError if the file was begun with another header
-   * @throws InputError if it is damaged before its end, or cannot be written
+   * @throws InputError `folder-in-use` if another process writes to it; or if it is damaged before its end, or cannot
+   *   be written
    */
   static open(file: string, header: Readonly<Record<string, unknown>>): RowLog {
     const line = `${JSON.stringify(header)}\n`;
+    const lock = WriterLock.take(file);
     let fd: number | undefined;
     try {
       if (!fs.existsSync(file)) fs.writeFileSync(file, '', {flag: 'a'});
@@ -39,18 +45,25 @@ export class RowLog implements Disposable {
       fs.closeSync(fd);
       fd = fs.openSync(file, 'a');
       if (found === undefined) writeWhole(fd, Buffer.from(line));
-      return new RowLog(fd, file, rows);
+      return new RowLog(fd, file, rows, lock, fs.fstatSync(fd).size);
     } catch (error) {
+      lock[Symbol.dispose]();
       if (fd !== undefined) fs.closeSync(fd);
       throw cannotWrite(file, error);
     }
   }
 
-  /** @throws InputError `cannot-write` */
+  /**
+   * Appends a row.
+   * @throws InputError `folder-in-use` if another process has written to the file; `cannot-write`
+   */
   append(row: Readonly<Record<string, unknown>>): void {
     if (this.fd === undefined) throw new Error(`${this.file} is closed`);
+    const bytes = Buffer.from(`${JSON.stringify(row)}\n`);
+    checkUntouched(this.fd, this.size, this.file);
     try {
-      writeWhole(this.fd, Buffer.from(`${JSON.stringify(row)}\n`));
+      writeWhole(this.fd, bytes);
+      this.size += bytes.length;
     } catch (error) {
       throw cannotWrite(this.file, error);
     }
@@ -59,6 +72,7 @@ export class RowLog implements Disposable {
   [Symbol.dispose](): void {
     if (this.fd !== undefined) fs.closeSync(this.fd);
     this.fd = undefined;
+    this.lock[Symbol.dispose]();
   }
 }
 

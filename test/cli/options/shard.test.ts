@@ -18,7 +18,13 @@ test.each([
   ],
   [
     undefined,
-    {SLURM_ARRAY_TASK_ID: '20', SLURM_ARRAY_TASK_COUNT: '4', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_STEP: '10'},
+    {
+      SLURM_ARRAY_TASK_ID: '20',
+      SLURM_ARRAY_TASK_COUNT: '4',
+      SLURM_ARRAY_TASK_MIN: '0',
+      SLURM_ARRAY_TASK_STEP: '10',
+      SLURM_ARRAY_TASK_MAX: '30',
+    },
     '2/4',
   ],
 ])('shardChoice: --shard %s in %j is %s', (flag, environment, wanted) => {
@@ -31,7 +37,23 @@ test.each([
   [undefined, {JOB_COMPLETION_INDEX: '1'}],
   [undefined, {SLURM_ARRAY_TASK_ID: '1'}],
   [undefined, {JOB_COMPLETION_INDEX: '3', JOB_COMPLETIONS: '3'}],
+  // --array=2, one task of 0-3 again
+  [
+    undefined,
+    {SLURM_ARRAY_TASK_ID: '2', SLURM_ARRAY_TASK_COUNT: '1', SLURM_ARRAY_TASK_MIN: '2', SLURM_ARRAY_TASK_MAX: '2'},
+  ],
+  [
+    undefined,
+    {SLURM_ARRAY_TASK_ID: '0', SLURM_ARRAY_TASK_COUNT: '1', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_MAX: '0'},
+  ],
   // --array=0,2,9 has gaps
+  ...['0', '2', '9'].map(
+    (id) =>
+      [
+        undefined,
+        {SLURM_ARRAY_TASK_ID: id, SLURM_ARRAY_TASK_COUNT: '3', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_MAX: '9'},
+      ] as const,
+  ),
   [undefined, {SLURM_ARRAY_TASK_ID: '9', SLURM_ARRAY_TASK_COUNT: '3', SLURM_ARRAY_TASK_MIN: '0'}],
 ])('shardChoice: --shard %s in %j is a UsageError', (flag, environment) => {
   expect(() => shardChoice(flag, environment)).toThrow(UsageError);

@@ -196,11 +196,12 @@ test('evaluateInto: a disk that fills up in the middle of a row leaves the file 
   const write = fs.writeSync;
   let calls = 0;
   const asked = new StubAnswerer();
-  // run.json, two whole rows, and of the third row ten bytes.
+  // Two whole rows, and of the third row ten bytes.
   const full = (fd: number, bytes: Uint8Array, offset: number, length: number): number => {
+    if (!Buffer.from(bytes).toString().startsWith('{"index"')) return write(fd, bytes, offset, length);
     calls++;
-    if (calls === 4) return write(fd, bytes, offset, 10);
-    if (calls > 4) throw Object.assign(new Error('no space left on device'), {code: 'ENOSPC'});
+    if (calls === 3) return write(fd, bytes, offset, 10);
+    if (calls > 3) throw Object.assign(new Error('no space left on device'), {code: 'ENOSPC'});
     return write(fd, bytes, offset, length);
   };
   jest.spyOn(fs, 'writeSync').mockImplementation(full as unknown as typeof fs.writeSync & typeof write);
