@@ -9,7 +9,7 @@ import {shown} from './check-options.js';
 
 // When to stop, from what a caller chose to policies.
 
-export type TaskName = 'caption' | 'snli-ve' | 'vqa' | 'prompt' | 'embed';
+export type TaskName = 'caption' | 'snli-ve' | 'vqa' | 'prompt' | 'embed' | 'classify';
 
 /** A policy of the caller's own, with what surrounds it. */
 export interface CustomExit {
@@ -131,6 +131,7 @@ function checkPlan(plan: ExitPlan, task: TaskName, sha256: string | undefined): 
       `the exit plan was made for the weights ${plan.model.slice(0, 12)}…, but these are ${sha256.slice(0, 12)}…`,
       {hint: 'Thresholds mean nothing for another model: calibrate again with `mue calibrate`.'},
     );
-  if (plan.task && plan.task !== task)
+  const fits = plan.task === task || (plan.task === 'embed' && task === 'classify');
+  if (plan.task && !fits)
     throw new UsageError('plan-task', `the exit plan was made for the task '${plan.task}', not for '${task}'`);
 }

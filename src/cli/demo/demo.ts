@@ -2,9 +2,11 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {UsageError} from '../../runtime/errors.js';
 import {defineCommand} from '../core/define-command.js';
-import {modelChoice, openModel, withModel} from '../options/model.js';
+import type {Output} from '../core/output.js';
+import {type ModelChoice, modelChoice, openModel, withModel} from '../options/model.js';
 import {wholeNumber} from '../options/values.js';
 import type {DemoRow} from './examples.js';
+import type {RetrievalDemo} from './retrieval.js';
 
 export const demo = defineCommand({
   name: 'demo',
@@ -26,6 +28,7 @@ export const demo = defineCommand({
         hint: 'Leave --model out.',
       });
     const {resnetMacs, runExamples} = await import('./examples.js');
+    const {retrievalText} = await import('./retrieval.js');
     const {demoPage} = await import('./page.js');
     const {tableHead, tableRow, tableSummary} = await import('./table.js');
     out.say(`model loaded in ${opened.ms.toFixed(0)} ms\n`);
@@ -38,13 +41,28 @@ export const demo = defineCommand({
     const resnet = resnetMacs(model);
     out.data('');
     out.data(tableSummary(rows, resnet));
+    const retrieval = await retrieve(rows, modelChoice(options), out, signal);
+    out.data(retrievalText(retrieval));
     const note = model.runsOn?.note ?? options.device;
-    writePage(options.out, demoPage(rows, {tokenizer: model.tokenizer, resnet, note}));
+    writePage(options.out, demoPage(rows, {tokenizer: model.tokenizer, resnet, note, retrieval}));
     const seconds = ((performance.now() - start) / 1e3).toFixed(0);
     out.say(`\nwrote ${options.out}: words and their depth, in a browser (${seconds} s in all)`);
     return 0;
   },
 });
+
+/** Finds the examples by their captions, with the shipped model that embeds. */
+async function retrieve(
+  rows: readonly DemoRow[],
+  {load}: ModelChoice,
+  out: Output,
+  signal: AbortSignal,
+): Promise<RetrievalDemo> {
+  const {loadEmbedder} = await import('../embed/load-embedder.js');
+  const {runRetrieval} = await import('./retrieval.js');
+  using model = await loadEmbedder({load}, out);
+  return await runRetrieval(model, rows, signal);
+}
 
 /** Writes beside the file and then moves: an interrupted run leaves an older page as it was. */
 function writePage(file: string, html: string): void {

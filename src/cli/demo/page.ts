@@ -2,6 +2,7 @@ import {escapeHtml, htmlPage} from '../../charts/html-page.js';
 import type {StackTrace} from '../../exit/trace.js';
 import {type Answer, type Entailment, meanLayers} from '../../tasks/answer.js';
 import {type DemoRow, type Pair, type Saved, savedBy} from './examples.js';
+import {type RetrievalDemo, retrievalText} from './retrieval.js';
 import {percent, signed} from './table.js';
 
 /** Options of `demoPage`. */
@@ -11,6 +12,7 @@ export interface DemoPageOptions {
   readonly resnet: number;
   /** A line that says where the model ran. */
   readonly note: string;
+  readonly retrieval: RetrievalDemo;
 }
 
 const giga = (macs: number): string => `${(macs / 1e9).toFixed(2)} G`;
@@ -19,7 +21,7 @@ const arrow = (full: string, early: string): string => (full === early ? full : 
 const layers = (n: number): string => n.toFixed(1).replace(/\.0$/, '');
 
 /** A self-contained page: no script, style, font or image from elsewhere. */
-export function demoPage(rows: readonly DemoRow[], {tokenizer, resnet, note}: DemoPageOptions): string {
+export function demoPage(rows: readonly DemoRow[], {tokenizer, resnet, note, retrieval}: DemoPageOptions): string {
   const captions = savedBy(rows.map(({caption}) => caption));
   const same = rows.filter(({caption}) => caption.full.text === caption.early.text).length;
   const right = (task: 'entailment' | 'answer', side: 'full' | 'early'): number =>
@@ -47,6 +49,7 @@ ${legend()}
 <main>
 ${rows.map((row) => card(row, tokenizer)).join('\n')}
 </main>
+${retrievalSection(retrieval)}
 <footer>Pictures contain Twemoji graphics (CC-BY 4.0) and Noto Emoji graphics (Apache 2.0), modified. Made by <code>mue demo</code>.</footer>`;
   return htmlPage({title: 'mue-tfjs: how deep did each word go?', style: DEMO_STYLE, body});
 }
@@ -62,6 +65,17 @@ ${row('layers', saved, 'encoder and decoder')}
 ${row('MACs', macs.saved, arrow(giga(macs.full), giga(macs.early)))}
 ${row('time', ms.saved, `${arrow(ms.full.toFixed(0), ms.early.toFixed(0))} ms`)}
 </table></div>`;
+}
+
+/** Captions, and the image that each of them finds. */
+function retrievalSection(retrieval: RetrievalDemo): string {
+  const rows = retrieval.queries.map(({text, file, full, early}) => {
+    const other = full === early ? '' : ` <span class="muted">at full depth: ${escapeHtml(full)}</span>`;
+    return `<dt>${escapeHtml(text)}</dt><dd>${chip(early, file)}${other}</dd>`;
+  });
+  return `<article style="display:block"><div class="answers"><h3>Which picture does a caption find?</h3>
+<p class="muted">${escapeHtml(retrievalText(retrieval))}</p>
+<dl>${rows.join('\n')}</dl></div></article>`;
 }
 
 function legend(): string {

@@ -24,9 +24,10 @@ export const classify = defineCommand({
     // Bad lists and plans are found before the model is loaded.
     zeroShot.distinct(labels, 'labels');
     zeroShot.distinct(templates, 'templates');
-    const exit = await parseExitOptions(options, 'embed');
+    const choice = await parseExitOptions(options, 'classify');
     using model = await loadEmbedder(modelChoice(options), out);
-    model.resolveExits('embed', exit);
+    // Checked as a plan of labels, taken as one of embeddings.
+    const exit = {...model.resolveExits('classify', choice).plan!, task: undefined};
     const classifier = await zeroShot.zeroShotClassifier(model, labels, templates, {exit, signal});
     for (const note of classifier.notes) out.warn(`warning: ${note}`);
     const format = options.jsonl ? 'jsonl' : options.json ? 'json' : 'text';

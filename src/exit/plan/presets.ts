@@ -3,7 +3,7 @@ import type {ScheduleName} from '../policies/threshold.js';
 import type {StackName} from '../policy.js';
 import type {SkippedKv} from '../skipped-kv-cache.js';
 import {producesTokens} from '../stacks.js';
-import {type ExitPlan, type ExitPlans, NEVER_PLAN, type StackPlan} from './schema.js';
+import {type ExitPlan, type ExitPlans, NEVER_PLAN, planFor, type StackPlan} from './schema.js';
 
 /** Settings of a plan besides its thresholds. */
 export interface PlanDefaults {
@@ -64,7 +64,7 @@ export type PlanName = 'model' | 'never' | 'release';
 export function namedPlan(name: PlanName, task: string, plans: ExitPlans | undefined): ExitPlan {
   if (name === 'never') return NEVER_PLAN;
   if (name === 'release') return releasePlan(task);
-  return plans?.plans[task] ?? NEVER_PLAN;
+  return plans ? planFor(plans, task) : NEVER_PLAN;
 }
 
 /**

@@ -82,6 +82,12 @@ export function checkedPlan(plan: unknown, source: string): ExitPlan {
   throw invalidPlan(source, problemsOf(parsed.error));
 }
 
+/** The plan of a task; labels are embeddings, too, where they have no plan of their own. A task without one never exits. */
+export function planFor({plans}: ExitPlans, task: string): ExitPlan {
+  const found = [task, ...(task === 'classify' ? ['embed'] : [])].find((name) => Object.hasOwn(plans, name));
+  return found === undefined ? NEVER_PLAN : plans[found]!;
+}
+
 function problemsOf(error: z.ZodError): string {
   return error.issues.map(({path, message}) => `${path.join('.') || 'top level'}: ${message}`).join('; ');
 }
@@ -108,6 +114,5 @@ export function parsePlan(text: string, source: string, task: string): ExitPlan 
   const parsed = several ? exitPlansSchema.safeParse(json) : exitPlanSchema.safeParse(json);
   if (!parsed.success) throw invalidPlan(source, problemsOf(parsed.error));
   if (!('plans' in parsed.data)) return parsed.data;
-  const {plans} = parsed.data;
-  return Object.hasOwn(plans, task) ? plans[task]! : NEVER_PLAN;
+  return planFor(parsed.data, task);
 }

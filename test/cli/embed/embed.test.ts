@@ -96,7 +96,10 @@ describeCoca(
       const labels = file('scene-labels.txt', 'a turtle\na rabbit\na cupcake\n');
       const picture = ['examples/pictures/04.png', '--device', 'wasm'];
       const classified = await runMue(['classify', ...picture, '--labels', labels, '--json']);
-      expect(JSON.parse(classified.stdout)).toMatchObject({label: 'a turtle', layers: {vision: {of: 6}}});
+      expect(JSON.parse(classified.stdout)).toMatchObject({
+        label: 'a turtle',
+        layers: {vision: {run: 5, of: 6}},
+      });
       const outputs = await Promise.all(
         [[], ['--model', 'scenes-coca']].map((model) => runMue(['embed', ...picture, ...model])),
       );
