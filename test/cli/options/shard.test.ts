@@ -32,7 +32,7 @@ test.each([
   expect(`${index}/${count}`).toBe(wanted);
 });
 
-test.each([
+test.each<[string | undefined, Record<string, string>]>([
   ['4/4', {}],
   [undefined, {JOB_COMPLETION_INDEX: '1'}],
   [undefined, {SLURM_ARRAY_TASK_ID: '1'}],
@@ -47,13 +47,10 @@ test.each([
     {SLURM_ARRAY_TASK_ID: '0', SLURM_ARRAY_TASK_COUNT: '1', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_MAX: '0'},
   ],
   // --array=0,2,9 has gaps
-  ...['0', '2', '9'].map(
-    (id) =>
-      [
-        undefined,
-        {SLURM_ARRAY_TASK_ID: id, SLURM_ARRAY_TASK_COUNT: '3', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_MAX: '9'},
-      ] as const,
-  ),
+  ...['0', '2', '9'].map((id): [undefined, Record<string, string>] => [
+    undefined,
+    {SLURM_ARRAY_TASK_ID: id, SLURM_ARRAY_TASK_COUNT: '3', SLURM_ARRAY_TASK_MIN: '0', SLURM_ARRAY_TASK_MAX: '9'},
+  ]),
   [undefined, {SLURM_ARRAY_TASK_ID: '9', SLURM_ARRAY_TASK_COUNT: '3', SLURM_ARRAY_TASK_MIN: '0'}],
 ])('shardChoice: --shard %s in %j is a UsageError', (flag, environment) => {
   expect(() => shardChoice(flag, environment)).toThrow(UsageError);
