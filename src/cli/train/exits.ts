@@ -25,8 +25,16 @@ export const exits = defineCommand({
       .option('--width <n>', 'numbers that a bottleneck goes through', wholeNumber(1), 32)
       .option('--steps <n>', 'most updates a layer', wholeNumber(1), 400)
       .option('--batch <n>', 'positions of an update', wholeNumber(1), 256)
-      .option('--learning-rate <x>', 'of the first update; it falls to 0', finiteNumber, 0.001)
-      .option('--decay <x>', 'each update shrinks matrices by this times the learning rate', finiteNumber, 5)
+      .option(
+        '--learning-rate <x>',
+        'of the first update; it falls to 0 (default: 0.001, captions 0.003)',
+        finiteNumber,
+      )
+      .option(
+        '--decay <x>',
+        'each update shrinks matrices by this times the rate (default: 5, captions 1)',
+        finiteNumber,
+      )
       .option('--seed <n>', 'decides first weights and all orders', wholeNumber(0), 0)
       .option('--held-out <share>', 'share of the pictures that decides when to stop and what to keep', share, 0.2)
       .option('--labels', "learn from the rows' labels, too")
@@ -45,7 +53,7 @@ export const exits = defineCommand({
     const {depthsText, reportText, verdict} = await import('./text.js');
     const {TensorScope} = await import('../../runtime/tensor-scope.js');
     // Before the long pass over the rows.
-    checkAdapterOptions(options);
+    checkAdapterOptions(task, options);
     using scope = new TensorScope();
     // The states are those of the bare model; adapters that it has already are not looked at.
     const choice = {folder, load: {device, threads, tf32, exif, maxPixels, adapters: false}};
@@ -80,7 +88,7 @@ export const exits = defineCommand({
             adapters,
             signal,
           );
-    if (adapters) await updateExitAdapters(file, task, adapters, folder, model);
+    if (adapters) await updateExitAdapters(file, task, {adapters, data: states.header.data}, folder, model);
     if (json) out.data(JSON.stringify({...trained.report, ...(depths && {test: depths})}, null, 2));
     else {
       out.data(reportText(trained.report));
