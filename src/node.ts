@@ -4,3 +4,4 @@ export {type OpenDatasetOptions, openDataset} from './node/dataset/open.js';
 export {decodeImage} from './node/picture/decode.js';
 export {readExitAdapters, writeExitAdapters} from './node/model/exit-adapters.js';
 export {type LoadOptions, loadModel, SHIPPED_MODEL, weightsHash} from './node/model/load-model.js';
+export {SHIPPED_MODELS, type ShippedModel} from './node/model/shipped-models.js';

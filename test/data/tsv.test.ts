@@ -5,39 +5,59 @@ import {chunks, collect} from '../support/data/chunks.js';
 import {goldenBytes} from '../support/golden/golden.js';
 
 const bytesOf = (item: DatasetItem): Uint8Array => ('bytes' in item.image ? item.image.bytes : new Uint8Array());
-const isPng = (item: DatasetItem): boolean => Buffer.from(bytesOf(item).subarray(1, 4)).toString() === 'PNG';
+
+/** The cells of a set's file, row by row. */
+const cells = (name: string): string[][] =>
+  new TextDecoder()
+    .decode(goldenBytes(name))
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.split('\t'));
+const fromBase64 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'));
+const LABELS: Readonly<Record<string, string>> = {entailment: 'yes', contradiction: 'no', neutral: 'maybe'};
 
 describe("readTsv, the authors' files", () => {
   test('captions, columns as in their test script', async () => {
     const columns = parseColumns('1,4,2', 'caption');
     const items = await collect(readTsv(chunks(goldenBytes('caption.tsv'), 1000), {task: 'caption', columns}));
-    expect(items.map(({id}) => id)).toEqual(items.map((_, i) => `img${i}`));
-    expect(items.every((item) => isPng(item) && item.references!.length === 2)).toBe(true);
-    expect(items[0]!.references![0]).toBe('three people waiting for a green field at night');
+    expect(items.length).toBeGreaterThan(0);
+    expect(items.map((item) => [item.id, bytesOf(item), item.references!.join('&&')])).toEqual(
+      cells('caption.tsv').map((row) => [row[1], fromBase64(row[4]!), row[2]]),
+    );
   });
   test('entailment, columns by default', async () => {
     const items = await collect(readTsv(chunks(goldenBytes('snli_ve.tsv'), 4096), {task: 'snli-ve'}));
-    expect(items[0]).toMatchObject({
-      id: '1000#0',
-      text: 'The players running past the water in the snow.',
-      premise: 'a white truck eating a red ball on a sunny day',
-      label: 'no',
-      line: 1,
-    });
-    expect(items[1]!.label).toBe('yes');
-    expect(items.every(isPng)).toBe(true);
-    expect(items.length).toBe(6);
+    expect(items.length).toBeGreaterThan(0);
+    expect(items.map((item) => [item.id, bytesOf(item), item.text, item.premise, item.label, item.line])).toEqual(
+      cells('snli_ve.tsv').map(([id, , image, text, premise, label], i) => [
+        id,
+        fromBase64(image!),
+        text,
+        premise,
+        LABELS[label!],
+        i + 1,
+      ]),
+    );
   });
   test('questions, columns as in their script', async () => {
     const columns = parseColumns('0,5,2,3,4', 'vqa');
-    const [first] = await collect(readTsv(chunks(goldenBytes('vqa.tsv'), 4096), {task: 'vqa', columns}));
+    const items = await collect(readTsv(chunks(goldenBytes('vqa.tsv'), 4096), {task: 'vqa', columns}));
+    expect(items.length).toBeGreaterThan(0);
     // The file has the picture in column 5 and the objects in column 4.
-    expect(first).toMatchObject({id: '20', text: 'what color is the car', objects: ['house', 'short']});
-    expect([...first!.answers!]).toEqual([
-      ['in the snow', 1],
-      ['riding a horse', 0.3],
-    ]);
-    expect(isPng(first!)).toBe(true);
+    expect(
+      items.map((item) => [item.id, bytesOf(item), item.text, [...item.answers!], (item.objects ?? []).join('&&')]),
+    ).toEqual(
+      cells('vqa.tsv').map((row) => [
+        row[0],
+        fromBase64(row[5]!),
+        row[2],
+        row[3]!.split('&&').map((answer) => {
+          const [confidence, word] = answer.split('|!+');
+          return [word, Number(confidence)];
+        }),
+        row[4],
+      ]),
+    );
   });
 });
 

@@ -186,7 +186,8 @@ onBackends('encoder', (device) => {
     }
   });
 
-  test.each(['a', 'b'])('MuE, states and biases of both streams, case %s', async (letter) => {
+  const whole = Object.keys(plainInfo.cases).filter((letter) => expected[`${letter}.never.image.layer0.out`]);
+  test.each(whole)('MuE, states and biases of both streams, case %s', async (letter) => {
     using scope = new TensorScope();
     const model = mue;
     const {src_tokens, text_length} = plainInfo.cases[letter]!;

@@ -1,3 +1,4 @@
+import {isDeepStrictEqual} from 'node:util';
 import {createPolicy} from '../../src/exit/plan/policies.js';
 import {thresholdPlan} from '../../src/exit/plan/presets.js';
 import {never, stackPolicies} from '../../src/exit/policy.js';
@@ -54,11 +55,6 @@ interface Generation {
 
 const info = golden<Generation>('generation.json');
 const pictures = golden('generation_inputs.safetensors');
-/**
- * Their result depends on torch.topk's order among candidates of score −∞ (the goldens' README): fed the recorded
- * tokens.
- */
-const UNDEFINED_ORDER = ['mue_vqa_prefix_trie_b1', 'mue_vqa_prefix_trie_b2'];
 
 function policyOf({model, kwargs}: Case): ReturnType<typeof createPolicy> {
   if (model === 'plain') return never;
@@ -74,6 +70,33 @@ function policyOf({model, kwargs}: Case): ReturnType<typeof createPolicy> {
 }
 
 const number = (value: number | string): number => (value === '-Infinity' ? -Infinity : Number(value));
+const EOS = 2;
+
+/**
+ * The candidates of a sentence that the next step's rows grow from, as fairseq takes them: in their order, finished
+ * ones last. A candidate of score −∞ never finishes.
+ */
+function grown({cand_tokens, cand_scores}: Step, sentence: number, beam: number): readonly number[] {
+  const order = [...cand_tokens[sentence]!.keys()];
+  const finished = (i: number): boolean =>
+    cand_tokens[sentence]![i] === EOS && number(cand_scores[sentence]![i]!) > -Infinity;
+  return [...order.filter((i) => !finished(i)), ...order.filter(finished)].slice(0, beam);
+}
+
+/**
+ * Whether the result depends on torch.topk's order among candidates of score −∞, which is undefined: rows that grew
+ * from such candidates stay in the batch, and enter MuE's similarity. Those cases are fed the recorded tokens.
+ */
+function dependsOnOrder({model, generation: {beam}, result: {steps}}: Case): boolean {
+  if (model === 'plain') return false;
+  return steps
+    .slice(0, -1)
+    .some((step) =>
+      [...step.cand_scores.keys()].some((sentence) =>
+        grown(step, sentence, beam).some((i) => number(step.cand_scores[sentence]![i]!) === -Infinity),
+      ),
+    );
+}
 
 onBackends('generation', () => {
   const {models} = useMicroModels();
@@ -84,88 +107,86 @@ onBackends('generation', () => {
   };
   const trie = new TokenTrie(Object.values(info.answer_tokens), 2);
 
-  test.each(info.cases.filter((c) => !UNDEFINED_ORDER.includes(c.name)).map((c) => [c.name, c] as const))(
-    '%s',
-    async (_name, c) => {
-      using scope = new TensorScope();
-      const model = models[c.model];
-      const {src_tokens, prefix_tokens} = info.inputs[c.input]!;
-      const pixels = scope.hold(goldenPixels(pictures[`${c.input}.rgb_u8`]!));
-      const policy = policyOf(c);
-      const encoded = scope.hold(await model.encode({pixels, prompts: src_tokens}, policy));
-      if (c.result.encoder) {
-        expect(encoded.runs[0]!.traces.map(({exitLayer}) => exitLayer)).toEqual([
-          c.result.encoder.exit_layer_image,
-          c.result.encoder.exit_layer_text,
-        ]);
-      }
-      const {
-        beam,
-        min_len = 1,
-        no_repeat_ngram_size,
-        lenpen = 1,
-        temperature = 1,
-        unkpen = 0,
-        unnormalized = false,
-      } = c.generation;
-      const maxLength = lengths(c);
-      const decoding = scope.hold(model.startDecoding(encoded, beam, maxLength, 'gap'));
-      const seen: SearchStep[] = [];
-      const cacheLengths: number[][] = [];
-      const {hypotheses} = await fairseqBeamSearch(decoding, src_tokens.length, policy, {
-        beams: beam,
-        maxLength,
-        minLength: min_len,
-        noRepeatNgram: no_repeat_ngram_size,
-        lengthPenalty: lenpen,
-        normalize: !unnormalized,
-        temperature,
-        unkPenalty: unkpen,
-        includeDeadBeams: true,
-        ...(c.prefix_tokens ? {prefixes: prefix_tokens!.map((row) => row.filter((id) => id !== 1))} : {}),
-        ...(c.constraint_trie ? {trie} : {}),
-        onStep: (step) => {
-          seen.push(step);
-          cacheLengths.push(decoding.caches.map((cache) => cache.length));
-        },
-      });
-      expect(seen.length).toBe(c.result.steps.length);
-      for (const [s, want] of c.result.steps.entries()) {
-        const got = seen[s]!;
-        const finite = (b: number): number[] =>
-          want.cand_scores[b]!.flatMap((score, i) => (number(score) > -Infinity ? [i] : []));
-        for (const b of want.cand_scores.keys()) {
-          const which = finite(b);
-          expect(which.map((i) => [got.candidates[b]![i]!.token, got.candidates[b]![i]!.beam])).toEqual(
-            which.map((i) => [want.cand_tokens[b]![i], want.cand_beams[b]![i]]),
-          );
-          closeArrays(
-            which.map((i) => got.candidates[b]![i]!.score),
-            which.map((i) => number(want.cand_scores[b]![i]!)),
-            LOGITS,
-          );
-        }
-        if (c.model === 'mue' && want.exit_layer !== null) {
-          expect([s, got.traces[0]!.exitLayer]).toEqual([s, want.exit_layer]);
-          closeArrays(got.traces[0]!.scores as number[], want.similarities, SIMILARITIES);
-          expect(got.traces[0]!.thresholds[0]).toBeCloseTo(want.threshold, 6);
-        }
-        expect(cacheLengths[s]).toEqual(want.self_cache_lengths);
-      }
-      for (const [b, want] of c.result.hypotheses.entries()) {
-        expect(hypotheses[b]!.map(({tokens}) => tokens)).toEqual(want.map(({tokens}) => tokens));
+  test.each(info.cases.filter((c) => !dependsOnOrder(c)).map((c) => [c.name, c] as const))('%s', async (_name, c) => {
+    using scope = new TensorScope();
+    const model = models[c.model];
+    const {src_tokens, prefix_tokens} = info.inputs[c.input]!;
+    const pixels = scope.hold(goldenPixels(pictures[`${c.input}.rgb_u8`]!));
+    const policy = policyOf(c);
+    const encoded = scope.hold(await model.encode({pixels, prompts: src_tokens}, policy));
+    if (c.result.encoder) {
+      expect(encoded.runs[0]!.traces.map(({exitLayer}) => exitLayer)).toEqual([
+        c.result.encoder.exit_layer_image,
+        c.result.encoder.exit_layer_text,
+      ]);
+    }
+    const {
+      beam,
+      min_len = 1,
+      no_repeat_ngram_size,
+      lenpen = 1,
+      temperature = 1,
+      unkpen = 0,
+      unnormalized = false,
+    } = c.generation;
+    const maxLength = lengths(c);
+    const decoding = scope.hold(model.startDecoding(encoded, beam, maxLength, 'gap'));
+    const seen: SearchStep[] = [];
+    const cacheLengths: number[][] = [];
+    const {hypotheses} = await fairseqBeamSearch(decoding, src_tokens.length, policy, {
+      beams: beam,
+      maxLength,
+      minLength: min_len,
+      noRepeatNgram: no_repeat_ngram_size,
+      lengthPenalty: lenpen,
+      normalize: !unnormalized,
+      temperature,
+      unkPenalty: unkpen,
+      includeDeadBeams: true,
+      ...(c.prefix_tokens ? {prefixes: prefix_tokens!.map((row) => row.filter((id) => id !== 1))} : {}),
+      ...(c.constraint_trie ? {trie} : {}),
+      onStep: (step) => {
+        seen.push(step);
+        cacheLengths.push(decoding.caches.map((cache) => cache.length));
+      },
+    });
+    expect(seen.length).toBe(c.result.steps.length);
+    for (const [s, want] of c.result.steps.entries()) {
+      const got = seen[s]!;
+      const finite = (b: number): number[] =>
+        want.cand_scores[b]!.flatMap((score, i) => (number(score) > -Infinity ? [i] : []));
+      for (const b of want.cand_scores.keys()) {
+        const which = finite(b);
+        expect(which.map((i) => [got.candidates[b]![i]!.token, got.candidates[b]![i]!.beam])).toEqual(
+          which.map((i) => [want.cand_tokens[b]![i], want.cand_beams[b]![i]]),
+        );
         closeArrays(
-          hypotheses[b]!.map(({score}) => score),
-          want.map(({score}) => score),
+          which.map((i) => got.candidates[b]![i]!.score),
+          which.map((i) => number(want.cand_scores[b]![i]!)),
           LOGITS,
         );
       }
-    },
-  );
+      if (c.model === 'mue' && want.exit_layer !== null) {
+        expect([s, got.traces[0]!.exitLayer]).toEqual([s, want.exit_layer]);
+        closeArrays(got.traces[0]!.scores as number[], want.similarities, SIMILARITIES);
+        expect(got.traces[0]!.thresholds[0]).toBeCloseTo(want.threshold, 6);
+      }
+      expect(cacheLengths[s]).toEqual(want.self_cache_lengths);
+    }
+    for (const [b, want] of c.result.hypotheses.entries()) {
+      expect(hypotheses[b]!.map(({tokens}) => tokens)).toEqual(want.map(({tokens}) => tokens));
+      closeArrays(
+        hypotheses[b]!.map(({score}) => score),
+        want.map(({score}) => score),
+        LOGITS,
+      );
+    }
+  });
 
-  test.each(info.cases.filter((c) => UNDEFINED_ORDER.includes(c.name)).map((c) => [c.name, c] as const))(
-    '%s, fed the recorded tokens',
-    async (_name, c) => {
+  const fed = info.cases.filter(dependsOnOrder).map((c) => [c.name, c] as const);
+  if (fed.length === 0) test.skip('no case depends on the order of candidates of score −∞', () => undefined);
+  else
+    test.each(fed)('%s, fed the recorded tokens', async (_name, c) => {
       using scope = new TensorScope();
       const model = models[c.model];
       const {src_tokens} = info.inputs[c.input]!;
@@ -174,20 +195,19 @@ onBackends('generation', () => {
       const maxLength = lengths(c);
       const {beam} = c.generation;
       const decoding = scope.hold(model.startDecoding(encoded, beam, maxLength, 'gap'));
-      let previous: readonly (readonly number[])[] | undefined;
       for (const [s, want] of c.result.steps.entries()) {
-        if (previous) {
-          // Which row each row grew from: the recorded candidates say it, finished ones left out.
-          const rows = want.input_tokens.map((row) => {
-            const sentence = Math.floor(want.input_tokens.indexOf(row) / beam);
-            const before = c.result.steps[s - 1]!;
-            const candidate = before.cand_tokens[sentence]!.findIndex(
-              (token, i) =>
-                token === row.at(-1) &&
-                same(previous![sentence * beam + before.cand_beams[sentence]![i]!]!, row.slice(0, -1)),
-            );
-            return sentence * beam + before.cand_beams[sentence]![candidate]!;
-          });
+        const before = c.result.steps[s - 1];
+        if (before) {
+          const rows: number[] = [];
+          // Sentences that were finished are left out.
+          for (const sentence of before.cand_tokens.keys()) {
+            const from = grown(before, sentence, beam);
+            const row = (i: number): number => sentence * beam + before.cand_beams[sentence]![i]!;
+            const texts = from.map((i) => [...before.input_tokens[row(i)]!, before.cand_tokens[sentence]![i]!]);
+            if (isDeepStrictEqual(texts, want.input_tokens.slice(rows.length, rows.length + beam)))
+              rows.push(...from.map(row));
+          }
+          expect(rows.length).toBe(want.input_tokens.length);
           decoding.reorder(rows);
         }
         const policy = stackPolicies({decoder: similarity({threshold: want.threshold, mode: 'reference'})});
@@ -200,11 +220,6 @@ onBackends('generation', () => {
         expect([s, traces[0]![0]!.exitLayer]).toEqual([s, want.exit_layer]);
         closeArrays(traces[0]![0]!.scores as number[], want.similarities, SIMILARITIES);
         expect(decoding.caches.map((cache) => cache.length)).toEqual(want.self_cache_lengths);
-        previous = want.input_tokens;
       }
-    },
-  );
+    });
 });
-
-const same = (a: readonly number[], b: readonly number[]): boolean =>
-  a.length === b.length && a.every((x, i) => x === b[i]);

@@ -81,15 +81,18 @@ onBackends('losses', (device) => {
     const encoded = scope.hold(await models.mue.encode({pixels, prompts: unpadded(rows('snli_ve.src_tokens'))}, never));
     const batch = batchOf('snli_ve');
     const losses = await Promise.all(
-      [undefined, [1, 0], [0, 1]].map((confidences) =>
-        taskLoss(models.mue, encoded, {...batch, ...(confidences ? {confidences} : {})}),
+      [undefined, batch.targets.map((_, b) => Number(b === 0)), batch.targets.map((_, b) => Number(b > 0))].map(
+        (confidences) => taskLoss(models.mue, encoded, {...batch, ...(confidences ? {confidences} : {})}),
       ),
     );
     const [whole, first, second] = losses.map(({loss}) => loss) as [number, number, number];
     expect(first + second).toBeCloseTo(whole, 4);
     expect(Math.min(first, second)).toBeGreaterThan(0);
-    expect(losses.map(({sampleSize}) => sampleSize)).toEqual([4, 4, 4]);
-    await expect(taskLoss(models.mue, encoded, {...batch, confidences: [1]})).rejects.toMatchObject({
+    const tokens = batch.targets.flat().filter((id) => id !== 1).length;
+    expect(losses.map(({sampleSize}) => sampleSize)).toEqual([tokens, tokens, tokens]);
+    await expect(
+      taskLoss(models.mue, encoded, {...batch, confidences: batch.targets.slice(1).map(() => 1)}),
+    ).rejects.toMatchObject({
       code: 'loss-batch',
     });
     const padding = batch.targets.map((row) => row.map(() => 1));

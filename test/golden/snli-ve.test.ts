@@ -49,7 +49,11 @@ const info = golden<{answer_ids: Record<string, number[]>; answers: string[]; ca
 const pictures = golden('snli_ve_inputs.safetensors');
 const cases = info.cases.map((c) => [c.name, c] as const);
 /** Cases of one batch share their pictures: `caption_batch1_0` of `caption_batch1_0_mue_mid`. */
-const batchOf = ({name}: Case): string => /^.*batch(1_\d+|3)/.exec(name)![0];
+const batchOf = ({name}: Case): string =>
+  Object.keys(pictures)
+    .map((key) => key.replace(/\.rgb_u8$/, ''))
+    .filter((key) => name.startsWith(`${key}_`))
+    .toSorted((a, b) => b.length - a.length)[0]!;
 
 /** No thresholds: evaluation without them, which never exits. */
 function policyOf({kwargs: {img_thres, txt_thres, decoder_thres}}: Case): ExitPolicy {
@@ -60,6 +64,11 @@ function policyOf({kwargs: {img_thres, txt_thres, decoder_thres}}: Case): ExitPo
     decoder: similarity({threshold: decoder_thres, mode: 'reference'}),
   });
 }
+
+/** Whether every layer ran, with or without a policy. */
+const ranEveryLayer = ({encoder, decoder_exit_layer}: Case, [encoderDepth, decoderDepth]: readonly number[]): boolean =>
+  (encoder === null || (encoder.exit_layer_image === encoderDepth && encoder.exit_layer_text === encoderDepth)) &&
+  (decoder_exit_layer === null || decoder_exit_layer === decoderDepth);
 
 const best = (scores: readonly number[]): string => info.answers[scores.indexOf(Math.max(...scores))]!;
 
@@ -143,7 +152,7 @@ onBackends('snli-ve', (device) => {
   });
 
   // Without exits, one softmax over three logits at the last prompt position is the same as scoring every candidate.
-  const full = cases.filter(([, c]) => c.model === 'plain' || /_(never|default_kwargs)$/.test(c.name));
+  const full = cases.filter(([, c]) => ranEveryLayer(c, [3, 4]));
   test.each(full)('%s, corrected', async (_name, c) => {
     const {model} = mues[c.model];
     const {scores} = await scoreAnswers(model, await encodeFully(c), never, {

@@ -88,7 +88,12 @@ onBackends('vqa', (device) => {
       eos: 2,
       chunk: info.valid_batch_size,
     });
-    expect(targets.map((rows) => rows.length / c.decoder_prompts.length)).toEqual([6, 6, 4]);
+    const chunks = Math.ceil(info.answers.length / info.valid_batch_size);
+    expect(targets.map((rows) => rows.length / c.decoder_prompts.length)).toEqual(
+      Array.from({length: chunks}, (_, i) =>
+        Math.min(info.valid_batch_size, info.answers.length - i * info.valid_batch_size),
+      ),
+    );
     for (const [i, want] of c.scores.entries()) closeArrays(scores[i]!, want, LOGITS);
     const predictions = scores.map((row) => info.answers[row.indexOf(Math.max(...row))]!);
     expect(predictions).toEqual(c.predictions.map(({answer}) => answer));

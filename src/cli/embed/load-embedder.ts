@@ -1,18 +1,22 @@
+import {shippedFolder} from '../../node/model/shipped-models.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {Embedder, VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {Output} from '../core/output.js';
 import {type ModelChoice, openModel} from '../options/model.js';
 
 /**
- * Loads a model that embeds images and texts. The caller disposes it.
+ * Loads a model that embeds images and texts, by default the shipped one that does. The caller disposes it.
  * @throws UsageError `task-unsupported` for another one
  */
-export async function loadEmbedder(choice: ModelChoice, out: Output): Promise<VisionLanguagePipeline & Embedder> {
-  const {model} = await openModel(choice, out);
+export async function loadEmbedder(
+  {folder = shippedFolder('scenes-coca'), load}: ModelChoice,
+  out: Output,
+): Promise<VisionLanguagePipeline & Embedder> {
+  const {model} = await openModel({folder, load}, out);
   if (isEmbedder(model)) return model;
   model[Symbol.dispose]();
   throw new UsageError('task-unsupported', 'this model does not put pictures and texts in one space', {
-    hint: 'Name a contrastive captioner (CoCa) with --model.',
+    hint: 'Name a contrastive captioner (CoCa) with --model: the shipped one is scenes-coca.',
   });
 }
 

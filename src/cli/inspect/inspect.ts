@@ -3,7 +3,7 @@ import {defineCommand} from '../core/define-command.js';
 export const inspect = defineCommand({
   name: 'inspect',
   summary: 'Show what is in a model folder or a checkpoint: configuration, parameters by part, shapes',
-  arguments: [['[model]', 'a model folder or a checkpoint (default: the shipped scenes-mue)']],
+  arguments: [['[model]', 'a model folder, a shipped model by its name, or a checkpoint (default: scenes-mue)']],
   options: (command) =>
     command
       .option('--ema', 'look at the moving average of the weights')
@@ -11,8 +11,8 @@ export const inspect = defineCommand({
       .option('--json', 'everything as JSON'),
   async run([model], {ema, tensors, json}, {out}) {
     const {formatInspection, inspect} = await import('../../node/model/inspect.js');
-    const {SHIPPED_MODEL} = await import('../../node/model/load-model.js');
-    const inspection = await inspect(model ?? SHIPPED_MODEL, {which: ema ? 'ema' : 'model'});
+    const {modelFolder} = await import('../../node/model/shipped-models.js');
+    const inspection = await inspect(modelFolder(model ?? 'scenes-mue'), {which: ema ? 'ema' : 'model'});
     out.data(json ? JSON.stringify(inspection, null, 2) : formatInspection(inspection, tensors));
     return 0;
   },

@@ -23,7 +23,10 @@ export type DeviceOptions = OptionsOf<typeof withDevice>;
 /** Which model, with or without exit adapters, and what `withDevice` has. */
 export const withModel = optionGroup((command) =>
   withDevice(
-    command.option('--model <folder>', 'a model folder, as `mue convert` writes it (default: the shipped scenes-mue)'),
+    command.option(
+      '--model <folder>',
+      'a folder that `mue convert` wrote, or a shipped model: scenes-mue, scenes-coca (default: the one for the task)',
+    ),
   )
     .option('--adapters <file>', "exit adapters of another file or folder (default: the model folder's own, if any)")
     .option('--no-adapters', 'leave exit adapters out'),
@@ -32,7 +35,7 @@ export type ModelOptions = OptionsOf<typeof withModel>;
 
 /** A model folder and how it is loaded, as plain data. */
 export interface ModelChoice {
-  /** Default: the shipped model. */
+  /** A folder, or the name of a shipped model. Default: scenes-mue. */
   readonly folder?: string;
   readonly load: LoadOptions & {readonly device: string};
 }

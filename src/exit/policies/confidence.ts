@@ -41,7 +41,7 @@ export function confidence(logits: ArrayLike<number>): Confidence {
 }
 
 /** A policy whose score is made from the confidence of each row. It can be replayed from recordings. */
-function byConfidence(
+export function byConfidence(
   name: string,
   exits: ExitSide,
   score: (confidence: Omit<Confidence, 'argmax'>) => number,

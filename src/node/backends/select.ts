@@ -13,6 +13,7 @@ import {watchForFullMemory} from './out-of-memory.js';
 import {patchWasmCopies} from './wasm/copies.js';
 import {patchWasmErf} from './wasm/erf.js';
 import {fuseWasmKernels} from './wasm/fused.js';
+import {registerWasmGradients} from './wasm/gradients.js';
 import {patchWasmKernels} from './wasm/kernels.js';
 import {refuseAfterErrors, type WebgpuBackend} from './webgpu/errors.js';
 
@@ -164,6 +165,7 @@ async function startWasm(): Promise<Running> {
   patchWasmCopies();
   patchWasmErf();
   fuseWasmKernels();
+  registerWasmGradients();
   useOnnxMatMul(false, 1);
   // Emscripten takes over uncaught errors of the whole process (to exit with 7); that is not its business.
   for (const event of ['uncaughtException', 'unhandledRejection']) {

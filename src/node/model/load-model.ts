@@ -1,6 +1,5 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {openModelWeights} from '../../checkpoint/model-weights.js';
 import {ClipTokenizer} from '../../data/clip-tokenizer.js';
 import type {Tokenizer} from '../../data/tokenizer.js';
@@ -19,12 +18,13 @@ import {CocaPipeline} from '../../tasks/coca-processor.js';
 import {OfaPipeline} from '../../tasks/ofa-processor.js';
 import {selectBackend} from '../backends/select.js';
 import {adaptedHash, ADAPTERS_FILE, adaptersFile, readExitAdapters} from './exit-adapters.js';
-import {FileAccess} from './file-access.js';
 import {decodeImage} from '../picture/decode.js';
+import {FileAccess} from './file-access.js';
+import {modelFolder, shippedFolder} from './shipped-models.js';
 import {findClipMerges, findVocabulary, vocabularyTokenizer} from './vocabulary.js';
 
-/** The model that ships with the package. */
-export const SHIPPED_MODEL: string = fileURLToPath(new URL('../../../weights/scenes-mue', import.meta.url));
+/** The folder of the default model. */
+export const SHIPPED_MODEL: string = shippedFolder('scenes-mue');
 
 export interface LoadOptions {
   /** `auto` (default), `native`, `cuda`, `webgpu`, `onnx`, `wasm` or `cpu`. */
@@ -68,14 +68,16 @@ const LOADERS: Readonly<Record<string, (folder: string, config: ModelConfig) => 
 };
 
 /**
- * Loads a converted model folder of any family, by default the shipped one.
+ * Loads a converted model folder of any family.
+ * @param model   a folder, or the name of a shipped model: `scenes-mue` (default), `scenes-coca`
  * @returns the model, the caller's to dispose
  * @throws WeightsError if the folder is no model or damaged, BackendError if the device cannot run
  */
 export async function loadModel(
-  folder: string = SHIPPED_MODEL,
+  model: string = SHIPPED_MODEL,
   options: LoadOptions = {},
 ): Promise<VisionLanguagePipeline> {
+  const folder = modelFolder(model);
   const {device = 'auto', exif, rgb, maxPixels, threads, tf32, adapters = true} = options;
   const json = readJson(folder, 'config.json');
   if (json === undefined)

@@ -92,6 +92,17 @@ describeCoca(
       const entail = await runMue(['entail', ...model, pictures[0]!, 'a dog', '--json']);
       expect(['yes', 'no', 'maybe']).toContain((JSON.parse(entail.stdout) as {text: string}).text);
     });
+    test('mue classify, mue embed: take the shipped CoCa where no model is named', async () => {
+      const labels = file('scene-labels.txt', 'a turtle\na rabbit\na cupcake\n');
+      const picture = ['examples/pictures/04.png', '--device', 'wasm'];
+      const classified = await runMue(['classify', ...picture, '--labels', labels, '--json']);
+      expect(JSON.parse(classified.stdout)).toMatchObject({label: 'a turtle', layers: {vision: {of: 6}}});
+      const outputs = await Promise.all(
+        [[], ['--model', 'scenes-coca']].map((model) => runMue(['embed', ...picture, ...model])),
+      );
+      expect(outputs[0]!.stdout).toBe(outputs[1]!.stdout);
+      expect((JSON.parse(outputs[0]!.stdout) as {embedding: number[]}).embedding).toHaveLength(128);
+    });
     test.each([
       ['empty labels', ['classify', 'x.png', '--labels', '@\n \n'], 'labels-empty'],
       ['a label twice', ['classify', 'x.png', '--labels', '@dog\ncat\ndog\n'], 'labels-duplicate'],
@@ -100,7 +111,11 @@ describeCoca(
       ['data without a folder', ['embed', '--data', '.'], 'out-missing'],
       ['nothing to look for', ['retrieve', '--embeddings', 'e.jsonl'], 'no-input'],
       ['recall of nothing', ['retrieve', '--data', '.', '--recall', '0'], 'recall-invalid'],
-      ['a model without embeddings', ['embed', '--text', 'a dog', '--device', 'cpu'], 'task-unsupported'],
+      [
+        'a model without embeddings',
+        ['embed', '--model', 'scenes-mue', '--text', 'a dog', '--device', 'cpu'],
+        'task-unsupported',
+      ],
     ])('mue embed, classify, retrieve: %s is wrong usage', async (_, args, code) => {
       const given = args.map((arg) => (arg.startsWith('@') ? file('list.txt', arg.slice(1)) : arg));
       const {code: exit, stdout, stderr} = await runMue(given);
