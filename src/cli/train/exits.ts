@@ -8,7 +8,7 @@ import {finiteNumber, share, wholeNumber} from '../options/values.js';
 export const exits = defineCommand({
   name: 'train exits',
   summary: 'Make any model exit-ready: train small adapters, without labels, that read early states as the last layer',
-  arguments: [['<model>', 'a model folder, as `mue convert` writes it']],
+  arguments: [['<model>', 'a model folder, as `mue convert` writes it, or a shipped model by its name']],
   options: (command) => {
     const task = new Option('--task <name>', 'what the adapters are for').choices(['snli-ve', 'caption'] as const);
     const kind = new Option('--kind <name>', 'bottleneck: few numbers; affine: a full matrix a layer')
@@ -41,10 +41,11 @@ export const exits = defineCommand({
       .option('--json', 'the report as JSON');
     return withDevice(withDataset(named));
   },
-  async run([folder], options, {out, signal}) {
+  async run([name], options, {out, signal}) {
     const {task, data, test, limit, images, columns, split, json} = options;
     const {device, threads, tf32, exif, maxPixels} = options;
     const {adaptersFile, ADAPTERS_FILE} = await import('../../node/model/exit-adapters.js');
+    const {modelFolder} = await import('../../node/model/shipped-models.js');
     const {updateExitAdapters} = await import('./update-adapters.js');
     const {keptStates} = await import('./kept-states.js');
     const {adaptersFromStates, checkAdapterOptions, measureDepths} = await import(
@@ -55,6 +56,7 @@ export const exits = defineCommand({
     // Before the long pass over the rows.
     checkAdapterOptions(task, options);
     using scope = new TensorScope();
+    const folder = modelFolder(name);
     // The states are those of the bare model; adapters that it has already are not looked at.
     const choice = {folder, load: {device, threads, tf32, exif, maxPixels, adapters: false}};
     const {model} = await openModel(choice, out);
