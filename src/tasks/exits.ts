@@ -129,7 +129,9 @@ function checkPlan(plan: ExitPlan, task: TaskName, sha256: string | undefined): 
     throw new UsageError(
       'plan-model',
       `the exit plan was made for the weights ${plan.model.slice(0, 12)}…, but these are ${sha256.slice(0, 12)}…`,
-      {hint: 'Thresholds mean nothing for another model: calibrate again with `mue calibrate`.'},
+      {
+        hint: 'Thresholds mean nothing for another model, or one with other exit adapters: calibrate again with `mue calibrate`.',
+      },
     );
   const fits = plan.task === task || (plan.task === 'embed' && task === 'classify');
   if (plan.task && !fits)

@@ -86,10 +86,14 @@ export interface PipelineParts<M extends VisionLanguageModel> {
   readonly runsOn?: RunsOn;
   /** What stands between early exits and the head, by task. */
   readonly exitAdapters?: TaskAdapters;
+  /** Data sets that tell nothing about them any more, where they are known. */
+  readonly learntFrom?: LearntFrom;
 }
 
 /** Exit adapters by the task that they were trained for; other tasks run without. */
 export type TaskAdapters = Readonly<Partial<Record<TaskName, ExitAdapters>>>;
+/** SHA-256 of the data set that a task's exit adapters learnt from. */
+export type LearntFrom = Readonly<Partial<Record<TaskName, string>>>;
 
 /** One image with its request as tokens. */
 interface Item {
@@ -115,12 +119,14 @@ export class VisionLanguagePipeline<
   readonly runsOn: RunsOn | undefined;
   /** What stands between early exits and the head, by task; borrowed. */
   readonly exitAdapters: TaskAdapters;
+  /** SHA-256 of the data set that each task's adapters learnt from, where it is known. */
+  readonly learntFrom: LearntFrom;
   readonly #images: ImageDecoder;
   #disposed = false;
 
   /** Takes ownership of the model and the adapters. */
   constructor(
-    {model, pictures, plans, sha256, runsOn, exitAdapters = {}}: PipelineParts<M>,
+    {model, pictures, plans, sha256, runsOn, exitAdapters = {}, learntFrom = {}}: PipelineParts<M>,
     protected readonly processor: P,
   ) {
     this.model = model;
@@ -128,6 +134,7 @@ export class VisionLanguagePipeline<
     this.sha256 = sha256;
     this.runsOn = runsOn;
     this.exitAdapters = exitAdapters;
+    this.learntFrom = learntFrom;
     this.#images = pictures;
   }
 

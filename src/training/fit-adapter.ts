@@ -15,14 +15,20 @@ export interface FitOptions {
   readonly steps?: number;
   /** Positions of an update; 256 by default. */
   readonly batch?: number;
-  /** Of the first update; it falls to 0 over `steps`. 0.001 by default. */
+  /** Of the first update; it falls to 0 over `steps`. By default 0.001 for entailment, 0.003 for captions. */
   readonly learningRate?: number;
-  /** Decoupled decay of the matrices: each update shrinks them by this, times the learning rate; 5 by default. */
+  /**
+   * Decoupled decay of the matrices: each update shrinks them by this, times the learning rate. By default 5 for entailment, 1
+   * for captions.
+   */
   readonly decay?: number;
   /** Decides the first weights and the order of the positions; 0 by default. */
   readonly seed?: number;
   readonly signal?: AbortSignal;
 }
+
+/** What `FitOptions` leave to the task. */
+export type FitRates = Readonly<Record<'learningRate' | 'decay', number>>;
 
 /** Updates between two looks at the held-out positions. */
 const LOOK_EVERY = 20;
@@ -85,7 +91,7 @@ export async function fitAdapter(
   head: Head,
   config: ExitAdapterConfig,
   data: FitData,
-  {steps = 400, batch = 256, learningRate = 1e-3, decay = 5, seed = 0, signal}: FitOptions = {},
+  {steps = 400, batch = 256, learningRate, decay, seed = 0, signal}: FitOptions & FitRates,
   {until = steps, onLook}: {readonly until?: number; readonly onLook?: (look: Look) => void} = {},
 ): Promise<Fitted> {
   using scope = new TensorScope();

@@ -1,6 +1,6 @@
 import {Option} from '@commander-js/extra-typings';
 import {parseShard, WHOLE} from '../../evaluation/shard.js';
-import {InputError} from '../../runtime/errors.js';
+import {InputError, UsageError} from '../../runtime/errors.js';
 import {defineCommand} from '../core/define-command.js';
 import {SkippedRows} from '../core/inputs.js';
 import {modelChoice, openModel, withModel} from '../options/model.js';
@@ -38,6 +38,14 @@ export const record = defineCommand({
     const shard = options.shard === undefined ? WHOLE : parseShard(options.shard);
     const opened = await openModel(modelChoice(options), out);
     using model = opened.model;
+    if (model.learntFrom[task] === sha256)
+      throw new UsageError(
+        'adapters-learnt-here',
+        `the exit adapters of this model learnt from ${data}: on these rows they look better than they are`,
+        {
+          hint: 'Record other rows, or leave the adapters out: --no-adapters.',
+        },
+      );
     const {header, row} = task === 'caption' ? captionRecorder(model, sha256) : entailmentRecorder(model, sha256);
     using log = RowLog.open(file, {...header});
     const rows = await recordRows({model, dataset, log, shard, limit, row, onBadRow, out, signal});

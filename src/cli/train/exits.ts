@@ -8,7 +8,7 @@ import {finiteNumber, share, wholeNumber} from '../options/values.js';
 export const exits = defineCommand({
   name: 'train exits',
   summary: 'Make any model exit-ready: train small adapters, without labels, that read early states as the last layer',
-  arguments: [['<model>', 'a model folder, as `mue convert` writes it']],
+  arguments: [['<model>', 'a model folder, as `mue convert` writes it, or a shipped model by its name']],
   options: (command) => {
     const task = new Option('--task <name>', 'what the adapters are for').choices(['snli-ve', 'caption'] as const);
     const kind = new Option('--kind <name>', 'bottleneck: few numbers; affine: a full matrix a layer')
@@ -25,18 +25,27 @@ export const exits = defineCommand({
       .option('--width <n>', 'numbers that a bottleneck goes through', wholeNumber(1), 32)
       .option('--steps <n>', 'most updates a layer', wholeNumber(1), 400)
       .option('--batch <n>', 'positions of an update', wholeNumber(1), 256)
-      .option('--learning-rate <x>', 'of the first update; it falls to 0', finiteNumber, 0.001)
-      .option('--decay <x>', 'each update shrinks matrices by this times the learning rate', finiteNumber, 5)
+      .option(
+        '--learning-rate <x>',
+        'of the first update; it falls to 0 (default: 0.001, captions 0.003)',
+        finiteNumber,
+      )
+      .option(
+        '--decay <x>',
+        'each update shrinks matrices by this times the rate (default: 5, captions 1)',
+        finiteNumber,
+      )
       .option('--seed <n>', 'decides first weights and all orders', wholeNumber(0), 0)
       .option('--held-out <share>', 'share of the pictures that decides when to stop and what to keep', share, 0.2)
       .option('--labels', "learn from the rows' labels, too")
       .option('--json', 'the report as JSON');
     return withDevice(withDataset(named));
   },
-  async run([folder], options, {out, signal}) {
+  async run([name], options, {out, signal}) {
     const {task, data, test, limit, images, columns, split, json} = options;
     const {device, threads, tf32, exif, maxPixels} = options;
     const {adaptersFile, ADAPTERS_FILE} = await import('../../node/model/exit-adapters.js');
+    const {modelFolder} = await import('../../node/model/shipped-models.js');
     const {updateExitAdapters} = await import('./update-adapters.js');
     const {keptStates} = await import('./kept-states.js');
     const {adaptersFromStates, checkAdapterOptions, measureDepths} = await import(
@@ -45,8 +54,9 @@ export const exits = defineCommand({
     const {depthsText, reportText, verdict} = await import('./text.js');
     const {TensorScope} = await import('../../runtime/tensor-scope.js');
     // Before the long pass over the rows.
-    checkAdapterOptions(options);
+    checkAdapterOptions(task, options);
     using scope = new TensorScope();
+    const folder = modelFolder(name);
     // The states are those of the bare model; adapters that it has already are not looked at.
     const choice = {folder, load: {device, threads, tf32, exif, maxPixels, adapters: false}};
     const {model} = await openModel(choice, out);
@@ -80,7 +90,7 @@ export const exits = defineCommand({
             adapters,
             signal,
           );
-    if (adapters) await updateExitAdapters(file, task, adapters, folder, model);
+    if (adapters) await updateExitAdapters(file, task, {adapters, data: states.header.data}, folder, model);
     if (json) out.data(JSON.stringify({...trained.report, ...(depths && {test: depths})}, null, 2));
     else {
       out.data(reportText(trained.report));

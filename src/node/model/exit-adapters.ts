@@ -10,7 +10,7 @@ import type {VisionLanguageModel} from '../../models/model.js';
 import {ADAPTER_KINDS, ExitAdapters} from '../../nn/exit-adapters.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {TaskAdapters} from '../../tasks/pipeline.js';
+import type {LearntFrom, TaskAdapters} from '../../tasks/pipeline.js';
 import {ADAPTER_TASKS, type AdapterTask} from '../../training/rows.js';
 import {writeAtomic} from '../runs/write-atomic.js';
 import {FileAccess} from './file-access.js';
@@ -30,6 +30,8 @@ const setSchema = z.strictObject({
   size: z.number().int().min(1),
   width: z.number().int().min(0).max(65_536),
   layers: z.array(z.number().int().min(1)).min(1).max(1024).readonly(),
+  /** SHA-256 of the data set that they learnt from, where it is known. */
+  data: z.string().optional(),
 });
 const setsSchema = z.partialRecord(z.enum(ADAPTER_TASKS), setSchema);
 type Sets = z.infer<typeof setsSchema>;
@@ -58,6 +60,8 @@ export interface LoadedAdapters {
   readonly adapters: TaskAdapters;
   /** SHA-256 of the file. */
   readonly sha256: string;
+  /** SHA-256 of the data set that each task's learnt from, where it is known. */
+  readonly learntFrom: LearntFrom;
 }
 
 /** The file that a name stands for: the file itself, or the one in a folder. */
@@ -94,8 +98,10 @@ export async function readExitAdapters(file: string, {model, weights}: AdaptedMo
   const stray = checkpoint.names().find((name) => !known.some((prefix) => name.startsWith(prefix)));
   if (stray !== undefined) throw invalid(`'${stray}' is of no task`);
   const adapters: Partial<Record<AdapterTask, ExitAdapters>> = {};
-  for (const [task, set] of Object.entries(sets) as [AdapterTask, z.infer<typeof setSchema>][]) {
+  const learntFrom: Partial<Record<AdapterTask, string>> = {};
+  for (const [task, {data, ...set}] of Object.entries(sets) as [AdapterTask, z.infer<typeof setSchema>][]) {
     const {size, layers} = set;
+    if (data !== undefined) learntFrom[task] = data;
     if (size !== model.stateSize) throw invalid(`they are for states of width ${size}, not ${model.stateSize}`);
     if (layers.some((layer, i) => layer >= model.stacks[stack]! || (i > 0 && layer <= layers[i - 1]!)))
       throw invalid(
@@ -105,7 +111,7 @@ export async function readExitAdapters(file: string, {model, weights}: AdaptedMo
   }
   const {sha256} = await hashFile(file);
   for (const loaded of Object.values(adapters)) scope.give(loaded);
-  return {adapters, sha256};
+  return {adapters, sha256, learntFrom};
 }
 
 const RETRAIN = 'Train them again with `mue train exits`, or do without: --no-adapters.';
@@ -146,21 +152,31 @@ async function loadSet(
   return adapters;
 }
 
+/** What a file of exit adapters holds. */
+export interface AdaptersContent {
+  /** Of every task that the file is to have; borrowed. */
+  readonly adapters: TaskAdapters;
+  /** SHA-256 of the weights that they were trained with. */
+  readonly weights: string;
+  readonly stack: string;
+  /** SHA-256 of the data set that each task's learnt from, where it is known. */
+  readonly learntFrom?: LearntFrom;
+}
+
 /**
  * Writes exit adapters, whole or not at all.
- * @param adapters   of every task that the file is to have; borrowed
- * @throws           InputError `cannot-write`
+ * @throws InputError `cannot-write`
  */
 export async function writeExitAdapters(
   file: string,
-  {adapters, weights, stack}: {readonly adapters: TaskAdapters; readonly weights: string; readonly stack: string},
+  {adapters, weights, stack, learntFrom = {}}: AdaptersContent,
 ): Promise<void> {
   const tensors: TensorPlan[] = [];
   const values = new Map<string, Uint8Array>();
   const sets: Record<string, unknown> = {};
   for (const [task, set] of Object.entries(adapters)) {
     const {kind, size, width, layers} = set.config;
-    sets[task] = {kind, size, width, layers};
+    sets[task] = {kind, size, width, layers, data: learntFrom[task as AdapterTask]};
     for (const [i, {name, shape}] of set.storedWeights().entries()) {
       const data = await set.trainableWeights[i]!.read().data();
       tensors.push({name: `${task}.${name}`, dtype: 'F32', shape: [...shape]});

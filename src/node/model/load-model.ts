@@ -13,7 +13,7 @@ import type {OfaConfig} from '../../models/ofa/config.js';
 import {OfaModel} from '../../models/ofa/model.js';
 import type {WeightSource} from '../../nn/block.js';
 import {UsageError, WeightsError} from '../../runtime/errors.js';
-import type {ImageDecoder, RunsOn, TaskAdapters, VisionLanguagePipeline} from '../../tasks/pipeline.js';
+import type {ImageDecoder, PipelineParts, RunsOn, VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import {CocaPipeline} from '../../tasks/coca-processor.js';
 import {OfaPipeline} from '../../tasks/ofa-processor.js';
 import {selectBackend} from '../backends/select.js';
@@ -133,11 +133,11 @@ function openCoca(folder: string, parsed: ModelConfig): Loader {
 async function withAdapters(
   model: VisionLanguageModel,
   {file, sha256, ...context}: LoadContext,
-): Promise<Omit<LoadContext, 'file'> & {readonly exitAdapters?: TaskAdapters}> {
+): Promise<Omit<LoadContext, 'file'> & Pick<PipelineParts<VisionLanguageModel>, 'exitAdapters' | 'learntFrom'>> {
   if (file === undefined) return {...context, sha256};
   try {
-    const read = await readExitAdapters(file, {model, weights: sha256});
-    return {...context, sha256: adaptedHash(sha256, read.sha256), exitAdapters: read.adapters};
+    const {adapters, learntFrom, ...read} = await readExitAdapters(file, {model, weights: sha256});
+    return {...context, sha256: adaptedHash(sha256, read.sha256), exitAdapters: adapters, learntFrom};
   } catch (error) {
     model[Symbol.dispose]();
     throw error;

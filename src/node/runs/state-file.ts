@@ -28,7 +28,7 @@ export class StateFile implements StateStore, Disposable {
 
   private constructor(
     readonly folder: string,
-    header: StatesHeader,
+    readonly header: StatesHeader,
     private readonly log: RowLog,
     private readonly fd: number,
     private readonly known: StateGroup[],

@@ -80,3 +80,16 @@ test('mue train exits: goes on from kept states; the file keeps other tasks, and
   expect(fs.readFileSync(adapters)).toEqual(before);
   expect(again.stdout).toMatch(/^held-out positions: \d+ of \d+\ndepth {3}as the last layer/);
 });
+
+test('mue record: refuses the rows that adapters learnt from; mue evaluate and others take them', async () => {
+  const record = (...options: string[]) =>
+    runMue([
+      ...['record', '--model', model, '--task', 'caption', '--data', at('caption.jsonl'), '--images', 'data/scenes'],
+      ...['--limit', '1', '--out', at('recording.jsonl'), ...options],
+    ]);
+  expect(await record()).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/adapters-learnt-here.*look better/s) as string,
+  });
+  expect(fs.existsSync(at('recording.jsonl'))).toBe(false);
+});

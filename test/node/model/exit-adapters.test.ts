@@ -28,8 +28,10 @@ test('writeExitAdapters, readExitAdapters: every task comes back as it was', asy
     'snli-ve': await seededAdapters({size: 2, kind: 'bottleneck', width: 3, layers: [1, 3]}),
     caption: await seededAdapters({size: 2, kind: 'affine', width: 0, layers: [2]}, 2),
   };
-  await writeExitAdapters(at('both'), {adapters: sets, weights: WEIGHTS, stack: 'decoder'});
-  const {adapters, sha256} = await readExitAdapters(at('both'), model);
+  const learntFrom = {caption: 'ef'.repeat(32)};
+  await writeExitAdapters(at('both'), {adapters: sets, weights: WEIGHTS, stack: 'decoder', learntFrom});
+  const {adapters, sha256, ...about} = await readExitAdapters(at('both'), model);
+  expect(about).toEqual({learntFrom});
   expect(sha256).toMatch(/^[0-9a-f]{64}$/);
   for (const task of ['snli-ve', 'caption'] as const) {
     expect(adapters[task]!.config).toEqual(sets[task].config);
