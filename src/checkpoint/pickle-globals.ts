@@ -38,9 +38,7 @@ const listOf: PickleBuilder = ([items]) => (items === undefined ? [] : Array.isA
 
 /** Builds bytes of what protocol 2 writes for them: a string of code points below 256, to be encoded as latin1. */
 const encode: PickleBuilder = ([text, encoding]) =>
-  typeof text === 'string' &&
-  (encoding === 'latin1' || encoding === 'latin-1') &&
-  [...text].every((c) => c.charCodeAt(0) < 256)
+  typeof text === 'string' && (encoding === 'latin1' || encoding === 'latin-1') && !/[^\0-\xff]/.test(text)
     ? Uint8Array.from(text, (c) => c.charCodeAt(0))
     : undefined;
 

@@ -14,6 +14,29 @@ export interface UnpickleOptions {
 
 const MARK = Symbol('mark');
 
+/** The bytes that a pickle may make, copy or compare, whatever its length, and those that each of its bytes adds. */
+const FREE_COST = 96 * 2 ** 20;
+const COST_PER_BYTE = 16;
+/** The longest path of a class or function. */
+const MAX_PATH = 1000;
+
+/** The bytes of memory that a new value takes, about; a container's are those of an empty one. */
+function newCost(value: PickleValue): number {
+  if (value === null || typeof value === 'boolean' || typeof value === 'number') return 16;
+  if (typeof value === 'string') return 32 + value.length;
+  if (typeof value === 'bigint') return 128;
+  if (Array.isArray(value)) return 48 + 8 * value.length;
+  if (value instanceof Uint8Array) return 256 + value.length;
+  return value instanceof PickleObject ? 400 : 256;
+}
+
+/** The words of 8 bytes that something takes at most to walk over a value and copy it. */
+function extent(value: PickleValue): number {
+  if (typeof value === 'string' || value instanceof Uint8Array) return value.length;
+  if (Array.isArray(value)) return 4 * value.length;
+  return value instanceof Map || value instanceof Set ? 8 * value.size : 0;
+}
+
 /**
  * A pickle's bytes, stack and memo, and the operations on them, each of which does what a few opcodes of Python's
  * pickle machine do. `pickle.ts` has the table of opcodes.
@@ -24,7 +47,7 @@ export class PickleMachine {
   readonly input: PickleBytes;
   readonly memo: Map<number, PickleValue> = new Map();
   private stack: (PickleValue | typeof MARK)[] = [];
-  private work = 0;
+  private cost = 0;
 
   constructor(
     bytes: Uint8Array,
@@ -34,6 +57,7 @@ export class PickleMachine {
   }
 
   global(module: string, name: string): PickleGlobal {
+    if (module.length + name.length > MAX_PATH) throw this.error(`a class whose name is longer than ${MAX_PATH}`);
     const global = new PickleGlobal(module, name);
     if (!isDangerous(global)) return global;
     throw new WeightsError(
@@ -59,6 +83,7 @@ export class PickleMachine {
   /** A call with named arguments, which are kept as the last argument. */
   reduceNamed([callee, args, named]: readonly PickleValue[]): void {
     if (!(named instanceof Map)) throw this.error('named arguments that are no dict');
+    this.charge(8 * extent(args!));
     this.push(this.build(callee!, named.size ? [...this.list(args!), named] : args!));
   }
 
@@ -72,10 +97,9 @@ export class PickleMachine {
       return new PickleObject(callee.className, this.list(args));
     }
     const items = this.list(args);
-    for (const item of items)
-      this.work += Array.isArray(item) ? item.length : item instanceof Map || item instanceof Set ? item.size : 0;
-    // Builders may copy a container. A pickle that has one copied over and over is no checkpoint.
-    if (this.work > 1_000_000 + 4 * this.input.size) throw this.error('more work than a checkpoint asks for');
+    // Builders may copy a container or a text. Those that the memo gives again cost again.
+    this.charge(8 * items.length + callee.module.length + callee.name.length);
+    for (const item of items) this.charge(8 * extent(item));
     // Protocols 0 and 1 make an object of a plain class by _reconstructor(class, object, None).
     if (
       callee.name === '_reconstructor' &&
@@ -99,12 +123,16 @@ export class PickleMachine {
   append(target: PickleValue, items: PickleValue[]): void {
     const list = target instanceof PickleObject ? target.items : target;
     if (!Array.isArray(list)) throw this.error('APPEND without a list');
+    this.charge(16 * items.length);
     for (const item of items) list.push(item);
   }
 
   addItems(target: PickleValue, items: readonly PickleValue[]): void {
     if (!(target instanceof Set)) throw this.error('ADDITEMS without a set');
-    for (const item of items) target.add(item);
+    for (const item of items) {
+      this.chargeKey(item);
+      target.add(item);
+    }
   }
 
   dict(items: PickleValue[]): void {
@@ -115,7 +143,10 @@ export class PickleMachine {
   setItems(target: PickleValue, items: PickleValue[]): void {
     const map = target instanceof PickleObject ? target.entries : target;
     if (!(map instanceof Map) || items.length % 2) throw this.error('SETITEMS without a dict, or with half a pair');
-    for (let i = 0; i < items.length; i += 2) map.set(items[i]!, items[i + 1]!);
+    for (let i = 0; i < items.length; i += 2) {
+      this.chargeKey(items[i]!);
+      map.set(items[i]!, items[i + 1]!);
+    }
   }
 
   persistent(id: PickleValue): PickleValue {
@@ -144,6 +175,13 @@ export class PickleMachine {
   }
 
   push(value: PickleValue): void {
+    this.charge(newCost(value));
+    this.stack.push(value);
+  }
+
+  /** Pushes a value that was counted when it was made. */
+  pushKnown(value: PickleValue): void {
+    this.charge(16);
     this.stack.push(value);
   }
 
@@ -169,6 +207,21 @@ export class PickleMachine {
     const mark = this.stack.lastIndexOf(MARK);
     if (mark < 0) throw this.error('a mark is missing');
     return this.stack.splice(mark).slice(1) as PickleValue[];
+  }
+
+  /** A key is hashed, and compared with one that is equal. */
+  private chargeKey(key: PickleValue): void {
+    this.charge(64 + (typeof key === 'string' ? key.length : 0));
+  }
+
+  /**
+   * Counts bytes that are made, copied or compared.
+   * @throws WeightsError `damaged-pickle` where a pickle asks for more than a checkpoint of its length does
+   */
+  private charge(bytes: number): void {
+    this.cost += bytes;
+    if (this.cost > FREE_COST + COST_PER_BYTE * this.input.size)
+      throw this.error('more work or memory than a checkpoint asks for');
   }
 
   /** An error that names the byte that is being read. */

@@ -65,7 +65,10 @@ export function toPlain(value: PickleValue): PlainValue {
       );
     if (v === null || typeof v === 'boolean' || typeof v === 'number' || typeof v === 'string') return v;
     if (typeof v === 'bigint') return v >= Number.MIN_SAFE_INTEGER && v <= Number.MAX_SAFE_INTEGER ? Number(v) : `${v}`;
-    if (v instanceof Uint8Array) return Array.from(v.subarray(0, 4096));
+    if (v instanceof Uint8Array) {
+      nodes += Math.min(v.length, 4096);
+      return Array.from(v.subarray(0, 4096));
+    }
     if (Array.isArray(v)) return v.map((item) => convert(item, depth + 1));
     if (v instanceof Set) return [...v].map((item) => convert(item, depth + 1));
     if (v instanceof Map)

@@ -51,7 +51,7 @@ const OPCODES: ReadonlyMap<number, Operation> = new Map<number, Operation>([
   [0x28, (m) => m.mark()],
   [0x30, (m) => m.drop()],
   [0x31, (m) => void m.popMark()],
-  [0x32, (m) => m.push(m.peek())],
+  [0x32, (m) => m.pushKnown(m.peek())],
   // Constants and numbers.
   [0x4e, (m) => m.push(null)],
   [0x88, (m) => m.push(true)],
@@ -111,9 +111,9 @@ const OPCODES: ReadonlyMap<number, Operation> = new Map<number, Operation>([
   [0x71, (m) => void m.memo.set(m.input.u8(), m.peek())],
   [0x72, (m) => void m.memo.set(m.input.u32(), m.peek())],
   [0x94, (m) => void m.memo.set(m.memo.size, m.peek())],
-  [0x67, (m) => m.push(m.recall(Number(m.input.line())))],
-  [0x68, (m) => m.push(m.recall(m.input.u8()))],
-  [0x6a, (m) => m.push(m.recall(m.input.u32()))],
+  [0x67, (m) => m.pushKnown(m.recall(Number(m.input.line())))],
+  [0x68, (m) => m.pushKnown(m.recall(m.input.u8()))],
+  [0x6a, (m) => m.pushKnown(m.recall(m.input.u32()))],
   // Classes and functions: names; "calls" of them: data.
   [0x63, (m) => m.push(m.global(m.input.line(), m.input.line()))],
   [0x93, (m) => m.push(m.globalOf(m.popMany(2)))],

@@ -1,6 +1,7 @@
 import {WeightsError} from '../runtime/errors.js';
 import {type Checkpoint, elementCount, type PlainValue, type TensorEntry, unknownTensor} from './checkpoint.js';
 import {DTYPE_BYTES, isDType, rawElements, type TensorData, widen} from './dtype.js';
+import {refuseForeign} from './foreign-file.js';
 import type {RandomAccess} from './random-access.js';
 
 /** The most bytes of a header, the limit of the format's own library. */
@@ -35,6 +36,8 @@ export class SafetensorsFile implements Checkpoint {
    */
   static async open(access: RandomAccess & Partial<Disposable>): Promise<SafetensorsFile> {
     const length = access.size < 8 ? -1 : Number(new DataView((await access.read(0, 8)).buffer).getBigUint64(0, true));
+    if (access.size < 8 || length < 2 || length > MAX_HEADER_BYTES || 8 + length > access.size)
+      await refuseForeign(access, 'damaged-safetensors');
     if (length < 2 || length > MAX_HEADER_BYTES || 8 + length > access.size)
       throw new WeightsError(
         'damaged-safetensors',

@@ -4,18 +4,21 @@ import type {PickleBuilder} from './pickle-globals.js';
 import {PickleGlobal, PickleLeaf, type PickleValue} from './pickle-values.js';
 
 const MAX_DIMENSIONS = 16;
-const STORAGES: Readonly<Record<string, DType>> = {
-  HalfStorage: 'F16',
-  BFloat16Storage: 'BF16',
-  FloatStorage: 'F32',
-  DoubleStorage: 'F64',
-  LongStorage: 'I64',
-  IntStorage: 'I32',
-  ShortStorage: 'I16',
-  CharStorage: 'I8',
-  ByteStorage: 'U8',
-  BoolStorage: 'BOOL',
-};
+/** The types of elements by the class of a storage: a map, since the names come from files. */
+const STORAGES: ReadonlyMap<string, DType> = new Map(
+  Object.entries({
+    HalfStorage: 'F16',
+    BFloat16Storage: 'BF16',
+    FloatStorage: 'F32',
+    DoubleStorage: 'F64',
+    LongStorage: 'I64',
+    IntStorage: 'I32',
+    ShortStorage: 'I16',
+    CharStorage: 'I8',
+    ByteStorage: 'U8',
+    BoolStorage: 'BOOL',
+  }),
+);
 
 /** A run of elements, which is a file of the zip archive. */
 class TorchStorage extends PickleLeaf {
@@ -79,7 +82,7 @@ export function storageOf(source: string): (id: PickleValue) => PickleValue {
   return (id) => {
     const [kind, type, key, , length] = Array.isArray(id) ? id : [];
     const dtype =
-      type instanceof PickleGlobal && type.module.split('.')[0] === 'torch' ? STORAGES[type.name] : undefined;
+      type instanceof PickleGlobal && type.module.split('.')[0] === 'torch' ? STORAGES.get(type.name) : undefined;
     if (kind !== 'storage' || typeof key !== 'string' || !/^\w+$/.test(key) || !isCounts([length!]))
       throw new WeightsError(
         'damaged-pickle',
@@ -88,7 +91,7 @@ export function storageOf(source: string): (id: PickleValue) => PickleValue {
     if (!dtype)
       throw new WeightsError(
         'unsupported-dtype',
-        `${source}: storage ${key} is of type ${type instanceof PickleGlobal ? type.path : 'unknown'}; supported are ${Object.keys(STORAGES).join(', ')}.`,
+        `${source}: storage ${key} is of type ${type instanceof PickleGlobal ? type.path : 'unknown'}; supported are ${[...STORAGES.keys()].join(', ')}.`,
       );
     return new TorchStorage(key, dtype, length as number);
   };

@@ -1,6 +1,7 @@
 import {WeightsError} from '../runtime/errors.js';
 import {type Checkpoint, elementCount, type PlainValue, type TensorEntry, unknownTensor} from './checkpoint.js';
 import {DTYPE_BYTES, rawElements, type TensorData, widen} from './dtype.js';
+import {refuseForeign} from './foreign-file.js';
 import {unpickle} from './pickle.js';
 import {PickleObject, type PickleValue, toPlain} from './pickle-values.js';
 import type {RandomAccess} from './random-access.js';
@@ -8,6 +9,9 @@ import {gather, isContiguous, storageOf, TORCH_GLOBALS, TorchTensor} from './tor
 import {ZipFile} from './zip.js';
 
 const MAX_PICKLE_BYTES = 64 * 2 ** 20;
+/** A deflated pickle of names and shapes is a tenth of its length; one that unpacks to much more is none. */
+const SMALL_PICKLE_BYTES = 2 ** 20;
+const MAX_INFLATION = 16;
 /** The weights of a training checkpoint to read: those of the model, or their moving average. */
 export type StateName = 'model' | 'ema';
 
@@ -41,7 +45,9 @@ export class TorchFile implements Disposable {
         'unsupported-byte-order',
         `${access.name}: written on a big-endian machine; only little-endian files are read.`,
       );
-    const pickle = await zip.readAll(pickles[0]!, MAX_PICKLE_BYTES);
+    const packed = pickles[0]!.compressedBytes;
+    const limit = Math.min(MAX_PICKLE_BYTES, SMALL_PICKLE_BYTES + MAX_INFLATION * packed);
+    const pickle = await zip.readAll(pickles[0]!, limit);
     const options = {source: access.name, globals: TORCH_GLOBALS, persistent: storageOf(access.name)};
     const {value, placeholders} = unpickle(pickle, options);
     if (!(value instanceof Map))
@@ -198,6 +204,7 @@ async function checkMagic(access: RandomAccess): Promise<void> {
         hint: 'Save it again in Python: torch.save(torch.load(file, map_location="cpu"), new_file).',
       },
     );
+  await refuseForeign(access, 'not-a-checkpoint');
   throw new WeightsError(
     'not-a-checkpoint',
     `${access.name}: not a PyTorch file: it does not begin as a zip file does (${access.size} bytes).`,

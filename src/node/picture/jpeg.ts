@@ -43,7 +43,11 @@ function inspect(bytes: Uint8Array): JpegHeader {
     const segment = bytes.subarray(at + 2, at + length);
     if (length < 2 || segment.length < length - 2) throw corrupt('JPEG', 'it is cut off inside a header');
     if (marker === 0xe1 && startsWith(segment, [0x45, 0x78, 0x69, 0x66, 0, 0])) orientation = exifOrientation(segment);
-    if (isFrame(marker)) frame = readFrame(marker, segment);
+    if (isFrame(marker)) {
+      // The decoders take the first frame: the limit of pixels is checked on the same one.
+      if (frame !== undefined) throw corrupt('JPEG', 'it has two frames');
+      frame = readFrame(marker, segment);
+    }
     if (marker === 0xda && ++scans > MAX_SCANS) throw corrupt('JPEG', `it has more than ${MAX_SCANS} scans`);
     if (marker === 0xda && frame === undefined) throw corrupt('JPEG', 'its pixels come before its size');
     at += length;

@@ -2,6 +2,7 @@ import {promisify} from 'node:util';
 import zlib from 'node:zlib';
 import type {RgbImage} from '../../data/image.js';
 import {exifOrientation, type Orientation} from './exif.js';
+import {InputError} from '../../runtime/errors.js';
 import {corrupt, type PictureFormat, type PictureHeader} from './format.js';
 
 const inflate = promisify(zlib.inflate) as (data: Uint8Array, options: zlib.ZlibOptions) => Promise<Uint8Array>;
@@ -26,6 +27,10 @@ const PASSES = [
   [0, 1, 1, 2],
 ] as const;
 const WHOLE = [[0, 0, 1, 1]] as const;
+
+/** The most bytes that are unpacked and written, and the bytes that a row counts beside its own. */
+const MAX_WORK = 750_000_000;
+const ROW_COST = 32;
 
 interface PngHeader extends PictureHeader {
   readonly depth: number;
@@ -131,6 +136,13 @@ async function read(header: PngHeader, convert: RowConverter, channels: number):
     .filter(({columns, rows}) => columns > 0 && rows > 0)
     .map((pass) => ({...pass, rowBytes: Math.ceil((pass.columns * bits) / 8)}));
   const wanted = passes.reduce((sum, {rows, rowBytes}) => sum + rows * (rowBytes + 1), 0);
+  const work = wanted + width * height * channels + ROW_COST * passes.reduce((sum, {rows}) => sum + rows, 0);
+  if (work > MAX_WORK)
+    throw new InputError(
+      'image-too-large',
+      `the PNG picture unpacks to ${wanted} bytes in ${height} rows, more work than the limit of ${MAX_WORK} bytes`,
+      {hint: 'The model sees a few hundred pixels a side: save the picture smaller.'},
+    );
   const raw = await inflatePixels(header.pixels, wanted);
   const data = new Uint8Array(width * height * channels);
   let at = 0;

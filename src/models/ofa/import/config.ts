@@ -194,7 +194,7 @@ function resnetLayers(
 ): readonly [number, number, number] {
   const type = settings.text('resnet_type');
   const listed = triple(settings.counts('resnet_layers', 3, MAX_LAYERS));
-  const said = listed ?? (type === undefined ? undefined : RESNET_LAYERS[type]);
+  const said = listed ?? (type !== undefined && Object.hasOwn(RESNET_LAYERS, type) ? RESNET_LAYERS[type] : undefined);
   const found = [1, 2, 3].map((stage) => depthOf(names, `encoder.embed_images.layer${stage}.`)) as [
     number,
     number,
