@@ -15,7 +15,7 @@ export function hostMemory(): boolean {
  * products are computed elsewhere, which whoever arranges that marks on the backend.
  */
 export function fastBatchedMatMul(): boolean {
-  return tf.getBackend() !== 'wasm' || (tf.backend() as {productsElsewhere?: boolean}).productsElsewhere === true;
+  return tf.getBackend() !== 'wasm' || productsElsewhere();
 }
 
 /**
@@ -34,9 +34,17 @@ export function fastBatchedMatMul(): boolean {
  */
 export type FusedKernel = 'MueLayerNorm' | 'MueGelu' | 'MueLinear' | 'MueConvAddRelu' | 'MueAttend';
 
+/** Kernels that compute no product, and so serve where products are computed elsewhere, too. */
+const WITHOUT_PRODUCTS: readonly FusedKernel[] = ['MueLayerNorm', 'MueGelu'];
+
+/** Whether something else than the backend computes its products, which whoever arranges that marks on it. */
+function productsElsewhere(): boolean {
+  return (tf.backend() as {productsElsewhere?: boolean}).productsElsewhere === true;
+}
+
 /**
  * Runs a kernel of these.
- * @returns its output, the caller's (or the tidy's around); undefined where there is none, or a gradient is taken.
+ * @returns its output, the caller's (or the tidy's around); undefined where there is none, a gradient is taken, or products are computed elsewhere.
  */
 export function runFused<T extends tf.Tensor>(
   kernel: FusedKernel,
@@ -46,5 +54,6 @@ export function runFused<T extends tf.Tensor>(
   const engine = tf.engine();
   // The own kernels have no gradients.
   if (engine.state.gradientDepth > 0 || !tf.getKernel(kernel, engine.backendName)) return undefined;
+  if (productsElsewhere() && !WITHOUT_PRODUCTS.includes(kernel)) return undefined;
   return engine.runKernel(kernel, inputs, attrs) as T;
 }

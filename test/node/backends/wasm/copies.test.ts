@@ -91,3 +91,40 @@ test('patchWasmCopies: unstack and split cut along any axis', async () => {
     ([a, b, c]) => [a!, b! + 1, c!],
   );
 });
+
+test('patchWasmCopies: a concatenation along any axis gives back its parts, and refuses shapes that differ', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      shapes,
+      fc.nat(),
+      fc.array(fc.nat({max: 3}), {minLength: 2, maxLength: 4}),
+      async (shape, a, cuts) => {
+        const axis = a % shape.length;
+        const sizes = cuts.map((cut, i) => (i === 0 ? cut + 1 : cut * 40));
+        const whole = shape.map((n, i) => (i === axis ? sizes.reduce((sum, size) => sum + size, 0) : n));
+        let at = 0;
+        await expectSame(
+          (x) =>
+            tf.tidy(() => {
+              const parts = sizes.map((size) => {
+                const begin = shape.map((_, i) => (i === axis ? at : 0));
+                at += size;
+                return tf.slice(
+                  x,
+                  begin,
+                  whole.map((n, i) => (i === axis ? size : n)),
+                );
+              });
+              return tf.concat(parts, axis);
+            }),
+          whole,
+          (index) => index,
+        );
+      },
+    ),
+    {numRuns: 40},
+  );
+  const [x, y] = [tf.ones([2, 3]), tf.ones([3, 2])];
+  expect(() => tf.concat([x, y], 0)).toThrow();
+  tf.dispose([x, y]);
+});

@@ -179,7 +179,7 @@ if (!installed())
     const product = async (device: string): Promise<ArrayLike<number>> => {
       const {note} = await selectBackend(device);
       expect(note).toMatch(
-        device === 'onnx' ? /^wasm with onnxruntime-node \(\d+ threads?\)$/ : /^wasm \(SIMD, 1 thread\)$/,
+        device === 'onnx' ? /^wasm with onnxruntime-node \(\d+ threads?\)$/ : /^wasm \((relaxed )?SIMD, 1 thread\)$/,
       );
       expect(fastBatchedMatMul()).toBe(device === 'onnx');
       const result = tf.tidy(() => tf.matMul(random([64, 500], 1) as tf.Tensor2D, random([500, 64], 2) as tf.Tensor2D));
