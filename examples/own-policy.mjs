@@ -56,11 +56,11 @@ for (const [name, policy] of /** @type {const} */ ([
       normalize: true,
     });
     const [best] = hypotheses[0];
-    const depths = traces.map(({exitLayer}) => exitLayer).join(' ');
+    const depths = traces[0].map(({exitLayer}) => exitLayer).join(' ');
     console.log(
       `${name.padEnd(12)} ${tokenizer.decode(best.tokens).trim()}  (score ${best.score.toFixed(3)}; layers ${depths})`,
     );
-    const {run, full} = decoding.macs;
+    const {run, full} = decoding.macs[0];
     console.log(`${''.padEnd(12)} decoder MACs ${(run / 1e6).toFixed(0)} of ${(full / 1e6).toFixed(0)} M`);
   } finally {
     scope[Symbol.dispose]();
