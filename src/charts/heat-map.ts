@@ -1,5 +1,6 @@
 import {tickText} from './axes.js';
 import {element, fitText, GRID, heading, INK, label, MUTED, svg, textWidth, tooltip} from './svg.js';
+import {largest} from '../runtime/extremes.js';
 
 /** A table as colours: tokens × layers, image depth × text depth, a confusion matrix. */
 export interface HeatMap {
@@ -54,7 +55,7 @@ export function heatMap(map: HeatMap): string {
   const headHeight = slanted ? 20 + 0.75 * heads.reduce((most, name) => Math.max(most, textWidth(name)), 0) : 24;
   // A slanted name may lean out beyond the last column.
   const reach = heads.map((name, c) => (c + 0.5) * cellWidth + 0.77 * textWidth(name));
-  const lean = slanted ? Math.max(0, ...reach.map((x) => x - columns.length * cellWidth)) : 0;
+  const lean = slanted ? Math.max(0, largest(reach.map((x) => x - columns.length * cellWidth))) : 0;
   const needed = Math.max(
     left + columns.length * cellWidth + 24 + lean,
     left + 260,

@@ -1,3 +1,4 @@
+import {append} from '../runtime/extremes.js';
 // GPT-2's alphabet of bytes, which CLIP took over: a printable character stands for each byte, so that byte-level BPE
 // sees no white space and no control characters.
 
@@ -29,7 +30,7 @@ export function fromByteAlphabet(text: string): Uint8Array {
   for (const char of text) {
     const byte = BYTES.get(char);
     // Only a hand-made dictionary has symbols outside the alphabet; they stay as they are.
-    if (byte === undefined) bytes.push(...new TextEncoder().encode(char));
+    if (byte === undefined) append(bytes, new TextEncoder().encode(char));
     else bytes.push(byte);
   }
   return Uint8Array.from(bytes);

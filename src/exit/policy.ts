@@ -40,7 +40,7 @@ export interface ExitPolicy {
    * @param before   state before the layer just run [B, T, D], borrowed
    * @param after    state after it, borrowed
    * @param logits   next-token logits for `after`, [B, V] or of the allowed answers only; computed when called,
-   * borrowed
+   *                 borrowed
    */
   observe(before: tf.Tensor3D, after: tf.Tensor3D, at: Position, logits: () => tf.Tensor2D): Promise<Observation>;
   /**

@@ -153,7 +153,7 @@ class TraceBuilder {
     this.#scores.push(score ?? null);
     this.#thresholds.push(threshold ?? null);
     this.#exited = exit;
-    // A policy that only watches (a recording) gives no score: its looking costs the answer nothing.
+    // A policy that only records (exit/recording.ts) gives no score: what it looks at is no cost of the answer.
     if (logitsComputed && score !== undefined) this.#logitsAt.push(this.#scores.length);
   }
 
@@ -214,11 +214,12 @@ async function decide(
     );
   };
 
+  // Logits are kept: a policy may ask for them inside a tidy of its own, which they outlive.
   const {policy} = asking[0]!.unit;
   if (count > 1 && policy.observeEach && asking.every(({unit}) => unit.policy === policy && !unit.view)) {
     let computed: tf.Tensor2D | undefined;
     const observations = await policy.observeEach(before, after, positions, () => {
-      computed ??= scope.hold(logitsOf(policy, after, active));
+      computed ??= scope.hold(tf.keep(logitsOf(policy, after, active)));
       return computed;
     });
     return observations.map((observation, i) => ({
@@ -235,8 +236,8 @@ async function decide(
     let computed: tf.Tensor2D | undefined;
     const observation = await unit.policy.observe(view(before), view(after), positions[i]!, () => {
       computed ??= unit.logits
-        ? scope.hold(unit.logits(whole(after), layer))
-        : owner.hold(logitsOf(unit.policy, whole(after), [active[i]!]));
+        ? scope.hold(tf.keep(unit.logits(whole(after), layer)))
+        : owner.hold(tf.keep(logitsOf(unit.policy, whole(after), [active[i]!])));
       return computed;
     });
     decisions.push({observation, logitsComputed: computed !== undefined, logits: unit.logits ? undefined : computed});

@@ -15,7 +15,7 @@ type Padded = readonly (readonly boolean[])[];
 /**
  * Self-attention caches of a decoder stack whose layers may be skipped. Each step calls `begin`, then `run` for every
  * layer that runs, then `fill` once with the exit states. Where rows leave at different layers (mode `project`), a
- * layer that runs for some of them grows its cache by all. Owns its tensors.
+ * layer that runs for some rows still appends keys and values of all rows. Owns its tensors.
  */
 export class SkippedKvCache implements Disposable {
   /** One a layer. */
@@ -57,8 +57,7 @@ export class SkippedKvCache implements Disposable {
    * @param x         [R, 1, D] of the rows that run, borrowed
    * @param layer     from 0
    * @param forward   the layer: its input [R, k + 1, D] is borrowed, it grows the cache by these tokens of all rows,
-   * and its result
-   *                  becomes owned here
+   *                  and its result becomes owned here
    * @returns         [R, 1, D], the caller's
    */
   run(

@@ -66,8 +66,7 @@ export function countLayers(
  * How the layers that an exit skipped get their keys and values for that token (docs/reference/ofa-mue.md 10.9).
  * - `gap`: not at all; their caches stay shorter, as in the authors' release.
  * - `copy`: they take over those of the exit layer: its whole cache, as the authors' research branch intends, or those
- * of the last
- *   token alone (docs/reference/coca.md 10).
+ *   of the last token alone (docs/reference/coca.md 10).
  * - `project`: from the exit state, through their own projections.
  * - `just-in-time`: exactly; the token is run through the missing layers together with the next one that goes deeper.
  */

@@ -78,7 +78,8 @@ export interface ImageRun {
   readonly macs: Macs;
 }
 
-export function addMacs(...parts: readonly Macs[]): Macs {
+/** The sum of the parts of one answer. */
+export function addMacs(parts: readonly Macs[]): Macs {
   return {
     run: parts.reduce((sum, macs) => sum + macs.run, 0),
     full: parts.reduce((sum, macs) => sum + macs.full, 0),

@@ -5,6 +5,7 @@ import {throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {TokenTrie} from './token-trie.js';
 import {bestNextTokens, repeatingTokens, type NextToken} from './logits.js';
+import {append, largest, smallest} from '../runtime/extremes.js';
 
 // Beam search of fairseq (docs/reference/ofa-mue.md 9).   b image, k beam, row = b·K + k, s step, N most tokens before
 // the end symbol
@@ -79,8 +80,8 @@ interface Sentence {
  * Beam search as fairseq's SequenceGenerator does it for OFA.
  *
  * While the beams of an image are all the same (until the first free choice) there is one row of it; a prefix that all
- * images have, or as much of it as all have, is fed at once. Where dead beams decide there are K rows from the start,
- * since one row has none.
+ * images have, or as much of it as all have, is fed at once. With `includeDeadBeams` K rows run from the start: the
+ * copies are the dead beams that the authors' release lets decide.
  * @param decoding   of K rows an image; stepped, reordered and left to the caller
  * @param policy     a list has one for each image, and every image then gets what it would get alone
  * @returns          hypotheses of each image, best first, and the trace of every step that it took
@@ -112,7 +113,7 @@ export async function fairseqBeamSearch(
     const {values, traces} = ahead[step] ?? (await oneStep(decoding, open, step, policy, options));
     const size = values.length / rows.length;
     const width = rows.length / open.length;
-    for (const [b, sentence] of open.entries()) sentence.traces.push(...traces[b]!);
+    for (const [b, sentence] of open.entries()) append(sentence.traces, traces[b]!);
 
     const candidates = open.map((sentence, b) =>
       extend(
@@ -138,7 +139,10 @@ export async function fairseqBeamSearch(
         ...sentence,
         rows: kept.map(({beam, token, score}) => ({tokens: [...sentence.rows[beam]!.tokens, token], score})),
       });
-      from.push(...kept.map(({beam}) => b * width + beam));
+      append(
+        from,
+        kept.map(({beam}) => b * width + beam),
+      );
     }
     if (next.length > 0 && !fed && (from.length !== rows.length || from.some((row, i) => row !== i)))
       decoding.reorder(from, beams);
@@ -195,7 +199,7 @@ async function prefixSteps(
   options: SearchOptions,
 ): Promise<StepResult[]> {
   const prefixes = Array.from({length: images}, (_, b) => options.prefixes?.[b] ?? []);
-  const shared = Math.min(...prefixes.map((prefix) => certain(prefix, options)));
+  const shared = smallest(prefixes.map((prefix) => certain(prefix, options)));
   if (shared === 0) return [];
   using scope = new TensorScope();
   const tokens = prefixes.map((prefix) => [BOS, ...prefix.slice(0, shared)]);
@@ -246,7 +250,7 @@ function extend(
   const {beams, maxLength, minLength, noRepeatNgram, temperature = 1, unkPenalty = 0, trie} = options;
   const prefix = options.prefixes?.[index] ?? [];
   // In a batch that decides as one, the release takes all prefixes to be as long as the longest.
-  const longest = alone ? prefix.length : Math.max(0, ...(options.prefixes ?? []).map((p) => p.length));
+  const longest = alone ? prefix.length : Math.max(0, largest((options.prefixes ?? []).map((p) => p.length)));
   const inPrefix = step < longest && step < maxLength;
   // At the first step all beams are the same: only the first is extended.
   const found = (step === 0 ? rows.slice(0, 1) : rows).flatMap(({tokens, score}, beam) => {

@@ -3,6 +3,7 @@ import type {StackTrace} from '../exit/trace.js';
 import type {Decoding} from '../models/model.js';
 import {topKTokens, logSoftmax, penalizeRepetition} from './logits.js';
 import {feedPrompt, nextLogits, type DecodingOptions, type GeneratedText} from './step.js';
+import {append} from '../runtime/extremes.js';
 
 // Beam search of open_clip (docs/reference/coca.md 7).   b image, k beam, row = b·K + k
 
@@ -57,12 +58,16 @@ export async function openClipBeamSearch(
     );
     const from: number[] = [];
     for (const [place, b] of open.entries()) {
-      traces[b]!.push(...next.traces[place]!);
+      append(traces[b]!, next.traces[place]!);
       const {rows} = all[b]!;
       const candidates = bestContinuations(rows, next.logits.slice(place * beams, (place + 1) * beams), options);
       const {kept, ...search} = extend(all[b]!, candidates, options);
       all[b] = search;
-      if (!search.done) from.push(...kept.map(({beam}) => place * beams + beam));
+      if (!search.done)
+        append(
+          from,
+          kept.map(({beam}) => place * beams + beam),
+        );
     }
     options.onStep?.({step: length - prompt.length, traces: next.traces.flat(), inputs, tokens: []});
     open = open.filter((b) => !all[b]!.done);

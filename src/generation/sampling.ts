@@ -13,6 +13,7 @@ import {
   sampleFromCdf,
 } from './logits.js';
 import {feedPrompt, nextLogits, type DecodingOptions, type GeneratedText} from './step.js';
+import {append} from '../runtime/extremes.js';
 
 export interface SampleOptions extends DecodingOptions {
   /** Sample among the k likeliest tokens; 1 is greedy. */
@@ -32,8 +33,7 @@ const DEFAULT_TOP_K = 50;
  * Generates one text for each image, token by token, each sampled (or, with `topK` 1, the likeliest).
  * @param decoding   stepped, reordered and left to the caller
  * @returns          a text of each image, scored by the mean log-probability of its tokens after the prompt, and the
- * traces of every
- *                   step that it took
+ *                   traces of every step that it took
  */
 export async function sample(
   decoding: Decoding,
@@ -57,7 +57,7 @@ export async function sample(
       signal,
     );
     for (const [r, text] of open.entries()) {
-      traces[text.index]!.push(...next.traces[r]!);
+      append(traces[text.index]!, next.traces[r]!);
       const scores = next.logits[r]!;
       const logProbabilities = logSoftmax(scores);
       // The last token must be the end symbol. The published captions were made so; Hugging Face just stops.

@@ -72,9 +72,9 @@ export interface ScoreInput {
   /** Compute the logits of these token ids only. */
   readonly ids?: readonly number[];
   /**
-   * For each image, how many positions of its first row its exit decision looks at (where all decide as one: those of
-   * the first image). By default a decision looks at all rows: of the image's own length where each image decides for
-   * itself, else padding included.
+   * For each image n, the number of positions that its exit decision looks at: the first n of its first row; where all
+   * images decide as one, those of the first image. Without the list a decision looks at all rows: of the image's own
+   * length where each image decides for itself, else padding included.
    */
   readonly decideOn?: readonly number[];
   /** Stand between an early state of the stack that writes and its head; borrowed. */

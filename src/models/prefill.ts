@@ -4,6 +4,7 @@ import type {StackTrace} from '../exit/trace.js';
 import {gatherRows} from '../nn/gather-rows.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {Decoded, Decoding, RunOptions} from './model.js';
+import {append} from '../runtime/extremes.js';
 
 /** Feeds a prefix by as many steps as it has tokens: for models, modes and policies that cannot do it in one pass. */
 export async function prefillByStep(
@@ -20,7 +21,7 @@ export async function prefillByStep(
     const fed = tokens.map((row) => row[t]!);
     const result = await decoding.step(fed, policy, options);
     logits.push(scope.hold(result.logits));
-    for (const [b, own] of result.traces.entries()) traces[b]!.push(...own);
+    for (const [b, own] of result.traces.entries()) append(traces[b]!, own);
   }
   // The logits come token by token, and are wanted image by image.
   const order = tokens.flatMap((_, b) => Array.from({length}, (_t, t) => t * tokens.length + b));

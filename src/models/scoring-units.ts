@@ -4,6 +4,7 @@ import type {PolicyPerImage} from '../exit/policy.js';
 import type {ExitUnit} from '../exit/run-stack.js';
 import type {ExitAdapters} from '../nn/exit-adapters.js';
 import type {ScoreInput} from './model.js';
+import {largest} from '../runtime/extremes.js';
 
 // The deciding units of a teacher-forced pass, and the positions they look at.   B images, K targets each, R = B·K
 // rows, T positions, D width
@@ -12,7 +13,7 @@ import type {ScoreInput} from './model.js';
 export function targetLengths(targets: ScoreInput['targets'], images: number): readonly number[] {
   const rows = targets.length / images;
   return Array.from({length: images}, (_, b) =>
-    Math.max(...targets.slice(b * rows, (b + 1) * rows).map((target) => target.length)),
+    largest(targets.slice(b * rows, (b + 1) * rows).map((target) => target.length)),
   );
 }
 
@@ -27,7 +28,7 @@ export function scoringUnits(
   rows: number,
   decideOn: ScoreInput['decideOn'],
 ): readonly ExitUnit[] {
-  const longest = Math.max(...lengths);
+  const longest = largest(lengths);
   const ofFirstRow = (count: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [1, count, -1]);
   const ofAllRows = (count: number) => (x: tf.Tensor3D) => tf.slice(x, [0, 0, 0], [-1, count, -1]);
   const eachDecides = Array.isArray(policy);

@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {WeightsError} from '../runtime/errors.js';
+import {append} from '../runtime/extremes.js';
 
 type LayerVariable = ReturnType<tf.layers.Layer['addWeight']>;
 type Initializer = Parameters<tf.layers.Layer['addWeight']>[3];
@@ -243,8 +244,9 @@ function checkWeights(weights: readonly StoredWeight[], source: WeightSource): v
       ? []
       : [`'${name}' is [${got}], but the configuration asks for [${shape}]`];
   });
-  problems.push(
-    ...source
+  append(
+    problems,
+    source
       .names()
       .filter((name) => !known.has(name))
       .map((name) => `'${name}' is not a weight of this model`),

@@ -30,7 +30,8 @@ const SMALL_PRODUCT = 40_000;
 /**
  * One matrix a batch element and head, [B, H, m, n], as the right operand of several products (the keys or values of a
  * memory that every decoding step reads). Where batched products are slow, its parts are cut once and kept: XNNPACK
- * packs a matrix when it first meets it and keys the packing by tensor. Owns its tensors.
+ * packs a matrix when it first meets it and finds the packing by its tensor, so that the same tensors must be passed
+ * each time. Owns its tensors.
  */
 export class PerHeadMatrices implements Disposable {
   readonly all: tf.Tensor4D;

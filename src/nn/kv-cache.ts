@@ -96,7 +96,9 @@ export class KvCache implements Disposable {
 
 // R rows, T new tokens, n keys with the new ones, D width, H heads
 
-/** Where some rows or positions left earlier, a layer works on the others, but its cache grows by all. */
+/**
+ * The rows and positions that a layer works on, where others left earlier; it still appends keys and values of all.
+ */
 export interface PartialRows {
   /** Input of the layer for all rows and positions [R', T', D]; borrowed. */
   readonly all: tf.Tensor3D;

@@ -8,6 +8,7 @@ import {mean} from '../statistics/descriptive.js';
 import {type RankCorrelation, spearman} from '../statistics/spearman.js';
 import {giga, percent, significant} from '../text/format.js';
 import {type Cost, costOf, frontOf, isFull, isPolicy, type ReportPoint} from './points.js';
+import {largest} from '../runtime/extremes.js';
 
 // Charts of a report, as SVG.
 
@@ -111,7 +112,7 @@ export function pointText(point: ReportPoint): string {
 /** Histogram of exit layers by stack; of a stack that runs for every token, every step counts. */
 export function exitHistogram(name: string, {depths}: EvaluationMetrics, rows: readonly EvaluationRow[]): string {
   const stacks = Object.entries(depths) as [StackName, number][];
-  const deepest = Math.max(1, ...stacks.map(([, depth]) => depth));
+  const deepest = Math.max(1, largest(stacks.map(([, depth]) => depth)));
   const groups = stacks.map(([stack, depth]) => {
     const counts = new Float64Array(deepest);
     let passes = 0;

@@ -26,8 +26,7 @@ export function fastBatchedMatMul(): boolean {
  * - `MueGelu`: x → the shape of x
  * - `MueLinear`: x [..., in], weight [in, out], bias [out], attribute activation, 'gelu' or 'linear' → [..., out]
  * - `MueConvAddRelu`: x [B, h, w, in], filter [k, k, in, out], bias [out], addend [B, h', w', out], attributes strides
- * and pad, numbers →
- *   max(0, conv(x) + bias + addend)
+ *   and pad, numbers → max(0, conv(x) + bias + addend)
  * - `MueAttend`: queries x [B, H, T, d], keys [B, H, d, S], values [B, H, S, d], bias0, bias1 … [B or 1, H or 1, T or 1, S]
  *   (axes before may be absent), scale [H] or absent, attributes biases, their number, and keep, whether keys and values
  *   are read again → softmax(x · keys + biases) · values · scale, of the shape of x

@@ -79,7 +79,7 @@ export function answerOf(
     ...best,
     hypotheses,
     layers: layersRun(trace),
-    macs: addMacs(...runs.map(({macs}) => macs)),
+    macs: addMacs(runs.map(({macs}) => macs)),
     ms,
     trace,
     notes,

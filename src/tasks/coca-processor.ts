@@ -141,7 +141,7 @@ export class CocaProcessor implements Processor {
    * Options over defaults: beams unless tokens are to be sampled, and one beam is greedy.
    * @param prompt   tokens that are given, begin symbol included
    * @throws         UsageError for options that make no sense or that the rules do not have; InputError if the prompt
-   * leaves no room
+   *                 leaves no room
    */
   #settings(prompt: number, options: GenerateOptions): CaptionSettings {
     const {generation: defaults, text} = this.config;

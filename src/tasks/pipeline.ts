@@ -156,7 +156,7 @@ export class VisionLanguagePipeline<
    * Describes several images in one batch. Each leaves when its own states say so: words, exits and
    * multiply-accumulates are those that it has alone; of the time each has an equal share.
    * @throws UsageError `batch-reference`, `batch-policy`, `batch-skipped-kv`: exits that images cannot take each for
-   * itself
+   *   itself
    */
   async captionAll(pictures: readonly Picture[], options: GenerateOptions = {}): Promise<readonly Answer[]> {
     checkOptions(options, GENERATE_OPTIONS, 'caption');

@@ -81,7 +81,7 @@ export async function scoreAnswers(
   }
   const runs = prompts.map((_, p) => ({
     traces: chunks.flatMap((of) => of[p]!.traces),
-    macs: addMacs(...chunks.map((of) => of[p]!.macs)),
+    macs: addMacs(chunks.map((of) => of[p]!.macs)),
   }));
   return {scores, runs};
 }

@@ -1,6 +1,7 @@
 import {InputError, UsageError} from '../runtime/errors.js';
 import type {AnswerOptions} from './generation-options.js';
 import type {Embedder} from './pipeline.js';
+import {largest} from '../runtime/extremes.js';
 
 /** The subset of OpenAI's prompt templates that does nearly as well as all 80 (docs/reference/coca.md 8). */
 export const TEMPLATES: readonly string[] = [
@@ -61,7 +62,7 @@ export async function zeroShotClassifier(
 /** The labels of a picture, likeliest first. */
 export function classify(picture: Float32Array, {labels, points}: Classifier): Classified[] {
   const logits = points.map((point) => SCALE * point.reduce((sum, x, i) => sum + x * picture[i]!, 0));
-  const max = Math.max(...logits);
+  const max = largest(logits);
   const total = logits.reduce((sum, logit) => sum + Math.exp(logit - max), 0);
   return labels
     .map((label, i) => ({label, logit: logits[i]!, probability: Math.exp(logits[i]! - max) / total}))

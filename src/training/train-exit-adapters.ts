@@ -20,6 +20,7 @@ import {
 import type {AdapterTask, TrainingRow} from './rows.js';
 import {countPositions, type ExitStates, MemoryStates} from './states.js';
 import {likelyWords, type Teacher, teacherOf} from './teacher.js';
+import {smallest} from '../runtime/extremes.js';
 
 // L layers, N scored positions
 
@@ -316,7 +317,7 @@ async function fitLayer(
     scope.hold(fitted.adapter);
     fits.push(fitted);
   }
-  const common = Math.min(...fits.map(({looks}) => looks.length));
+  const common = smallest(fits.map(({looks}) => looks.length));
   const pooled = Array.from({length: common}, (_, i) => pool(fits.map(({looks}) => looks[i]!)));
   const best = pooled.reduce((a, b) => (b.divergence < a.divergence ? b : a));
   const found = {before: pooled[0]!, after: best, steps: best.step};

@@ -73,7 +73,7 @@ export async function recordCaption(
   const [written] = await writer.write(decoding, 1, never, {signal});
   const {hypotheses, tokens, traces} = written!;
   const {text, score} = bestHypothesis(hypotheses);
-  const macs = addMacs(encoded.runs[0]!.macs, decoding.macs[0]!);
+  const macs = addMacs([encoded.runs[0]!.macs, decoding.macs[0]!]);
   const error = unusable({score, macs});
   if (error) throw error;
   const last = writingStack(model.stacks);

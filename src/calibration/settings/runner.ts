@@ -22,6 +22,7 @@ import {
 import {stacksBetween} from '../recording/record-entailment.js';
 import {firstExit} from '../replay/exit-layers.js';
 import {type ByStack, recordedStacks, stackDepths} from '../stacks.js';
+import {append} from '../../runtime/extremes.js';
 
 /** Result of a search: an encoding at given depths, decoded with one policy. */
 export interface SearchRun extends AnswerHypothesis {
@@ -107,7 +108,7 @@ export class SettingRunner {
     });
     const searches: SearchRun[] = [];
     for (let first = 0; first < wanted.length; first += BATCH)
-      searches.push(...(await this.#run(prompt, wanted.slice(first, first + BATCH), signal)));
+      append(searches, await this.#run(prompt, wanted.slice(first, first + BATCH), signal));
     return {searches, of};
   }
 
@@ -130,7 +131,7 @@ export class SettingRunner {
     const costs = decoding.macs;
     const stepwise = [...stacksBetween(model, prompt), writingStack(model.stacks)];
     return wanted.map(({depths}, b) => {
-      const macs = addMacs(encoded.runs[b]!.macs, costs[b]!);
+      const macs = addMacs([encoded.runs[b]!.macs, costs[b]!]);
       const {hypotheses, traces} = written[b]!;
       const best = bestHypothesis(hypotheses);
       const error = unusable({...best, macs});

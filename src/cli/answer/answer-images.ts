@@ -9,6 +9,7 @@ import {ImageProgress} from '../core/progress.js';
 import type {AnswerSettings} from '../options/answer.js';
 import {openModel} from '../options/model.js';
 import {answerJson, answerLine, answerText, errorJson, traceText} from './format.js';
+import {largest} from '../../runtime/extremes.js';
 
 /** Asks the model about one image. */
 export type AnswerImage = (model: VisionLanguagePipeline, image: Uint8Array, options: AnswerOptions) => Promise<Answer>;
@@ -31,7 +32,7 @@ export async function answerImages(
   using progress = new ImageProgress(images.length, context.out.quiet);
   const out = progress.lines(context.out);
   const objects = new ObjectPrinter(out, format, images.length);
-  const nameWidth = Math.max(...images.map((image) => image.length));
+  const nameWidth = largest(images.map((image) => image.length));
   const failures = new FailedImages(out);
   for (const [i, image] of images.entries()) {
     const load = i === 0 ? opened.ms : 0;

@@ -2,6 +2,7 @@ import {escapeHtml, htmlPage} from '../../charts/html-page.js';
 import {stackLabel} from '../answer/format.js';
 import type {ExplainedLayer, ExplainedPass, Explanation} from './explanation.js';
 import {angle, passLabel} from './text.js';
+import {largest} from '../../runtime/extremes.js';
 
 const STYLE = `
 .top{display:grid;grid-template-columns:256px minmax(0,1fr);gap:24px;margin:0 0 22px}
@@ -28,7 +29,7 @@ td.depth{font-size:13px;color:var(--muted);text-align:right;white-space:nowrap}
  */
 export function explainPage(explained: Explanation, picture: Uint8Array): string {
   const {image, question, answer, encoder, decoder, policy, task} = explained;
-  const depth = Math.max(1, ...decoder.map((pass) => pass.depth));
+  const depth = Math.max(1, largest(decoder.map((pass) => pass.depth)));
   // Rows of the stacks before have their names; this one's have words.
   const name = stackLabel(decoder[0]?.stack ?? '');
   const writing = name.charAt(0).toUpperCase() + name.slice(1);

@@ -1,15 +1,16 @@
 import {stackLabel} from '../answer/format.js';
 import type {ExplainedLayer, ExplainedPass, Explanation} from './explanation.js';
+import {largest} from '../../runtime/extremes.js';
 
 const WIDTH = 13;
 
 /** A table for the terminal: a row a token, a column a layer. @param colour shade cells with escape sequences */
 export function explainText(explained: Explanation, {colour}: {readonly colour: boolean}): string {
   const {image, question, answer, encoder, decoder, policy} = explained;
-  const depth = Math.max(...decoder.map((pass) => pass.depth));
+  const depth = largest(decoder.map((pass) => pass.depth));
   const head = Array.from({length: depth}, (_, layer) => `layer ${layer + 1}`.padEnd(WIDTH)).join(' ');
-  const label = Math.max(6, ...decoder.map(({token}) => columns(token ?? '')));
-  const stacks = Math.max(7, ...encoder.map((pass) => columns(passLabel(pass)) + 1));
+  const label = Math.max(6, largest(decoder.map(({token}) => columns(token ?? ''))));
+  const stacks = Math.max(7, largest(encoder.map((pass) => columns(passLabel(pass)) + 1)));
   return [
     `${image}`,
     ...(question === undefined ? [] : [`  ${question}`]),

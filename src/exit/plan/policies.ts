@@ -17,7 +17,7 @@ interface PolicyDefinition {
   readonly replay?: ReplayRule;
 }
 
-/** Every policy by the name that plans use. A new one is one file in src/exit/policies and one line here. */
+/** Every policy by the name that plans use. A new one is one file in src/exit/policies and one line here (docs/extending.md). */
 const POLICIES: Readonly<Record<string, PolicyDefinition>> = {
   never: {create: () => never},
   similarity: {

@@ -2,10 +2,11 @@ import {UsageError} from '../../runtime/errors.js';
 import {type Confidence, confidences} from './confidence.js';
 import type {ExitPolicy} from '../policy.js';
 import {checkThreshold} from './threshold.js';
+import {smallest} from '../../runtime/extremes.js';
 
 export interface PatienceOptions {
   /**
-   * Layers in a row that must give the same token; PABEE's t counts the agreements after the first, t = patience − 1.
+   * Layers in a row that must give the same token; 3 is PABEE's t = 2, which counts the agreements after the first.
    */
   readonly patience: number;
   /** Least probability of the likeliest token for a layer to count (PCEE); 0 by default. */
@@ -33,7 +34,7 @@ export function patience({patience: wanted, threshold}: PatienceOptions): ExitPo
         max < least ? 0 : argmax === tokens[r] ? (run[r] ?? 0) + 1 : 1;
       run = rows.map(agrees);
       tokens = rows.map(({argmax}) => argmax);
-      const score = Math.min(...run);
+      const score = smallest(run);
       return {exit: score >= wanted, score, threshold: wanted};
     },
   };

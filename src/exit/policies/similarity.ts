@@ -1,6 +1,7 @@
 import {type ExitPolicy, memoryless} from '../policy.js';
 import {rowCosines} from './cosine.js';
 import {checkThreshold, splitEvenly, thresholdAt, type ThresholdOptions} from './threshold.js';
+import {smallest} from '../../runtime/extremes.js';
 
 /**
  * `reference`: the computation of the authors' release, quirks and all; `corrected`: its intent
@@ -35,7 +36,7 @@ export function similarity({
     const scores =
       rows === 'joint'
         ? await rowCosines(before, after, units)
-        : splitEvenly(await rowCosines(before, after), units).map((scores) => Math.min(...scores));
+        : splitEvenly(await rowCosines(before, after), units).map((scores) => smallest(scores));
     return at.map(({step, maxSteps}, unit) => {
       const limit = off ? 1 : thresholdAt(schedule, threshold, step, maxSteps);
       return {exit: scores[unit]! > limit, score: scores[unit]!, threshold: limit};

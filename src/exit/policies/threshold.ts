@@ -1,6 +1,7 @@
 import type * as tf from '@tensorflow/tfjs';
 import {UsageError} from '../../runtime/errors.js';
 import {type ExitPolicy, memoryless, type Position} from '../policy.js';
+import {largest, smallest} from '../../runtime/extremes.js';
 
 export const SCHEDULE_NAMES = ['constant', 'release', 'paper', 'calm', 't5x'] as const;
 /** How a decoder threshold λ moves with the decoding step t (from 0) of at most N (docs/reference/ofa-mue.md 10.13). */
@@ -145,6 +146,6 @@ export function splitEvenly<T>(list: readonly T[], count: number): readonly (rea
 
 /** One score for several rows. */
 export function combine(scores: readonly number[], exits: ExitSide, rows: RowRule): number {
-  if (rows === 'every') return exits === 'below' ? Math.max(...scores) : Math.min(...scores);
+  if (rows === 'every') return exits === 'below' ? largest(scores) : smallest(scores);
   return scores.reduce((sum, score) => sum + score, 0) / scores.length;
 }

@@ -14,7 +14,7 @@ export function checkPixels(pixels: tf.Tensor4D, {vision}: CocaConfig): void {
 
 /**
  * @throws InputError if there is no text, or one is empty, too long for the model's positions, or has ids beyond its
- * vocabulary
+ *   vocabulary
  */
 export function checkTexts(texts: readonly (readonly number[])[], {text}: CocaConfig): void {
   if (texts.length === 0) throw new InputError('text-empty', 'there is no text');

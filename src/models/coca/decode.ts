@@ -25,6 +25,7 @@ import type {CocaEncoded} from './encode.js';
 import type {CocaMacs, TokenPasses} from './macs.js';
 import type {DecoderHalves} from './multimodal.js';
 import {paddedKeys} from './text.js';
+import {largest} from '../../runtime/extremes.js';
 
 // B images still decoding, K beams each, R = B·K rows, n keys so far, d width, S image tokens, V words.
 // An image keeps its number in the encoded batch when others finish.
@@ -234,5 +235,5 @@ function causalBias(tokens: number, before: number, scope: TensorScope): readonl
 }
 
 function deepest(passes: readonly UnitPass[]): number {
-  return Math.max(...passes.map(({trace}) => trace.exitLayer));
+  return largest(passes.map(({trace}) => trace.exitLayer));
 }

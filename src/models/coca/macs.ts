@@ -10,6 +10,7 @@ import {
   withoutAdapters,
 } from '../../exit/trace.js';
 import {type CocaConfig, memoryLength, patchGrid} from './config.js';
+import {largest} from '../../runtime/extremes.js';
 
 // Multiply-accumulates, computed from sizes and traces after an answer (docs/reference/coca.md 9).
 // N patches, D vision width, d text width, Q queries, S image tokens, T positions, K rows (beams) an image
@@ -161,7 +162,7 @@ export class CocaMacs {
   /** Decoding one image token by token. @param passes one a token, in order */
   decode(skipped: SkippedKv, passes: readonly TokenPasses[], adapters: AdapterMacs = withoutAdapters): Macs {
     const {text, multimodal} = this.config;
-    const reached = Math.max(0, ...passes.map((token) => token.multimodal.trace.exitLayer));
+    const reached = Math.max(0, largest(passes.map((token) => token.multimodal.trace.exitLayer)));
     const macs = {
       run: reached * this.crossAttentionKv(),
       // A full answer runs every layer at its first token.

@@ -27,6 +27,7 @@ import type {CocaEncoded} from './encode.js';
 import type {CocaMacs, ScoringPasses} from './macs.js';
 import type {DecoderHalves} from './multimodal.js';
 import {keyMask, paddedKeys} from './text.js';
+import {largest} from '../../runtime/extremes.js';
 
 // B images, K targets each, R = B·K rows, T positions, d width, V words
 
@@ -103,7 +104,7 @@ export class CocaScoring {
     checkTexts(targets, config);
     const rows = targets.length / encoded.images;
     const lengths = targetLengths(targets, encoded.images);
-    const length = Math.max(...lengths);
+    const length = largest(lengths);
     const ids = targets.map((row) => [...row, ...new Array<number>(length - row.length).fill(config.pad_id)]);
     const keys = keyMask(ids.map((row) => paddedKeys(row, config)));
     if (keys) scope.hold(keys);

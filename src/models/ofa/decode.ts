@@ -25,6 +25,7 @@ import {PAD} from './config.js';
 import type {DecoderBias, OfaDecoder} from './decoder.js';
 import type {OfaEncoded} from './encode.js';
 import type {OfaMacs} from './macs.js';
+import {largest} from '../../runtime/extremes.js';
 
 // B images still decoding, K beams each, R = B·K rows, T tokens, M encoder length, n keys, D width, H heads, V words.
 // An image keeps its number in the encoded batch when others finish.
@@ -288,7 +289,7 @@ export class OfaDecoding implements Decoding {
    */
   #fillSkipped(x: tf.Tensor3D, passes: readonly UnitPass[]): void {
     const {layers} = this.decoder;
-    const deepest = Math.max(...passes.map(({trace}) => trace.exitLayer));
+    const deepest = largest(passes.map(({trace}) => trace.exitLayer));
     this.#cache.fill(x, deepest, (states, layer) => layers[layer]!.selfKv(states));
     if (this.skipped !== 'copy') return;
     // The authors' branch copies the keys and values of cross-attention along with the cache.

@@ -12,6 +12,7 @@ import {PAD} from './config.js';
 import type {OfaEncoder} from './encoder.js';
 import type {OfaMacs, StreamPass} from './macs.js';
 import {PromptCache} from './prompt-cache.js';
+import {largest} from '../../runtime/extremes.js';
 
 // B images, P patches, S text tokens, T tokens of a stream, M = P + S, D width, H heads
 
@@ -43,8 +44,7 @@ export class OfaEncoded implements Encoded {
    * @param mask                [B, 1, 1, M]
    * @param lengths             M of each image, without padding
    * @param precomputedKv       a decoder layer's cross-attention keys and values, where they need not be computed from
-   * the states;
-   *                            the caller's
+   *   the states; the caller's
    */
   constructor(
     readonly states: tf.Tensor3D,
@@ -140,7 +140,7 @@ export class OfaEncoding {
   /** Embedded prompts, right-padded to the longest. `scope` owns the tensors. */
   textStream(prompts: readonly (readonly number[])[], scope: TensorScope): Stream {
     const lengths = prompts.map((prompt) => prompt.length);
-    const longest = Math.max(...lengths);
+    const longest = largest(lengths);
     const ids = prompts.map((prompt) => [...prompt, ...new Array<number>(longest - prompt.length).fill(PAD)]);
     const x = scope.hold(tf.tidy(() => this.encoder.embedTokens(tf.tensor2d(ids, [ids.length, longest], 'int32'))));
     const positions = scope.hold(this.encoder.textPositions(longest));

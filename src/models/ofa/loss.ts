@@ -5,6 +5,7 @@ import {TensorScope} from '../../runtime/tensor-scope.js';
 import {PAD} from './config.js';
 import type {OfaEncoded} from './encode.js';
 import type {OfaModel} from './model.js';
+import {largest} from '../../runtime/extremes.js';
 
 // B rows of targets (one an image), T positions, N target tokens that are not padding, V words
 
@@ -81,7 +82,7 @@ export async function taskLoss(
       return {exit: false};
     },
   };
-  const pass = model.targetPass(encoded, Math.max(...inputs.map((row) => row.length)), scope);
+  const pass = model.targetPass(encoded, largest(inputs.map((row) => row.length)), scope);
   const {x, passes} = await model.scoring.run(pass, inputs, measure, {
     logits: (state) => model.scoring.logits(state, at),
   });

@@ -11,6 +11,7 @@ import {
 } from '../../exit/trace.js';
 import type {OfaConfig} from './config.js';
 import {bottlenecks} from './resnet.js';
+import {largest} from '../../runtime/extremes.js';
 
 // Multiply-accumulates, computed from sizes and traces after an answer (docs/reference/ofa-mue.md 13).
 // P patches, S text tokens, M = P + S, T target tokens, D width, K rows (beams) an image
@@ -115,7 +116,10 @@ export class OfaMacs {
     return ids * this.#d;
   }
 
-  /** One cosine over `elements` numbers: a product and two norms. */
+  /**
+   * One exit test over `elements` numbers, as a cosine costs: a product and two norms. Every test that gave a score is
+   * charged so, whatever the policy computes; logits that a test asked for are charged besides.
+   */
   exitTest(elements: number): number {
     return 3 * elements;
   }
@@ -202,5 +206,5 @@ export class OfaMacs {
  */
 function layersWithCrossAttentionKv(skipped: SkippedKv, passes: readonly StepPass[]): number {
   const exits = passes.map(({trace}) => trace.exitLayer);
-  return skipped === 'copy' ? (exits[0] ?? 0) : Math.max(0, ...exits);
+  return skipped === 'copy' ? (exits[0] ?? 0) : Math.max(0, largest(exits));
 }

@@ -14,6 +14,7 @@ import {type OfaEncoded, OfaEncoding} from './encode.js';
 import {OfaEncoder} from './encoder.js';
 import {OfaMacs} from './macs.js';
 import {OfaScoring, type TargetPass} from './score.js';
+import {largest} from '../../runtime/extremes.js';
 
 /** Targets whose self-attention biases are kept; longer ones make their own. */
 const KEPT_TARGETS = 64;
@@ -126,7 +127,7 @@ export class OfaModel implements VisionLanguageModel {
 
   async score(encoded: OfaEncoded, input: ScoreInput, policy: PolicyPerImage, options?: RunOptions): Promise<Scored> {
     using scope = new TensorScope();
-    const longest = Math.max(...input.targets.map((target) => target.length));
+    const longest = largest(input.targets.map((target) => target.length));
     return await this.scoring.score(this.targetPass(encoded, longest, scope), input, policy, options);
   }
 

@@ -28,6 +28,7 @@ import {PAD} from './config.js';
 import type {OfaDecoder} from './decoder.js';
 import type {OfaEncoded} from './encode.js';
 import type {OfaMacs, ScoringPass} from './macs.js';
+import {largest} from '../../runtime/extremes.js';
 
 // B images, K targets each, R = B·K rows, T positions, M encoder length, D width, H heads, V words
 
@@ -104,7 +105,7 @@ export class OfaScoring {
     using scope = new TensorScope();
     const {decoder} = this;
     const rows = targets.length / encoded.images;
-    const length = Math.max(...targets.map((target) => target.length));
+    const length = largest(targets.map((target) => target.length));
     const ids = targets.map((target) => [...target, ...new Array<number>(length - target.length).fill(PAD)]);
     const embedded = scope.hold(tf.tidy(() => decoder.embed(tf.tensor2d(ids, [targets.length, length], 'int32'))));
     const causal = scope.hold(causalMask(length, length));

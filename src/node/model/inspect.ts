@@ -8,6 +8,7 @@ import {parameterCount} from '../../models/weights.js';
 import type {StoredWeight} from '../../nn/block.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {openCheckpoint} from './open-checkpoint.js';
+import {largest} from '../../runtime/extremes.js';
 
 /** The facts about a model folder or a checkpoint that no computation is needed for. */
 export interface Inspection {
@@ -134,7 +135,7 @@ function flattened(config: ModelConfig): [string, unknown][] {
  */
 export function formatInspection(inspection: Inspection, listTensors = true): string {
   const {config, problem, parts, tensors, parameters} = inspection;
-  const width = Math.max(...parts.map(({part}) => part.length), 'parameters'.length);
+  const width = Math.max('parameters'.length, largest(parts.map(({part}) => part.length)));
   const digits = parameters.toLocaleString('en-US').length;
   const count = (label: string, n: number): string =>
     `  ${label.padEnd(width)}  ${n.toLocaleString('en-US').padStart(digits)}`;

@@ -7,6 +7,7 @@ import {
   progressiveDecoder,
 } from './jpeg-entropy.js';
 import {corrupt, unsupported} from './format.js';
+import {largest} from '../../runtime/extremes.js';
 
 /** One component of a JPEG frame, and its coefficients before they are dequantised. */
 export interface JpegComponent {
@@ -132,8 +133,8 @@ function readFrame(segment: Uint8Array): Omit<JpegCoefficients, 'quantTables' | 
   });
   if (raw.some(({h, v}) => h < 1 || h > 4 || v < 1 || v > 4))
     throw corrupt('JPEG', 'its sampling factors do not exist');
-  const maxH = Math.max(...raw.map(({h}) => h));
-  const maxV = Math.max(...raw.map(({v}) => v));
+  const maxH = largest(raw.map(({h}) => h));
+  const maxV = largest(raw.map(({v}) => v));
   if (raw.some(({h, v}) => maxH % h !== 0 || maxV % v !== 0)) throw unsupported('JPEG', 'is subsampled by a fraction');
   const components = raw.map((component) => {
     const stride = Math.ceil(width / (8 * maxH)) * component.h;

@@ -8,6 +8,7 @@ import {type BadRowRecord, finishEvaluation, makeFolder, PREDICTIONS, reopenEval
 import {PredictionsFile} from './predictions-file.js';
 import {claimFolder, type RunFile} from './run-file.js';
 import {WriterLock} from './writer-lock.js';
+import {append} from '../../runtime/extremes.js';
 
 /** The progress of a run. */
 export interface Progress {
@@ -55,7 +56,7 @@ export async function evaluateInto(folder: string, options: EvaluateIntoOptions)
   let rows = 0;
   {
     using predictions = await PredictionsFile.open(path.join(folder, PREDICTIONS));
-    all.push(...predictions.rows);
+    append(all, predictions.rows);
     before = all.length;
     report();
     ({rows} = await evaluate(

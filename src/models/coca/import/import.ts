@@ -27,7 +27,7 @@ export function isCoca(names: readonly string[]): boolean {
 /**
  * Compares an open_clip checkpoint with the model that its configuration asks for.
  * @param cfg `open_clip_config.json` or a `model_cfg`; without one the named architecture, or the one that the tensors
- * fit
+ *   fit
  * @throws WeightsError if it lacks weights, has unknown ones or ones of other shapes: all of them in one message
  */
 export function importCoca(checkpoint: Checkpoint, cfg: PlainValue, architecture?: string): ModelImport<CocaConfig> {

@@ -28,10 +28,9 @@ const SIGNATURE = [
 /**
  * Compares a checkpoint with the model that its configuration asks for.
  * @param cfg the settings that belong to it, if the checkpoint itself holds none: a Hugging Face `config.json`, for
- * one.
+ *   one.
  * @throws WeightsError if it is another model's, asks for something unsupported, or lacks weights, has unknown ones or
- * ones of other
- *   shapes: all of them in one message.
+ *   ones of other shapes: all of them in one message.
  */
 export function importOfa(checkpoint: Checkpoint, cfg: PlainValue = checkpoint.cfg): OfaImport {
   const sources = new Map(checkpoint.names().map((name) => [fromHuggingFaceName(name), name]));
