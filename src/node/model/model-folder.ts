@@ -2,6 +2,7 @@ import {createHash, randomBytes} from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import {AbortError, InputError, MueError, throwIfAborted, UsageError} from '../../runtime/errors.js';
+import {WriterLock} from '../runs/writer-lock.js';
 
 /** A file as the manifest of a model folder lists it. */
 export interface FileRecord {
@@ -12,11 +13,12 @@ export interface FileRecord {
 
 /**
  * Writes a folder that appears whole or not at all: files go into a hidden sibling, which takes the folder's name in
- * the end. An error before that removes the sibling and leaves the folder as it was.
+ * the end. An error before that removes the sibling and leaves the folder as it was. What a killed process left is put
+ * right by the next one: a model that was moved aside and not replaced comes back.
  * @param options `force` replaces a model in the folder; `keep` names its files that the new folder gets, too
  * @param fill    writes the files
  * @returns the value of `fill`
- * @throws UsageError if the folder is in use; InputError `cannot-write`; the errors of `fill`
+ * @throws UsageError if something else is there; InputError `folder-in-use`, `cannot-write`; the errors of `fill`
  */
 export async function writeFolder<T>(
   target: string,
@@ -24,10 +26,14 @@ export async function writeFolder<T>(
   fill: (folder: FolderWriter) => Promise<T>,
 ): Promise<T> {
   const output = path.resolve(target);
-  checkTarget(output, options.force ?? false);
-  const part = path.join(path.dirname(output), `.${path.basename(output)}.partial-${randomBytes(4).toString('hex')}`);
+  const part = `${besides(output)}partial-${randomBytes(4).toString('hex')}`;
   try {
-    fs.mkdirSync(part, {recursive: true});
+    fs.mkdirSync(path.dirname(output), {recursive: true});
+    // Of a name beside the folder: the folder itself is moved.
+    using _ = WriterLock.take(`${output}.partial`);
+    healFolder(output);
+    checkTarget(output, options.force ?? false);
+    fs.mkdirSync(part);
     const result = await fill(new FolderWriter(part));
     for (const name of options.keep ?? [])
       if (fs.existsSync(path.join(output, name)) && !fs.existsSync(path.join(part, name)))
@@ -59,8 +65,30 @@ export function checkTarget(output: string, force: boolean): void {
     );
 }
 
+/** The beginning of the names of hidden folders beside one, in which it is made or kept while it is replaced. */
+function besides(output: string): string {
+  return path.join(path.dirname(output), `.${path.basename(output)}.`);
+}
+
+/** The folder's old content, from the first step of a replacement to the last. */
+function replaced(output: string): string {
+  return `${besides(output)}replaced`;
+}
+
+/** Ends what a killed process began; only for who holds the folder's lock. */
+function healFolder(output: string): void {
+  const old = replaced(output);
+  if (fs.existsSync(old)) {
+    if (fs.existsSync(output)) fs.rmSync(old, {recursive: true});
+    else fs.renameSync(old, output);
+  }
+  const begun = path.basename(`${besides(output)}partial-`);
+  for (const name of fs.readdirSync(path.dirname(output)))
+    if (name.startsWith(begun)) fs.rmSync(path.join(path.dirname(output), name), {recursive: true, force: true});
+}
+
 function replace(output: string, part: string): void {
-  const old = `${part}-old`;
+  const old = replaced(output);
   const exists = fs.existsSync(output);
   if (exists) fs.renameSync(output, old);
   try {
