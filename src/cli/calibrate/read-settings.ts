@@ -1,4 +1,3 @@
-import fs from 'node:fs';
 import {decoderHead} from '../../calibration/replay/decoder-head.js';
 import {PolicyReplay} from '../../calibration/replay/policy-replay.js';
 import {parseSettings} from '../../calibration/settings/file.js';
@@ -6,6 +5,7 @@ import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../../ca
 import type {LinearHead} from '../../exit/policies/linear-head.js';
 import {readRecordings} from '../../node/runs/read-shards.js';
 import {UsageError} from '../../runtime/errors.js';
+import {readTextFile} from '../../node/files/regular-file.js';
 
 /** The settings to sweep: those of a file, else a grid over the scores of a recording. */
 export interface SettingsChoice {
@@ -24,7 +24,7 @@ export interface SettingsChoice {
 export function readSettings(file: string, policies: readonly DecoderPolicy[] | undefined): PolicySetting[] {
   let text: string;
   try {
-    text = fs.readFileSync(file, 'utf8');
+    text = readTextFile(file);
   } catch (cause) {
     throw new UsageError('settings-missing', `--thresholds ${file} cannot be read: ${(cause as Error).message}`, {
       cause,

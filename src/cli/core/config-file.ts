@@ -1,7 +1,7 @@
-import fs from 'node:fs';
 import {type CommandUnknownOpts, InvalidArgumentError} from '@commander-js/extra-typings';
 import {z} from 'zod';
 import {UsageError} from '../../runtime/errors.js';
+import {readTextFile} from '../../node/files/regular-file.js';
 
 const configSchema = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
@@ -52,7 +52,7 @@ function readConfigFile(file: string): z.infer<typeof configSchema> {
   };
   let json: unknown;
   try {
-    json = JSON.parse(fs.readFileSync(file, 'utf8'));
+    json = JSON.parse(readTextFile(file));
   } catch (error) {
     return refuse((error as Error).message);
   }

@@ -1,13 +1,13 @@
-import fs from 'node:fs';
 import type {ImageSource} from '../../data/dataset.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {describeError, exitCodeOf} from './errors.js';
 import type {Output} from './output.js';
+import {readRegularFile, readTextFile} from '../../node/files/regular-file.js';
 
 /** The bytes of an image file, or of stdin for '-'. @throws InputError `image-unreadable` */
 export async function readImage(file: string): Promise<Uint8Array> {
   try {
-    if (file !== '-') return await fs.promises.readFile(file);
+    if (file !== '-') return readRegularFile(file);
     const chunks: Uint8Array[] = [];
     for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);
     return Buffer.concat(chunks);
@@ -27,7 +27,6 @@ export async function readRowImage(image: ImageSource): Promise<Uint8Array> {
 /** The lines of a text file, trimmed; empty ones count for nothing. @throws UsageError `list-unreadable` */
 export function readList(file: string, flag: string): string[] {
   return readText(file, flag, 'list-unreadable')
-    .replace(/^\ufeff/, '')
     .split(/\r?\n/)
     .map((line) => line.trim())
     .filter((line) => line !== '');
@@ -44,7 +43,7 @@ export function readAnswers(file: string): string[] {
 
 function readText(file: string, flag: string, code: string): string {
   try {
-    return fs.readFileSync(file, 'utf8');
+    return readTextFile(file);
   } catch (cause) {
     throw new UsageError(code, `${flag} ${file}: ${(cause as Error).message}`, {cause});
   }

@@ -1,4 +1,3 @@
-import fs from 'node:fs';
 import {Option} from '@commander-js/extra-typings';
 import type {ExitPlan} from '../../exit/plan/schema.js';
 import {SCHEDULE_NAMES} from '../../exit/policies/threshold.js';
@@ -7,6 +6,7 @@ import {UsageError} from '../../runtime/errors.js';
 import type {CustomExit, ExitChoice, TaskName} from '../../tasks/exits.js';
 import {type OptionsOf, optionGroup} from '../core/define-command.js';
 import {stackThresholds, threshold} from './values.js';
+import {readTextFile} from '../../node/files/regular-file.js';
 
 /** When to stop: --exit, thresholds and what surrounds them. */
 export const withExits = optionGroup((command) =>
@@ -83,7 +83,7 @@ async function readPlan(file: string, task: TaskName): Promise<ExitPlan> {
   const {parsePlan} = await import('../../exit/plan/schema.js');
   let text: string;
   try {
-    text = fs.readFileSync(file, 'utf8');
+    text = readTextFile(file);
   } catch (cause) {
     throw new UsageError('plan-missing', `--exit ${file}: the plan cannot be read: ${(cause as Error).message}`, {
       cause,

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {checkRange, type RandomAccess} from '../../checkpoint/random-access.js';
 import {WeightsError} from '../../runtime/errors.js';
+import {openRegularFile} from '../files/regular-file.js';
 
 /** An open file that is read by offset, never as a whole. Disposing it closes it. */
 export class FileAccess implements RandomAccess, Disposable {
@@ -13,24 +14,19 @@ export class FileAccess implements RandomAccess, Disposable {
 
   /** @throws WeightsError if there is no such file, or it cannot be read */
   static open(file: string): FileAccess {
-    let fd: number | null = null;
     try {
-      fd = fs.openSync(file, 'r');
-      const stat = fs.fstatSync(fd);
-      if (stat.isFile()) return new FileAccess(path.basename(file), stat.size, fd);
+      const {fd, size} = openRegularFile(file);
+      return new FileAccess(path.basename(file), size, fd);
     } catch (cause) {
-      if (fd !== null) fs.closeSync(fd);
-      const code = (cause as NodeJS.ErrnoException).code;
-      throw new WeightsError(
-        'unreadable-file',
-        `${file}: ${code === 'ENOENT' ? 'there is no such file' : `cannot be read (${code})`}.`,
-        {
-          cause,
-        },
-      );
+      const {code, message} = cause as NodeJS.ErrnoException;
+      const why =
+        code === 'ENOENT'
+          ? `${file}: there is no such file`
+          : code === 'EISDIR' || code === 'ENOTFILE'
+            ? message
+            : `${file}: cannot be read (${code})`;
+      throw new WeightsError('unreadable-file', `${why}.`, {cause});
     }
-    fs.closeSync(fd);
-    throw new WeightsError('unreadable-file', `${file}: not a file.`);
   }
 
   async read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>> {

@@ -21,7 +21,8 @@ import {adaptedHash, ADAPTERS_FILE, adaptersFile, readExitAdapters} from './exit
 import {decodeImage} from '../picture/decode.js';
 import {FileAccess} from './file-access.js';
 import {modelFolder, shippedFolder} from './shipped-models.js';
-import {findClipMerges, findVocabulary, vocabularyTokenizer} from './vocabulary.js';
+import {findClipMerges, findVocabulary, vocabularyText, vocabularyTokenizer} from './vocabulary.js';
+import {readTextFile} from '../files/regular-file.js';
 
 /** The folder of the default model. */
 export const SHIPPED_MODEL: string = shippedFolder('scenes-mue');
@@ -119,7 +120,10 @@ function openOfa(folder: string, config: ModelConfig): Loader {
 function openCoca(folder: string, parsed: ModelConfig): Loader {
   const config = parsed as CocaConfig;
   // A larger vocabulary than CLIP's has ids that no text makes.
-  const tokenizer = new ClipTokenizer({merges: findClipMerges(folder).toString('utf8'), size: config.end_id + 1});
+  const tokenizer = new ClipTokenizer({
+    merges: vocabularyText(findClipMerges(folder), 'list of merges'),
+    size: config.end_id + 1,
+  });
   return async (weights, context) => {
     const model = await CocaModel.load(config, weights);
     return new CocaPipeline({model, tokenizer, ...(await withAdapters(model, context))});
@@ -174,7 +178,7 @@ function readJson(folder: string, name: string): unknown {
   const file = path.join(folder, name);
   let text: string;
   try {
-    text = fs.readFileSync(file, 'utf8');
+    text = readTextFile(file);
   } catch {
     return undefined;
   }

@@ -6,6 +6,7 @@ import {openShards} from '../../checkpoint/shards.js';
 import {type StateName, TorchFile} from '../../checkpoint/torch-zip.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {FileAccess} from './file-access.js';
+import {readTextFile} from '../files/regular-file.js';
 
 /** A checkpoint on disk: weights, the settings that belong to them, and the files that hold both. */
 export interface OpenCheckpoint extends Disposable {
@@ -109,7 +110,7 @@ async function openFile(file: string, which: StateName): Promise<Checkpoint> {
 function readText(file: string, maxBytes: number): string {
   const {size} = fs.statSync(file);
   if (size > maxBytes) throw new WeightsError('bad-config', `${file}: ${size} bytes, at most ${maxBytes} are read.`);
-  return fs.readFileSync(file, 'utf8');
+  return readTextFile(file);
 }
 
 function parse(file: string): PlainValue {

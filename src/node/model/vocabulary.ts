@@ -5,6 +5,7 @@ import zlib from 'node:zlib';
 import {Tokenizer} from '../../data/tokenizer.js';
 import type {VocabularyKind} from '../../models/family.js';
 import {WeightsError} from '../../runtime/errors.js';
+import {decodeText} from '../files/regular-file.js';
 
 /** The three files of a fairseq vocabulary, unpacked, and their origin. */
 interface VocabularyFiles {
@@ -89,6 +90,19 @@ function builtInBpe(): {encoder: Buffer; merges: Buffer} {
 }
 
 /**
+ * The text of a file of a vocabulary.
+ * @param what   what messages call it
+ * @throws       WeightsError `bad-vocabulary` if it is no UTF-8
+ */
+export function vocabularyText(bytes: Buffer, what: string): string {
+  try {
+    return decodeText(bytes);
+  } catch (cause) {
+    throw new WeightsError('bad-vocabulary', `The ${what}: ${(cause as Error).message}.`, {cause});
+  }
+}
+
+/**
  * The tokenizer that a vocabulary's files make.
  * @throws WeightsError if they are damaged
  */
@@ -96,11 +110,10 @@ export function vocabularyTokenizer(
   {dict, encoder, merges}: VocabularyFiles,
   {code_dict_size, num_bins}: {readonly code_dict_size: number; readonly num_bins: number},
 ): Tokenizer {
-  const text = (bytes: Buffer): string => bytes.toString('utf8');
   return new Tokenizer({
-    dict: text(dict),
-    encoder: text(encoder),
-    merges: text(merges),
+    dict: vocabularyText(dict, 'dictionary'),
+    encoder: vocabularyText(encoder, 'byte pair encoder'),
+    merges: vocabularyText(merges, 'list of merges'),
     codeDictSize: code_dict_size,
     numBins: num_bins,
   });
@@ -115,13 +128,12 @@ function checkVocabulary(
   files: VocabularyFiles,
   config: {vocab_size: number; code_dict_size: number; num_bins: number},
 ): number {
-  const text = (bytes: Buffer): string => bytes.toString('utf8');
   const {code_dict_size: codes, num_bins: bins} = config;
   // The counts come from a file. A million symbols are more than any model has, and few enough to make.
   if (codes + bins > 1_000_000)
     throw new WeightsError('bad-config', `The configuration asks for ${codes} code symbols and ${bins} bins.`);
   const tokenizer = vocabularyTokenizer(files, config);
-  const lines = text(files.dict).trimEnd().split('\n').length;
+  const lines = vocabularyText(files.dict, 'dictionary').trimEnd().split('\n').length;
   if (tokenizer.size === config.vocab_size) return lines;
   throw new WeightsError(
     'wrong-vocabulary',
@@ -199,6 +211,6 @@ function merges(ids: number, vocab: string | undefined, folder: string): ModelVo
   // Packing is deterministic, but not the packing of the built-in file, which is stored as it is.
   const builtIn = findClipMerges();
   const packed = text.equals(builtIn) ? builtInClipFile() : zlib.gzipSync(text, {level: 9});
-  const lines = text.toString('utf8').trimEnd().split('\n').length;
+  const lines = vocabularyText(text, 'list of merges').trimEnd().split('\n').length;
   return {origin, bpeOrigin: origin, lines, ids, files: new Map([[`${CLIP_MERGES}.gz`, packed]])};
 }

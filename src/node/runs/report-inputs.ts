@@ -6,6 +6,7 @@ import {parseSweep} from '../../calibration/sweep/file.js';
 import {parsePlan} from '../../exit/plan/schema.js';
 import {InputError} from '../../runtime/errors.js';
 import {readEvaluation} from './evaluation-folder.js';
+import {readTextFile} from '../files/regular-file.js';
 
 interface Found {
   evaluations: ReportInputs['evaluations'][number][];
@@ -76,7 +77,7 @@ async function readFolder(folder: string, found: Found, names: Set<string>): Pro
 }
 
 function readFile(file: string, found: Found, names: Set<string>): void {
-  const text = fs.readFileSync(file, 'utf8');
+  const text = readTextFile(file);
   let json: unknown;
   try {
     json = JSON.parse(text);

@@ -7,6 +7,7 @@ import {STACK_NAMES} from '../../exit/policy.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {dataFingerprintSchema} from '../dataset/fingerprint.js';
 import {writeAtomic} from './write-atomic.js';
+import {readTextFile} from '../files/regular-file.js';
 
 const runSchema = z.strictObject({
   version: z.literal(1),
@@ -37,7 +38,7 @@ export function readRun(folder: string): RunFile | undefined {
   const file = path.join(folder, NAME);
   let text: string;
   try {
-    text = fs.readFileSync(file, 'utf8');
+    text = readTextFile(file);
   } catch (cause) {
     const {code, message} = cause as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;

@@ -1,0 +1,70 @@
+import fs from 'node:fs';
+
+// Files that people name. Errors are those of the file system, or alike: callers say what the file was for.
+
+/** Opens for reading without waiting for a writer, as opening a named pipe would. */
+const READ = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0);
+
+/** What an entry of the file system is that is no file. */
+function kindOf(stat: fs.Stats): string {
+  if (stat.isDirectory()) return 'a folder';
+  if (stat.isFIFO()) return 'a named pipe';
+  if (stat.isSocket()) return 'a socket';
+  return 'a device';
+}
+
+/**
+ * Opens a regular file, or a link to one.
+ * @returns the descriptor, the caller's to close, and the size in bytes
+ * @throws  Error with the code `EISDIR` for a folder, `ENOTFILE` for a pipe, socket or device, else the file system's
+ */
+export function openRegularFile(file: string): {readonly fd: number; readonly size: number} {
+  let fd: number;
+  try {
+    fd = fs.openSync(file, READ);
+  } catch (error) {
+    // A socket cannot be opened.
+    const {code} = error as NodeJS.ErrnoException;
+    if (code === 'ENXIO' || code === 'EOPNOTSUPP') throw notAFile(file, fs.statSync(file));
+    throw error;
+  }
+  const stat = fs.fstatSync(fd);
+  if (stat.isFile()) return {fd, size: stat.size};
+  fs.closeSync(fd);
+  throw notAFile(file, stat);
+}
+
+function notAFile(file: string, stat: fs.Stats): Error {
+  return Object.assign(new Error(`${file} is ${kindOf(stat)}, not a file`), {
+    code: stat.isDirectory() ? 'EISDIR' : 'ENOTFILE',
+  });
+}
+
+/** The bytes of a regular file. @throws Error as `openRegularFile` does */
+export function readRegularFile(file: string): Buffer {
+  const {fd} = openRegularFile(file);
+  try {
+    return fs.readFileSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** The text of a regular file. @throws Error as `openRegularFile` and `decodeText` do */
+export function readTextFile(file: string): string {
+  return decodeText(readRegularFile(file));
+}
+
+/**
+ * UTF-8 text without its byte order mark.
+ * @throws Error for bytes that are none: read as UTF-8 all the same, they would silently become other words
+ */
+export function decodeText(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', {fatal: true}).decode(bytes);
+  } catch (cause) {
+    const [first, second] = bytes;
+    const utf16 = (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff);
+    throw new Error(`it is not UTF-8 text${utf16 ? ', but UTF-16: save it as UTF-8' : ''}`, {cause});
+  }
+}
