@@ -1,4 +1,5 @@
 import {AbortError, BackendError, MueError, UsageError, WeightsError} from '../../runtime/errors.js';
+import {visible} from '../../text/visible.js';
 
 /**
  * Reports an error that ends the command: one line, its hint, never a stack trace (unless MUE_DEBUG is set).
@@ -6,7 +7,7 @@ import {AbortError, BackendError, MueError, UsageError, WeightsError} from '../.
  * @returns the exit code for it
  */
 export function fail(error: unknown, write: (text: string) => void = (text) => process.stderr.write(text)): number {
-  write(describeError(error));
+  write(visible(describeError(error)));
   if (process.env.MUE_DEBUG && error instanceof Error) write(`${error.stack ?? ''}\n`);
   return error instanceof MueError ? error.exitCode : 1;
 }

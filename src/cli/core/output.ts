@@ -1,3 +1,5 @@
+import {visible} from '../../text/visible.js';
+
 /** The two streams of a command. */
 export interface Streams {
   readonly stdout: (text: string) => void;
@@ -6,8 +8,10 @@ export interface Streams {
 
 /** Where lines go: data to stdout, everything meant for people to stderr. */
 export interface Output {
-  /** A line of data. */
+  /** A line of data. Its control characters are shown, as those of the other lines are (see `visible`). */
   data(line: string): void;
+  /** A line of data with colours; whoever made it has made `visible` what comes from elsewhere. */
+  styled(line: string): void;
   /** A line for people; silenced by --quiet. */
   say(line: string): void;
   /** A line for people that --quiet does not silence. */
@@ -17,11 +21,12 @@ export interface Output {
 
 export function createOutput({stdout, stderr}: Streams, quiet: boolean): Output {
   return {
-    data: (line) => stdout(`${line}\n`),
+    data: (line) => stdout(`${visible(line)}\n`),
+    styled: (line) => stdout(`${line}\n`),
     say: (line) => {
-      if (!quiet) stderr(`${line}\n`);
+      if (!quiet) stderr(`${visible(line)}\n`);
     },
-    warn: (line) => stderr(`${line}\n`),
+    warn: (line) => stderr(`${visible(line)}\n`),
     quiet,
   };
 }

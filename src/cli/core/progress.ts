@@ -11,8 +11,20 @@ export function progressBar(format: string): SingleBar {
 
 /** Output whose lines do not run into a bar. @param shown whether the bar is on the terminal now */
 export function linesBesideBar(out: Output, shown: () => boolean): Output {
-  const clear = (line: string): string => (shown() ? `\r\u001b[K${line}` : line);
-  return {...out, say: (line) => out.say(clear(line)), warn: (line) => out.warn(clear(line))};
+  const clear = (): void => {
+    if (shown()) process.stderr.write('\r\u001b[K');
+  };
+  return {
+    ...out,
+    say: (line) => {
+      clear();
+      out.say(line);
+    },
+    warn: (line) => {
+      clear();
+      out.warn(line);
+    },
+  };
 }
 
 /** A bar over the images of a list: only where a terminal shows it and the answers go elsewhere. */

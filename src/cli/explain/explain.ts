@@ -8,6 +8,7 @@ import {readImage} from '../core/inputs.js';
 import {parseExitOptions, withExits} from '../options/exit.js';
 import {modelChoice, openModel, withModel} from '../options/model.js';
 import {wholeNumber} from '../options/values.js';
+import {visible} from '../../text/visible.js';
 
 /** The library's names of the tasks. */
 const TASKS = {caption: 'caption', entail: 'snli-ve', ask: 'vqa'} as const;
@@ -76,7 +77,8 @@ export const explain = defineCommand({
       out.say(`wrote ${html}`);
     }
     const colour = process.stdout.isTTY === true && (process.env.NO_COLOR ?? '') === '';
-    out.data(json ? JSON.stringify(explained, null, 2) : explainText(explained, {colour}));
+    if (json) out.data(JSON.stringify(explained, null, 2));
+    else out.styled(explainText(visibleStrings(explained), {colour}));
     return 0;
 
     async function answerOnce(): Promise<Answer> {
@@ -85,3 +87,10 @@ export const explain = defineCommand({
     }
   },
 });
+
+/** Plain data whose strings a terminal shows and does not obey. */
+function visibleStrings<T>(data: T): T {
+  return JSON.parse(JSON.stringify(data), (_key, value: unknown) =>
+    typeof value === 'string' ? visible(value) : value,
+  ) as T;
+}
