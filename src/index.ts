@@ -38,7 +38,8 @@ export {
   trainExitAdapters,
 } from './training/train-exit-adapters.js';
 export type {AnswerOptions, GenerateOptions, StreamedToken} from './tasks/generation-options.js';
-export type {AskOptions, VisionLanguagePipeline as Assistant, Embedder} from './tasks/pipeline.js';
+export type {AskOptions, VisionLanguagePipeline as Assistant} from './tasks/pipeline.js';
+export type {Embedder} from './tasks/embedding-pipeline.js';
 export type {ExitChoice} from './tasks/exits.js';
 export {CocaPipeline as ContrastiveCaptioner} from './tasks/coca-processor.js';
 export {OfaPipeline as Mue} from './tasks/ofa-processor.js';

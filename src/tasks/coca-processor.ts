@@ -12,7 +12,8 @@ import {seededRandom} from '../runtime/random.js';
 import type {AnswerHypothesis} from './answer.js';
 import type {TaskName} from './exits.js';
 import {checkWhole, type GenerateOptions, type StreamedToken} from './generation-options.js';
-import {EmbeddingPipeline, type PipelineParts} from './pipeline.js';
+import type {PipelineParts} from './pipeline.js';
+import {EmbeddingPipeline} from './embedding-pipeline.js';
 import type {AnswerWriter, EntailmentTokens, Processor, Prompt} from './processor.js';
 import {ENTAILMENT_ANSWERS} from './prompts.js';
 

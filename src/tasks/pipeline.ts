@@ -2,23 +2,14 @@ import * as tf from '@tensorflow/tfjs';
 import type {RgbImage} from '../data/image.js';
 import type {ExitPlans} from '../exit/plan/schema.js';
 import type {PolicyPerImage} from '../exit/policy.js';
-import type {ContrastiveModel, Embedded, Encoded, VisionLanguageModel} from '../models/model.js';
+import type {Encoded, VisionLanguageModel} from '../models/model.js';
 import type {ExitAdapters} from '../nn/exit-adapters.js';
-import {InputError, UsageError} from '../runtime/errors.js';
+import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {yieldToEventLoop} from '../runtime/yield.js';
-import {
-  type Answer,
-  answerOf,
-  Clock,
-  type Embedding,
-  type Entailment,
-  type EntailmentLabel,
-  entailmentScores,
-  layersRun,
-} from './answer.js';
+import {type Answer, answerOf, Clock, type Entailment, type EntailmentLabel, entailmentScores} from './answer.js';
 import {type ExitChoice, type ResolvedExits, resolveExits, type TaskName} from './exits.js';
-import {checkOptions, checkText, shown} from './check-options.js';
+import {checkOptions, checkText} from './check-options.js';
 import {
   ANSWER_OPTIONS,
   type AnswerOptions,
@@ -27,20 +18,9 @@ import {
   type GenerateOptions,
 } from './generation-options.js';
 import type {AllowedAnswer, AnswerWriter, EntailmentTokens, Processor, Prompt} from './processor.js';
+import {bytesOf, checkedImage, type ImageDecoder, type Picture} from './pictures.js';
 import {ENTAILMENT_ANSWERS} from './prompts.js';
 import {scoreAnswers} from './score-answers.js';
-
-/** Bytes of an image file, in any of the forms that platforms give them, or a decoded image. */
-export type Picture = Uint8Array | ArrayBuffer | DataView | Blob | RgbImage;
-
-/** Decodes image files; a platform lends it. */
-export interface ImageDecoder {
-  /**
-   * @returns   8-bit RGB, row by row
-   * @throws    InputError if the bytes are no image that it knows, or one that is too large
-   */
-  decode(bytes: Uint8Array): Promise<RgbImage>;
-}
 
 /** The device that a model computes on. */
 export interface RunsOn {
@@ -383,118 +363,5 @@ export class VisionLanguagePipeline<
     this.#disposed = true;
     this.model[Symbol.dispose]();
     for (const adapters of Object.values(this.exitAdapters)) adapters[Symbol.dispose]();
-  }
-}
-
-/** Bytes of an image file; undefined for a decoded image. */
-async function bytesOf(picture: Picture): Promise<Uint8Array | undefined> {
-  if (picture instanceof Uint8Array) return picture;
-  if (picture instanceof ArrayBuffer) return new Uint8Array(picture);
-  if (ArrayBuffer.isView(picture)) return new Uint8Array(picture.buffer, picture.byteOffset, picture.byteLength);
-  if (picture instanceof Blob) return new Uint8Array(await picture.arrayBuffer());
-  return undefined;
-}
-
-/**
- * @returns   a decoded image, whose size is checked where it is resized
- * @throws    UsageError for anything else, with a word for what people pass instead
- */
-function checkedImage(picture: unknown): RgbImage {
-  const image = picture as Partial<RgbImage> | null | undefined;
-  if (typeof image === 'object' && image !== null && ArrayBuffer.isView(image.data)) return image as RgbImage;
-  const hint =
-    typeof picture === 'string' || picture instanceof URL
-      ? 'Read the file first: await readFile(path); of a web address: await (await fetch(url)).arrayBuffer().'
-      : picture instanceof Promise
-        ? 'Await the promise first.'
-        : 'Pass the bytes of an image file (Uint8Array, ArrayBuffer, Blob), or {width, height, data} with RGB bytes.';
-  throw new UsageError('picture-invalid', `a picture must be bytes or a decoded image, not ${shown(picture)}`, {hint});
-}
-
-/** Maps images and texts to one space. */
-export interface Embedder {
-  embedPicture(picture: Picture, options?: AnswerOptions): Promise<Embedding>;
-  /** A longer text than the model reads is cut off, and a note says so. */
-  embedText(text: string, options?: AnswerOptions): Promise<Embedding>;
-  /** Several at once: each is what it is alone; of the time each has an equal share. */
-  embedTexts(texts: readonly string[], options?: AnswerOptions): Promise<readonly Embedding[]>;
-}
-
-/** Splits a text into the tokens that an embedding model reads. */
-export interface TextSequencer {
-  /** @returns token ids with start and end, and how many tokens were cut off */
-  sequence(text: string, contextLength: number): {readonly ids: readonly number[]; readonly cut: number};
-}
-
-/** A pipeline whose model also embeds. */
-export class EmbeddingPipeline extends VisionLanguagePipeline<ContrastiveModel> implements Embedder {
-  constructor(
-    parts: PipelineParts<ContrastiveModel>,
-    processor: Processor,
-    private readonly sequencer: TextSequencer,
-  ) {
-    super(parts, processor);
-  }
-
-  async embedPicture(picture: Picture, options: AnswerOptions = {}): Promise<Embedding> {
-    using scope = new TensorScope();
-    const {signal} = options;
-    checkOptions(options, ANSWER_OPTIONS, 'embedPicture');
-    this.checkUsable();
-    const {policy} = this.resolveExits('embed', options.exit);
-    const clock = new Clock();
-    const pixels = scope.hold(await this.stackedPixels([picture], signal));
-    clock.lap('preprocess');
-    const embedded = await this.model.embedImages(pixels, policy, {signal});
-    return (await this.#embeddings(embedded, clock, [[]]))[0]!;
-  }
-
-  async embedText(text: string, options: AnswerOptions = {}): Promise<Embedding> {
-    return (await this.embedTexts([text], options))[0]!;
-  }
-
-  async embedTexts(texts: readonly string[], options: AnswerOptions = {}): Promise<readonly Embedding[]> {
-    if (texts.length === 0) return [];
-    checkOptions(options, ANSWER_OPTIONS, 'embedText');
-    this.checkUsable();
-    for (const text of texts) checkText(text, 'text');
-    const {signal} = options;
-    const {policy} = this.resolveExits('embed', options.exit);
-    const clock = new Clock(texts.length);
-    const {contextLength} = this.model;
-    const sequences = texts.map((text) => this.sequencer.sequence(text, contextLength));
-    clock.lap('preprocess');
-    const ids = sequences.map((sequence) => sequence.ids);
-    const embedded = await this.model.embedTexts(ids, policy, {signal});
-    const notes = sequences.map(({cut}) =>
-      cut > 0
-        ? [`the text is longer than the model's context of ${contextLength}: its last ${cut} tokens are cut off`]
-        : [],
-    );
-    return await this.#embeddings(embedded, clock, notes);
-  }
-
-  /** @param notes of each row */
-  async #embeddings(
-    {features, runs}: Embedded,
-    clock: Clock,
-    notes: readonly (readonly string[])[],
-  ): Promise<Embedding[]> {
-    using scope = new TensorScope();
-    const values = (await scope.hold(features).data()) as Float32Array;
-    if (!values.every(Number.isFinite))
-      throw new InputError('score-not-finite', 'the embedding is not made of numbers', {
-        hint: 'Damaged weights give such embeddings.',
-      });
-    clock.lap('encode');
-    const size = values.length / runs.length;
-    return runs.map(({traces, macs}, r) => ({
-      vector: values.slice(r * size, (r + 1) * size),
-      layers: layersRun(traces),
-      macs,
-      ms: clock.read(),
-      trace: traces,
-      notes: notes[r]!,
-    }));
   }
 }

@@ -1,6 +1,6 @@
 import {InputError, UsageError} from '../runtime/errors.js';
 import type {AnswerOptions} from './generation-options.js';
-import type {Embedder} from './pipeline.js';
+import type {Embedder} from './embedding-pipeline.js';
 import {largest} from '../runtime/extremes.js';
 
 /** The subset of OpenAI's prompt templates that does nearly as well as all 80 (docs/reference/coca.md 8). */

@@ -1,5 +1,5 @@
 import type {DatasetItem, EntailmentLabel} from '../data/dataset.js';
-import type {Picture} from '../tasks/pipeline.js';
+import type {Picture} from '../tasks/pictures.js';
 
 /** A row to learn from. Nothing but the picture is needed for captions, and a hypothesis for entailment. */
 export interface TrainingRow {

@@ -1,6 +1,6 @@
 import {nearest, type Points} from '../../metrics/retrieval.js';
 import type {Embedding} from '../../tasks/answer.js';
-import type {Embedder} from '../../tasks/pipeline.js';
+import type {Embedder} from '../../tasks/embedding-pipeline.js';
 import type {DemoRow} from './examples.js';
 import {signed} from './table.js';
 

@@ -1,6 +1,7 @@
 import {shippedFolder} from '../../node/model/shipped-models.js';
 import {UsageError} from '../../runtime/errors.js';
-import type {Embedder, VisionLanguagePipeline} from '../../tasks/pipeline.js';
+import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
+import type {Embedder} from '../../tasks/embedding-pipeline.js';
 import type {Output} from '../core/output.js';
 import {type ModelChoice, openModel} from '../options/model.js';
 

@@ -1,7 +1,7 @@
 import {recallAt, similarities} from '../../metrics/retrieval.js';
 import {InputError, throwIfAborted} from '../../runtime/errors.js';
 import type {AnswerOptions} from '../../tasks/generation-options.js';
-import type {Embedder} from '../../tasks/pipeline.js';
+import type {Embedder} from '../../tasks/embedding-pipeline.js';
 import type {Output} from '../core/output.js';
 import {readRowImage} from '../core/inputs.js';
 import {type ImageSet, openImages} from './embed-dataset.js';
