@@ -2,7 +2,7 @@
 // A policy of your own, through the lower level. Run after `npm run build`:   node examples/own-policy.mjs [picture]
 import fs from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
-import {beamSearch, never, stackPolicies, TensorScope} from 'mue-tfjs';
+import {fairseqBeamSearch, never, stackPolicies, TensorScope} from 'mue-tfjs';
 import {loadModel} from 'mue-tfjs/node';
 
 /**
@@ -47,7 +47,7 @@ for (const [name, policy] of /** @type {const} */ ([
     const beams = 5;
     const maxLength = 24;
     const decoding = scope.hold(model.startDecoding(encoded, beams, maxLength, 'just-in-time'));
-    const {hypotheses, traces} = await beamSearch(decoding, 1, policy, {
+    const {hypotheses, traces} = await fairseqBeamSearch(decoding, 1, policy, {
       beams,
       maxLength,
       minLength: 1,
