@@ -80,6 +80,9 @@ export const exits = defineCommand({
     });
     const adapters = trained.adapters && scope.hold(trained.adapters);
     out.say(`trained in ${((performance.now() - start) / 1000).toFixed(0)} s`);
+    // Given up before the test's are opened, which may be the same ones: a file of states has one holder.
+    const learntFrom = states.header.data;
+    scope.drop(states);
     const depths =
       test === undefined
         ? undefined
@@ -90,7 +93,7 @@ export const exits = defineCommand({
             adapters,
             signal,
           );
-    if (adapters) await updateExitAdapters(file, task, {adapters, data: states.header.data}, folder, model);
+    if (adapters) await updateExitAdapters(file, task, {adapters, data: learntFrom}, folder, model);
     if (json) out.data(JSON.stringify({...trained.report, ...(depths && {test: depths})}, null, 2));
     else {
       out.data(reportText(trained.report));
