@@ -21,6 +21,15 @@ export function replaceKernel(name: string, backend: string, make: (original: tf
   tf.registerKernel({...config, kernelFunc: make(config.kernelFunc)});
 }
 
+/** Puts a kernel before another, which takes the calls for which the first returns undefined. */
+export function preferKernel(
+  name: string,
+  backend: string,
+  kernel: (call: KernelCall) => tf.TensorInfo | tf.TensorInfo[] | undefined,
+): void {
+  replaceKernel(name, backend, (original) => (call) => kernel(call) ?? original(call));
+}
+
 /**
  * Layer norm with gain and bias over rows in this process's memory, in double precision. It serves the few rows of a
  * decoder's step, where calls into a backend cost more than the numbers.

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel} from '../kernels.js';
+import {type KernelCall, preferKernel} from '../kernels.js';
 import {ACTIVATIONS, areFloats, type KernelHeap, sizeOf} from './heap.js';
 import {multiply, rowsAtOnce} from './products.js';
 
@@ -27,12 +27,7 @@ interface ConvolutionInputs {
  * other activations stay where they were. Registers `MueConvAddRelu`.
  */
 export function replaceConvolutions(heap: KernelHeap): void {
-  const own =
-    (original: tf.KernelFunc): tf.KernelFunc =>
-    (call) =>
-      replaced(heap, call) ?? original(call);
-  replaceKernel(tf.Conv2D, 'wasm', own);
-  replaceKernel(tf.FusedConv2D, 'wasm', own);
+  for (const name of [tf.Conv2D, tf.FusedConv2D]) preferKernel(name, 'wasm', (call) => replaced(heap, call));
   tf.registerKernel({
     kernelName: 'MueConvAddRelu',
     backendName: 'wasm',

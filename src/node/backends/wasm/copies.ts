@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel, type WasmBackend} from '../kernels.js';
+import {type KernelCall, preferKernel, type WasmBackend} from '../kernels.js';
 
 type Numbers = Float32Array | Int32Array;
 
@@ -15,16 +15,11 @@ let patched = false;
 export function patchWasmCopies(): void {
   if (patched) return;
   patched = true;
-  wrap(tf.Slice, (call) => slice(call));
-  wrap(tf.Unpack, (call) => unpack(call));
-  wrap(tf.SplitV, (call) => splitV(call));
-  wrap(tf.GatherV2, (call) => gather(call));
-  wrap(tf.Concat, (call) => concat(call));
-}
-
-/** Puts a kernel before another, which takes the calls for which the first returns undefined. */
-function wrap(name: string, kernel: (call: KernelCall) => tf.TensorInfo | tf.TensorInfo[] | undefined): void {
-  replaceKernel(name, 'wasm', (original) => (call) => kernel(call) ?? original(call));
+  preferKernel(tf.Slice, 'wasm', (call) => slice(call));
+  preferKernel(tf.Unpack, 'wasm', (call) => unpack(call));
+  preferKernel(tf.SplitV, 'wasm', (call) => splitV(call));
+  preferKernel(tf.GatherV2, 'wasm', (call) => gather(call));
+  preferKernel(tf.Concat, 'wasm', (call) => concat(call));
 }
 
 const numeric = ({dtype}: tf.TensorInfo): boolean => dtype === 'float32' || dtype === 'int32';

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../../runtime/errors.js';
-import {type KernelCall, replaceKernel} from '../kernels.js';
+import {type KernelCall, preferKernel, replaceKernel} from '../kernels.js';
 
 type MatMulAttributes = {readonly transposeA: boolean; readonly transposeB: boolean; readonly activation?: string};
 
@@ -34,11 +34,7 @@ export function patchWasmKernels(): void {
     'wasm',
     (original) => (call) => (isPlain(call) ? undefined : transposed(original, call)) ?? original(call),
   );
-  replaceKernel(
-    tf._FusedMatMul,
-    'wasm',
-    (original) => (call) => (isPlain(call) ? undefined : unfused(call)) ?? original(call),
-  );
+  preferKernel(tf._FusedMatMul, 'wasm', (call) => (isPlain(call) ? undefined : unfused(call)));
 }
 
 function guardHeap(): void {

@@ -1,7 +1,7 @@
 import {createRequire} from 'node:module';
 import {isMainThread} from 'node:worker_threads';
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel, type WasmBackend} from '../kernels.js';
+import {type KernelCall, preferKernel, type WasmBackend} from '../kernels.js';
 import {DeviceUnavailableError} from '../devices.js';
 
 /**
@@ -64,11 +64,10 @@ export function useOnnxMatMul(on: boolean, threads: number): void {
   }
   const whileActive =
     (kernel: (call: KernelCall) => tf.TensorInfo | undefined) =>
-    (original: tf.KernelFunc): tf.KernelFunc =>
-    (call) =>
-      (active ? kernel(call) : undefined) ?? original(call);
-  for (const name of [tf.BatchMatMul, tf._FusedMatMul]) replaceKernel(name, 'wasm', whileActive(product));
-  for (const name of [tf.Conv2D, tf.FusedConv2D]) replaceKernel(name, 'wasm', whileActive(convolution));
+    (call: KernelCall): tf.TensorInfo | undefined =>
+      active ? kernel(call) : undefined;
+  for (const name of [tf.BatchMatMul, tf._FusedMatMul]) preferKernel(name, 'wasm', whileActive(product));
+  for (const name of [tf.Conv2D, tf.FusedConv2D]) preferKernel(name, 'wasm', whileActive(convolution));
 }
 
 function installed(): boolean {

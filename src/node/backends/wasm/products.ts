@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {type KernelCall, replaceKernel} from '../kernels.js';
+import {type KernelCall, preferKernel} from '../kernels.js';
 import {ACTIVATIONS, areFloats, type KernelHeap, sizeOf} from './heap.js';
 
 // M rows, K inner size, N columns
@@ -56,12 +56,7 @@ export function multiply(
  * ones and other activations stay where they were. Registers `MueLinear`.
  */
 export function replaceProducts(heap: KernelHeap): void {
-  const own =
-    (original: tf.KernelFunc): tf.KernelFunc =>
-    (call) =>
-      product(heap, call) ?? original(call);
-  replaceKernel(tf.BatchMatMul, 'wasm', own);
-  replaceKernel(tf._FusedMatMul, 'wasm', own);
+  for (const name of [tf.BatchMatMul, tf._FusedMatMul]) preferKernel(name, 'wasm', (call) => product(heap, call));
   tf.registerKernel({
     kernelName: 'MueLinear',
     backendName: 'wasm',
