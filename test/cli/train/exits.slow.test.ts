@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {runMue} from '../../support/cli/run-mue.js';
 import type {CaptionJson} from '../../support/cli/answer-schema.js';
-import {microFolder} from '../../support/models/micro-folder.js';
+import {type TrainExits, trainExitsIn} from '../../support/cli/train-exits.js';
 import type {AdapterReport} from '../../../src/training/train-exit-adapters.js';
 
 // The whole command on a micro model with random weights: what its last layer says can be learnt, sense it has none.
@@ -11,33 +11,13 @@ import type {AdapterReport} from '../../../src/training/train-exit-adapters.js';
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-train-exits-'));
 afterAll(() => fs.rmSync(root, {recursive: true}));
 const at = (name: string): string => path.join(root, name);
-const PICTURES = 8;
 let model = '';
 let adapters = '';
-const train = (task: string, ...options: string[]) =>
-  runMue([
-    'train',
-    'exits',
-    model,
-    '--task',
-    task,
-    '--data',
-    at(`${task}.jsonl`),
-    '--images',
-    'data/scenes',
-    ...options,
-  ]);
+let train: TrainExits['train'];
 
 beforeAll(async () => {
-  model = await microFolder(root);
+  ({model, train} = await trainExitsIn(root, {caption: 8, 'snli-ve': 6}));
   adapters = path.join(model, 'exit-adapters.safetensors');
-  for (const [task, file, rows] of [
-    ['caption', 'caption-val', PICTURES],
-    ['snli-ve', 'snli-ve-calibration', 6],
-  ] as const) {
-    const lines = fs.readFileSync(`data/scenes/${file}.jsonl`, 'utf8').split('\n').slice(0, rows);
-    fs.writeFileSync(at(`${task}.jsonl`), `${lines.join('\n')}\n`);
-  }
 });
 
 const LEARN = ['--steps', '20', '--learning-rate', '0.02', '--decay', '0', '--held-out', '0.5'];

@@ -2,35 +2,16 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {runMue} from '../../support/cli/run-mue.js';
-import {microFolder} from '../../support/models/micro-folder.js';
+import {type TrainExits, trainExitsIn} from '../../support/cli/train-exits.js';
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-train-exits-'));
 afterAll(() => fs.rmSync(root, {recursive: true}));
 const at = (name: string): string => path.join(root, name);
 let model = '';
-const train = (task: string, ...options: string[]) =>
-  runMue([
-    'train',
-    'exits',
-    model,
-    '--task',
-    task,
-    '--data',
-    at(`${task}.jsonl`),
-    '--images',
-    'data/scenes',
-    ...options,
-  ]);
+let train: TrainExits['train'];
 
 beforeAll(async () => {
-  model = await microFolder(root);
-  for (const [task, file, rows] of [
-    ['caption', 'caption-val', 2],
-    ['snli-ve', 'snli-ve-calibration', 2],
-  ] as const) {
-    const lines = fs.readFileSync(`data/scenes/${file}.jsonl`, 'utf8').split('\n').slice(0, rows);
-    fs.writeFileSync(at(`${task}.jsonl`), `${lines.join('\n')}\n`);
-  }
+  ({model, train} = await trainExitsIn(root, {caption: 2, 'snli-ve': 2}));
 });
 
 test('mue train exits: what cannot be is an error with its code', async () => {
