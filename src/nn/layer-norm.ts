@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {runFused} from '../runtime/kernels.js';
+import {recordsGradients, runFused} from '../runtime/kernels.js';
 import {Block} from './block.js';
 
 const EPSILON = 1e-5;
@@ -22,19 +22,39 @@ export class LayerNorm extends Block<{size: number}> {
    */
   forward<T extends tf.Tensor>(x: T): T {
     const [gain, bias] = [this.weight('weight'), this.weight('bias')];
-    return runFused<T>('MueLayerNorm', {x, gain, bias}, {epsilon: EPSILON}) ?? composed(x, gain, bias);
+    return recordsGradients() ? (withGradient(x, gain, bias) as T) : value(x, gain, bias);
   }
 }
 tf.serialization.registerClass(LayerNorm);
 
-function composed<T extends tf.Tensor>(x: T, gain: tf.Tensor, bias: tf.Tensor): T {
-  return tf.tidy(() => {
-    // Two passes: E[x²] − μ² loses digits where residual channels are large.
-    const centred = x.sub(x.mean(-1, true));
-    const variance = centred.square().mean(-1, true);
-    return centred.mul(variance.add(EPSILON).rsqrt()).mul(gain).add(bias) as T;
-  });
+function value<T extends tf.Tensor>(x: T, gain: tf.Tensor, bias: tf.Tensor): T {
+  const fused = runFused<T>('MueLayerNorm', {x, gain, bias}, {epsilon: EPSILON});
+  return fused ?? tf.tidy(() => normalised(x).rows.mul(gain).add(bias) as T);
 }
+
+/** Rows of mean 0 and variance 1, and the inverse of the deviation that they had; of the tidy around. */
+function normalised(x: tf.Tensor): {rows: tf.Tensor; scale: tf.Tensor} {
+  // Two passes: E[x²] − μ² loses digits where residual channels are large.
+  const centred = x.sub(x.mean(-1, true));
+  const scale = centred.square().mean(-1, true).add(EPSILON).rsqrt();
+  return {rows: centred.mul(scale), scale};
+}
+
+/** Layer norm as one operation of the backward pass, which keeps x and the gain and normalises again. */
+const withGradient = tf.customGrad((x, gain, bias, save) => {
+  (save as tf.GradSaveFunc)([x as tf.Tensor, gain as tf.Tensor]);
+  return {
+    value: value(x as tf.Tensor, gain as tf.Tensor, bias as tf.Tensor),
+    gradFunc: (dy, saved) => {
+      const [x, gain] = saved as [tf.Tensor, tf.Tensor];
+      const {rows, scale} = normalised(x);
+      const outer = Array.from({length: x.rank - 1}, (_, axis) => axis);
+      const d = dy.mul(gain);
+      const along = rows.mul(d.mul(rows).mean(-1, true));
+      return [d.sub(d.mean(-1, true)).sub(along).mul(scale), dy.mul(rows).sum(outer), dy.sum(outer)];
+    },
+  };
+});
 
 /**
  * Rows scaled to length one; a row of zeros stays.

@@ -41,6 +41,12 @@ function productsElsewhere(): boolean {
   return (tf.backend() as {productsElsewhere?: boolean}).productsElsewhere === true;
 }
 
+/** Operations are being recorded for gradients, one by one; inside a kernel or a custom gradient they are not. */
+export function recordsGradients(): boolean {
+  const {gradientDepth, kernelDepth} = tf.engine().state;
+  return gradientDepth > 0 && kernelDepth === 0;
+}
+
 /**
  * Runs a kernel of these.
  * @returns its output, the caller's (or the tidy's around); undefined where there is none, a gradient is taken, or products are computed elsewhere.
@@ -52,7 +58,7 @@ export function runFused<T extends tf.Tensor>(
 ): T | undefined {
   const engine = tf.engine();
   // The own kernels have no gradients.
-  if (engine.state.gradientDepth > 0 || !tf.getKernel(kernel, engine.backendName)) return undefined;
+  if (recordsGradients() || !tf.getKernel(kernel, engine.backendName)) return undefined;
   if (productsElsewhere() && !WITHOUT_PRODUCTS.includes(kernel)) return undefined;
   return engine.runKernel(kernel, inputs, attrs) as T;
 }

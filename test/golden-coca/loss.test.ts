@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {cocaLosses} from '../../src/models/coca/loss.js';
 import type {CocaModel} from '../../src/models/coca/model.js';
-import {onBackends, TEST_DEVICES} from '../support/backends.js';
+import {onBackends} from '../support/backends.js';
 import {closeArrays} from '../support/golden/close-to.js';
 import {idsOf, pixelsOf} from '../support/models/coca-inputs.js';
 import {cocaModel} from '../support/models/coca-model.js';
@@ -10,8 +10,6 @@ import {cocaArrays, cocaJson, describeCoca} from '../support/golden/golden-coca.
 // Tolerances of the goldens' README.
 const LOSSES = 2e-5;
 const GRADIENTS = {absolute: 1e-4, relative: 1e-3};
-/** wasm has no kernels for gradients of gathers and of erf. */
-const GRADIENT_DEVICES = TEST_DEVICES.filter((device) => device !== 'wasm');
 
 interface Goldens {
   readonly losses: {readonly contrastive: number; readonly caption_unweighted: number; readonly total: number};
@@ -45,47 +43,41 @@ describeCoca(
       });
     });
 
-    if (GRADIENT_DEVICES.length === 0) test.skip('gradients: skipped, wasm has no kernels for them', () => undefined);
-    else
-      onBackends(
-        'gradients',
-        () => {
-          let model: CocaModel;
-          let gradients: ReadonlyMap<string, Float32Array>;
-          beforeAll(async () => {
-            model = await cocaModel('micro');
-            gradients = await gradientsOf(model);
-          });
-          afterAll(() => {
-            model[Symbol.dispose]();
-          });
+    onBackends('gradients', () => {
+      let model: CocaModel;
+      let gradients: ReadonlyMap<string, Float32Array>;
+      beforeAll(async () => {
+        model = await cocaModel('micro');
+        gradients = await gradientsOf(model);
+      });
+      afterAll(() => {
+        model[Symbol.dispose]();
+      });
 
-          const close = (got: ArrayLike<number>, want: ArrayLike<number>): void => {
-            expect(got.length).toBe(want.length);
-            for (let i = 0; i < want.length; i++)
-              expect(Math.abs(got[i]! - want[i]!)).toBeLessThanOrEqual(
-                GRADIENTS.absolute + GRADIENTS.relative * Math.abs(want[i]!),
-              );
-          };
+      const close = (got: ArrayLike<number>, want: ArrayLike<number>): void => {
+        expect(got.length).toBe(want.length);
+        for (let i = 0; i < want.length; i++)
+          expect(Math.abs(got[i]! - want[i]!)).toBeLessThanOrEqual(
+            GRADIENTS.absolute + GRADIENTS.relative * Math.abs(want[i]!),
+          );
+      };
 
-          test.each(Object.keys(arrays).filter((key) => key.startsWith('grad.')))('%s', (key) => {
-            close(fused(gradients, key.slice('grad.'.length)), arrays[key]!.data as Float32Array);
-          });
+      test.each(Object.keys(arrays).filter((key) => key.startsWith('grad.')))('%s', (key) => {
+        close(fused(gradients, key.slice('grad.'.length)), arrays[key]!.data as Float32Array);
+      });
 
-          test('the norm of every gradient', () => {
-            expect(Object.keys(info.gradient_norms).length).toBeGreaterThan(0);
-            for (const [name, norm] of Object.entries(info.gradient_norms)) {
-              const got = Math.sqrt(fused(gradients, name).reduce((sum, g) => sum + g * g, 0));
-              try {
-                close([got], [norm]);
-              } catch {
-                throw new Error(`${name}: ${got} against ${norm}`);
-              }
-            }
-          });
-        },
-        GRADIENT_DEVICES,
-      );
+      test('the norm of every gradient', () => {
+        expect(Object.keys(info.gradient_norms).length).toBeGreaterThan(0);
+        for (const [name, norm] of Object.entries(info.gradient_norms)) {
+          const got = Math.sqrt(fused(gradients, name).reduce((sum, g) => sum + g * g, 0));
+          try {
+            close([got], [norm]);
+          } catch {
+            throw new Error(`${name}: ${got} against ${norm}`);
+          }
+        }
+      });
+    });
 
     async function gradientsOf(model: CocaModel): Promise<ReadonlyMap<string, Float32Array>> {
       const pixels = pixelsOf(arrays['pixels']!);

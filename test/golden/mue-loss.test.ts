@@ -52,7 +52,7 @@ function batchOf(task: Case['task']): LossBatch {
 const scored = cases.filter(({mode}) => mode === 'eval');
 const WHY_NOT = {
   train: 'batch statistics in the batch norms: training is later work',
-  gradients: 'the wasm backend lacks the kernels of gradients: training is later work',
+  gradients: 'the pass over whole targets reads data between layers: training is later work',
 } as const;
 
 onBackends('losses', (device) => {
