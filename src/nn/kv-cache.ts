@@ -27,20 +27,37 @@ export class KvCache implements Disposable {
    * @param padded per row and new token, whether it is padding; its key is then never attended to
    */
   append(next: KeysValues, padded?: readonly (readonly boolean[])[]): void {
+    this.adopt(this.grownBy(next), padded);
+  }
+
+  /** What the cache would hold after `append`, the caller's; the cache stays as it is. */
+  grownBy(next: KeysValues): KeysValues {
     const before = this.#held;
+    return before
+      ? {keys: tf.concat([before.keys, next.keys], 3), values: tf.concat([before.values, next.values], 2)}
+      : {keys: next.keys.clone(), values: next.values.clone()};
+  }
+
+  /**
+   * Takes what `grownBy` gave in the place of what it holds.
+   * @param grown    becomes the cache's
+   * @param padded   as for `append`
+   */
+  adopt(grown: KeysValues, padded?: readonly (readonly boolean[])[]): void {
     const old = this.length;
-    this.#replace(
-      before
-        ? {keys: tf.concat([before.keys, next.keys], 3), values: tf.concat([before.values, next.values], 2)}
-        : {keys: next.keys.clone(), values: next.values.clone()},
-    );
+    this.#replace(grown);
     if (this.#padded.length > 0 || padded?.some((row) => row.includes(true))) {
       const none = (count: number): boolean[] => new Array<boolean>(count).fill(false);
-      this.#padded = Array.from({length: next.values.shape[0]}, (_, r) => [
+      this.#padded = Array.from({length: grown.values.shape[0]}, (_, r) => [
         ...(this.#padded[r] ?? none(old)),
         ...(padded?.[r] ?? none(this.length - old)),
       ]);
     }
+  }
+
+  /** Whether keys of padding are held, which a mask hides. */
+  get masked(): boolean {
+    return this.#padded.length > 0;
   }
 
   /** Additive mask [R, 1, 1, n], the caller's; undefined if no key is padding. */
@@ -142,6 +159,16 @@ export function attendCached(
   const own = <T extends tf.Tensor>(all: T): T => (rows ? gatherRows(all, rows) : all);
   const {keys, values} = cache.held!;
   const mask = cache.mask();
+  return attendTo(attention, normed, {keys: own(keys), values: own(values)}, mask ? [...bias, own(mask)] : bias);
+}
+
+/** `attendCached` to given keys and values. */
+export function attendTo(
+  attention: Attention,
+  normed: tf.Tensor3D,
+  {keys, values}: KeysValues,
+  bias: readonly tf.Tensor[],
+): tf.Tensor3D {
   const queries = splitHeads(attention.queries(normed), attention.config.heads);
-  return attention.project(attention.attend(queries, own(keys), own(values), mask ? [...bias, own(mask)] : bias));
+  return attention.project(attention.attend(queries, keys, values, bias));
 }

@@ -10,7 +10,7 @@ import fs from 'node:fs';
 import {createRequire} from 'node:module';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {withListAttributes} from './list-attributes.mjs';
+import {CHANGED_SOURCES, changedSource} from './binding-sources.mjs';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const ROOT = path.resolve(HERE, '../..');
@@ -120,7 +120,7 @@ function findSources() {
  */
 function fingerprint({binding}) {
   const folder = path.join(binding, 'binding');
-  const files = [`requirements-${kind}.txt`, 'unpack.py', 'capture.cc', 'build.mjs', 'list-attributes.mjs'].map(
+  const files = [`requirements-${kind}.txt`, 'unpack.py', 'capture.cc', 'build.mjs', 'binding-sources.mjs'].map(
     (name) => path.join(HERE, name),
   );
   for (const name of fs.readdirSync(folder).sort()) files.push(path.join(folder, name));
@@ -195,7 +195,8 @@ async function compile({binding, headers}) {
   const folder = path.join(work, 'tensorflow');
   const from = path.join(binding, 'binding');
   const common = ['-std=c++17', '-O2', '-fPIC', '-shared', '-DNAPI_VERSION=8'].concat(
-    [headers, path.join(folder, 'include'), binding, from].map((include) => `-I${include}`),
+    // Changed files go first: they include each other.
+    [work, headers, path.join(folder, 'include'), binding, from].map((include) => `-I${include}`),
   );
   const libraries = [
     `-L${folder}`,
@@ -203,14 +204,14 @@ async function compile({binding, headers}) {
     '-l:libtensorflow_framework.so.2',
     '-Wl,-rpath,$ORIGIN/tensorflow',
   ];
-  const backend = path.join(work, 'tfjs_backend.cc');
-  fs.writeFileSync(backend, withListAttributes(fs.readFileSync(path.join(from, 'tfjs_backend.cc'), 'utf8')));
-  const sources = [backend, path.join(from, 'tfjs_binding.cc')];
+  for (const name of CHANGED_SOURCES)
+    fs.writeFileSync(path.join(work, name), changedSource(name, fs.readFileSync(path.join(from, name), 'utf8')));
+  const sources = CHANGED_SOURCES.filter((name) => name.endsWith('.cc')).map((name) => path.join(work, name));
   const to = (/** @type {string} */ name) => ['-o', path.join(work, name)];
   await run('native-compile', 'g++', [...common, path.join(HERE, 'capture.cc'), ...to('stderr_capture.node')]);
   await run('native-compile', 'g++', [...common, ...sources, ...to('tfjs_binding.node'), ...libraries]);
   fs.rmSync(path.join(folder, 'include'), {recursive: true});
-  fs.rmSync(backend);
+  for (const name of CHANGED_SOURCES) fs.rmSync(path.join(work, name));
 }
 
 /**

@@ -3,8 +3,9 @@ import {Attention, type KeysValues} from '../../nn/attention.js';
 import {Block} from '../../nn/block.js';
 import {CrossAttentionKv} from '../../nn/cross-attention-cache.js';
 import {FeedForward, type FeedForwardConfig} from '../../nn/feed-forward.js';
-import {type PartialRows, attendCached, growCache, type KvCache} from '../../nn/kv-cache.js';
+import {type PartialRows, attendCached, attendTo, growCache, type KvCache} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
+import {joined, shapeKey} from '../../runtime/joined.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 
 // R rows, T (new) tokens, n keys with the new ones, D width, H heads, M memory length
@@ -50,7 +51,11 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
    * @returns      [R, T, D], the caller's
    */
   forwardSelf(x: tf.Tensor3D, bias: readonly tf.Tensor[] = []): tf.Tensor3D {
-    return tf.tidy(() => this.#feed(x.add(this.attention.forward(this.norm.forward(x), bias)) as tf.Tensor3D));
+    const inputs = [x, ...bias];
+    const [next] = joined(this, `self ${shapeKey(inputs)}`, inputs, () => [
+      this.#feed(x.add(this.attention.forward(this.norm.forward(x), bias)) as tf.Tensor3D),
+    ]);
+    return next;
   }
 
   /**
@@ -69,6 +74,7 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
     padded?: readonly (readonly boolean[])[],
     partial?: PartialRows,
   ): tf.Tensor3D {
+    if (!partial && !cache.masked && !padded) return this.#step(x, cache, bias);
     using scope = new TensorScope();
     const normed = scope.hold(this.norm.forward(partial?.all ?? x));
     growCache(this.attention, normed, cache, padded);
@@ -78,14 +84,37 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
     });
   }
 
+  /** `forwardCached` of all rows without padding, as one computation: the cache's length is free in it. */
+  #step(x: tf.Tensor3D, cache: KvCache, bias: readonly tf.Tensor[]): tf.Tensor3D {
+    const {held} = cache;
+    const key = `step ${x.shape}, ${bias.length}${held ? '' : ' first'}`;
+    const inputs = [x, ...bias, ...(held ? [held.keys, held.values] : [])];
+    const [next, keys, values] = joined(this, key, inputs, () => {
+      const normed = this.norm.forward(x);
+      const grown = cache.grownBy(this.attention.keysValues(normed));
+      const attended = attendTo(this.attention, normed, grown, bias);
+      return [this.#feed(x.add(attended) as tf.Tensor3D), grown.keys, grown.values];
+    });
+    cache.adopt({keys, values});
+    return next;
+  }
+
   /** Keys and values that a state would have left in this block's cache (mode `project`). @param x [R, 1, D] */
   selfKv(x: tf.Tensor3D): KeysValues {
-    return tf.tidy(() => this.attention.keysValues(this.norm.forward(x)));
+    const [keys, values] = joined(this, `selfKv ${x.shape}`, [x], () => {
+      const made = this.attention.keysValues(this.norm.forward(x));
+      return [made.keys, made.values];
+    });
+    return {keys, values};
   }
 
   /** Keys and values of a cross block. @param states [B, M, D] */
   crossKv(states: tf.Tensor3D): CrossAttentionKv {
-    return CrossAttentionKv.from(tf.tidy(() => this.attention.keysValues(this.memoryNorm!.forward(states))));
+    const [keys, values] = joined(this, `crossKv ${states.shape}`, [states], () => {
+      const made = this.attention.keysValues(this.memoryNorm!.forward(states));
+      return [made.keys, made.values];
+    });
+    return CrossAttentionKv.from({keys, values});
   }
 
   /**
@@ -94,7 +123,11 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
    * @returns   [R, T, D], the caller's
    */
   forwardCross(x: tf.Tensor3D, memory: CrossAttentionKv): tf.Tensor3D {
-    return tf.tidy(() => this.#feed(x.add(memory.attend(this.attention, this.norm.forward(x), [])) as tf.Tensor3D));
+    const inputs = [x, memory.keys.all, memory.values.all];
+    const [next] = joined(this, `cross ${x.shape} of ${memory.values.all.shape[0]}`, inputs, () => [
+      this.#feed(x.add(memory.attend(this.attention, this.norm.forward(x), [])) as tf.Tensor3D),
+    ]);
+    return next;
   }
 
   #feed(x: tf.Tensor3D): tf.Tensor3D {

@@ -4,9 +4,10 @@ import {asList, Block} from '../../nn/block.js';
 import {CrossAttentionCache, CrossAttentionKv} from '../../nn/cross-attention-cache.js';
 import {Embedding, type TiedEmbedding} from '../../nn/embedding.js';
 import {FeedForward} from '../../nn/feed-forward.js';
-import {attendCached, growCache, type KvCache, type PartialRows} from '../../nn/kv-cache.js';
+import {attendCached, attendTo, growCache, type KvCache, type PartialRows} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Linear} from '../../nn/linear.js';
+import {joined} from '../../runtime/joined.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import {type LayerConfig, layerConfig, type OfaConfig} from './config.js';
 import {FILE_ORDER} from './encoder.js';
@@ -69,12 +70,20 @@ export class DecoderLayer extends Block<LayerConfig> {
 
   /** Keys and values of this layer's cross-attention. @param states encoder output [B, M, D] */
   crossKv(states: tf.Tensor3D): CrossAttentionKv {
-    return CrossAttentionKv.from(this.crossAttention.keysValues(states));
+    const [keys, values] = joined(this, `crossKv ${states.shape}`, [states], () => {
+      const made = this.crossAttention.keysValues(states);
+      return [made.keys, made.values];
+    });
+    return CrossAttentionKv.from({keys, values});
   }
 
   /** Keys and values that a state would have left in this layer's cache (mode `project`). @param x [R, T, D] */
   selfKv(x: tf.Tensor3D): KeysValues {
-    return tf.tidy(() => this.selfAttention.keysValues(this.selfNorm.forward(x)));
+    const [keys, values] = joined(this, `selfKv ${x.shape}`, [x], () => {
+      const made = this.selfAttention.keysValues(this.selfNorm.forward(x));
+      return [made.keys, made.values];
+    });
+    return {keys, values};
   }
 
   /**
@@ -82,7 +91,9 @@ export class DecoderLayer extends Block<LayerConfig> {
    * @param x   [R, T, D], borrowed
    * @returns   [R, T, D], the caller's
    */
-  forwardCached(x: tf.Tensor3D, {cache, memory, bias, padded, partial}: CachedInputs): tf.Tensor3D {
+  forwardCached(x: tf.Tensor3D, inputs: CachedInputs): tf.Tensor3D {
+    const {cache, memory, bias, padded, partial} = inputs;
+    if (!partial && !cache.masked && !padded) return this.#step(x, inputs);
     using scope = new TensorScope();
     const normed = scope.hold(this.selfNorm.forward(partial?.all ?? x));
     growCache(this.selfAttention, normed, cache, padded);
@@ -91,6 +102,22 @@ export class DecoderLayer extends Block<LayerConfig> {
       const attended = attendCached(this.selfAttention, queries, cache, bias.self, partial?.rows);
       return this.#afterSelfAttention(x, attended, memory, bias.cross);
     });
+  }
+
+  /** `forwardCached` of all rows without padding, as one computation: the lengths of cache and memory are free in it. */
+  #step(x: tf.Tensor3D, {cache, memory, bias}: CachedInputs): tf.Tensor3D {
+    const {held} = cache;
+    const biases = [...bias.self, ...bias.cross];
+    const inputs = [x, memory.keys.all, memory.values.all, ...biases, ...(held ? [held.keys, held.values] : [])];
+    const key = `step ${x.shape} of ${memory.values.all.shape[0]}, ${bias.self.length} ${bias.cross.length} ${held ? '' : 'first'}`;
+    const [next, keys, values] = joined(this, key, inputs, () => {
+      const normed = this.selfNorm.forward(x);
+      const grown = cache.grownBy(this.selfAttention.keysValues(normed));
+      const attended = attendTo(this.selfAttention, normed, grown, bias.self);
+      return [this.#afterSelfAttention(x, attended, memory, bias.cross), grown.keys, grown.values];
+    });
+    cache.adopt({keys, values});
+    return next;
   }
 
   /**

@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {joined, shapeKey} from '../../runtime/joined.js';
 import {Attention} from '../../nn/attention.js';
 import {Block} from '../../nn/block.js';
 import {Embedding, TiedEmbedding} from '../../nn/embedding.js';
@@ -49,12 +50,14 @@ export class EncoderLayer extends Block<LayerConfig> {
    * @returns      [B, T, D], the caller's
    */
   forward(x: tf.Tensor3D, bias: readonly tf.Tensor[] = []): tf.Tensor3D {
-    return tf.tidy(() => {
+    const inputs = [x, ...bias];
+    const [next] = joined(this, `forward ${shapeKey(inputs)}`, inputs, () => {
       const attended = this.attention.forward(this.attentionNorm.forward(x), bias);
       const y = x.add(this.attentionOutputNorm?.forward(attended) ?? attended) as tf.Tensor3D;
       const residual = this.config.scaleResiduals ? y.mul(this.weight('w_resid')) : y;
-      return residual.add(this.feedForward.forward(this.feedForwardNorm.forward(y))) as tf.Tensor3D;
+      return [residual.add(this.feedForward.forward(this.feedForwardNorm.forward(y))) as tf.Tensor3D];
     });
+    return next;
   }
 }
 tf.serialization.registerClass(EncoderLayer);

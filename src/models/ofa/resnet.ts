@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {Block, joinPath, type StoredWeight, type WeightSource} from '../../nn/block.js';
+import {joined, shapeKey} from '../../runtime/joined.js';
 import {runFused} from '../../runtime/kernels.js';
 
 // OFA's image front end: a ResNet without its last stage (docs/reference/ofa-mue.md 2.1).   B batch, h w height and
@@ -192,7 +193,7 @@ export class ResNet extends Block<ResNetConfig> {
    * @returns        [B, ⌈h/16⌉, ⌈w/16⌉, 1024], the caller's
    */
   forward(pixels: tf.Tensor4D): tf.Tensor4D {
-    return tf.tidy(() => {
+    const [features] = joined(this, `forward ${shapeKey([pixels])}`, [pixels], () => {
       // Padded explicitly: values are ≥ 0 after the ReLU, so zeros do as well as −∞.
       const padded = this.stem.forward(pixels).pad([
         [0, 0],
@@ -200,8 +201,9 @@ export class ResNet extends Block<ResNetConfig> {
         [1, 1],
         [0, 0],
       ]) as tf.Tensor4D;
-      return this.stages.reduce((x, block) => block.forward(x), tf.maxPool(padded, 3, 2, 'valid'));
+      return [this.stages.reduce((x, block) => block.forward(x), tf.maxPool(padded, 3, 2, 'valid'))];
     });
+    return features;
   }
 
   override computeOutputShape(shape: tf.Shape): tf.Shape {

@@ -7,6 +7,7 @@ import {BackendError} from '../../runtime/errors.js';
 import {AUTO, type ConcreteDevice, DEVICES, type Device, type DeviceProbe, DeviceUnavailableError} from './devices.js';
 import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native/binding.js';
 import {fuseNativeKernels} from './native/fused.js';
+import {joinFunctions} from './native/functions/joiner.js';
 import {patchNativeKernels} from './native/kernels.js';
 import {useOnnxMatMul} from './wasm/onnx.js';
 import {watchForFullMemory} from './out-of-memory.js';
@@ -133,6 +134,7 @@ async function startTensorflow(native: NativeBackend): Promise<void> {
   }
   await start('tensorflow');
   fuseNativeKernels();
+  joinFunctions();
 }
 
 function whyNoGpu(log: string): [reason: string, hint: string] {

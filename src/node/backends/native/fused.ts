@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {NativeOperations, pipe, type Tensorflow} from './operations.js';
 import {layerNormRows, replaceKernel} from '../kernels.js';
+import {isRecording} from './functions/recording.js';
 
 interface FusedConvolution {
   readonly pad: number | string | readonly (readonly [number, number])[];
@@ -15,8 +16,11 @@ type Run = (
 ) => tf.TensorInfo | undefined;
 
 const BACKEND = 'tensorflow';
-/** Numbers up to which a layer norm is quicker as a loop of JavaScript than as oneDNN's kernel with its threads. */
-const SMALL_NORM = 16_384;
+/**
+ * Numbers up to which oneDNN's kernels with their threads do not pay: a layer norm is quicker as a loop of JavaScript,
+ * and in a function, where calls cost nothing, TensorFlow's plain operations are.
+ */
+const SMALL = 16_384;
 const done = new WeakSet<object>();
 
 /**
@@ -46,7 +50,8 @@ export function fuseNativeKernels(): void {
   if (runs(() => layerNorm(sample, row, row, 1e-5))) {
     add('MueLayerNorm', ({x, gain, bias}, attrs) => {
       const epsilon = attrs.epsilon as number;
-      return onCpu && x!.size <= SMALL_NORM ? few(x!, gain!, bias!, epsilon) : layerNorm(x!, gain!, bias!, epsilon);
+      if (isRecording() && x!.size <= SMALL) return ops.layerNorm(x!, gain!, bias!, epsilon);
+      return onCpu && x!.size <= SMALL ? few(x!, gain!, bias!, epsilon) : layerNorm(x!, gain!, bias!, epsilon);
     });
   }
   add('MueGelu', ({x}) => ops.gelu(x!));
@@ -54,7 +59,7 @@ export function fuseNativeKernels(): void {
   const fusedLinear = onCpu && [square, tall].every((x) => runs(() => ops.linearCpu(x, square, row, true)));
   add('MueLinear', ({x, weight, bias}, {activation}) => {
     const gelu = activation === 'gelu';
-    if (fusedLinear) return ops.linearCpu(x!, weight!, bias!, gelu);
+    if (fusedLinear && !(isRecording() && x!.size <= SMALL)) return ops.linearCpu(x!, weight!, bias!, gelu);
     const y = ops.linear(x!, weight!, bias!);
     return gelu ? pipe(y, (linear) => ops.gelu(linear)) : y;
   });
@@ -63,7 +68,9 @@ export function fuseNativeKernels(): void {
   if (!onCpu) return;
   if (runs(() => ops.softmaxCpu(sample))) {
     replace(tf.Softmax, ({logits}) =>
-      logits!.dtype === 'float32' && logits!.rank > 1 ? ops.softmaxCpu(logits!) : undefined,
+      logits!.dtype === 'float32' && logits!.rank > 1 && !(isRecording() && logits!.size <= SMALL)
+        ? ops.softmaxCpu(logits!)
+        : undefined,
     );
   }
   const pixel = ops.constant([1], [1, 1, 1, 1]) as tf.Tensor;

@@ -120,6 +120,33 @@ export class NativeOperations {
     return this.#run('_MklSoftmax', [this.#nameChange()], x);
   }
 
+  /** Layer norm of operations that every TensorFlow has. */
+  layerNorm(x: Info, gain: Info, bias: Info, epsilon: number): tf.Tensor {
+    const mean = this.#meanOfLast(x);
+    const centred = this.#run('Sub', [], x, mean);
+    mean.dispose();
+    const variance = pipe(this.#run('Square', [], centred), (squares) => this.#meanOfLast(squares));
+    const scale = pipe(
+      pipe(variance, (y) => this.#run('AddV2', [], y, this.constant([epsilon]))),
+      (y) => this.#run('Rsqrt', [], y),
+    );
+    const normed = pipe(centred, (y) => this.#run('Mul', [], y, scale));
+    scale.dispose();
+    return pipe(
+      pipe(normed, (y) => this.#run('Mul', [], y, gain)),
+      (y) => this.#run('AddV2', [], y, bias),
+    );
+  }
+
+  #meanOfLast(x: Info): tf.Tensor {
+    const {binding} = this.#backend;
+    const attributes = [
+      {name: 'keep_dims', type: binding.TF_ATTR_BOOL, value: true},
+      {...this.#type, name: 'Tidx', value: binding.TF_INT32},
+    ];
+    return this.#run('Mean', attributes, x, this.#whole([-1]));
+  }
+
   layerNormCpu(x: Info, gain: Info, bias: Info, epsilon: number): tf.Tensor {
     return this.#byRows(x, 3, (rows) =>
       this.#run('_MklLayerNorm', [this.#float('epsilon', epsilon), this.#text('_kernel', '')], rows, gain, bias),

@@ -1,0 +1,165 @@
+import type * as tf from '@tensorflow/tfjs';
+import type {Tensorflow} from '../operations.js';
+
+/** Numbers by which the binding names kinds of attributes. */
+export type AttributeTypes = Readonly<
+  Record<'TF_ATTR_BOOL' | 'TF_ATTR_FLOAT' | 'TF_ATTR_INT' | 'TF_ATTR_STRING' | 'TF_ATTR_TYPE', number>
+>;
+
+/** An attribute of an operation, as tfjs-node hands it to the binding. */
+export interface Attribute {
+  readonly name: string;
+  readonly type: number;
+  readonly value: unknown;
+}
+
+/** A value as the binding knows it: its number, which never comes again, and its type of numbers. */
+export interface Value {
+  readonly id: number;
+  readonly type: number;
+}
+
+export interface Constant {
+  readonly shape: readonly number[];
+  readonly type: number;
+  readonly values: Float32Array | Int32Array;
+}
+
+interface Operation {
+  readonly operation: string;
+  readonly attributes: readonly Attribute[];
+  readonly inputs: readonly number[];
+  readonly outputs: readonly Value[];
+}
+
+/** What a computation handed to TensorFlow. */
+export interface Recording {
+  /** First the given inputs, then the weights that were used. */
+  readonly inputs: readonly Value[];
+  /** By their place in the owner's list, the weights that were used. */
+  readonly weights: readonly number[];
+  readonly constants: ReadonlyMap<number, Constant>;
+  readonly operations: readonly Operation[];
+  readonly outputs: readonly Value[];
+}
+
+interface OutputInfo {
+  readonly id: number;
+  readonly dtype: number;
+}
+
+/** tfjs-node's backend with its private parts, which are watched while a computation is recorded. */
+export interface WatchedTensorflow extends Tensorflow {
+  binding: Tensorflow['binding'] &
+    AttributeTypes & {
+      executeOp(name: string, attributes: readonly Attribute[], ids: readonly number[], outputs: number): OutputInfo[];
+      createTensor(shape: readonly number[], type: number, values: Float32Array | Int32Array): number;
+      tensorDataSync(id: number): Float32Array | Int32Array;
+      addFunctionDef?(bytes: Uint8Array): void;
+    };
+  getInputTensorIds(tensors: readonly tf.TensorInfo[]): number[];
+  getDTypeInteger(dtype: tf.DataType): number;
+}
+
+/** The computation cannot be joined: it reads a value, or uses a tensor that is neither input, weight nor constant. */
+export class NotJoinable extends Error {}
+
+/** The most numbers of a tensor made while recording that become part of the function. */
+const CONSTANT = 16;
+
+let active = false;
+
+/** A computation is being recorded: kernels then leave out what only saves calls, and read no value of a tensor. */
+export function isRecording(): boolean {
+  return active;
+}
+
+/**
+ * Runs a computation and records the operations that reach TensorFlow's binding: below tfjs' kernels, so that whatever
+ * a kernel composes is recorded as TensorFlow's operations. Whole numbers and single numbers from elsewhere (shapes,
+ * axes, factors) become constants.
+ * @param inputs    tensors that differ from call to call
+ * @param weights   tensors of the owner
+ * @param compute   gets no arguments: it uses the inputs themselves
+ * @returns         its result, the caller's, and the recording
+ * @throws NotJoinable
+ */
+export function record(
+  backend: WatchedTensorflow,
+  inputs: readonly tf.Tensor[],
+  weights: readonly tf.Tensor[],
+  compute: () => tf.Tensor[],
+): {results: tf.Tensor[]; recording: Recording} {
+  const {binding} = backend;
+  const typed = (tensors: readonly tf.Tensor[]): Value[] =>
+    // Uploads what is not on the device yet, so that no weight passes for a tensor made while recording.
+    backend.getInputTensorIds(tensors).map((id, i) => ({id, type: backend.getDTypeInteger(tensors[i]!.dtype)}));
+  const values = typed(inputs);
+  const weightValues = typed(weights);
+  const weightPlaces = new Map(weightValues.map(({id}, place) => [id, place]));
+  const used: number[] = [];
+  const constants = new Map<number, Constant>();
+  const operations: Operation[] = [];
+  const known = new Map(values.map(({id, type}) => [id, type]));
+  const infos = new Map<number, tf.TensorInfo>();
+
+  const admit = (id: number): void => {
+    const place = weightPlaces.get(id);
+    if (place !== undefined) {
+      used.push(place);
+      known.set(id, weightValues[place]!.type);
+      return;
+    }
+    const {shape, dtype} = infos.get(id)!;
+    const size = shape.reduce((product, n) => product * n, 1);
+    if (size > CONSTANT || (dtype !== 'int32' && dtype !== 'float32'))
+      throw new NotJoinable(`a tensor [${shape}] that is neither input nor weight`);
+    const type = backend.getDTypeInteger(dtype);
+    constants.set(id, {shape: [...shape], type, values: binding.tensorDataSync(id).slice()});
+    known.set(id, type);
+  };
+  const watched = Object.create(binding, {
+    executeOp: {
+      value: (operation: string, attributes: readonly Attribute[], ids: readonly number[], count: number) => {
+        for (const id of ids) if (!known.has(id)) admit(id);
+        const outputs = binding.executeOp(operation, attributes, ids, count);
+        for (const {id, dtype} of outputs) known.set(id, dtype);
+        const produced = outputs.map(({id, dtype}) => ({id, type: dtype}));
+        operations.push({operation, attributes: [...attributes], inputs: [...ids], outputs: produced});
+        return outputs;
+      },
+    },
+    tensorDataSync: {
+      value: () => {
+        throw new NotJoinable('it reads a value');
+      },
+    },
+  }) as WatchedTensorflow['binding'];
+  const {getInputTensorIds} = backend;
+  backend.getInputTensorIds = (tensors) => {
+    const ids = getInputTensorIds.call(backend, tensors);
+    for (const [i, id] of ids.entries()) infos.set(id, tensors[i]!);
+    return ids;
+  };
+  backend.binding = watched;
+  active = true;
+  let results: tf.Tensor[];
+  try {
+    results = compute();
+  } finally {
+    active = false;
+    backend.binding = binding;
+    backend.getInputTensorIds = getInputTensorIds;
+  }
+  const outputs = backend.getInputTensorIds(results).map((id) => ({id, type: known.get(id)!}));
+  return {
+    results,
+    recording: {
+      inputs: [...values, ...used.map((place) => weightValues[place]!)],
+      weights: used,
+      constants,
+      operations,
+      outputs,
+    },
+  };
+}

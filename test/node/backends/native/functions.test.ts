@@ -1,0 +1,202 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import {DecoderLayer} from '../../../../src/models/ofa/decoder.js';
+import {EncoderLayer} from '../../../../src/models/ofa/encoder.js';
+import {ResidualBlock} from '../../../../src/models/coca/residual-block.js';
+import {CrossAttentionKv} from '../../../../src/nn/cross-attention-cache.js';
+import {KvCache} from '../../../../src/nn/kv-cache.js';
+import {TensorScope} from '../../../../src/runtime/tensor-scope.js';
+import {joined} from '../../../../src/runtime/joined.js';
+import {selectBackend} from '../../../../src/node/backends/select.js';
+import {NATIVE_FOLDER} from '../../../../src/node/backends/native/binding.js';
+import {Message} from '../../../../src/node/backends/native/functions/protobuf.js';
+import type {FunctionJoiner} from '../../../../src/node/backends/native/functions/joiner.js';
+
+test('Message: fields as Protocol Buffers write them', () => {
+  const message = new Message().integer(1, 150).integer(2, -1).bytes(3, 'ab').float(4, 1);
+  message.message(5, new Message().integer(1, 1));
+  const minusOne = [...Array<number>(9).fill(0xff), 1];
+  const float = [0x25, 0, 0, 0x80, 0x3f];
+  expect([...message.finish()]).toEqual([8, 0x96, 1, 16, ...minusOne, 0x1a, 2, 97, 98, ...float, 0x2a, 2, 8, 1]);
+});
+
+const device = process.env.MUE_TEST_NATIVE ?? 'native';
+const here = fs.existsSync(path.join(NATIVE_FOLDER, device === 'cuda' ? 'gpu' : 'cpu', 'tfjs_binding.node'));
+if (!here) process.stderr.write(`native/functions.test: skipped, ${device} is not built (npm run native)\n`);
+
+const SIZES = {size: 32, heads: 4, hidden: 64, scaleFactor: 2};
+const LAYER = {...SIZES, scaleAttention: true, scaleFeedForward: true, scaleHeads: true, scaleResiduals: false};
+/** Relative to the largest value; measured: at most 6e-7. */
+const TOLERANCE = 1e-5;
+
+type Native = {
+  joiner?: FunctionJoiner;
+  binding: {executeOp(name: string, ...rest: unknown[]): unknown; getNumOfTensors(): number};
+};
+const backend = (): Native => tf.backend() as unknown as Native;
+
+/** Runs operation by operation. */
+function apart<T>(run: () => T): T {
+  const {joiner} = backend();
+  backend().joiner = undefined;
+  try {
+    return run();
+  } finally {
+    backend().joiner = joiner;
+  }
+}
+
+/** The operations that TensorFlow is asked for. */
+function operations(run: () => void): string[] {
+  const {binding} = backend();
+  const names: string[] = [];
+  backend().binding = Object.create(binding, {
+    executeOp: {
+      value: (name: string, ...rest: unknown[]) => {
+        names.push(name);
+        return binding.executeOp(name, ...rest);
+      },
+    },
+  }) as Native['binding'];
+  try {
+    run();
+  } finally {
+    backend().binding = binding;
+  }
+  return names;
+}
+
+function expectSame(got: tf.Tensor, want: tf.Tensor): void {
+  expect(got.shape).toEqual(want.shape);
+  const [a, b] = [got, want].map((t) => Float32Array.from(t.dataSync())) as [Float32Array, Float32Array];
+  const largest = b.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  expect(a.every((value, i) => Math.abs(value - b[i]!) <= TOLERANCE * largest)).toBe(true);
+}
+
+let seed = 0;
+const random = <T extends tf.Tensor>(...shape: number[]): T => tf.randomNormal(shape, 0, 1, 'float32', ++seed) as T;
+
+/** Moves every weight away from its first value, since norms start as ones and zeros. */
+function shake({weights}: {weights: readonly {read(): tf.Tensor; write(value: tf.Tensor): void}[]}): void {
+  for (const weight of weights) tf.tidy(() => weight.write(weight.read().add(random(...weight.read().shape).mul(0.1))));
+}
+
+(here ? describe : describe.skip)(`computations joined on ${device}`, () => {
+  let before: number;
+  beforeAll(async () => {
+    await selectBackend(device);
+    before = tf.memory().numTensors;
+  });
+  afterEach(() => expect(tf.memory().numTensors).toBe(before));
+
+  test('decoder steps: caches, states and lengths as apart, from one call a step; layers share functions', () => {
+    const layers = [new DecoderLayer(LAYER), new DecoderLayer(LAYER)];
+    for (const layer of layers) layer.build();
+    for (const layer of layers) shake(layer);
+    const registered = backend().joiner!.size;
+    for (const rows of [1, 5]) {
+      const memory = CrossAttentionKv.from({keys: random(1, 4, 8, 11), values: random(1, 4, 11, 8)});
+      const tables = tf.tidy(() => ({self: random<tf.Tensor4D>(1, 4, 8, 8), cross: random<tf.Tensor4D>(1, 4, 8, 11)}));
+      const caches = Array.from({length: 4}, () => new KvCache());
+      for (let step = 0; step < 8; step++) {
+        using scope = new TensorScope(); // no tidy, which would take what the caches hold
+        const x = scope.hold(random<tf.Tensor3D>(rows, 1, 32));
+        const self = [scope.hold(tables.self.slice([0, 0, step, 0], [1, 4, 1, step + 1]))];
+        const cross = [scope.hold(tables.cross.slice([0, 0, step, 0], [1, 4, 1, 11]))];
+        for (const [i, layer] of layers.entries()) {
+          const run = (cache: KvCache): tf.Tensor =>
+            scope.hold(layer.forwardCached(x, {cache, memory, bias: {self, cross}}));
+          const wanted = apart(() => run(caches[i]!));
+          let got: tf.Tensor | undefined;
+          const names = operations(() => (got = run(caches[2 + i]!)));
+          // The first two calls of a key are counted and recorded.
+          if (step > 1) expect(names).toEqual([expect.stringMatching(/^mue_/)]);
+          expectSame(got!, wanted);
+          expectSame(caches[2 + i]!.held!.keys, caches[i]!.held!.keys);
+          expectSame(caches[2 + i]!.held!.values, caches[i]!.held!.values);
+        }
+      }
+      for (const cache of caches) cache[Symbol.dispose]();
+      memory[Symbol.dispose]();
+      tf.dispose(tables);
+    }
+    // For each number of rows, the first token and the others.
+    expect(backend().joiner!.size - registered).toBe(4);
+    for (const layer of layers) layer[Symbol.dispose]();
+  });
+
+  test('blocks over whole sequences: as apart, before and after their weights change', () => {
+    const encoder = new EncoderLayer({...LAYER, scaleResiduals: true});
+    const tower = new ResidualBlock({size: 32, heads: 4, hidden: 64, activation: 'gelu', cross: false});
+    for (const block of [encoder, tower]) {
+      block.build();
+      for (let round = 0; round < 4; round++) {
+        shake(block);
+        tf.tidy(() => {
+          // Few rows are joined of plain operations, many of oneDNN's.
+          for (const rows of [7, 600]) {
+            const x = random<tf.Tensor3D>(1, rows, 32);
+            const bias = rows < 10 ? [random<tf.Tensor4D>(1, 4, rows, rows)] : [];
+            const wanted = apart(() => block.forward(x, bias));
+            let got: tf.Tensor | undefined;
+            const names = operations(() => (got = block.forward(x, bias)));
+            if (round > 1) expect(names).toEqual([expect.stringMatching(/^mue_/)]);
+            expectSame(got!, wanted);
+          }
+        });
+      }
+      block[Symbol.dispose]();
+    }
+  });
+
+  test('a gradient is taken of operations apart', () => {
+    const layer = new EncoderLayer(LAYER);
+    layer.build();
+    tf.tidy(() => {
+      const x = random<tf.Tensor3D>(1, 3, 32);
+      for (let i = 0; i < 3; i++) layer.forward(x);
+      const names = operations(() => tf.grad((t: tf.Tensor) => layer.forward(t as tf.Tensor3D).sum())(x));
+      expect(names.filter((name) => name.startsWith('mue_'))).toEqual([]);
+      expect(names.length).toBeGreaterThan(20);
+    });
+    layer[Symbol.dispose]();
+  });
+
+  test('what reads a value, or uses a tensor that is not declared, runs apart and is right', () => {
+    const owner = {config: {of: 'test'}, weights: [], getClassName: () => 'Reader'};
+    tf.tidy(() => {
+      const hidden = random(20);
+      for (let i = 1; i <= 4; i++) {
+        const x = tf.fill([20], i);
+        const [read] = joined(owner, 'read', [x], () => [x.mul(x.dataSync()[0]!)]);
+        expect([...read.dataSync()]).toEqual(Array<number>(20).fill(i * i));
+        const [sum] = joined(owner, 'undeclared', [x], () => [x.add(hidden)]);
+        expectSame(sum, tf.add(hidden, i));
+      }
+    });
+  });
+
+  test('an error keeps its words and leaves nothing', () => {
+    const owner = {config: {of: 'test'}, weights: [], getClassName: () => 'Product'};
+    tf.tidy(() => {
+      const run = (x: tf.Tensor2D): tf.Tensor => joined(owner, 'product', [x], () => [tf.matMul(x, x)])[0];
+      for (let i = 0; i < 3; i++) expect(run(tf.ones([3, 3])).shape).toEqual([3, 3]);
+      const count = tf.memory().numTensors;
+      const wrong = tf.ones([2, 3]) as tf.Tensor2D;
+      expect(() => run(wrong)).toThrow(/mue_\w+.*(Matrix size-incompatible|must be equal)/s);
+      expect(tf.memory().numTensors).toBe(count + 1);
+    });
+  });
+
+  test('handles in TensorFlow stay as many', () => {
+    const layer = new EncoderLayer(LAYER);
+    layer.build();
+    const run = (): void => tf.tidy(() => void layer.forward(random<tf.Tensor3D>(1, 3, 32)).dataSync());
+    for (let i = 0; i < 3; i++) run();
+    const handles = backend().binding.getNumOfTensors();
+    for (let i = 0; i < 20; i++) run();
+    expect(backend().binding.getNumOfTensors()).toBe(handles);
+    layer[Symbol.dispose]();
+  });
+});
