@@ -12,6 +12,7 @@ import type {VisionLanguageModel} from '../../models/model.js';
 import type {OfaConfig} from '../../models/ofa/config.js';
 import {OfaModel} from '../../models/ofa/model.js';
 import type {WeightSource} from '../../nn/block.js';
+import type {Device} from '../../runtime/devices.js';
 import {UsageError, WeightsError} from '../../runtime/errors.js';
 import type {PipelineParts, RunsOn, VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {ImageDecoder} from '../../tasks/pictures.js';
@@ -29,8 +30,8 @@ import {readTextFile} from '../files/regular-file.js';
 export const SHIPPED_MODEL: string = shippedFolder('scenes-mue');
 
 export interface LoadOptions {
-  /** `auto` (default), `native`, `cuda`, `webgpu`, `onnx`, `wasm` or `cpu`. */
-  readonly device?: string;
+  /** `auto`, the default, takes the first of `cuda`, `native`, `wasm` and `cpu` that works here. */
+  readonly device?: Device;
   /** 'apply' turns pictures upright by their EXIF data; the authors ignore it, and so does the default. */
   readonly exif?: 'ignore' | 'apply';
   /** The moment at which pictures with a palette or transparency become RGB (see `DecodeOptions`). */
