@@ -57,11 +57,11 @@ export interface OpenModel {
   readonly device: Device;
 }
 
-/** Loads a model, and says where it runs. @throws WeightsError, BackendError (see `loadModel`) */
-export async function openModel({folder, load}: ModelChoice, out: Output): Promise<OpenModel> {
+/** Loads a model, and says where it runs. @throws WeightsError, BackendError, AbortError (see `loadModel`) */
+export async function openModel({folder, load}: ModelChoice, out: Output, signal?: AbortSignal): Promise<OpenModel> {
   const {loadModel} = await import('../../node/model/load-model.js');
   const start = performance.now();
-  const model = await loadModel(folder, load);
+  const model = await loadModel(folder, {...load, signal});
   out.say(`running on ${model.runsOn?.note ?? load.device}`);
   return {model, ms: performance.now() - start, device: model.runsOn?.device ?? load.device};
 }
