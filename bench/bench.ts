@@ -2,13 +2,14 @@ import os from 'node:os';
 import {type Command, Option} from 'commander';
 import {wholeNumber} from '../src/cli/options/values.js';
 import {type SelectedBackend, selectBackend} from '../src/node/backends/select.js';
+import {type Device, deviceNamed} from '../src/runtime/devices.js';
 import type {ClockName} from './measure/clock.js';
 import {type BenchResult, formatResult, type Row, thisMachine, writeResult} from './report/result-file.js';
 import {formatTables} from './report/table.js';
 
 /** The options of a run: whole numbers by name, and the size of a model. */
 export interface Flags {
-  readonly device: string;
+  readonly device: Device;
   readonly threads?: number;
   readonly rounds: number;
   readonly seconds: number;
@@ -80,7 +81,7 @@ export function addBench(program: Command, {name, about, options, run, json = fo
   const command = program
     .command(name)
     .description(about)
-    .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', 'auto')
+    .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', deviceNamed, 'auto' as Device)
     .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
     .option('--json', 'JSON on stdout instead of tables')
     .option('--out <file.json>', 'write the whole result to a file, too');

@@ -1,7 +1,15 @@
-export {DEVICES} from './node/backends/devices.js';
-export {selectBackend} from './node/backends/select.js';
+export {type ConcreteDevice, type Device, DEVICES} from './runtime/devices.js';
+export type {DeviceProbe} from './node/backends/devices.js';
+export {type BackendOptions, type SelectedBackend, selectBackend} from './node/backends/select.js';
 export {type OpenDatasetOptions, openDataset} from './node/dataset/open.js';
-export {decodeImage} from './node/picture/decode.js';
-export {readExitAdapters, writeExitAdapters} from './node/model/exit-adapters.js';
+export {type DecodeOptions, decodeImage} from './node/picture/decode.js';
+export {
+  type AdaptedModel,
+  type AdaptersContent,
+  type LoadedAdapters,
+  readExitAdapters,
+  writeExitAdapters,
+} from './node/model/exit-adapters.js';
 export {type LoadOptions, loadModel, SHIPPED_MODEL, weightsHash} from './node/model/load-model.js';
+export type {LoadProgress} from './node/model/load-progress.js';
 export {SHIPPED_MODELS, type ShippedModel} from './node/model/shipped-models.js';

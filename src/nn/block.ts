@@ -2,8 +2,10 @@ import * as tf from '@tensorflow/tfjs';
 import {WeightsError} from '../runtime/errors.js';
 import {append} from '../runtime/extremes.js';
 
-type LayerVariable = ReturnType<tf.layers.Layer['addWeight']>;
-type Initializer = Parameters<tf.layers.Layer['addWeight']>[3];
+/** A variable of a tfjs layer. */
+export type LayerVariable = ReturnType<tf.layers.Layer['addWeight']>;
+/** A tfjs initializer, by name or by itself. */
+export type Initializer = Parameters<tf.layers.Layer['addWeight']>[3];
 
 /** Named arrays of a checkpoint. Shapes are as stored in a converted model (Linear [in, out], convolutions HWIO). */
 export interface WeightSource {
@@ -32,7 +34,7 @@ export interface StoredWeight {
 }
 
 /** Declaration of a weight, besides its name and shape. */
-interface WeightDeclaration {
+export interface WeightDeclaration {
   /** Gives the value of a weight that is built without a file. */
   readonly initializer: Initializer;
   /** `plain` by default. */

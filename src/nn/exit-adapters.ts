@@ -23,7 +23,9 @@ export interface ExitAdapterConfig {
  */
 export class ExitAdapter extends Block<ExitAdapterConfig> {
   static className = 'MueExitAdapter';
+  /** @internal */
   readonly down: Linear | undefined;
+  /** @internal */
   readonly up: Linear;
 
   constructor(config: ExitAdapterConfig) {

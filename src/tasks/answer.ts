@@ -1,3 +1,4 @@
+import type {EntailmentLabel} from '../data/dataset.js';
 import type {StackName} from '../exit/policy.js';
 import {ENTAILMENT_ANSWERS} from './prompts.js';
 import {addMacs, type Macs, type ImageRun, type StackTrace} from '../exit/trace.js';
@@ -51,7 +52,6 @@ export interface Entailment extends Answer {
   readonly text: EntailmentLabel;
   readonly scores: Readonly<Record<EntailmentLabel, number>>;
 }
-export type EntailmentLabel = 'no' | 'yes' | 'maybe';
 
 /** @param scores in the order of ENTAILMENT_ANSWERS */
 export function entailmentScores(scores: readonly number[]): Entailment['scores'] {

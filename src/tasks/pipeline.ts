@@ -1,13 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
+import type {EntailmentLabel} from '../data/dataset.js';
 import type {RgbImage} from '../data/image.js';
 import type {ExitPlans} from '../exit/plan/schema.js';
 import type {PolicyPerImage} from '../exit/policy.js';
 import type {Encoded, VisionLanguageModel} from '../models/model.js';
 import type {ExitAdapters} from '../nn/exit-adapters.js';
+import type {ConcreteDevice} from '../runtime/devices.js';
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {yieldToEventLoop} from '../runtime/yield.js';
-import {type Answer, answerOf, Clock, type Entailment, type EntailmentLabel, entailmentScores} from './answer.js';
+import {type Answer, answerOf, Clock, type Entailment, entailmentScores} from './answer.js';
 import {type ExitChoice, type ResolvedExits, resolveExits, type TaskName} from './exits.js';
 import {checkOptions, checkText} from './check-options.js';
 import {
@@ -24,8 +26,8 @@ import {scoreAnswers} from './score-answers.js';
 
 /** The device that a model computes on. */
 export interface RunsOn {
-  /** Name for `--device`: native, cuda, webgpu, onnx, wasm or cpu. */
-  readonly device: string;
+  /** Name for `--device`. */
+  readonly device: ConcreteDevice;
   /** Name of the tfjs backend. */
   readonly backend: string;
   /** One line for people: what runs, and why not something faster. */

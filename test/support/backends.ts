@@ -1,14 +1,15 @@
 import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends/select.js';
+import {type Device, deviceNamed} from '../../src/runtime/devices.js';
 
 /** The backends that numbers are tested on: MUE_TEST_BACKEND, devices separated by commas, or wasm. */
-export const TEST_DEVICES: readonly string[] = (process.env['MUE_TEST_BACKEND'] ?? 'wasm').split(',');
+export const TEST_DEVICES: readonly Device[] = (process.env['MUE_TEST_BACKEND'] ?? 'wasm').split(',').map(deviceNamed);
 
 /** Declares a suite for each backend, and asserts that it leaves no tensor behind. */
 export function onBackends(
   name: string,
-  suite: (device: string) => void,
-  devices: readonly string[] = TEST_DEVICES,
+  suite: (device: Device) => void,
+  devices: readonly Device[] = TEST_DEVICES,
 ): void {
   describe.each(devices)(`${name} on %s`, (device) => {
     let before = 0;
@@ -25,4 +26,4 @@ export function onBackends(
 }
 
 /** The first backend alone, for suites that take long and do not depend on numbers. */
-export const FIRST_DEVICE: readonly string[] = TEST_DEVICES.slice(0, 1);
+export const FIRST_DEVICE: readonly Device[] = TEST_DEVICES.slice(0, 1);

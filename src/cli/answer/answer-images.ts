@@ -25,7 +25,7 @@ export async function answerImages(
   context: CommandContext,
   answerImage: AnswerImage,
 ): Promise<number> {
-  const opened = await openModel(choice, context.out);
+  const opened = await openModel(choice, context.out, context.signal);
   using model = opened.model;
   // A plan that does not fit the model is no fault of the first image.
   model.resolveExits(task, exit);

@@ -36,7 +36,7 @@ export const record = defineCommand({
     const dataset = openDataset(data, {task, images, columns, onBadRow});
     const {sha256} = await dataFingerprint(data, signal);
     const shard = options.shard === undefined ? WHOLE : parseShard(options.shard);
-    const opened = await openModel(modelChoice(options), out);
+    const opened = await openModel(modelChoice(options), out, signal);
     using model = opened.model;
     if (model.learntFrom[task] === sha256)
       throw new UsageError(

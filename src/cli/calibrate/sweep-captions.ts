@@ -56,7 +56,7 @@ export async function runSettings(
   makeFolder(folder);
   let rows: number;
   {
-    const opened = await openModel(choice, out);
+    const opened = await openModel(choice, out, signal);
     using model = opened.model;
     const runner = new SettingRunner(model, settings);
     const header: RunsHeader = {

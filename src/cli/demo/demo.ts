@@ -20,7 +20,7 @@ export const demo = defineCommand({
     ),
   async run(_, options, {out, signal}) {
     const start = performance.now();
-    const opened = await openModel(modelChoice(options), out);
+    const opened = await openModel(modelChoice(options), out, signal);
     using model = opened.model;
     const {OfaPipeline} = await import('../../tasks/ofa-processor.js');
     if (!(model instanceof OfaPipeline))
@@ -60,7 +60,7 @@ async function retrieve(
 ): Promise<RetrievalDemo> {
   const {loadEmbedder} = await import('../embed/load-embedder.js');
   const {runRetrieval} = await import('./retrieval.js');
-  using model = await loadEmbedder({load}, out);
+  using model = await loadEmbedder({load}, out, signal);
   return await runRetrieval(model, rows, signal);
 }
 

@@ -25,7 +25,7 @@ export const classify = defineCommand({
     zeroShot.distinct(labels, 'labels');
     zeroShot.distinct(templates, 'templates');
     const choice = await parseExitOptions(options, 'classify');
-    using model = await loadEmbedder(modelChoice(options), out);
+    using model = await loadEmbedder(modelChoice(options), out, signal);
     // Checked as a plan of labels, taken as one of embeddings.
     const exit = {...model.resolveExits('classify', choice).plan!, task: undefined};
     const classifier = await zeroShot.zeroShotClassifier(model, labels, templates, {exit, signal});

@@ -37,7 +37,7 @@ export const embed = defineCommand({
     const source = data === undefined ? undefined : {data, images: imageFolder, columns, split};
     const shard = source && shardChoice(options.shard, process.env);
     if (source) openImages(source);
-    using model = await loadEmbedder(modelChoice(options), out);
+    using model = await loadEmbedder(modelChoice(options), out, signal);
     model.resolveExits('embed', exit);
     if (source)
       return await embedDataset(model, source, {exit, folder: folder!, shard: shard!, limit, exif, out, signal});

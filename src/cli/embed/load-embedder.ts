@@ -7,13 +7,14 @@ import {type ModelChoice, openModel} from '../options/model.js';
 
 /**
  * Loads a model that embeds images and texts, by default the shipped one that does. The caller disposes it.
- * @throws UsageError `task-unsupported` for another one
+ * @throws UsageError `task-unsupported` for another one; the errors of `loadModel`
  */
 export async function loadEmbedder(
   {folder = shippedFolder('scenes-coca'), load}: ModelChoice,
   out: Output,
+  signal: AbortSignal,
 ): Promise<VisionLanguagePipeline & Embedder> {
-  const {model} = await openModel({folder, load}, out);
+  const {model} = await openModel({folder, load}, out, signal);
   if (isEmbedder(model)) return model;
   model[Symbol.dispose]();
   throw new UsageError('task-unsupported', 'this model does not put pictures and texts in one space', {

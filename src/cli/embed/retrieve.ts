@@ -47,7 +47,7 @@ export const retrieve = defineCommand({
     if (source) openImages(source);
     const index =
       embeddings && (await (await import('../../node/runs/embeddings-folder.js')).readEmbeddings(embeddings));
-    using model = await loadEmbedder(modelChoice(options), out);
+    using model = await loadEmbedder(modelChoice(options), out, signal);
     model.resolveExits('embed', exit);
     const answer = {exit, signal};
     if (source) {

@@ -62,7 +62,7 @@ export async function evaluateShard(
   const data = await dataFingerprint(job.data, signal);
   const rowsInFile = await countRows(job.data);
   makeFolder(folder);
-  const {model: opened, device} = await openModel(job.model, out);
+  const {model: opened, device} = await openModel(job.model, out, signal);
   using model = opened;
   // Command lines have no policies in code: there is a plan.
   const exit = model.resolveExits(task, job.exit).plan!;

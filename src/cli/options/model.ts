@@ -1,5 +1,6 @@
 import {Option} from '@commander-js/extra-typings';
 import type {LoadOptions} from '../../node/model/load-model.js';
+import {type Device, deviceNamed} from '../../runtime/devices.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import {type OptionsOf, optionGroup} from '../core/define-command.js';
 import type {Output} from '../core/output.js';
@@ -8,7 +9,7 @@ import {wholeNumber} from './values.js';
 /** Where a model runs, how images are read. */
 export const withDevice = optionGroup((command) =>
   command
-    .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', 'auto')
+    .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', deviceNamed, 'auto' as Device)
     .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')
     .option('--no-relaxed', 'wasm: round every product and sum; slower, the same on every processor')
@@ -38,7 +39,7 @@ export type ModelOptions = OptionsOf<typeof withModel>;
 export interface ModelChoice {
   /** A folder, or the name of a shipped model. Default: scenes-mue. */
   readonly folder?: string;
-  readonly load: LoadOptions & {readonly device: string};
+  readonly load: LoadOptions & {readonly device: Device};
 }
 
 export function modelChoice(options: ModelOptions): ModelChoice {
@@ -53,14 +54,14 @@ export interface OpenModel {
   /** Milliseconds of loading. */
   readonly ms: number;
   /** Where it runs: what --device calls it. */
-  readonly device: string;
+  readonly device: Device;
 }
 
-/** Loads a model, and says where it runs. @throws WeightsError, BackendError (see `loadModel`) */
-export async function openModel({folder, load}: ModelChoice, out: Output): Promise<OpenModel> {
+/** Loads a model, and says where it runs. @throws WeightsError, BackendError, AbortError (see `loadModel`) */
+export async function openModel({folder, load}: ModelChoice, out: Output, signal?: AbortSignal): Promise<OpenModel> {
   const {loadModel} = await import('../../node/model/load-model.js');
   const start = performance.now();
-  const model = await loadModel(folder, load);
+  const model = await loadModel(folder, {...load, signal});
   out.say(`running on ${model.runsOn?.note ?? load.device}`);
   return {model, ms: performance.now() - start, device: model.runsOn?.device ?? load.device};
 }

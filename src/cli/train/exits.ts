@@ -59,7 +59,7 @@ export const exits = defineCommand({
     const folder = modelFolder(name);
     // The states are those of the bare model; adapters that it has already are not looked at.
     const choice = {folder, load: {device, threads, tf32, exif, maxPixels, adapters: false}};
-    const {model} = await openModel(choice, out);
+    const {model} = await openModel(choice, out, signal);
     scope.hold(model);
     const file = adaptersFile(options.out ?? folder);
     const skipped = new SkippedRows(out);

@@ -54,8 +54,10 @@ export const exitPlansSchema = z.strictObject({
   plans: z.record(z.string(), exitPlanSchema),
 });
 
-type DeepReadonly<T> = T extends object ? {readonly [K in keyof T]: DeepReadonly<T[K]>} : T;
-type StackPlanFields = z.infer<typeof stackPlanSchema>;
+/** Read-only through and through. */
+export type DeepReadonly<T> = T extends object ? {readonly [K in keyof T]: DeepReadonly<T[K]>} : T;
+/** The fields of a stack's plan and whatever else a file has. */
+export type StackPlanFields = z.infer<typeof stackPlanSchema>;
 /** The known fields of a stack's plan; a file may hold more, which are kept. */
 export type StackPlan = DeepReadonly<{
   [K in keyof StackPlanFields as string extends K ? never : K]: StackPlanFields[K];

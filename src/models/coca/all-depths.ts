@@ -19,6 +19,7 @@ export class CocaImageStates implements ImageStates {
     private readonly similarity: readonly number[],
   ) {}
 
+  /** @internal */
   static async run(encoding: CocaEncoding, pixels: tf.Tensor4D, options: RunOptions = {}): Promise<CocaImageStates> {
     using scope = new TensorScope();
     const similarity: number[] = [];

@@ -52,6 +52,7 @@ export class CocaDecoding implements Decoding {
    * @param beams     K
    * @param adapters   borrowed as long as the decoding lives
    * @throws          UsageError for `gap`: caches with holes are a quirk of another model's release
+   * @internal
    */
   constructor(
     private readonly halves: DecoderHalves,

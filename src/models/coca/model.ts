@@ -57,10 +57,15 @@ export function cocaWeights(config: CocaConfig): readonly StoredWeight[] {
 /** CoCa: weights, the image tower, text embeddings, and two ways through the decoder. Owns its tensors. */
 export class CocaModel implements ContrastiveModel {
   readonly config: CocaConfig;
+  /** @internal */
   readonly cost: CocaMacs;
+  /** @internal */
   readonly module: CocaModule;
+  /** @internal */
   readonly encoding: CocaEncoding;
+  /** @internal */
   readonly textEncoding: CocaTextEncoding;
+  /** @internal */
   readonly scoring: CocaScoring;
   /** Factor of similarities: the exponential of what is stored. */
   readonly logitScale: number;

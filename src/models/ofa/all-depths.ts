@@ -42,6 +42,7 @@ export class OfaImageStates implements ImageStates {
 
   /**
    * @throws UsageError for a plain model: its one stream sees image and prompt together, so nothing can be recombined
+   * @internal
    */
   static async run(parts: ModelParts, pixels: tf.Tensor4D, options: RunOptions = {}): Promise<OfaImageStates> {
     using scope = new TensorScope();
@@ -82,6 +83,7 @@ export class OfaImageStates implements ImageStates {
 
 /** An image and a prompt at every pair of depths. Owns the prompt's tensors; those of the image are borrowed. */
 export class OfaMultiDepthEncoding implements MultiDepthEncoding {
+  /** @internal */
   constructor(
     private readonly encoding: OfaEncoding,
     private readonly image: StreamStates,

@@ -55,6 +55,7 @@ export class OfaDecoding implements Decoding {
    * @param beams     K
    * @param bias      borrowed; where more targets come than it has, the decoding makes its own
    * @param adapters   borrowed as long as the decoding lives
+   * @internal
    */
   constructor(
     private readonly decoder: OfaDecoder,
@@ -79,7 +80,10 @@ export class OfaDecoding implements Decoding {
     this.#beams = beams;
   }
 
-  /** Self-attention caches, one a layer. */
+  /**
+   * Self-attention caches, one a layer.
+   * @internal
+   */
   get caches(): readonly KvCache[] {
     return this.#cache.caches;
   }

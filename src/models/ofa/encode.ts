@@ -45,6 +45,7 @@ export class OfaEncoded implements Encoded {
    * @param lengths             M of each image, without padding
    * @param precomputedKv       a decoder layer's cross-attention keys and values, where they need not be computed from
    *   the states; the caller's
+   * @internal
    */
   constructor(
     readonly states: tf.Tensor3D,
@@ -52,7 +53,7 @@ export class OfaEncoded implements Encoded {
     readonly mask: tf.Tensor4D | undefined,
     readonly lengths: readonly number[],
     readonly runs: readonly ImageRun[],
-    readonly precomputedKv?: (layer: number) => CrossAttentionKv,
+    /** @internal */ readonly precomputedKv?: (layer: number) => CrossAttentionKv,
   ) {}
 
   get images(): number {

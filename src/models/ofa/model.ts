@@ -49,9 +49,13 @@ export function ofaWeights(config: OfaConfig): readonly StoredWeight[] {
 /** OFA, plain or with MuE's two streams: weights, the encoder, and two ways through the decoder. Owns its tensors. */
 export class OfaModel implements VisionLanguageModel {
   readonly config: OfaConfig;
+  /** @internal */
   readonly cost: OfaMacs;
+  /** @internal */
   readonly module: OfaModule;
+  /** @internal */
   readonly encoding: OfaEncoding;
+  /** @internal */
   readonly scoring: OfaScoring;
   readonly #scope = new TensorScope();
   readonly #targetBias: TargetBias;
@@ -80,10 +84,12 @@ export class OfaModel implements VisionLanguageModel {
     return new OfaModel(module);
   }
 
+  /** @internal */
   get encoder(): OfaEncoder {
     return this.module.encoder;
   }
 
+  /** @internal */
   get decoder(): OfaDecoder {
     return this.module.decoder;
   }
@@ -131,7 +137,10 @@ export class OfaModel implements VisionLanguageModel {
     return await this.scoring.score(this.targetPass(encoded, longest, scope), input, policy, options);
   }
 
-  /** Tensors that teacher-forced passes over one encoding share; `scope` owns them. */
+  /**
+   * Tensors that teacher-forced passes over one encoding share; `scope` owns them.
+   * @internal
+   */
   targetPass(encoded: OfaEncoded, length: number, scope: TensorScope): TargetPass {
     const kept = length <= this.#targetBias.length;
     return {

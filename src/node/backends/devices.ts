@@ -1,8 +1,4 @@
-/** Every word that `--device` takes. */
-export const DEVICES = ['auto', 'native', 'cuda', 'webgpu', 'onnx', 'wasm', 'cpu'] as const;
-export type Device = (typeof DEVICES)[number];
-/** A device that runs: every one but 'auto'. */
-export type ConcreteDevice = Exclude<Device, 'auto'>;
+import type {ConcreteDevice} from '../../runtime/devices.js';
 
 /**
  * The devices that `auto` tries, in this order; it takes the first that works. It never downloads or builds anything,

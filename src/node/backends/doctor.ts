@@ -1,7 +1,8 @@
 import {spawn} from 'node:child_process';
 import os from 'node:os';
 import {fileURLToPath} from 'node:url';
-import {AUTO, type ConcreteDevice} from './devices.js';
+import type {ConcreteDevice} from '../../runtime/devices.js';
+import {AUTO} from './devices.js';
 import type {MicroBench} from './micro-bench.js';
 
 /** One device: whether it runs here and how fast, or why not. */

@@ -4,7 +4,8 @@ import os from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../runtime/errors.js';
-import {AUTO, type ConcreteDevice, DEVICES, type Device, type DeviceProbe, DeviceUnavailableError} from './devices.js';
+import {type ConcreteDevice, deviceNamed} from '../../runtime/devices.js';
+import {AUTO, type DeviceProbe, DeviceUnavailableError} from './devices.js';
 import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native/binding.js';
 import {fuseNativeKernels} from './native/fused.js';
 import {joinFunctions} from './native/functions/joiner.js';
@@ -71,13 +72,9 @@ const START: Readonly<Record<ConcreteDevice, (options: BackendOptions) => Promis
  * @throws BackendError 'unknown-device', or 'backend-unavailable' with the cause and the command that helps
  */
 export async function selectBackend(device: string, options: BackendOptions = {}): Promise<SelectedBackend> {
-  if (!isDevice(device)) {
-    throw new BackendError('unknown-device', `--device: wanted one of ${DEVICES.join(', ')}, got '${device}'`, {
-      hint: "'auto' takes the fastest that works here",
-    });
-  }
+  const wanted = deviceNamed(device);
   const tried: DeviceProbe[] = [];
-  for (const candidate of device === 'auto' ? AUTO : [device]) {
+  for (const candidate of wanted === 'auto' ? AUTO : [wanted]) {
     try {
       const {what, ...running} = await START[candidate](options);
       tried.push({device: candidate, ok: true});
@@ -85,16 +82,12 @@ export async function selectBackend(device: string, options: BackendOptions = {}
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       const hint = error instanceof DeviceUnavailableError ? error.hint : undefined;
-      if (device !== 'auto')
+      if (wanted !== 'auto')
         throw new BackendError('backend-unavailable', `--device ${device}: ${reason}`, {cause: error, hint});
       tried.push({device: candidate, ok: false, reason, hint});
     }
   }
   throw new BackendError('backend-unavailable', `no device can run here: ${reasons(tried)}`);
-}
-
-function isDevice(word: string): word is Device {
-  return (DEVICES as readonly string[]).includes(word);
 }
 
 /** Says what runs, and which faster devices are broken or can be had. Nobody having built for a GPU is no news. */

@@ -12,6 +12,7 @@ import type {VisionLanguageModel} from '../../models/model.js';
 import type {OfaConfig} from '../../models/ofa/config.js';
 import {OfaModel} from '../../models/ofa/model.js';
 import type {WeightSource} from '../../nn/block.js';
+import type {Device} from '../../runtime/devices.js';
 import {UsageError, WeightsError} from '../../runtime/errors.js';
 import type {PipelineParts, RunsOn, VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {ImageDecoder} from '../../tasks/pictures.js';
@@ -21,6 +22,7 @@ import {selectBackend} from '../backends/select.js';
 import {adaptedHash, ADAPTERS_FILE, adaptersFile, readExitAdapters} from './exit-adapters.js';
 import {decodeImage} from '../picture/decode.js';
 import {FileAccess} from './file-access.js';
+import {type LoadProgress, LoadReporter} from './load-progress.js';
 import {modelFolder, shippedFolder} from './shipped-models.js';
 import {findClipMerges, findVocabulary, vocabularyText, vocabularyTokenizer} from './vocabulary.js';
 import {readTextFile} from '../files/regular-file.js';
@@ -29,8 +31,8 @@ import {readTextFile} from '../files/regular-file.js';
 export const SHIPPED_MODEL: string = shippedFolder('scenes-mue');
 
 export interface LoadOptions {
-  /** `auto` (default), `native`, `cuda`, `webgpu`, `onnx`, `wasm` or `cpu`. */
-  readonly device?: string;
+  /** `auto`, the default, takes the first of `cuda`, `native`, `wasm` and `cpu` that works here. */
+  readonly device?: Device;
   /** 'apply' turns pictures upright by their EXIF data; the authors ignore it, and so does the default. */
   readonly exif?: 'ignore' | 'apply';
   /** The moment at which pictures with a palette or transparency become RGB (see `DecodeOptions`). */
@@ -48,6 +50,10 @@ export interface LoadOptions {
   readonly adapters?: boolean | string;
   /** Lets wasm round a product and its sum once where the engine can (default). */
   readonly relaxed?: boolean;
+  /** Called while files are read. An error that it throws ends the loading. */
+  readonly onProgress?: (event: LoadProgress) => void;
+  /** Ends the loading: nothing is kept, and `loadModel` throws AbortError. */
+  readonly signal?: AbortSignal;
 }
 
 /** The context of a loaded model, alike for every family. */
@@ -75,7 +81,8 @@ const LOADERS: Readonly<Record<string, (folder: string, config: ModelConfig) => 
  * Loads a converted model folder of any family.
  * @param model   a folder, or the name of a shipped model: `scenes-mue` (default), `scenes-coca`
  * @returns the model, the caller's to dispose
- * @throws WeightsError if the folder is no model or damaged, BackendError if the device cannot run
+ * @throws WeightsError if the folder is no model or damaged, BackendError if the device cannot run, AbortError if
+ *   `signal` fires
  */
 export async function loadModel(
   model: string = SHIPPED_MODEL,
@@ -83,6 +90,8 @@ export async function loadModel(
 ): Promise<VisionLanguagePipeline> {
   const folder = modelFolder(model);
   const {device = 'auto', exif, rgb, maxPixels, threads, tf32, relaxed, adapters = true} = options;
+  const reporter = new LoadReporter(model, options.onProgress, options.signal);
+  reporter.check();
   const json = readJson(folder, 'config.json');
   if (json === undefined)
     throw new WeightsError('not-a-model', `${folder} is no model folder: it has no config.json`, {
@@ -94,7 +103,7 @@ export async function loadModel(
   // 0 threads and 0 pixels mean the default.
   const runsOn = await selectBackend(device, {threads: threads || undefined, tf32, relaxed});
   using weights = await openModelWeights(
-    (file) => Promise.resolve(FileAccess.open(path.join(folder, file))),
+    (file) => Promise.resolve(reporter.watch(FileAccess.open(path.join(folder, file)))),
     fs.readdirSync(folder),
   );
   const names = new Set(weights.names());
@@ -107,7 +116,14 @@ export async function loadModel(
   const pictures: ImageDecoder = {decode: (bytes) => decodeImage(bytes, decoding)};
   const own = path.join(folder, ADAPTERS_FILE);
   const file = typeof adapters === 'string' ? adaptersFile(adapters) : adapters && fs.existsSync(own) ? own : undefined;
-  return await load(source, {plans, sha256: weightsHash(folder), runsOn, pictures, file});
+  const loaded = await load(source, {plans, sha256: weightsHash(folder), runsOn, pictures, file});
+  try {
+    reporter.ready();
+    return loaded;
+  } catch (error) {
+    loaded.dispose();
+    throw error;
+  }
 }
 
 function openOfa(folder: string, config: ModelConfig): Loader {
