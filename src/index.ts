@@ -38,7 +38,14 @@ export type {
   StepOptions,
   VisionLanguageModel,
 } from './models/model.js';
-export {type LossBatch, type LossOptions, type TaskLoss, taskLoss} from './models/ofa/loss.js';
+export {
+  type LayerLoss,
+  type LossBatch,
+  type LossOptions,
+  type TaskLoss,
+  taskLoss,
+  taskLosses,
+} from './models/ofa/loss.js';
 export {OfaModel} from './models/ofa/model.js';
 export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError} from './runtime/errors.js';
 export {TensorScope} from './runtime/tensor-scope.js';
