@@ -70,7 +70,14 @@ export type {OfaImageStates, OfaMultiDepthEncoding} from './models/ofa/all-depth
 export type {OfaConfig} from './models/ofa/config.js';
 export type {OfaDecoding} from './models/ofa/decode.js';
 export type {OfaEncoded} from './models/ofa/encode.js';
-export {type LayerLoss, type LossBatch, type LossOptions, type TaskLoss, taskLoss} from './models/ofa/loss.js';
+export {
+  type LayerLoss,
+  type LossBatch,
+  type LossOptions,
+  type TaskLoss,
+  taskLoss,
+  taskLosses,
+} from './models/ofa/loss.js';
 export {OfaModel} from './models/ofa/model.js';
 export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError} from './runtime/errors.js';
 export {TensorScope} from './runtime/tensor-scope.js';

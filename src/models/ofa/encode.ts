@@ -36,8 +36,18 @@ export interface StreamRun {
   readonly passes: readonly (StreamPass & {readonly trace: StackTrace})[];
 }
 
+/** What the decoder reads of the encoder. */
+export interface EncoderOutput {
+  /** [B, M, D], image first */
+  readonly states: tf.Tensor3D;
+  /** Position vectors [1, M, D]. */
+  readonly positions: tf.Tensor3D;
+  /** Additive attention mask [B, 1, 1, M]; undefined where nothing is padding. */
+  readonly mask: tf.Tensor4D | undefined;
+}
+
 /** Encoder states as the decoder reads them. Owns its tensors. */
-export class OfaEncoded implements Encoded {
+export class OfaEncoded implements Encoded, EncoderOutput {
   /**
    * @param states              [B, M, D], image first
    * @param positions           position vectors [1, M, D]
@@ -119,6 +129,46 @@ export class OfaEncoding {
     return this.finish(x, image, text, stemMacs, [ranImage, ranText]);
   }
 
+  /**
+   * Every layer of the encoder, without exits and kept biases: synchronous, so that gradients of all its weights can be
+   * taken through it.
+   * @param features   [B, h, w, 1024], or those of one image that all prompts are about; borrowed
+   * @returns          the caller's
+   */
+  encodeWhole(features: tf.Tensor4D, prompts: readonly (readonly number[])[]): EncoderOutput {
+    using scope = new TensorScope();
+    const [images, height, width] = features.shape;
+    const bias = scope.hold(new ImageBias(this.encoder, height, width));
+    const shared = images === 1 && prompts.length > 1;
+    const ofPrompts = shared ? scope.hold(tf.tile(features, [prompts.length, 1, 1, 1])) : features;
+    const image = this.imageStream(ofPrompts, bias, undefined, scope);
+    const text = this.textStream(prompts, scope);
+    const run = ({x}: Stream, forward: RunLayer): tf.Tensor3D => scope.hold(this.#runWhole(x, forward));
+    let x: tf.Tensor3D;
+    if (this.encoder.config.train_mue) {
+      const ranImage = run(image, this.#imageLayer(image, bias));
+      x = scope.hold(tf.concat([ranImage, run(text, this.#textLayer(text, scope))], 1));
+    } else {
+      const joint = joinStreams(image, text, scope);
+      x = run(joint, this.#jointLayer(joint, image, text, bias, scope));
+    }
+    const mask = joinMasks(image, text, scope);
+    const positions = scope.hold(tf.concat([image.positions, text.positions], 1));
+    const states = this.encoder.norm.forward(x);
+    return {states, positions: scope.give(positions), mask: mask && scope.give(mask)};
+  }
+
+  /** @returns [B, T, D], the caller's */
+  #runWhole(before: tf.Tensor3D, forward: RunLayer): tf.Tensor3D {
+    const indices = Array.from({length: before.shape[0]}, (_, b) => b);
+    return tf.tidy(() =>
+      this.encoder.layers.reduce(
+        (states, _, layer) => forward(states, layer, {indices, total: indices.length, states}),
+        before,
+      ),
+    );
+  }
+
   /** The kept biases, or new ones that `scope` owns. */
   biasFor(height: number, width: number, scope: TensorScope): ImageBias {
     const kept = height === this.bias.height && width === this.bias.width;
@@ -151,9 +201,12 @@ export class OfaEncoding {
 
   /** Runs the image stream of a MuE model. */
   async runImage(image: Stream, bias: ImageBias, policy: PolicyPerImage, options: RunOptions = {}): Promise<StreamRun> {
-    const forward: RunLayer = (x, layer, active) =>
-      tf.tidy(() => this.encoder.layers[layer]!.forward(x, withMask(bias.layer(layer), image.mask, active)));
-    return await this.#run(image, forward, 'encoder.image', policy, options);
+    return await this.#run(image, this.#imageLayer(image, bias), 'encoder.image', policy, options);
+  }
+
+  #imageLayer({mask}: Stream, bias: ImageBias): RunLayer {
+    return (x, layer, active) =>
+      tf.tidy(() => this.encoder.layers[layer]!.forward(x, withMask(bias.layer(layer), mask, active)));
   }
 
   /**
@@ -168,18 +221,21 @@ export class OfaEncoding {
   ): Promise<StreamRun> {
     using scope = new TensorScope();
     using known = this.#prompts.lookup(prompts);
-    const length = text.x.shape[1];
-    const absolute = scope.hold(this.encoder.absoluteBias(text.positions));
-    const compute: RunLayer = (x, layer, active) =>
-      tf.tidy(() => {
-        const bias = absolute.add(this.encoder.textRelativeBias(layer, length));
-        return this.encoder.layers[layer]!.forward(x, withMask(bias, text.mask, active));
-      });
+    const compute = this.#textLayer(text, scope);
     const forward: RunLayer = (x, layer, active) =>
       known ? known.after(layer, x.shape[0], () => compute(x, layer, active)) : compute(x, layer, active);
     const ran = await this.#run(text, forward, 'encoder.text', policy, options);
     await known?.keep();
     return ran;
+  }
+
+  #textLayer({x: {shape}, positions, mask}: Stream, scope: TensorScope): RunLayer {
+    const absolute = scope.hold(this.encoder.absoluteBias(positions));
+    return (x, layer, active) =>
+      tf.tidy(() => {
+        const bias = absolute.add(this.encoder.textRelativeBias(layer, shape[1]));
+        return this.encoder.layers[layer]!.forward(x, withMask(bias, mask, active));
+      });
   }
 
   /** Runs image and text as one sequence, as plain OFA does. */
@@ -192,16 +248,20 @@ export class OfaEncoding {
   ): Promise<StreamRun> {
     using scope = new TensorScope();
     const joint = joinStreams(image, text, scope);
+    const forward = this.#jointLayer(joint, image, text, bias, scope);
+    return await this.#run(joint, forward, 'encoder', policy, options);
+  }
+
+  #jointLayer(joint: Stream, image: Stream, text: Stream, bias: ImageBias, scope: TensorScope): RunLayer {
     const absolute = scope.hold(this.encoder.absoluteBias(joint.positions));
     const [patches, tokens] = [image.x.shape[1], text.x.shape[1]];
     const none: [number, number] = [0, 0];
-    const forward: RunLayer = (x, layer, active) =>
+    return (x, layer, active) =>
       tf.tidy(() => {
         const visual = bias.layer(layer).pad([none, none, [0, tokens], [0, tokens]]);
         const textual = this.encoder.textRelativeBias(layer, tokens).pad([none, none, [patches, 0], [patches, 0]]);
         return this.encoder.layers[layer]!.forward(x, withMask(absolute.add(visual).add(textual), joint.mask, active));
       });
-    return await this.#run(joint, forward, 'encoder', policy, options);
   }
 
   async #run(

@@ -1,13 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
-import type {ExitPolicy} from '../../exit/policy.js';
+import {gatherRows} from '../../nn/gather-rows.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import {PAD} from './config.js';
 import type {OfaEncoded} from './encode.js';
 import type {OfaModel} from './model.js';
-import {largest} from '../../runtime/extremes.js';
 
-// B rows of targets (one an image), T positions, N target tokens that are not padding, V words
+// B rows of targets (one an image), T positions, N target tokens that are not padding, W words that have logits (all V,
+// or those that are allowed somewhere), D width
 
 /** The release keeps ε/(n − 1) finite where only one word is allowed; there log 1 = 0 makes the term vanish. */
 const ONE_ALLOWED = 1e-6;
@@ -34,22 +34,22 @@ export interface LossOptions {
 }
 
 /** Sums over the tokens of one layer. */
-export interface LayerLoss {
-  readonly loss: number;
+export interface LayerLoss<T = number> {
+  readonly loss: T;
   /** Without smoothing. */
-  readonly nllLoss: number;
+  readonly nllLoss: T;
   /** Tokens that count. */
   readonly tokens: number;
 }
 
-export interface TaskLoss {
+export interface TaskLoss<T = number> {
   /** Sums over layers, not means: a gradient step divides by `sampleSize`. */
-  readonly loss: number;
-  readonly nllLoss: number;
+  readonly loss: T;
+  readonly nllLoss: T;
   /** Tokens of the last layer alone. */
   readonly sampleSize: number;
   /** From the first layer that counts to the last. */
-  readonly perLayer: readonly LayerLoss[];
+  readonly perLayer: readonly LayerLoss<T>[];
 }
 
 /**
@@ -62,37 +62,62 @@ export async function taskLoss(
   model: OfaModel,
   encoded: OfaEncoded,
   batch: LossBatch,
-  {labelSmoothing = 0, dropWorst = 0, layers = 'every'}: LossOptions = {},
+  options: LossOptions = {},
 ): Promise<TaskLoss> {
+  checkBatch(batch, encoded.images);
   using scope = new TensorScope();
-  const {inputs, targets, confidences} = checked(batch, encoded);
+  let tokens: readonly number[] = [];
+  const sums = tf.tidy(() => {
+    const {perLayer} = taskLosses(model, model.everyState(encoded, batch.inputs), batch, options);
+    tokens = perLayer.map((layer) => layer.tokens);
+    return tf.stack(perLayer.flatMap(({loss, nllLoss}) => [loss, nllLoss]));
+  });
+  const values = await scope.hold(sums).data();
+  const perLayer = tokens.map((count, i) => ({loss: values[2 * i]!, nllLoss: values[2 * i + 1]!, tokens: count}));
+  const total = (of: (layer: LayerLoss) => number): number => perLayer.reduce((sum, layer) => sum + of(layer), 0);
+  return {loss: total((l) => l.loss), nllLoss: total((l) => l.nllLoss), sampleSize: tokens.at(-1)!, perLayer};
+}
+
+/**
+ * The same as tensors, on the tape of whoever takes gradients. Synchronous: call it inside a tidy.
+ * @param states   after every decoder layer, [B, T, D] each; borrowed
+ * @returns        scalars, the caller's
+ * @throws UsageError where the rows of the batch do not fit each other
+ */
+export function taskLosses(
+  model: Pick<OfaModel, 'logits' | 'vocabularySize'>,
+  states: readonly tf.Tensor3D[],
+  batch: LossBatch,
+  {labelSmoothing = 0, dropWorst = 0, layers = 'every'}: LossOptions = {},
+): TaskLoss<tf.Scalar> {
+  const [rows, length, size] = states[0]!.shape;
+  checkBatch(batch, rows);
   // Padded targets may have no allowed word at all: they leave before the softmax.
-  const at = targets.flatMap((ids, row) =>
+  const at = batch.targets.flatMap((ids, row) =>
     ids.flatMap((target, position) => (target === PAD ? [] : [{row, position, target}])),
   );
   const allowed = batch.allowed && at.map(({row, position}) => batch.allowed![row]![position]!);
-  const entropy = scope.hold(new CrossEntropy(at, model.vocabularySize, allowed, labelSmoothing));
-  const weights = at.map(({row}) => confidences?.[row] ?? 1);
-  const perLayer: LayerLoss[] = [];
-  const measure: ExitPolicy = {
-    name: 'loss',
-    observe: async (_before, _after, {layer, depth}, logits) => {
-      if (layers === 'every' || layer === depth)
-        perLayer.push(summed(await entropy.tokens(logits()), weights, dropWorst));
-      return {exit: false};
-    },
-  };
-  const pass = model.targetPass(encoded, largest(inputs.map((row) => row.length)), scope);
-  const {x, passes} = await model.scoring.run(pass, inputs, measure, {
-    logits: (state) => model.scoring.logits(state, at),
+  // The logits of words that are allowed nowhere change nothing.
+  const ids = allowed && [...new Set([...allowed.flat(), ...at.map(({target}) => target)])].sort((a, b) => a - b);
+  const entropy = crossEntropy(at, ids ?? model.vocabularySize, allowed, labelSmoothing);
+  const weights = batch.confidences && tf.tensor1d(at.map(({row}) => batch.confidences![row]!));
+  const index = at.map(({row, position}) => row * length + position);
+  const perLayer = (layers === 'every' ? states : states.slice(-1)).map((x): LayerLoss<tf.Scalar> => {
+    const logits = model.logits(gatherRows(x.reshape([-1, size]) as tf.Tensor2D, index), ids);
+    const {loss, nll} = entropy(logits);
+    const [weighted, plain] = weights
+      ? [loss.mul(weights) as tf.Tensor1D, nll.mul(weights) as tf.Tensor1D]
+      : [loss, nll];
+    const kept = dropWorst > 0 ? smallest(weighted, 1 - dropWorst) : undefined;
+    const sum = (each: tf.Tensor1D): tf.Scalar => (kept ? gatherRows(each, kept) : each).sum();
+    return {loss: sum(weighted), nllLoss: sum(plain), tokens: kept?.length ?? at.length};
   });
-  for (const last of [x, passes[0]!.logits]) if (last) scope.hold(last);
-  const total = (of: (layer: LayerLoss) => number): number => perLayer.reduce((sum, layer) => sum + of(layer), 0);
-  return {loss: total((l) => l.loss), nllLoss: total((l) => l.nllLoss), sampleSize: perLayer.at(-1)!.tokens, perLayer};
+  const total = (of: 'loss' | 'nllLoss'): tf.Scalar =>
+    perLayer.map((layer) => layer[of]).reduce((sum, each) => sum.add(each));
+  return {loss: total('loss'), nllLoss: total('nllLoss'), sampleSize: perLayer.at(-1)!.tokens, perLayer};
 }
 
-function checked(batch: LossBatch, {images}: OfaEncoded): LossBatch {
-  const {inputs, targets, allowed, confidences} = batch;
+function checkBatch({inputs, targets, allowed, confidences}: LossBatch, images: number): void {
   const lengths = inputs.map((row) => row.length);
   const fits = (other: readonly {readonly length: number}[] | undefined): boolean =>
     other === undefined || (other.length === inputs.length && other.every((row, i) => row.length === lengths[i]));
@@ -109,77 +134,42 @@ function checked(batch: LossBatch, {images}: OfaEncoded): LossBatch {
   }
   if (!targets.some((row) => row.some((id) => id !== PAD)))
     throw new UsageError('loss-empty', 'every target is padding');
-  return batch;
 }
 
-interface TokenLosses {
-  readonly loss: Float32Array;
-  readonly nll: Float32Array;
-}
-
-/** Label-smoothed cross entropy of N tokens, the same for every layer. Owns its tensors. */
-class CrossEntropy implements Disposable {
-  readonly #scope = new TensorScope();
-  /** Place of each token's target in logits taken as one list, [N]. */
-  readonly #target: tf.Tensor1D;
-  /** 1 where a word is allowed, [N, V]. */
-  readonly #allowed: tf.Tensor2D | undefined;
-  /** Weights of the two terms, [N]. */
-  readonly #sharp: tf.Tensor1D;
-  readonly #smooth: tf.Tensor1D;
-
-  constructor(
-    at: readonly {target: number}[],
-    words: number,
-    allowed: readonly (readonly number[])[] | undefined,
-    epsilon: number,
-  ) {
-    this.#target = this.#scope.hold(
-      tf.tensor1d(
-        at.map(({target}, i) => i * words + target),
-        'int32',
-      ),
-    );
-    if (allowed) {
-      const flags = new Float32Array(at.length * words);
-      for (const [i, ids] of allowed.entries()) for (const id of ids) flags[i * words + id] = 1;
-      this.#allowed = this.#scope.hold(tf.tensor2d(flags, [at.length, words]));
-    }
-    const each = at.map((_, i) => epsilon / (allowed ? allowed[i]!.length - 1 + ONE_ALLOWED : words - 1));
-    this.#sharp = this.#scope.hold(tf.tensor1d(each.map((e) => 1 - epsilon - e)));
-    this.#smooth = this.#scope.hold(tf.tensor1d(each));
-  }
-
-  /** @param logits [N, V], borrowed */
-  async tokens(logits: tf.Tensor2D): Promise<TokenLosses> {
-    using scope = new TensorScope();
-    const {loss, nll} = tf.tidy(() => {
-      const allowed = this.#allowed;
-      const log = tf.logSoftmax(allowed ? logits.add(allowed.sub(1).mul(1e9)) : logits);
-      const negative = tf.gather(log.flatten(), this.#target).neg();
-      const all = tf.sum(allowed ? log.mul(allowed) : log, 1).neg();
-      return {nll: negative, loss: negative.mul(this.#sharp).add(all.mul(this.#smooth))};
-    });
-    scope.hold(loss);
-    scope.hold(nll);
-    return {loss: (await loss.data()) as Float32Array, nll: (await nll.data()) as Float32Array};
-  }
-
-  [Symbol.dispose](): void {
-    this.#scope[Symbol.dispose]();
-  }
-}
-
-/** Sums over the tokens that are kept: those with the smallest loss. */
-function summed({loss, nll}: TokenLosses, weights: readonly number[], dropWorst: number): LayerLoss {
-  const weighted = Array.from(loss, (l, i) => ({loss: l * weights[i]!, nll: nll[i]! * weights[i]!}));
-  const kept =
-    dropWorst > 0
-      ? weighted.sort((a, b) => a.loss - b.loss).slice(0, Math.trunc(weighted.length * (1 - dropWorst)))
-      : weighted;
-  return {
-    loss: kept.reduce((sum, token) => sum + token.loss, 0),
-    nllLoss: kept.reduce((sum, token) => sum + token.nll, 0),
-    tokens: kept.length,
+/**
+ * Label-smoothed cross entropy of N tokens, the same for every layer.
+ * @param words     the ids that have logits, ascending, or how many there are
+ * @param allowed   ids that each token may be; all by default
+ * @returns         of logits [N, W] the losses [N], and those without smoothing
+ */
+function crossEntropy(
+  at: readonly {target: number}[],
+  words: readonly number[] | number,
+  allowed: readonly (readonly number[])[] | undefined,
+  epsilon: number,
+): (logits: tf.Tensor2D) => {readonly loss: tf.Tensor1D; readonly nll: tf.Tensor1D} {
+  const places = typeof words === 'number' ? undefined : new Map(words.map((id, place) => [id, place]));
+  const placeOf = (id: number): number => places?.get(id) ?? id;
+  const count = typeof words === 'number' ? words : words.length;
+  const index = at.map(({target}, i) => i * count + placeOf(target));
+  const flags = allowed && new Float32Array(at.length * count);
+  for (const [i, ids] of allowed?.entries() ?? []) for (const id of ids) flags![i * count + placeOf(id)] = 1;
+  const mask = flags && tf.tensor2d(flags, [at.length, count]);
+  const each = at.map((_, i) => epsilon / (allowed ? allowed[i]!.length - 1 + ONE_ALLOWED : count - 1));
+  const sharp = tf.tensor1d(each.map((e) => 1 - epsilon - e));
+  const smooth = tf.tensor1d(each);
+  return (logits) => {
+    const log = tf.logSoftmax(mask ? logits.add(mask.sub(1).mul(1e9)) : logits);
+    const nll = gatherRows(log.flatten(), index).neg();
+    if (epsilon === 0) return {loss: nll, nll};
+    const all = tf.sum(mask ? log.mul(mask) : log, 1).neg();
+    return {nll, loss: nll.mul(sharp).add(all.mul(smooth)) as tf.Tensor1D};
   };
+}
+
+/** Numbers of the share of elements that are smallest. Read from the values: an order has no gradient. */
+function smallest(x: tf.Tensor1D, share: number): readonly number[] {
+  const values = x.dataSync();
+  const order = [...values.keys()].sort((a, b) => values[a]! - values[b]!);
+  return order.slice(0, Math.trunc(order.length * share));
 }

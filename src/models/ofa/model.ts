@@ -10,7 +10,7 @@ import {ImageBias, TargetBias} from './bias-tables.js';
 import type {OfaConfig} from './config.js';
 import {OfaDecoding} from './decode.js';
 import {OfaDecoder} from './decoder.js';
-import {type OfaEncoded, OfaEncoding} from './encode.js';
+import {type EncoderOutput, type OfaEncoded, OfaEncoding} from './encode.js';
 import {OfaEncoder} from './encoder.js';
 import {OfaMacs} from './macs.js';
 import {OfaScoring, type TargetPass} from './score.js';
@@ -135,6 +135,22 @@ export class OfaModel implements VisionLanguageModel {
     using scope = new TensorScope();
     const longest = largest(input.targets.map((target) => target.length));
     return await this.scoring.score(this.targetPass(encoded, longest, scope), input, policy, options);
+  }
+
+  /**
+   * One teacher-forced pass through every decoder layer, without exits or kept biases. Synchronous and differentiable.
+   * @param encoded   one image a row; borrowed
+   * @param targets   token ids of the rows; padded here
+   * @returns         states [R, T, D] after each layer, before the final norm; the caller's
+   */
+  everyState(
+    encoded: EncoderOutput & Pick<Partial<OfaEncoded>, 'precomputedKv'>,
+    targets: readonly (readonly number[])[],
+  ): readonly tf.Tensor3D[] {
+    using scope = new TensorScope();
+    const bias = scope.hold(new TargetBias(this.decoder, largest(targets.map(({length}) => length))));
+    const crossAttention = scope.hold(this.decoder.crossAttentionCache(encoded.states, encoded.precomputedKv));
+    return this.scoring.everyState({encoded, bias, crossAttention}, targets);
   }
 
   /**

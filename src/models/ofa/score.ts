@@ -26,15 +26,15 @@ import {
 import type {TargetBias} from './bias-tables.js';
 import {PAD} from './config.js';
 import type {OfaDecoder} from './decoder.js';
-import type {OfaEncoded} from './encode.js';
+import type {EncoderOutput, OfaEncoded} from './encode.js';
 import type {OfaMacs, ScoringPass} from './macs.js';
 import {largest} from '../../runtime/extremes.js';
 
 // B images, K targets each, R = B·K rows, T positions, M encoder length, D width, H heads, V words
 
 /** Tensors that teacher-forced passes over one encoding share. */
-export interface TargetPass {
-  readonly encoded: OfaEncoded;
+export interface TargetPass<E extends EncoderOutput = OfaEncoded> {
+  readonly encoded: E;
   /** At least as long as the targets; borrowed. */
   readonly bias: TargetBias;
   /** Borrowed. */
@@ -97,14 +97,44 @@ export class OfaScoring {
 
   /** @returns the exit states [R, T, D], the caller's, and the passes of the units */
   async run(
-    {encoded, bias, crossAttention}: TargetPass,
+    pass: TargetPass,
     targets: readonly (readonly number[])[],
     policy: PolicyPerImage,
     {logits, signal, decideOn}: ScoringOptions = {},
   ): Promise<{x: tf.Tensor3D; passes: readonly UnitPass[]}> {
     using scope = new TensorScope();
+    const {images} = pass.encoded;
+    const {embedded, forward} = this.#layers(pass, targets, scope);
+    const units = scoringUnits(policy, targetLengths(targets, images), targets.length / images, decideOn);
+    const stack = {stack: 'decoder', depth: this.decoder.layers.length} as const;
+    return await runStackBatched(embedded, forward, stack, units, {logits, signal});
+  }
+
+  /**
+   * The state after every layer, without exits: synchronous, so that gradients can be taken through it.
+   * @param pass   made within the same tidy, if there is one
+   * @returns      [R, T, D] each, the caller's
+   */
+  everyState(pass: TargetPass<EncoderOutput>, targets: readonly (readonly number[])[]): readonly tf.Tensor3D[] {
+    using scope = new TensorScope();
+    const {embedded, forward} = this.#layers(pass, targets, scope);
+    const indices = Array.from({length: pass.encoded.states.shape[0]}, (_, b) => b);
+    let states = embedded;
+    return this.decoder.layers.map((_, layer) => {
+      states = forward(states, layer, {indices, total: indices.length, states});
+      return states;
+    });
+  }
+
+  /** Embedded targets [R, T, D] and the layers that they go through; `scope` owns their tensors. */
+  #layers(
+    {encoded, bias, crossAttention}: TargetPass<EncoderOutput>,
+    targets: readonly (readonly number[])[],
+    scope: TensorScope,
+  ): {readonly embedded: tf.Tensor3D; readonly forward: RunLayer} {
     const {decoder} = this;
-    const rows = targets.length / encoded.images;
+    const images = encoded.states.shape[0];
+    const rows = targets.length / images;
     const length = largest(targets.map((target) => target.length));
     const ids = targets.map((target) => [...target, ...new Array<number>(length - target.length).fill(PAD)]);
     const embedded = scope.hold(tf.tidy(() => decoder.embed(tf.tensor2d(ids, [targets.length, length], 'int32'))));
@@ -114,23 +144,19 @@ export class OfaScoring {
     const crossOfRow = scope.hold(decoder.crossBias(positions, encoded.positions));
     const cross = rows > 1 ? scope.hold(tf.tile(crossOfRow, [1, 1, rows, 1])) : crossOfRow; // [1, H, K·T, M]
     const heads = decoder.config.decoder_attention_heads;
-    const everyImage = Array.from({length: encoded.images}, (_, b) => b);
+    const everyImage = Array.from({length: images}, (_, b) => b);
     const forward: RunLayer = (x, layer, {indices, total}) => {
       const everyone = indices.length === total;
-      const images = everyone ? everyImage : indices;
-      const memory = crossAttention.of(layer, images);
+      const some = everyone ? everyImage : indices;
+      const memory = crossAttention.of(layer, some);
       return tf.tidy(() => {
         const self = [tf.slice(bias.self[layer]!, [0, 0, 0, 0], [1, heads, length, length]), causal];
         if (padding) self.push(everyone ? padding : gatherRows(padding, rowsOfUnits(indices, rows)));
-        const mask = encoded.mask && (everyone ? encoded.mask : gatherRows(encoded.mask, images));
+        const mask = encoded.mask && (everyone ? encoded.mask : gatherRows(encoded.mask, some));
         return decoder.layers[layer]!.forwardWhole(x, memory, {self, cross: mask ? [cross, mask] : [cross]});
       });
     };
-    const units = scoringUnits(policy, targetLengths(targets, encoded.images), rows, decideOn);
-    return await runStackBatched(embedded, forward, {stack: 'decoder', depth: decoder.layers.length}, units, {
-      logits,
-      signal,
-    });
+    return {embedded, forward};
   }
 }
 
