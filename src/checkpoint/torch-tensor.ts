@@ -20,6 +20,12 @@ const STORAGES: ReadonlyMap<string, DType> = new Map(
   }),
 );
 
+/** The class of a storage of these elements. */
+export function storageClass(dtype: DType): string {
+  for (const [name, of] of STORAGES) if (of === dtype) return name;
+  throw new RangeError(`no storage class of ${dtype}`);
+}
+
 /** A run of elements, which is a file of the zip archive. */
 class TorchStorage extends PickleLeaf {
   constructor(

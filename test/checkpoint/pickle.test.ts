@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import {Parser} from 'pickleparser';
 import {unpickle} from '../../src/checkpoint/pickle.js';
 import {PickleObject, type PickleValue, toPlain} from '../../src/checkpoint/pickle-values.js';
-import {Call, Global, type Pickled, pickle, Tuple} from '../support/data/torch-zip-writer.js';
+import {Call, Global, type Pickled, pickle, Tuple} from '../../src/checkpoint/pickle-writer.js';
 
 const read = (bytes: Uint8Array): PickleValue => unpickle(bytes, {source: 'test'}).value;
 const hex = (text: string): Uint8Array => Uint8Array.from(Buffer.from(text.replace(/\s/g, ''), 'hex'));

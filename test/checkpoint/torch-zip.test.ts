@@ -6,7 +6,8 @@ import type {RandomAccess} from '../../src/checkpoint/random-access.js';
 import {bytesOf} from '../../src/checkpoint/safetensors.js';
 import {TorchFile} from '../../src/checkpoint/torch-zip.js';
 import {golden, goldenBytes} from '../support/golden/golden.js';
-import {Call, Global, type Pickled, stateDict, Tensor, torchZip, zip} from '../support/data/torch-zip-writer.js';
+import {Call, Global, type Pickled, Tensor} from '../../src/checkpoint/pickle-writer.js';
+import {stateDict, torchZip, zip} from '../support/data/torch-zip-writer.js';
 
 interface Micro {
   readonly entries: Readonly<Record<string, readonly [shape: readonly number[], dtype: string]>>;
@@ -139,7 +140,7 @@ test('TorchFile: opening and reading one tensor touches a small part of the file
 });
 
 describe('TorchFile, tensors in a storage', () => {
-  const storage = {key: '0', type: 'FloatStorage', length: 24} as const;
+  const storage = {key: '0', dtype: 'F32', length: 24} as const;
   const bytes = Buffer.from(Float32Array.from({length: 24}, (_, i) => i).buffer);
   const read = async (tensor: Tensor): Promise<number[]> => {
     const checkpoint = await open(torchZip(new Map([['x', tensor]]), new Map([['0', bytes]])));
@@ -182,9 +183,9 @@ describe('TorchFile, tensors in a storage', () => {
 
   test('bfloat16, float64 and int64', async () => {
     const top = new Map<string, Pickled>([
-      ['b', new Tensor({key: '0', type: 'BFloat16Storage', length: 2}, [2])],
-      ['d', new Tensor({key: '1', type: 'DoubleStorage', length: 1}, [1])],
-      ['l', new Tensor({key: '2', type: 'LongStorage', length: 1}, [1])],
+      ['b', new Tensor({key: '0', dtype: 'BF16', length: 2}, [2])],
+      ['d', new Tensor({key: '1', dtype: 'F64', length: 1}, [1])],
+      ['l', new Tensor({key: '2', dtype: 'I64', length: 1}, [1])],
     ]);
     const storages = new Map([
       ['0', Buffer.from(Uint16Array.of(0x3f80, 0xc000).buffer)],

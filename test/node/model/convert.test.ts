@@ -15,7 +15,8 @@ import {openCheckpoint} from '../../../src/node/model/open-checkpoint.js';
 import {writeRandomModel} from '../../../src/node/model/random-model.js';
 import {golden, type GoldenArray, goldenBytes} from '../../support/golden/golden.js';
 import {MICRO_HUGGING_FACE, toHuggingFaceName} from '../../support/models/micro-hugging-face.js';
-import {Call, Global, type Pickled, stateDict, torchZip} from '../../support/data/torch-zip-writer.js';
+import {Call, Global, type Pickled} from '../../../src/checkpoint/pickle-writer.js';
+import {stateDict, torchZip} from '../../support/data/torch-zip-writer.js';
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-convert-'));
 afterAll(() => fs.rmSync(root, {recursive: true, force: true}));

@@ -1,112 +1,7 @@
 import zlib from 'node:zlib';
+import {type Pickled, pickle, Tensor} from '../../../src/checkpoint/pickle-writer.js';
 
-// Writes what torch.save writes, and what it never would: small pickles (protocol 2) and zip files, for tests of the
-// readers.
-
-/** Anything to pickle. Maps become dicts, arrays lists. */
-export type Pickled =
-  | null
-  | boolean
-  | number
-  | string
-  | Pickled[]
-  | Map<string, Pickled>
-  | Tuple
-  | Global
-  | Call
-  | Tensor;
-export class Tuple {
-  constructor(readonly items: readonly Pickled[]) {}
-}
-export class Global {
-  constructor(
-    readonly module: string,
-    readonly name: string,
-  ) {}
-}
-/** A call of a class or function when the pickle is loaded by Python. */
-export class Call {
-  constructor(
-    readonly callee: Global,
-    readonly args: readonly Pickled[],
-    readonly state?: Pickled | undefined,
-  ) {}
-}
-export type TorchType = 'HalfStorage' | 'BFloat16Storage' | 'FloatStorage' | 'DoubleStorage' | 'LongStorage';
-export class Tensor {
-  constructor(
-    readonly storage: {readonly key: string; readonly type: TorchType; readonly length: number},
-    readonly shape: readonly number[],
-    readonly offset = 0,
-    readonly stride: readonly number[] = contiguous(shape),
-  ) {}
-}
-
-function contiguous(shape: readonly number[]): number[] {
-  return shape.map((_, d) => shape.slice(d + 1).reduce((product, n) => product * n, 1));
-}
-
-export function pickle(value: Pickled): Buffer {
-  const parts: Buffer[] = [Buffer.from([0x80, 2])];
-  const put = (...bytes: (number | Buffer)[]): void =>
-    void parts.push(...bytes.map((b) => (typeof b === 'number' ? Buffer.from([b]) : b)));
-  const u32 = (n: number): Buffer => {
-    const bytes = Buffer.alloc(4);
-    bytes.writeInt32LE(n);
-    return bytes;
-  };
-  const tuple = (items: readonly Pickled[]): void => {
-    put(0x28);
-    items.forEach(write);
-    put(0x74);
-  };
-  const write = (v: Pickled): void => {
-    if (v === null) put(0x4e);
-    else if (typeof v === 'boolean') put(v ? 0x88 : 0x89);
-    else if (typeof v === 'string') put(0x58, u32(Buffer.byteLength(v)), Buffer.from(v));
-    else if (typeof v === 'number') {
-      const double = Buffer.alloc(8);
-      double.writeDoubleBE(v);
-      if (Number.isInteger(v) && Math.abs(v) < 2 ** 31) put(0x4a, u32(v));
-      else put(0x47, double);
-    } else if (Array.isArray(v)) {
-      put(0x5d, 0x28);
-      v.forEach(write);
-      put(0x65);
-    } else if (v instanceof Map) {
-      put(0x7d, 0x28);
-      for (const [key, item] of v) {
-        write(key);
-        write(item);
-      }
-      put(0x75);
-    } else if (v instanceof Tuple) tuple(v.items);
-    else if (v instanceof Global) put(0x63, Buffer.from(`${v.module}\n${v.name}\n`));
-    else if (v instanceof Call) {
-      write(v.callee);
-      tuple(v.args);
-      put(0x52);
-      if (v.state !== undefined) {
-        write(v.state);
-        put(0x62);
-      }
-    } else {
-      const {key, type, length} = v.storage;
-      put(0x63, Buffer.from('torch._utils\n_rebuild_tensor_v2\n'), 0x28);
-      tuple(['storage', new Global('torch', type), key, 'cpu', length]);
-      put(0x51);
-      write(v.offset);
-      tuple([...v.shape]);
-      tuple([...v.stride]);
-      write(false);
-      write(new Call(new Global('collections', 'OrderedDict'), []));
-      put(0x74, 0x52);
-    }
-  };
-  write(value);
-  put(0x2e);
-  return Buffer.concat(parts);
-}
+// Torch and zip files held in memory, sound ones and such as nothing sound writes, for tests of the readers.
 
 export interface ZipItem {
   readonly name: string;
@@ -184,7 +79,7 @@ export function torchZip(
 ): Buffer {
   const data = [...storages].map(([key, bytes]): ZipItem => ({name: `archive/data/${key}`, data: bytes}));
   return zip(
-    [{name: 'archive/data.pkl', data: pickle(top), deflate: options.deflatePickle ?? false}, ...data],
+    [{name: 'archive/data.pkl', data: Buffer.from(pickle(top)), deflate: options.deflatePickle ?? false}, ...data],
     options,
   );
 }
@@ -201,7 +96,7 @@ export function stateDict(
   for (const [name, {shape, data}] of tensors) {
     const key = String(storages.size);
     storages.set(key, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
-    state.set(name, new Tensor({key, type: 'FloatStorage', length: data.length}, shape));
+    state.set(name, new Tensor({key, dtype: 'F32', length: data.length}, shape));
   }
   return {state, storages};
 }
