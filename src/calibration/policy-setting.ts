@@ -2,7 +2,8 @@ import {z} from 'zod';
 import {REPLAY_RULES} from '../exit/plan/policies.js';
 import type {ExitPlan, StackPlan} from '../exit/plan/schema.js';
 import type {LinearHead} from '../exit/policies/linear-head.js';
-import {type ByStack, byPlace, byStack, fullDepth, mapStacks, type RecordedStacks} from './stacks.js';
+import {UsageError} from '../runtime/errors.js';
+import {type ByStack, byPlace, byStack, fullDepth, mapStacks, placesOf, type RecordedStacks} from './stacks.js';
 
 /** Name of a policy of the last stack, one of `DECODER_POLICIES`. */
 export type DecoderPolicy = string;
@@ -25,18 +26,18 @@ const exitValue = z.number().nullable();
 /**
  * Exit setting as files hold it: of no particular model, hence by place (`Place`) and not by stack name.
  *
- * `image`, `text`, `decoder`: values of the three stacks; null never exits. Under `similarity` and other policies with
+ * `image`, `text`, `decoder`: values of the stacks; null never exits; `text` is absent for a model of two stacks. Under `similarity` and other policies with
  * a threshold it is the threshold; under `fixed` the depth, under `patience` the layers that must agree, under
  * `quantile-budget` the ratio of the fractions that leave from layer to layer.
  */
 export const settingSchema = z
   .object({
-    /** Policy of the two stacks before the last. */
+    /** Policy of the stacks before the last. */
     encoder: z.enum(['similarity', 'fixed']).default('similarity'),
     /** Policy of the last stack. */
     policy: z.enum(DECODER_POLICIES).default('similarity'),
     image: exitValue,
-    text: exitValue,
+    text: exitValue.optional(),
     decoder: exitValue,
     /** `patience-confidence`: layers that must agree. */
     patience: z.number().int().positive().optional(),
@@ -54,14 +55,24 @@ export interface StackSetting extends Pick<PolicySetting, 'patience' | 'score' |
   readonly value: number | null;
 }
 
-/** A setting by the names of a model's stacks. */
+/**
+ * A setting by the names of a model's stacks.
+ * @throws UsageError `settings-stacks` if it is for a model with another number of stacks
+ */
 export function stackSettings(
   {encoder, policy, image, text, decoder, patience, score, thresholds}: PolicySetting,
   stacks: RecordedStacks,
 ): ByStack<StackSetting> {
+  if ((text !== undefined) !== placesOf(stacks).includes('text'))
+    throw new UsageError(
+      'settings-stacks',
+      `a setting ${text === undefined ? 'without' : 'with'} a value for 'text' cannot be of a model with the stacks ` +
+        stacks.map(({stack}) => stack).join(', '),
+      {hint: 'Take settings that a sweep of this model wrote.'},
+    );
   return byStack<StackSetting>(stacks, {
     image: {policy: encoder, value: image},
-    text: {policy: encoder, value: text},
+    ...(text === undefined ? {} : {text: {policy: encoder, value: text}}),
     decoder: {policy, value: decoder, patience, score, thresholds},
   });
 }

@@ -2,9 +2,9 @@ import {z} from 'zod';
 import {STACK_NAMES, type StackName} from '../exit/policy.js';
 import {layerWeight} from '../exit/stacks.js';
 
-// A recorded model runs three stacks, the last of which produces tokens. Values that belong to stacks are keyed by the
-// stacks' names. Files that serve every model name the places instead (image, text, decoder): `byPlace` and `byStack`
-// are the one door between the two.
+// A recorded model runs two or three stacks, the last of which produces tokens. Values that belong to stacks are keyed by
+// the stacks' names. Files that serve every model name the places instead (image, text, decoder): `byPlace` and
+// `byStack` are the one door between the two.
 
 export const stackDepthSchema = z.object({stack: z.enum(STACK_NAMES), depth: z.number().int().positive()}).readonly();
 
@@ -12,7 +12,7 @@ export const stackDepthSchema = z.object({stack: z.enum(STACK_NAMES), depth: z.n
 export type StackDepth = z.infer<typeof stackDepthSchema>;
 
 /** The stacks of a recorded model in the order in which they run; the last produces tokens. */
-export type RecordedStacks = readonly [StackDepth, StackDepth, StackDepth];
+export type RecordedStacks = readonly [StackDepth, StackDepth, ...StackDepth[]];
 
 /** A value for each of a model's stacks; stacks that the model lacks are absent. */
 export type ByStack<T> = Readonly<Partial<Record<StackName, T>>>;
@@ -21,16 +21,35 @@ export type ByStack<T> = Readonly<Partial<Record<StackName, T>>>;
 export const PLACES = ['image', 'text', 'decoder'] as const;
 export type Place = (typeof PLACES)[number];
 
-/** Narrows a list that a file or a model gave. @returns undefined unless there are three */
-export function recordedStacks([first, second, last, ...more]: readonly StackDepth[]): RecordedStacks | undefined {
-  return first && second && last && more.length === 0 ? [first, second, last] : undefined;
+/** A value for each place; `text` is absent where a model has two stacks, such as a joint encoder and a decoder. */
+export type ByPlace<T> = Readonly<Record<'image' | 'decoder', T> & Partial<Record<'text', T>>>;
+
+/** The place of every stack, in their order. */
+export function placesOf(stacks: readonly unknown[]): readonly Place[] {
+  return stacks.length === 2 ? ['image', 'decoder'] : PLACES;
 }
 
-/** Three stacks, as headers of files list them. */
+/** Narrows a list that a file or a model gave. @returns undefined unless every stack has a place */
+export function recordedStacks([first, second, ...more]: readonly StackDepth[]): RecordedStacks | undefined {
+  return first && second && more.length <= 1 ? [first, second, ...more] : undefined;
+}
+
+/** Two or three stacks, as headers of files list them. */
 export const recordedStacksSchema = z
   .array(stackDepthSchema)
-  .length(3)
-  .transform((stacks): RecordedStacks => [stacks[0]!, stacks[1]!, stacks[2]!]);
+  .min(2)
+  .max(3)
+  .transform((stacks): RecordedStacks => [stacks[0]!, stacks[1]!, ...stacks.slice(2)]);
+
+/** The stack that produces tokens. */
+export function lastStack(stacks: RecordedStacks): StackDepth {
+  return stacks.at(-1)!;
+}
+
+/** The stacks before the one that produces tokens. */
+export function stacksBefore(stacks: RecordedStacks): readonly StackDepth[] {
+  return stacks.slice(0, -1);
+}
 
 /** A model's stacks as headers list them. @param stacks depths by name, in the order in which the stacks run */
 export function stackDepths(stacks: ByStack<number>): readonly StackDepth[] {
@@ -46,16 +65,16 @@ export function mapStacks<T>(
 }
 
 /** Values by the names of the stacks as files hold them: by place. */
-export function byPlace<T>([first, second, last]: RecordedStacks, values: ByStack<T>): Record<Place, T> {
-  return {image: values[first.stack]!, text: values[second.stack]!, decoder: values[last.stack]!};
+export function byPlace<T>(stacks: RecordedStacks, values: ByStack<T>): ByPlace<T> {
+  const places = placesOf(stacks);
+  const entries = stacks.map(({stack}, k) => [places[k]!, values[stack]!]);
+  return Object.fromEntries(entries) as unknown as ByPlace<T>;
 }
 
 /** Values by place, as files hold them, by the names of the stacks. */
-export function byStack<T>(
-  [first, second, last]: RecordedStacks,
-  {image, text, decoder}: Readonly<Record<Place, T>>,
-): ByStack<T> {
-  return {[first.stack]: image, [second.stack]: text, [last.stack]: decoder};
+export function byStack<T>(stacks: RecordedStacks, values: ByPlace<T>): ByStack<T> {
+  const places = placesOf(stacks);
+  return mapStacks(stacks, (_stack, _depth, k) => values[places[k]!]!);
 }
 
 /** Layers of every stack at full depth. */

@@ -14,7 +14,7 @@ export interface TrainingRow {
   readonly text?: string;
   readonly premise?: string;
   readonly label?: EntailmentLabel;
-  /** Captions; the first is used. */
+  /** Captions. */
   readonly references?: readonly string[];
 }
 
@@ -23,7 +23,7 @@ export const ADAPTER_TASKS = ['snli-ve', 'caption'] as const;
 export type AdapterTask = (typeof ADAPTER_TASKS)[number];
 
 /** Most rows of one picture that run together. */
-const MOST_TOGETHER = 16;
+export const MOST_TOGETHER = 16;
 
 /**
  * Rows of a data set with their numbers.

@@ -19,7 +19,7 @@ export type StateGroup = z.infer<typeof stateGroupSchema>;
 export const statesHeaderSchema = z
   .object({
     format: z.literal('mue-exit-states'),
-    version: z.literal(1),
+    version: z.literal(2),
     task: z.string(),
     /** SHA-256 of the weights. */
     model: z.string(),
@@ -27,6 +27,8 @@ export const statesHeaderSchema = z
     data: z.string(),
     /** Only so many rows of it; null is all. */
     limit: z.number().nullable(),
+    /** Most captions of a picture; null where the task has none. */
+    references: z.number().nullable(),
     stack: z.string(),
     /** L */
     layers: z.number().int().positive(),

@@ -23,6 +23,11 @@ const TOWERS: RecordedStacks = [
   {stack: 'multimodal', depth: 4},
 ];
 
+const JOINT: RecordedStacks = [
+  {stack: 'encoder', depth: 3},
+  {stack: 'decoder', depth: 4},
+];
+
 test('weightedLayers: two streams of an encoder count as their mean, three towers one by one', () => {
   expect(weightedLayers(STREAMS, {'encoder.image': 2, 'encoder.text': 2, decoder: 1})).toBe(3);
   expect(weightedLayers(TOWERS, {vision: 2, text: 2, multimodal: 1})).toBe(5);
@@ -35,11 +40,15 @@ test('byPlace and byStack: files say image, text and decoder, in the order in wh
   expect(byStack(TOWERS, files)).toEqual({vision: 1, text: 2, multimodal: 3});
   for (const stacks of [STREAMS, TOWERS]) expect(byPlace(stacks, byStack(stacks, files))).toEqual(files);
   expect(Object.keys(byPlace(TOWERS, {multimodal: 3, text: 2, vision: 1}))).toEqual(['image', 'text', 'decoder']);
+  // Two stacks are the first and the last.
+  expect(byPlace(JOINT, {encoder: 1, decoder: 3})).toEqual({image: 1, decoder: 3});
+  expect(byStack(JOINT, {image: 1, decoder: 3})).toEqual({encoder: 1, decoder: 3});
 });
 
-test('recordedStacks: three, no fewer and no more', () => {
+test('recordedStacks: two or three, no fewer and no more', () => {
+  expect(recordedStacks(JOINT)).toEqual(JOINT);
   expect(recordedStacks(stackDepths({vision: 3, text: 2, multimodal: 4}))).toEqual(TOWERS);
-  expect(recordedStacks(TOWERS.slice(1))).toBeUndefined();
+  expect(recordedStacks(TOWERS.slice(2))).toBeUndefined();
   expect(recordedStacks([...TOWERS, ...STREAMS])).toBeUndefined();
 });
 

@@ -76,9 +76,41 @@ onBackends(
       },
     );
 
-    test('captions: every position of the first reference, or of the own caption', async () => {
+    test.each(['plain', 'mue'] as const)(
+      '%s: references of a picture are fed together as each by itself',
+      async (kind) => {
+        const [pipeline, {stateSize}] = [mues[kind], models[kind]];
+        const texts = ['a dog', 'two dogs on the grass', 'a dog', 'a small dog in the sea', 'a cat'];
+        const row = (references: readonly string[]): TrainingRow => ({
+          index: 0,
+          id: '0',
+          imageId: 'a',
+          picture,
+          references,
+        });
+        const collect = async (references: readonly string[], most?: number): Promise<MemoryStates> => {
+          const store = new MemoryStates(4, stateSize);
+          const options = {...(most === undefined ? {} : {references: most})};
+          await valueWithoutLeaks(() => collectStates(pipeline, 'caption', listed([row(references)]), store, options));
+          return store;
+        };
+        // One that comes again says nothing new, and the fifth is one too many.
+        const together = await collect(texts, 4);
+        const alone: MemoryStates[] = [];
+        for (const text of [texts[0]!, texts[1]!, texts[3]!]) alone.push(await collect([text]));
+        expect(together.groups[0]!.labels).toEqual(alone.flatMap(({groups}) => groups[0]!.labels));
+        for (const layer of [1, 4])
+          closeArrays(
+            together.read(layer),
+            Float32Array.from(alone.flatMap((store) => [...store.read(layer)])),
+            LOGITS,
+          );
+      },
+    );
+
+    test('captions: every position of a reference, or of the own caption', async () => {
       const store = new MemoryStates(4, models.mue.stateSize);
-      await collectStates(mues.mue, 'caption', rows('caption', 1), store);
+      await collectStates(mues.mue, 'caption', rows('caption', 1), store, {references: 1});
       const reference = mues.mue.captionTokens('a picture of a shopping cart in the sea');
       expect(store.groups).toEqual([{index: 0, imageId: '100001', labels: [...reference]}]);
       const own = new MemoryStates(4, models.mue.stateSize);

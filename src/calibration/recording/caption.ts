@@ -1,6 +1,15 @@
 import {z} from 'zod';
+import {runsPerToken} from '../../exit/stacks.js';
 import type {DecoderMeasures} from '../replay/decoder-scores.js';
-import {cellCount, mapStacks, type RecordedStacks, recordedStacksSchema} from '../stacks.js';
+import {
+  cellCount,
+  lastStack,
+  mapStacks,
+  placesOf,
+  type RecordedStacks,
+  recordedStacksSchema,
+  stacksBefore,
+} from '../stacks.js';
 import {fromBase64, type Recording, toBase64} from './entailment.js';
 import type {CaptionRecord} from './record-caption.js';
 import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.js';
@@ -36,14 +45,14 @@ const rowSchema = z
     score: z.number(),
     positions: z.number().int().positive(),
     /** Similarity after each layer of each stack before the last: of a stack that runs for every token [P · depth]. */
-    encoder: z.array(z.array(z.number()).readonly()).length(2).readonly(),
+    encoder: z.array(z.array(z.number()).readonly()).readonly(),
     /** Float32 [P · C], as `CaptionRecord` describes them; `answer` is uint8. */
     similarity: z.string(),
     margin: z.string(),
     max: z.string(),
     entropy: z.string(),
     answer: z.string(),
-    macs: z.object({base: z.number(), layer: z.array(z.number()).length(3).readonly()}).readonly(),
+    macs: z.object({base: z.number(), layer: z.array(z.number()).readonly()}).readonly(),
   })
   .readonly();
 export type CaptionRecordingRow = z.infer<typeof rowSchema>;
@@ -79,7 +88,7 @@ export interface CaptionPositions {
 /** @throws InputError if the header or a row is not what this version writes, or a number is NaN */
 export function parseCaptionRecording(header: unknown, rows: readonly unknown[], source: string): CaptionPositions {
   const {stacks, model, data} = checkedHeader(headerSchema, header, source, 'is no caption recording');
-  const [first, second, last] = stacks;
+  const [before, last] = [stacksBefore(stacks), lastStack(stacks)];
   const grid = cellCount(stacks);
   const parsed = rows.map((raw, i) => captionArrays(raw, stacks, corruptRow(source, i)));
   const n = parsed.reduce((sum, {positions}) => sum + positions, 0);
@@ -109,9 +118,11 @@ export function parseCaptionRecording(header: unknown, rows: readonly unknown[],
     for (const name of SCORES) measures[name].set(arrays[name], at * grid);
     measures.answer.set(arrays.answer, at * grid);
     for (let p = 0; p < positions; p++, at++) {
-      similarity[first.stack]!.set(encoder[0]!, at * first.depth);
-      const own = encoder[1]!.length === second.depth ? 0 : p * second.depth;
-      similarity[second.stack]!.set(encoder[1]!.slice(own, own + second.depth), at * second.depth);
+      for (const [k, {stack, depth}] of before.entries()) {
+        const values = encoder[k]!;
+        const own = values.length === depth ? 0 : p * depth;
+        similarity[stack]!.set(values.slice(own, own + depth), at * depth);
+      }
     }
   }
   return {recording, measures};
@@ -122,12 +133,15 @@ interface CheckedRow extends Omit<CaptionRecordingRow, ScoreName | 'answer'> {
 }
 
 function captionArrays(raw: unknown, stacks: RecordedStacks, fail: (why: string) => never): CheckedRow {
-  const [first, second] = stacks;
   const {similarity, margin, max, entropy, answer, ...rest} = checkedRow(rowSchema, raw, fail);
-  checkedNumbers(rest.encoder[0]!, first.depth, 'image similarity', fail);
-  // A stack that runs for every token has a list of its layers for each position.
-  const perPosition = rest.encoder[1]!.length !== second.depth;
-  checkedNumbers(rest.encoder[1]!, perPosition ? second.depth * rest.positions : second.depth, 'text similarity', fail);
+  const places = placesOf(stacks);
+  for (const [k, {stack, depth}] of stacksBefore(stacks).entries()) {
+    const values = rest.encoder[k] ?? [];
+    // A stack that runs for every token has a list of its layers for each position.
+    const wanted = runsPerToken(stack) && values.length !== depth ? depth * rest.positions : depth;
+    checkedNumbers(values, wanted, `${places[k]} similarity`, fail);
+  }
+  checkedNumbers(rest.macs.layer, stacks.length, 'multiply-accumulates of a layer', fail);
   const size = rest.positions * cellCount(stacks);
   const floats = (base64: string, what: string): Float32Array => checkedNumbers(fromBase64(base64), size, what, fail);
   return {

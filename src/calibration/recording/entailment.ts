@@ -5,7 +5,7 @@ import {
   cellCount,
   cellLayers,
   mapStacks,
-  PLACES,
+  placesOf,
   type RecordedStacks,
   recordedStacks,
   stackDepthSchema,
@@ -82,7 +82,7 @@ export function recordingRow(
 /** A checked recording, in memory: what replays need. */
 export interface Recording {
   /**
-   * Names three stacks; the task is 'caption' where the positions of captions stand for items
+   * Names two or three stacks; the task is 'caption' where the positions of captions stand for items
    * (`parseCaptionRecording`).
    */
   readonly header: Omit<RecordingHeader, 'task' | 'stacks'> & {
@@ -107,11 +107,12 @@ export function parseRecording(header: unknown, rows: readonly unknown[], source
   if (stacks === undefined)
     throw new InputError(
       'recording-invalid',
-      `${source}: recorded were ${head.stacks.length} stacks; replays know two and the one that writes`,
+      `${source}: recorded were ${head.stacks.length} stacks; replays know one or two and the one that writes`,
     );
   const n = rows.length;
   const cells = cellCount(stacks);
   const last = stacks.length - 1;
+  const places = placesOf(stacks);
   const sizes = stacks.map(({depth}, k) => (k === last ? cells : depth));
   const similarity = mapStacks(stacks, (_stack, _depth, k) => new Float32Array(n * sizes[k]!));
   const logits = new Float32Array(n * cells * answers.length);
@@ -123,9 +124,10 @@ export function parseRecording(header: unknown, rows: readonly unknown[], source
       target.set(checkedNumbers(values, size, what, fail), i * size);
     for (const [k, {stack}] of stacks.entries()) {
       const values = k === last ? fromBase64(own) : (rest.encoder[k] ?? []);
-      put(similarity[stack]!, values, sizes[k]!, `${PLACES[k]} similarity`);
+      put(similarity[stack]!, values, sizes[k]!, `${places[k]} similarity`);
     }
     put(logits, fromBase64(scores), cells * answers.length, 'logits');
+    checkedNumbers(rest.macs.layer, stacks.length, 'multiply-accumulates of a layer', fail);
     const label = answers.indexOf(rest.label);
     if (label < 0) fail(`the label '${rest.label}' is none of ${answers.join(', ')}`);
     labels[i] = label;

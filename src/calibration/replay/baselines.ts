@@ -1,5 +1,5 @@
 import {firstAgreement} from '../../exit/policies/static.js';
-import {type ByStack, cellCount, cellLayers, cellsOf, mapStacks, weightedLayers} from '../stacks.js';
+import {type ByStack, cellCount, cellLayers, cellsOf, lastStack, mapStacks, weightedLayers} from '../stacks.js';
 import type {PolicyReplay} from './policy-replay.js';
 import type {ItemOutcomes} from './threshold-replay.js';
 
@@ -46,7 +46,7 @@ export function cheapestOracle(replay: PolicyReplay, kind: OracleKind, cost: 'la
     }
     for (const {stack} of stacks) found[stack]![i] = cells[Math.max(best, 0)]![stack]!;
   }
-  const last = found[stacks[2].stack]!;
+  const last = found[lastStack(stacks).stack]!;
   return replay.at(found, (first) => last[Math.floor(first / grid)]!);
 }
 

@@ -5,7 +5,7 @@ import type {ExitSide} from '../../exit/policies/threshold.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {DecoderPolicy, StackSetting} from '../policy-setting.js';
 import {predictions, type Recording} from '../recording/entailment.js';
-import {cellCount} from '../stacks.js';
+import {cellCount, lastStack} from '../stacks.js';
 
 // Scores that every policy would have seen, from what was recorded.   n items, C combinations of depths (cells)
 
@@ -35,7 +35,7 @@ export interface StackScores {
 /** Measures that follow from the recorded logits. */
 export function decoderMeasures(recording: Recording): DecoderMeasures {
   const {logits, header, similarity} = recording;
-  const {stack, depth} = header.stacks[2];
+  const {stack, depth} = lastStack(header.stacks);
   const answers = header.answers.length;
   const cells = logits.length / answers;
   const [margin, max, entropy] = [new Float32Array(cells), new Float32Array(cells), new Float32Array(cells)];

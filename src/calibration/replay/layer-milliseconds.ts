@@ -2,7 +2,7 @@ import {mean, sampleCovariance as covariance} from 'simple-statistics';
 import {type EvaluationRow, rowLayers} from '../../evaluation/row.js';
 import type {StackName} from '../../exit/policy.js';
 import {UsageError} from '../../runtime/errors.js';
-import {type ByStack, mapStacks, type RecordedStacks} from '../stacks.js';
+import {type ByStack, lastStack, mapStacks, type RecordedStacks, stacksBefore} from '../stacks.js';
 
 /**
  * Time that a layer takes on one machine: milliseconds = base + Σ layers · milliseconds of a layer. A model of measured
@@ -18,13 +18,13 @@ export interface LayerMilliseconds {
 }
 
 /**
- * Least squares over the rows of evaluations: encoding on the layers of the first two stacks, decoding on those of the
- * last. No layer takes less than nothing: where noise says so, it counts as free.
+ * Least squares over the rows of evaluations: encoding on the layers of the stacks before the last, decoding on those of
+ * the last. No layer takes less than nothing: where noise says so, it counts as free.
  * @throws UsageError `timings-alike` if the depth of the first or the last stack is the same in all rows,
  *   `timings-differ` if the rows are of a model with other stacks
  */
 export function layerMilliseconds(rows: readonly EvaluationRow[], stacks: RecordedStacks): LayerMilliseconds {
-  const [first, second, last] = stacks;
+  const [first, last] = [stacks[0], lastStack(stacks)];
   const depths = (stack: StackName): number[] =>
     rows.map((row) => {
       const layers = rowLayers(row, stack);
@@ -46,7 +46,10 @@ export function layerMilliseconds(rows: readonly EvaluationRow[], stacks: Record
   }
   const encode = rows.map(({ms}) => ms.image + ms.preprocess + ms.encode);
   const decode = rows.map(({ms}) => ms.decode);
-  const encoder = nonNegativeFit(encode, [run[first.stack]!, run[second.stack]!]);
+  const encoder = nonNegativeFit(
+    encode,
+    stacksBefore(stacks).map(({stack}) => run[stack]!),
+  );
   const decoder = nonNegativeFit(decode, [run[last.stack]!]);
   const slopes = [...encoder.slopes, ...decoder.slopes];
   const base = encoder.base + decoder.base;

@@ -3,7 +3,18 @@ import {InputError, UsageError} from '../../runtime/errors.js';
 import {mean} from '../../statistics/descriptive.js';
 import {type PolicySetting, type StackSetting, settingGroup, stackSettings} from '../policy-setting.js';
 import {type Recording, recordedMacs} from '../recording/entailment.js';
-import {type ByStack, cellCount, cellLayers, fullDepth, mapStacks, type RecordedStacks} from '../stacks.js';
+import {
+  type ByStack,
+  byPlace,
+  cellCount,
+  cellLayers,
+  cellsOf,
+  fullDepth,
+  lastStack,
+  mapStacks,
+  type RecordedStacks,
+  stacksBefore,
+} from '../stacks.js';
 import {crossFittedHeads} from './decoder-head.js';
 import {
   type DecoderMeasures,
@@ -117,13 +128,9 @@ export class PolicyReplay {
    * @param depth  layers of the last stack, given where its cells begin in the measures, and how many layers it has
    */
   at(layers: ByStack<Uint8Array>, depth: (first: number, layers: number) => number): ItemOutcomes {
-    const [first, second, last] = this.stacks;
-    const [one, two] = [layers[first.stack]!, layers[second.stack]!];
-    const own = new Uint8Array(one.length);
-    for (let i = 0; i < own.length; i++) {
-      const before = (one[i]! - 1) * second.depth + two[i]! - 1;
-      own[i] = depth(i * this.measures.grid + before * last.depth, last.depth);
-    }
+    const last = lastStack(this.stacks);
+    const cuts = cellsOf(stacksBefore(this.stacks), layers);
+    const own = Uint8Array.from(cuts, (cut, i) => depth(i * this.measures.grid + cut * last.depth, last.depth));
     return this.#base().at({...layers, [last.stack]: own});
   }
 
@@ -147,7 +154,11 @@ export class PolicyReplay {
 
   /** A replay for whom only depths matter. */
   #base(): ThresholdReplay {
-    const setting: PolicySetting = {encoder: 'fixed', policy: 'fixed', image: 1, text: 1, decoder: 1};
+    const shallow = byPlace(
+      this.stacks,
+      mapStacks(this.stacks, () => 1),
+    );
+    const setting: PolicySetting = {encoder: 'fixed', policy: 'fixed', ...shallow};
     return this.#replay(settingGroup(setting), setting);
   }
 
@@ -161,7 +172,7 @@ export class PolicyReplay {
     const scored = mapStacks(
       stacks,
       (stack, depth): StackScores =>
-        stack === stacks[2].stack
+        stack === lastStack(stacks).stack
           ? decoderScores(measures, setting, this.#heads)
           : encoderScores(settings[stack]!, similarity[stack]!, depth),
     );

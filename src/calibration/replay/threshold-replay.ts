@@ -5,8 +5,10 @@ import {
   cellCount,
   cellsOf,
   fullDepth,
+  lastStack,
   mapStacks,
   type RecordedStacks,
+  stacksBefore,
   weightedLayers,
 } from '../stacks.js';
 import {bestSoFar, firstExit, rankThresholds, runRanked} from './exit-layers.js';
@@ -94,7 +96,7 @@ export class ThresholdReplay {
     this.#cells = cells;
     if (n === 0) throw new InputError('no-items', 'replay: the recording has no items; at least one is needed.');
     for (const own of stacks)
-      checkLength(`${own.stack} scores`, scores[own.stack]!, n * (own === stacks[2] ? cells : own.depth));
+      checkLength(`${own.stack} scores`, scores[own.stack]!, n * (own === lastStack(stacks) ? cells : own.depth));
     checkLength('predictions', predictions, n * cells);
     checkLength('labels', labels, n);
     for (const [name, cost] of Object.entries(costs))
@@ -112,7 +114,7 @@ export class ThresholdReplay {
   sweep(thresholds: readonly ByStack<number>[]): SweepTable {
     const settings = thresholds.length;
     const {n, stacks, predictions, labels} = this.data;
-    const [first, second, last] = stacks;
+    const last = lastStack(stacks);
     const costs = this.#costTables();
     const table = emptyTable(
       stacks,
@@ -122,11 +124,10 @@ export class ThresholdReplay {
     const signed = mapStacks(stacks, (stack) =>
       Float64Array.from(thresholds, (setting) => this.#rules[stack]!.sign * setting[stack]!),
     );
-    const ranked = [first, second].map(({stack, depth}) => {
+    const ranked = stacksBefore(stacks).map(({stack, depth}) => {
       const {best, strict} = this.#rules[stack]!;
       return {...rankThresholds(signed[stack]!), stack, depth, best, strict};
     });
-    const [{rank: rank1, layers: layers1}, {rank: rank2, layers: layers2}] = [ranked[0]!, ranked[1]!];
     const {best, strict} = this.#rules[last.stack]!;
     const lastThresholds = signed[last.stack]!;
     const lastLayers = table.layers[last.stack]!;
@@ -135,12 +136,16 @@ export class ThresholdReplay {
     for (let i = 0; i < n; i++) {
       const start = i * this.#cells;
       const [label, full] = [labels[i]!, this.#full[i]!];
-      for (const own of ranked) runRanked(own, own.best, i * own.depth, own.depth, own.strict);
+      cells.fill(0);
+      for (const own of ranked) {
+        runRanked(own, own.best, i * own.depth, own.depth, own.strict);
+        for (let s = 0; s < settings; s++) cells[s] = cells[s]! * own.depth + own.layers[own.rank[s]!]! - 1;
+      }
       for (let s = 0; s < settings; s++) {
-        const before = (layers1[rank1[s]!]! - 1) * second.depth + layers2[rank2[s]!]! - 1;
-        const layer = firstExit(best, start + before * last.depth, last.depth - 1, lastThresholds[s]!, strict);
+        const first = cells[s]! * last.depth;
+        const layer = firstExit(best, start + first, last.depth - 1, lastThresholds[s]!, strict);
         lastLayers[s]! += layer + 1;
-        cells[s] = before * last.depth + layer;
+        cells[s] = first + layer;
       }
       const {accuracy, agreement} = table;
       for (let s = 0; s < settings; s++) {
@@ -179,7 +184,7 @@ export class ThresholdReplay {
     const rows = Int32Array.from({length: n}, (_, i) => i);
     for (const [k, {stack, depth}] of stacks.entries()) {
       const {best, sign, strict} = this.#rules[stack]!;
-      const [threshold, own, last] = [sign * thresholds[stack]!, layers[stack]!, k === 2];
+      const [threshold, own, last] = [sign * thresholds[stack]!, layers[stack]!, k === stacks.length - 1];
       for (let i = 0; i < n; i++) {
         const layer = firstExit(best, (last ? rows[i]! : i) * depth, depth - 1, threshold, strict);
         own[i] = layer + 1;

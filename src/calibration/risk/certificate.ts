@@ -1,6 +1,6 @@
 import type {DecoderPolicy, PolicySetting} from '../policy-setting.js';
 import type {LayerMilliseconds} from '../replay/layer-milliseconds.js';
-import {byPlace, type Place, type RecordedStacks} from '../stacks.js';
+import {type ByPlace, byPlace, type RecordedStacks} from '../stacks.js';
 import type {SweepMeans} from '../sweep/sweep.js';
 import type {CalibrationCost, ReplayLoss, RiskUnit} from './losses.js';
 import type {ParetoCertificate} from './pareto-testing.js';
@@ -64,7 +64,7 @@ export interface TestedSetting {
 }
 
 /** `LayerMilliseconds` by place. */
-export type LayerTimes = Omit<LayerMilliseconds, 'layers'> & Readonly<Record<Place, number>>;
+export type LayerTimes = Omit<LayerMilliseconds, 'layers'> & ByPlace<number>;
 
 export function layerTimes({base, layers, rows, explained}: LayerMilliseconds, stacks: RecordedStacks): LayerTimes {
   return {base, ...byPlace(stacks, layers), rows, explained};

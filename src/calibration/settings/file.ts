@@ -3,8 +3,8 @@ import {UsageError} from '../../runtime/errors.js';
 import {type PolicySetting, settingSchema} from '../policy-setting.js';
 
 const threshold = z.number().nullable();
-const tripleSchema = z.tuple([threshold, threshold, threshold]);
-const fileSchema = z.object({points: z.array(z.union([tripleSchema, settingSchema])).min(1)});
+const listSchema = z.union([z.tuple([threshold, threshold, threshold]), z.tuple([threshold, threshold])]);
+const fileSchema = z.object({points: z.array(z.union([listSchema, settingSchema])).min(1)});
 
 /** The file of some settings, each once. */
 export function settingsText(points: readonly PolicySetting[]): string {
@@ -12,8 +12,8 @@ export function settingsText(points: readonly PolicySetting[]): string {
 }
 
 /**
- * Settings that were chosen before, on other data: `{"points": […]}`, as sweeps write it, or with triples of similarity
- * thresholds `[image, text, decoder]`. Further fields of a point are ignored.
+ * Settings that were chosen before, on other data: `{"points": […]}`, as sweeps write it, or with lists of similarity
+ * thresholds `[image, text, decoder]`, of two stacks `[image, decoder]`. Further fields of a point are ignored.
  * @throws UsageError `settings-invalid`
  */
 export function parseSettings(text: string, source: string): PolicySetting[] {
@@ -35,8 +35,10 @@ export function parseSettings(text: string, source: string): PolicySetting[] {
     );
   return parsed.data.points.map((point): PolicySetting => {
     if (!('policy' in point)) {
+      const similarity = {encoder: 'similarity', policy: 'similarity'} as const;
+      if (point.length === 2) return {...similarity, image: point[0], decoder: point[1]};
       const [image, words, decoder] = point;
-      return {encoder: 'similarity', policy: 'similarity', image, text: words, decoder};
+      return {...similarity, image, text: words, decoder};
     }
     if (point.policy === 'quantile-budget' && point.thresholds === undefined)
       fail("a 'quantile-budget' needs a threshold a layer");

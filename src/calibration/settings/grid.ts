@@ -4,7 +4,7 @@ import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../polic
 import {decoderHead} from '../replay/decoder-head.js';
 import {type DecoderMeasures, decoderScores, type StackScores} from '../replay/decoder-scores.js';
 import type {PolicyReplay} from '../replay/policy-replay.js';
-import type {RecordedStacks} from '../stacks.js';
+import {byPlace, lastStack, mapStacks, type RecordedStacks, stacksBefore} from '../stacks.js';
 
 /**
  * Thresholds at quantiles of observed scores, from "always exits" to null, "never". They lie half-way between
@@ -43,13 +43,14 @@ const RATIOS = [1 / 4, 1 / 2, 1, 2, 4];
  * stack go as 1, q, q², … (DeeR; docs/reference/early-exit.md B3).
  */
 function budgetSettings(
-  [first, second, last]: RecordedStacks,
+  stacks: RecordedStacks,
   {grid, similarity, margin}: DecoderMeasures,
   items: ArrayLike<number>,
 ): PolicySetting[] {
   const settings: PolicySetting[] = [];
+  const last = lastStack(stacks);
   // A cut: depths of the stacks before the last.
-  for (let cut = 0; cut < first.depth * second.depth; cut++) {
+  for (const [cut, encoders] of fixedEncoders(stacks).entries()) {
     for (const [score, values] of [
       ['similarity', similarity],
       ['softmax-margin', margin],
@@ -68,10 +69,8 @@ function budgetSettings(
           .slice(0, -1)
           .map((t) => (t === null ? null : t - Math.abs(t) * 1e-7));
         settings.push({
-          encoder: 'fixed',
+          ...encoders,
           policy: 'quantile-budget',
-          image: 1 + Math.floor(cut / second.depth),
-          text: 1 + (cut % second.depth),
           decoder: q,
           score,
           thresholds: [...thresholds, null],
@@ -102,7 +101,7 @@ export function settingGrid(
   {policies = DECODER_POLICIES, count, items, seed = 0}: GridOptions,
 ): PolicySetting[] {
   const {recording, measures, stacks} = replay;
-  const last = stacks[2];
+  const last = lastStack(stacks);
   const chosen = items ?? Array.from({length: recording.n}, (_, i) => i);
   const encoders = encoderSettings(replay, chosen, count);
   return policies.flatMap((policy): PolicySetting[] => {
@@ -128,24 +127,43 @@ export function settingGrid(
 
 /** Every fixed depth of every stack, in the order of the recording's combinations. */
 export function staticSettings({stacks}: Pick<PolicyReplay, 'stacks'>): PolicySetting[] {
-  return product(fixedEncoders(stacks), 'fixed', range(1, stacks[2].depth));
+  return product(fixedEncoders(stacks), 'fixed', range(1, lastStack(stacks).depth));
 }
 
 /** The part of a setting that is about the stacks before the last. */
 type Encoders = Pick<PolicySetting, 'encoder' | 'image' | 'text'>;
 
 function encoderSettings({recording, stacks}: PolicyReplay, items: ArrayLike<number>, count: number): Encoders[] {
-  const [images, texts] = [stacks[0], stacks[1]].map(({stack, depth}) =>
-    quantileGrid({scores: recording.similarity[stack]!, rule: 'above'}, depth, Array.from(items), count),
+  const rows = Array.from(items);
+  const grids = stacksBefore(stacks).map(({stack, depth}) =>
+    quantileGrid({scores: recording.similarity[stack]!, rule: 'above'}, depth, rows, count),
   );
-  const similar = images!.flatMap((image) => texts!.map((text): Encoders => ({encoder: 'similarity', image, text})));
+  const similar = everyCombination(grids).map((values) => encodersOf(stacks, 'similarity', values));
   return [...similar, ...fixedEncoders(stacks)];
 }
 
-function fixedEncoders([first, second]: RecordedStacks): Encoders[] {
-  return range(1, first.depth).flatMap((image) =>
-    range(1, second.depth).map((text): Encoders => ({encoder: 'fixed', image, text})),
+/** Every cut, in the order of the recording's combinations. */
+function fixedEncoders(stacks: RecordedStacks): Encoders[] {
+  const depths = stacksBefore(stacks).map(({depth}) => range(1, depth));
+  return everyCombination(depths).map((layers) => encodersOf(stacks, 'fixed', layers));
+}
+
+/** @param values of the stacks before the last, in their order */
+function encodersOf(
+  stacks: RecordedStacks,
+  encoder: Encoders['encoder'],
+  values: readonly (number | null)[],
+): Encoders {
+  const {decoder: _, ...before} = byPlace(
+    stacks,
+    mapStacks(stacks, (_stack, _depth, k) => values[k] ?? null),
   );
+  return {encoder, ...before};
+}
+
+/** A value of each list, the last list running fastest. */
+function everyCombination<T>(lists: readonly (readonly T[])[]): T[][] {
+  return lists.reduce<T[][]>((found, list) => found.flatMap((row) => list.map((value) => [...row, value])), [[]]);
 }
 
 function decoderGrid(

@@ -164,16 +164,14 @@ function stepLayers(traces: readonly StackTrace[], of: StackName): number[] {
   return traces.flatMap(({stack, exitLayer}) => (stack === of ? [exitLayer] : []));
 }
 
-/** A model as the target of caption settings. @throws UsageError `settings-joint` unless it has three stacks */
+/** A model as the target of caption settings. @throws UsageError `settings-joint` unless it has two or three stacks */
 export function captionTarget({model, sha256}: Pick<VisionLanguagePipeline, 'model' | 'sha256'>): SettingTarget {
   const stacks = recordedStacks(stackDepths(model.stacks));
   if (stacks === undefined)
     throw new UsageError(
       'settings-joint',
-      `this model's stacks are ${Object.keys(model.stacks).join(', ')}; settings speak of three`,
-      {
-        hint: 'Sweep a model trained for MuE; `mue evaluate` runs every model.',
-      },
+      `this model's stacks are ${Object.keys(model.stacks).join(', ')}; settings speak of two or three`,
+      {hint: '`mue evaluate` runs every model.'},
     );
   return {model: sha256 ?? '', task: 'caption', stacks};
 }

@@ -1,7 +1,7 @@
 import {z} from 'zod';
 import {settingSchema} from '../policy-setting.js';
 import {checkedHeader, checkedRow, corruptRow} from '../recording/row-file.js';
-import {type RecordedStacks, recordedStacksSchema} from '../stacks.js';
+import {lastStack, type RecordedStacks, recordedStacksSchema, stacksBefore} from '../stacks.js';
 import type {SettingRuns} from './runner.js';
 
 // Captions that many settings gave, as a file holds them: a header, then a row for each picture.
@@ -42,11 +42,8 @@ const rowSchema = z
           .object({
             text: z.string(),
             score: z.number(),
-            /** Layers of the two stacks before the last: a number, or one for each decoding step. */
-            encoder: z
-              .array(z.union([layers, z.array(layers).min(1).readonly()]))
-              .length(2)
-              .readonly(),
+            /** Layers of the stacks before the last: a number, or one for each decoding step. */
+            encoder: z.array(z.union([layers, z.array(layers).min(1).readonly()])).readonly(),
             /** Layers of the last stack at each decoding step. */
             decoder: z.array(layers).min(1).readonly(),
             macs: z.object({run: z.number().nonnegative(), full: z.number().nonnegative()}).readonly(),
@@ -76,14 +73,13 @@ export function runsRow(
   {searches, of}: SettingRuns,
   stacks: RecordedStacks,
 ): RunsRow {
-  const [first, second, last] = stacks;
   return {
     ...item,
     searches: searches.map(({text, score, layers: run, macs}) => ({
       text,
       score,
-      encoder: [run[first.stack]!, run[second.stack]!],
-      decoder: [run[last.stack]!].flat(),
+      encoder: stacksBefore(stacks).map(({stack}) => run[stack]!),
+      decoder: [run[lastStack(stacks).stack]!].flat(),
       macs,
     })),
     of: of.map(({search}) => search),
@@ -94,7 +90,7 @@ export function runsRow(
 /** @throws InputError if the header or a row is not what this version writes */
 export function parseRuns(header: unknown, rows: readonly unknown[], source: string): Runs {
   const head = checkedHeader(headerSchema, header, source, 'holds no runs');
-  const {settings} = head;
+  const {settings, stacks} = head;
   const parsed = rows.map((raw, i): RunsRow => {
     const fail = corruptRow(source, i);
     const row = checkedRow(rowSchema, raw, fail);
@@ -103,6 +99,8 @@ export function parseRuns(header: unknown, rows: readonly unknown[], source: str
       if (list.length !== settings.length) fail(`${what}: ${list.length} numbers, wanted ${settings.length}`);
     const stray = of.find((search) => search >= searches.length);
     if (stray !== undefined) fail(`search ${stray} of ${searches.length}`);
+    const other = searches.find(({encoder}) => encoder.length !== stacks.length - 1);
+    if (other) fail(`encoder: ${other.encoder.length} stacks, wanted ${stacks.length - 1}`);
     return row;
   });
   return {header: head, rows: parsed};

@@ -1,7 +1,7 @@
 import {z} from 'zod';
 import {InputError} from '../../runtime/errors.js';
 import {significant} from '../../text/format.js';
-import {PLACES} from '../stacks.js';
+import {type Place, placesOf} from '../stacks.js';
 import {shortName} from './text.js';
 
 // sweep.json as a report reads it: written by any version of `mue sweep`, or by hand, hence of stacks of any names.
@@ -174,7 +174,7 @@ const STREAMS: readonly string[] = ['encoder.image', 'encoder.text', 'decoder'];
 type StackNames = ReadonlyMap<string, string>;
 
 function stackNames(stacks: readonly string[]): StackNames {
-  return new Map(PLACES.map((place, k) => [place, stacks[k] ?? place]));
+  return new Map(placesOf(stacks).map((place, k) => [place, stacks[k] ?? place]));
 }
 
 /** Values by place, as sweeps hold them, by the names of the stacks; other keys stay. */
@@ -224,20 +224,20 @@ function settingText(
   {image, text, decoder, patience, score, thresholds, encoder, policy}: RawPoint,
   names: StackNames,
 ): string {
-  const [first, second, last] = PLACES.map((place) => shortName(names.get(place)!));
+  const name = (place: Place): string => shortName(names.get(place) ?? place);
+  const fixed = encoder === 'fixed' && policy !== 'fixed' ? 'fixed ' : '';
   const all: readonly (readonly [string, unknown])[] = [
-    [first!, image],
-    [second!, text],
-    [last!, decoder],
+    [`${fixed}${name('image')}`, image],
+    [`${fixed}${name('text')}`, text],
+    [name('decoder'), decoder],
     ['patience', patience],
     ['score', score],
   ];
   const more: readonly (readonly [string, unknown])[] = Array.isArray(thresholds)
     ? [['thresholds', `[${thresholds.map(valueText).join(', ')}]`]]
     : Object.entries(thresholds ?? {}).map(([stack, value]) => [shortName(stack), value]);
-  const fixed = encoder === 'fixed' && policy !== 'fixed' ? 'fixed ' : '';
   return [...all.filter(([, value]) => value !== undefined), ...more]
-    .map(([name, value]) => `${name === first || name === second ? fixed : ''}${name} ${valueText(value)}`)
+    .map(([what, value]) => `${what} ${valueText(value)}`)
     .join(', ');
 }
 

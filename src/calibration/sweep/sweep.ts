@@ -7,14 +7,15 @@ import type {PolicyReplay} from '../replay/policy-replay.js';
 import type {ItemOutcomes, SweepTable} from '../replay/threshold-replay.js';
 import {staticSettings} from '../settings/grid.js';
 import {
+  type ByPlace,
   type ByStack,
   byPlace,
   byStack,
   cellCount,
   cellLayers,
   mapStacks,
-  type Place,
   type RecordedStacks,
+  stacksBefore,
   weightedLayers,
 } from '../stacks.js';
 
@@ -29,7 +30,7 @@ export interface SweepMeans {
   readonly agreement: number;
   /** Accuracy / accuracy at full depth. */
   readonly retention: number;
-  readonly layers: Readonly<Record<Place, number>>;
+  readonly layers: ByPlace<number>;
   /** Layers saved, as they are counted. */
   readonly etr: number;
   readonly macs: {readonly run: number; readonly full: number; readonly saved: number};
@@ -39,11 +40,14 @@ export interface SweepMeans {
 
 export type SweepPoint = PolicySetting & SweepMeans;
 
-/** An oracle, and the fixed depths before its stack; null where it chooses those, too. */
+/**
+ * An oracle, and the fixed depths before its stack; null where it chooses those, too, and `text` absent for a model of
+ * two stacks.
+ */
 export type OraclePoint = SweepMeans & {
   readonly oracle: string;
   readonly image: number | null;
-  readonly text: number | null;
+  readonly text?: number | null;
 };
 
 /** Worth of the depths that a point uses, dealt out at random. Cost and layers are the point's, MACs nearly. */
@@ -125,13 +129,13 @@ function oraclePoints(replay: PolicyReplay, full: SweepTable): OraclePoint[] {
   const {stacks} = replay;
   const kinds = ['agreement', 'correct'] as const;
   const point = (oracle: string, before: ByStack<number> | undefined, outcomes: ItemOutcomes): OraclePoint => {
-    const {image, text} = before ? byPlace(stacks, before) : {image: null, text: null};
-    return {oracle, image, text, ...tableMeans(stacks, replay.means(outcomes), 0, full)};
+    const chosen = mapStacks(stacks, (stack) => before?.[stack] ?? null);
+    const {decoder: _, ...fixed} = byPlace(stacks, chosen);
+    return {oracle, ...fixed, ...tableMeans(stacks, replay.means(outcomes), 0, full)};
   };
-  // Every combination of the stacks before the last: the cells where the last runs one layer.
-  const cuts = Array.from({length: cellCount(stacks) / stacks[2].depth}, (_, cut) =>
-    cellLayers(stacks, cut * stacks[2].depth),
-  );
+  // Every combination of the stacks before the last.
+  const earlier = stacksBefore(stacks);
+  const cuts = Array.from({length: cellCount(earlier)}, (_, cut) => cellLayers(earlier, cut));
   return [
     ...cuts.flatMap((cut) => kinds.map((kind) => point(`decoder-${kind}`, cut, decoderOracle(replay, cut, kind)))),
     ...kinds.flatMap((kind) =>

@@ -1,7 +1,7 @@
 import type {Interval} from '../../statistics/bootstrap.js';
 import {csvLine, percent, shortPercent, signedPoints, significant, tableLine} from '../../text/format.js';
 import type {PolicySetting} from '../policy-setting.js';
-import {PLACES, type RecordedStacks} from '../stacks.js';
+import {type ByPlace, lastStack, PLACES, type RecordedStacks, stacksBefore} from '../stacks.js';
 import type {CostName, Sweep, SweepMeans} from './sweep.js';
 import type {SweepVerdict} from './verdicts.js';
 
@@ -17,7 +17,8 @@ export function settingText({encoder, policy, image, text, decoder, patience, sc
   const number = (value: number | null): string => (value === null ? 'never' : significant(value, 5));
   const kind = encoder === 'fixed' ? 'depth' : 'similarity';
   const more = patience === undefined ? (score ?? '') : `${patience} layers`;
-  return `${kind} ${number(image)}/${number(text)}, ${policy}${more ? ` (${more})` : ''} ${number(decoder)}`;
+  const before = [image, text].filter((value) => value !== undefined).map(number);
+  return `${kind} ${before.join('/')}, ${policy}${more ? ` (${more})` : ''} ${number(decoder)}`;
 }
 
 /** At most `most` of a list, evenly spread, both ends among them. */
@@ -38,15 +39,29 @@ const COST_WIDTHS = [16, 8, 8];
 /** Heads of the columns of costs and setting, by the names of the recorded stacks. */
 export function costHeads(stacks: RecordedStacks): string {
   const initials = stacks.map(({stack}) => shortName(stack)[0]).join('/');
-  const [first, second, last] = [stacks[0].stack, stacks[1].stack, stacks[2].stack];
-  const settings = `${first.replace('.', ' ')}/${shortName(second)}, ${shortName(last)}`;
+  const [first, ...more] = stacksBefore(stacks).map(({stack}) => stack);
+  const settings = `${[first!.replace('.', ' '), ...more.map(shortName)].join('/')}, ${shortName(lastStack(stacks).stack)}`;
   return tableLine([`layers ${initials}`, '-layers', '-MACs', settings], COST_WIDTHS);
+}
+
+/** Mean layers of every stack: `2.12/1.14/3.05`. */
+export function layersText(layers: ByPlace<number>): string {
+  return placed(layers)
+    .map((count) => count.toFixed(2))
+    .join('/');
+}
+
+/** The values that there are, in the order of the places. */
+function placed<T>(values: ByPlace<T>): readonly T[] {
+  return PLACES.flatMap((place) => values[place] ?? []);
 }
 
 /** Costs and setting of a point, below those heads. */
 export function costCells(point: PolicySetting & Pick<SweepMeans, 'layers' | 'etr' | 'macs'>): string {
-  const depths = PLACES.map((place) => point.layers[place].toFixed(2)).join('/');
-  return tableLine([depths, percent(point.etr), percent(point.macs.saved), settingText(point)], COST_WIDTHS);
+  return tableLine(
+    [layersText(point.layers), percent(point.etr), percent(point.macs.saved), settingText(point)],
+    COST_WIDTHS,
+  );
 }
 
 /** The front of one cost as a table, thinned to at most `rows` lines. */
@@ -92,7 +107,7 @@ function rivalText(against: SweepVerdict['against'], sweep: SettingLists, cost: 
   const {from, to, share, gain} = against;
   const depths = (index: number): string => {
     const {image, text, decoder} = sweep.static[index]!;
-    return `(${image}, ${text}, ${decoder})`;
+    return `(${[image, text, decoder].filter((depth) => depth !== undefined).join(', ')})`;
   };
   const rival = from === to ? depths(from) : `${depths(from)}–${depths(to)}, ${percent(share)} of the latter,`;
   const outcome = gain.low > 0 ? 'BEATS' : gain.high < 0 ? 'LOSES to' : 'no better than';
@@ -106,7 +121,7 @@ export const COST_HEADS = 'image_layers,text_layers,decoder_layers,etr,macs_run,
 
 /** CSV cells of a setting. */
 export function settingCells({encoder, policy, patience, score, image, text, decoder}: PolicySetting): string[] {
-  const values = [image, text, decoder].map((value) => (value === null ? 'never' : String(value)));
+  const values = [image, text, decoder].map((value) => (value === null ? 'never' : String(value ?? '')));
   return [encoder, policy, patience === undefined ? '' : String(patience), score ?? '', ...values];
 }
 
@@ -117,8 +132,8 @@ export function costCsvCells({
   macs,
   exact,
 }: Pick<SweepMeans, 'layers' | 'etr' | 'macs'> & {readonly exact: boolean}): string[] {
-  const numbers = [...PLACES.map((place) => layers[place]), etr, macs.run, macs.full, macs.saved];
-  return [...numbers.map(csvNumber), String(exact)];
+  const cells = PLACES.map((place) => (layers[place] === undefined ? '' : csvNumber(layers[place])));
+  return [...cells, ...[etr, macs.run, macs.full, macs.saved].map(csvNumber), String(exact)];
 }
 
 export function csvNumber(value: number): string {
@@ -135,7 +150,7 @@ export function* sweepCsv(sweep: Sweep): Generator<string> {
   for (const point of sweep.points) yield csvLine(['policy', ...settingCells(point), ...meanCells(point)]);
   for (const point of sweep.static) yield csvLine(['static', ...settingCells(point), ...meanCells(point)]);
   for (const point of sweep.oracle) {
-    const depths = [point.image, point.text].map((depth) => (depth === null ? '' : String(depth)));
+    const depths = [point.image, point.text].map((depth) => String(depth ?? ''));
     yield csvLine(['oracle', 'fixed', point.oracle, '', '', ...depths, '', ...meanCells(point)]);
   }
   for (const {of, accuracy, agreement, retention, macs: run} of sweep.random) {

@@ -1,6 +1,6 @@
 import type {PlanCertificate} from '../../calibration/risk/certificate.js';
 import type {CoverageCheck} from '../../calibration/risk/coverage-check.js';
-import {settingText} from '../../calibration/sweep/text.js';
+import {layersText, settingText} from '../../calibration/sweep/text.js';
 import {InputError} from '../../runtime/errors.js';
 
 /** The error of a calibration that chose nothing: how far off it is, and how many items would do. */
@@ -52,8 +52,7 @@ export function* certificateText({
       `(p = ${chosen!.pValue!.toPrecision(3)}, ${tested.length} tested in sequence; ${n1} ${unit}s chose, ${n2} tested)`;
   yield `seen in the test: ${percent(chosen!.risk)}; upper bound by itself ${percent(riskUpperBound!)}`;
   const {layers, etr, macs, accuracy, retention} = expected!;
-  const depths = [layers.image, layers.text, layers.decoder].map((x) => x.toFixed(2)).join('/');
-  yield `expected: accuracy ${accuracy.toFixed(4)} (${percent(retention)} of full depth), layers ${depths}, ` +
+  yield `expected: accuracy ${accuracy.toFixed(4)} (${percent(retention)} of full depth), layers ${layersText(layers)}, ` +
     `saves ${percent(etr)} of layers, ${percent(macs.saved)} of MACs; ` +
     `${millisecondsText(ms)}measure wall-clock with \`mue evaluate\``;
   yield assumptions;

@@ -21,6 +21,7 @@ export const exits = defineCommand({
       .option('--out <file>', "the adapters' file or its folder (default: the model folder)")
       .option('--states <folder>', "where the model's states are kept (default: beside the adapters)")
       .option('--limit <n>', 'only the first rows', wholeNumber(1))
+      .option('--references <n>', 'most captions of a picture that are used', wholeNumber(1), 5)
       .addOption(kind)
       .option('--width <n>', 'numbers that a bottleneck goes through', wholeNumber(1), 32)
       .option('--steps <n>', 'most updates a layer', wholeNumber(1), 400)
@@ -42,7 +43,7 @@ export const exits = defineCommand({
     return withDevice(withDataset(named));
   },
   async run([name], options, {out, signal}) {
-    const {task, data, test, limit, images, columns, split, json} = options;
+    const {task, data, test, limit, references, images, columns, split, json} = options;
     const {device, threads, tf32, exif, maxPixels} = options;
     const {adaptersFile, ADAPTERS_FILE} = await import('../../node/model/exit-adapters.js');
     const {modelFolder} = await import('../../node/model/shipped-models.js');
@@ -65,7 +66,7 @@ export const exits = defineCommand({
     const skipped = new SkippedRows(out);
     const {onBadRow} = skipped;
     const place = options.states ?? file.replace(/(\.safetensors)?$/, '-states');
-    const read = {task, limit, images, columns, split, place, onBadRow, out, signal};
+    const read = {task, limit, references, images, columns, split, place, onBadRow, out, signal};
     const states = scope.hold(await keptStates(model, {...read, data}));
     const start = performance.now();
     let said = start;

@@ -15,6 +15,8 @@ export interface KeptStatesOptions extends CommandContext, DatasetOptions {
   readonly task: AdapterTask;
   readonly data: string;
   readonly limit?: number;
+  /** Most captions of a picture. */
+  readonly references: number;
   /** The folder of all states; each data set and task has one in it. */
   readonly place: string;
   readonly onBadRow: SkippedRows['onBadRow'];
@@ -27,20 +29,23 @@ export interface KeptStatesOptions extends CommandContext, DatasetOptions {
  */
 export async function keptStates(
   model: VisionLanguagePipeline,
-  {task, data, limit, images, columns, split, place, onBadRow, out, signal}: KeptStatesOptions,
+  {task, data, limit, references, images, columns, split, place, onBadRow, out, signal}: KeptStatesOptions,
 ): Promise<StateFile> {
   const {stacks, stateSize} = model.model;
   const stack = writingStack(stacks);
   const dataset = openDataset(data, {task, images, columns, split, onBadRow});
   const {sha256} = await dataFingerprint(data, signal);
-  const folder = path.join(place, `${task}-${sha256.slice(0, 8)}${limit === undefined ? '' : `-${limit}`}`);
+  const most = task === 'caption' ? references : null;
+  const parts = [task, sha256.slice(0, 8), limit, most === null ? undefined : `r${most}`];
+  const folder = path.join(place, parts.filter((part) => part !== undefined).join('-'));
   const store = StateFile.open(folder, {
     format: 'mue-exit-states',
-    version: 1,
+    version: 2,
     task,
     model: model.sha256 ?? '',
     data: sha256,
     limit: limit ?? null,
+    references: most,
     stack,
     layers: stacks[stack]!,
     size: stateSize,
@@ -55,7 +60,7 @@ export async function keptStates(
       out.say(`${data}: ${rows} rows, ${((said - start) / 1000).toFixed(0)} s`);
     };
     const rows = trainingRows(dataset, ({image}) => readRowImage(image), limit);
-    const count = await collectStates(model, task, rows, store, {signal, onBadRow, onProgress});
+    const count = await collectStates(model, task, rows, store, {references, signal, onBadRow, onProgress});
     if (store.groups.length === 0) throw new InputError('data-empty', `${data} has no rows that can be used`);
     out.say(`${folder}: states of ${count} rows, ${(store.bytes / 1e6).toFixed(1)} MB; kept for another run`);
     return store;

@@ -4,13 +4,14 @@ import type {ExitPolicy, StackName} from '../../exit/policy.js';
 import {type AdapterMacs, withoutTests} from '../../exit/trace.js';
 import type {KeysValues} from '../../nn/attention.js';
 import {CrossAttentionKv} from '../../nn/cross-attention-cache.js';
-import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {ImageStates, MultiDepthEncoding, RunOptions} from '../model.js';
 import type {OfaDecoder} from './decoder.js';
-import {OfaEncoded, type OfaEncoding} from './encode.js';
+import type {ImageBias} from './bias-tables.js';
+import {OfaEncoded, type OfaEncoding, type Stream} from './encode.js';
 
-// L depths, P patches, S text tokens, M = P + S, T tokens of a stream, D width, H heads, d head width, C combinations
+// L depths, P patches, S text tokens, T tokens of a stream, M those of all streams, D width, H heads, d head width,
+// C combinations
 
 /** The parts of a model that states at all depths are made with; borrowed. */
 export interface ModelParts {
@@ -31,49 +32,52 @@ interface StreamStates {
   readonly crossKv: (layer: number) => KeysValues;
 }
 
-/** The image stream of one image at every depth. Owns its tensors. */
+/**
+ * One image at every depth of what sees it alone: MuE's image stream; of a joint encoder, which reads image and prompt
+ * together, nothing but the embedded patches. Owns its tensors.
+ */
 export class OfaImageStates implements ImageStates {
   private constructor(
     private readonly parts: ModelParts,
-    private readonly image: StreamStates,
+    private readonly image: Stream,
+    private readonly bias: ImageBias,
+    /** The image stream after every layer; undefined where there is none. */
+    private readonly alone: StreamStates | undefined,
     private readonly stemMacs: number,
     private readonly scope: TensorScope,
   ) {}
 
-  /**
-   * @throws UsageError for a plain model: its one stream sees image and prompt together, so nothing can be recombined
-   * @internal
-   */
+  /** @internal */
   static async run(parts: ModelParts, pixels: tf.Tensor4D, options: RunOptions = {}): Promise<OfaImageStates> {
     using scope = new TensorScope();
     const {encoding} = parts;
     const {encoder} = encoding;
-    if (!encoder.config.train_mue) {
-      throw new UsageError(
-        'record-joint',
-        'this model encodes picture and text jointly: its depths cannot be recombined',
-        {hint: 'Record with a model trained for MuE.'},
-      );
-    }
+    const owned = scope.hold(new TensorScope());
     const features = scope.hold(encoder.resnet.forward(pixels));
     const [, height, width] = features.shape;
-    const bias = encoding.biasFor(height, width, scope);
-    const stream = encoding.imageStream(features, bias, undefined, scope);
-    const owned = scope.hold(new TensorScope());
-    const run = async (policy: ExitPolicy) => (await encoding.runImage(stream, bias, policy, options)).x;
-    const image = await runAllLayers(parts, 'encoder.image', stream.positions.clone(), owned, run);
+    const bias = encoding.biasFor(height, width, owned);
+    const image = encoding.imageStream(features, bias, undefined, owned);
+    const run = async (policy: ExitPolicy) => (await encoding.runImage(image, bias, policy, options)).x;
+    const alone = encoder.config.train_mue
+      ? await runAllLayers(parts, 'encoder.image', image.positions.clone(), owned, run)
+      : undefined;
     const stemMacs = encoding.cost.stem(pixels.shape[1], pixels.shape[2]);
-    return new OfaImageStates(parts, image, stemMacs, scope.give(owned));
+    return new OfaImageStates(parts, image, bias, alone, stemMacs, scope.give(owned));
   }
 
   async withPrompt(prompt: readonly number[], options: RunOptions = {}): Promise<OfaMultiDepthEncoding> {
     using scope = new TensorScope();
-    const {encoding} = this.parts;
-    const stream = encoding.textStream([prompt], scope);
+    const {parts, image, alone} = this;
+    const {encoding} = parts;
+    const text = encoding.textStream([prompt], scope);
     const owned = scope.hold(new TensorScope());
-    const run = async (policy: ExitPolicy) => (await encoding.runText(stream, [], policy, options)).x;
-    const text = await runAllLayers(this.parts, 'encoder.text', stream.positions.clone(), owned, run);
-    return new OfaMultiDepthEncoding(encoding, this.image, text, this.stemMacs, scope.give(owned));
+    const joint = async (policy: ExitPolicy) => (await encoding.runJoint(image, text, this.bias, policy, options)).x;
+    const separate = async (policy: ExitPolicy) => (await encoding.runText(text, [], policy, options)).x;
+    const streams = alone
+      ? [alone, await runAllLayers(parts, 'encoder.text', text.positions.clone(), owned, separate)]
+      : [await runAllLayers(parts, 'encoder', tf.concat([image.positions, text.positions], 1), owned, joint)];
+    const embedded = {patches: image.x.shape[1], stemMacs: this.stemMacs};
+    return new OfaMultiDepthEncoding(encoding, streams, embedded, scope.give(owned));
   }
 
   [Symbol.dispose](): void {
@@ -81,19 +85,27 @@ export class OfaImageStates implements ImageStates {
   }
 }
 
-/** An image and a prompt at every pair of depths. Owns the prompt's tensors; those of the image are borrowed. */
+/** Sizes and costs of an image before the first layer. */
+interface EmbeddedImage {
+  /** P */
+  readonly patches: number;
+  /** Multiply-accumulates of the ResNet. */
+  readonly stemMacs: number;
+}
+
+/** An image and a prompt at every combination of depths. Owns the prompt's tensors; those of the image are borrowed. */
 export class OfaMultiDepthEncoding implements MultiDepthEncoding {
   /** @internal */
   constructor(
     private readonly encoding: OfaEncoding,
-    private readonly image: StreamStates,
-    private readonly text: StreamStates,
-    private readonly stemMacs: number,
+    /** In the order in which the decoder reads them: image and text, or both as one. */
+    private readonly streams: readonly StreamStates[],
+    private readonly image: EmbeddedImage,
     private readonly scope: TensorScope,
   ) {}
 
   get stacks(): MultiDepthEncoding['stacks'] {
-    return [this.image, this.text].map(({stack, similarity, states}) => ({
+    return this.streams.map(({stack, similarity, states}) => ({
       stack,
       similarity,
       testMacs: this.encoding.cost.exitTest(states.size / similarity.length),
@@ -101,38 +113,45 @@ export class OfaMultiDepthEncoding implements MultiDepthEncoding {
   }
 
   combine(depths: readonly (readonly number[])[]): OfaEncoded {
-    const [imageRows, textRows] = [0, 1].map((stack) => depths.map((pair) => pair[stack]! - 1)) as [number[], number[]];
-    const rows = (x: tf.Tensor, which: readonly number[]): tf.Tensor => tf.gather(x, tf.tensor1d([...which], 'int32'));
-    /** Rows of both streams, one behind the other along an axis. */
-    const both = (axis: number, image: tf.Tensor, text: tf.Tensor): tf.Tensor =>
-      tf.concat([rows(image, imageRows), rows(text, textRows)], axis);
-    const states = tf.tidy(() => both(1, this.image.states, this.text.states) as tf.Tensor3D);
-    const positions = tf.tidy(() => tf.concat([this.image.positions, this.text.positions], 1));
-    const precomputedKv = (layer: number): CrossAttentionKv => {
-      const [image, text] = [this.image.crossKv(layer), this.text.crossKv(layer)];
-      return CrossAttentionKv.from(
+    const {streams} = this;
+    /** Rows of all streams, one behind the other along an axis. */
+    const joined = (axis: number, ofStream: (stream: StreamStates) => tf.Tensor): tf.Tensor => {
+      const rows = streams.map((stream, k) => {
+        const which = depths.map((combination) => combination[k]! - 1);
+        return tf.gather(ofStream(stream), tf.tensor1d(which, 'int32'));
+      });
+      return tf.concat(rows, axis);
+    };
+    const states = tf.tidy(() => joined(1, (stream) => stream.states) as tf.Tensor3D);
+    const positions = tf.tidy(() =>
+      tf.concat(
+        streams.map((stream) => stream.positions),
+        1,
+      ),
+    );
+    const precomputedKv = (layer: number): CrossAttentionKv =>
+      CrossAttentionKv.from(
         tf.tidy(() => ({
-          keys: both(3, image.keys, text.keys) as tf.Tensor4D,
-          values: both(2, image.values, text.values) as tf.Tensor4D,
+          keys: joined(3, (stream) => stream.crossKv(layer).keys) as tf.Tensor4D,
+          values: joined(2, (stream) => stream.crossKv(layer).values) as tf.Tensor4D,
         })),
       );
-    };
-    const full = this.#encoderMacs([this.image.similarity.length, this.text.similarity.length]);
-    const runs = depths.map((pair) => ({traces: [], macs: {run: this.#encoderMacs(pair), full}}));
+    const full = this.#encoderMacs(streams.map(({similarity}) => similarity.length));
+    const runs = depths.map((combination) => ({traces: [], macs: {run: this.#encoderMacs(combination), full}}));
     const lengths = depths.map(() => states.shape[1]);
     return new OfaEncoded(states, positions, undefined, lengths, runs, precomputedKv);
   }
 
   /**
-   * @param depths   of image and text
+   * @param depths   of the streams
    * @returns        without exit tests
    */
   #encoderMacs(depths: readonly number[]): number {
-    const streams = [this.image, this.text].map(({states, similarity}, i) => ({
-      ...withoutTests(depths[i]!, similarity.length),
+    const streams = this.streams.map(({states, similarity}, k) => ({
+      ...withoutTests(depths[k]!, similarity.length),
       length: states.shape[1],
     }));
-    return this.encoding.cost.encode(this.stemMacs, this.image.states.shape[1], streams).run;
+    return this.encoding.cost.encode(this.image.stemMacs, this.image.patches, streams).run;
   }
 
   scoringMacs(
@@ -143,7 +162,7 @@ export class OfaMultiDepthEncoding implements MultiDepthEncoding {
     adapters?: AdapterMacs,
   ): number {
     const {cost, encoder} = this.encoding;
-    const memoryLength = this.image.states.shape[1] + this.text.states.shape[1];
+    const memoryLength = this.streams.reduce((sum, {states}) => sum + states.shape[1], 0);
     const pass = {
       ...withoutTests(decoderLayers, encoder.config.decoder_layers),
       rows: 1,

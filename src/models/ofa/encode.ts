@@ -116,7 +116,7 @@ export class OfaEncoding {
     const image = this.imageStream(ofPrompts, bias, patchMasks, scope);
     const text = this.textStream(prompts, scope);
     if (!this.encoder.config.train_mue) {
-      const joint = await this.#runJoint(image, text, bias, policy, options);
+      const joint = await this.runJoint(image, text, bias, policy, options);
       scope.hold(joint.x);
       return this.finish(joint.x, image, text, stemMacs, [joint]);
     }
@@ -238,8 +238,8 @@ export class OfaEncoding {
       });
   }
 
-  /** Runs image and text as one sequence, as plain OFA does. */
-  async #runJoint(
+  /** Runs image and text of a plain model, as one sequence. */
+  async runJoint(
     image: Stream,
     text: Stream,
     bias: ImageBias,

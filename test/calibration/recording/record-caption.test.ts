@@ -117,6 +117,29 @@ onBackends(
       expect(runner.settings.length).toBeGreaterThan(5);
     });
 
+    test('parseCaptionRecording: a joint encoder is one stack before the decoder', async () => {
+      const {plain} = mues;
+      const row = captionRow({index: 0, id: 'a', imageId: 'a', references: ['x']}, await record(plain));
+      const {stacks, model} = captionTarget(plain);
+      const header = {
+        format: 'mue-caption-recording',
+        version: 1,
+        task: 'caption',
+        model,
+        data: '',
+        generation: {},
+        stacks,
+      };
+      const parse = (of: object) =>
+        parseCaptionRecording(header, [JSON.parse(JSON.stringify({...row, ...of}))], 'here');
+      const {recording, measures} = parse({});
+      const full = new PolicyReplay(recording, {measures}).full();
+      expect([full.layers.encoder![0], full.layers.decoder![0]]).toEqual([I, L]);
+      const corrupt = expect.objectContaining({code: 'recording-corrupt'}) as unknown as Error;
+      expect(() => parse({encoder: []})).toThrow(corrupt);
+      expect(() => parse({macs: {base: 1, layer: [1, 2, 3]}})).toThrow(corrupt);
+    });
+
     test('recordCaption: leaves no tensor behind, whether it ends or is stopped', async () => {
       const {mue} = mues;
       using depths = await depthsOf(mue);

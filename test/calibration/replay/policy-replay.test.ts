@@ -9,15 +9,18 @@ import {createPolicy} from '../../../src/exit/plan/policies.js';
 import type {StackName} from '../../../src/exit/policy.js';
 import {InputError} from '../../../src/runtime/errors.js';
 import {mean} from '../../../src/statistics/descriptive.js';
-import {SYNTHETIC_HEADER, syntheticRecording, TOWERS_HEADER} from '../../support/data/synthetic-recording.js';
+import {
+  JOINT_HEADER,
+  SYNTHETIC_HEADER,
+  syntheticRecording,
+  TOWERS_HEADER,
+} from '../../support/data/synthetic-recording.js';
 import {similar} from '../../support/settings.js';
 
 const recording = syntheticRecording(30);
 const replay = new PolicyReplay(recording);
-const [I, T, L] = [3, 2, 4];
-const G = I * T * L;
+const L = 4;
 const heads = crossFittedHeads(replay.measures, replay.pictures, 0);
-const logitsAt = (cell: number): number[] => Array.from(recording.logits.subarray(3 * cell, 3 * cell + 3));
 
 /** Two states with this cosine, to 14 digits, in float32. */
 function states(cosine: number): readonly [tf.Tensor3D, tf.Tensor3D] {
@@ -44,32 +47,57 @@ async function exitLayer(
   return depth;
 }
 
-test.each(DECODER_POLICIES)('PolicyReplay: %s exits where the running policy does, in every stack', async (policy) => {
-  const grid = settingGrid(replay, {policies: [policy], count: 4});
+const MODELS = {streams: SYNTHETIC_HEADER, joint: JOINT_HEADER};
+const cases = DECODER_POLICIES.flatMap((policy) =>
+  (['streams', 'joint'] as const).map((model) => [policy, model] as const),
+);
+
+test.each(cases)('PolicyReplay: %s exits where the running policy does, in every stack: %s', async (policy, model) => {
+  const recorded = syntheticRecording(30, {header: MODELS[model]});
+  const {header, similarity, logits, labels} = recorded;
+  const replayed = new PolicyReplay(recorded);
+  const learnt = crossFittedHeads(replayed.measures, replayed.pictures, 0);
+  const scoresAt = (cell: number): number[] => Array.from(logits.subarray(3 * cell, 3 * cell + 3));
+  const grid = settingGrid(replayed, {policies: [policy], count: 4});
   const settings = grid.filter((_, i) => i % Math.ceil(grid.length / 12) === 0).concat(grid.at(-1)!);
   expect(new Set(grid.map((setting) => setting.policy))).toEqual(new Set([policy]));
-  const table = replay.sweep(settings);
-  const [first, second, last] = replay.stacks;
+  const table = replayed.sweep(settings);
+  const {stacks} = header;
   for (const [s, setting] of settings.entries()) {
-    const items = replay.outcomes(setting);
+    const items = replayed.outcomes(setting);
     // Every second item: of each picture one, or two.
-    for (let i = 0; i < recording.n; i += 2) {
-      const plan = settingPlan(setting, recording.header, heads(i));
-      const {'encoder.image': images, 'encoder.text': texts, decoder: decoders} = recording.similarity;
-      const image = await exitLayer(plan, first, images!.subarray(i * I, i * I + I), () => [0]);
-      const text = await exitLayer(plan, second, texts!.subarray(i * T, i * T + T), () => [0]);
-      const row = i * G + ((image - 1) * T + text - 1) * L;
-      const depth = await exitLayer(plan, last, decoders!.subarray(row, row + L), (layer) => logitsAt(row + layer - 1));
-      const run = [first, second, last].map(({stack}) => items.layers[stack]![i]);
-      expect({setting, i, run}).toEqual({setting, i, run: [image, text, depth]});
-      const cell = row + depth - 1;
-      expect(items.predictions[i]).toBe(confidence(logitsAt(cell)).argmax);
-      expect(items.costs['macs']![i]).toBe(100 + (i % 3) + 20 * (image - 1) + 2 * (text - 1) + 5 * (depth - 1));
-      expect(items.correct[i]).toBe(Number(items.predictions[i] === recording.labels[i]));
+    for (let i = 0; i < recorded.n; i += 2) {
+      const plan = settingPlan(setting, header, learnt(i));
+      const run: number[] = [];
+      let cell = 0;
+      let macs = 100 + (i % 3);
+      for (const [k, own] of stacks.entries()) {
+        const last = k === stacks.length - 1;
+        const first = last ? (i * replayed.measures.grid) / own.depth + cell : i;
+        const seen = similarity[own.stack]!.subarray(first * own.depth, (first + 1) * own.depth);
+        const scores = (layer: number): number[] => (last ? scoresAt(first * own.depth + layer - 1) : [0]);
+        const layers = await exitLayer(plan, own, seen, scores);
+        run.push(layers);
+        cell = cell * own.depth + layers - 1;
+        macs += (last ? 5 : [20, 2][k]!) * (layers - 1);
+      }
+      expect({setting, i, run: stacks.map(({stack}) => items.layers[stack]![i])}).toEqual({setting, i, run});
+      expect(items.predictions[i]).toBe(confidence(scoresAt(i * replayed.measures.grid + cell)).argmax);
+      expect(items.costs['macs']![i]).toBe(macs);
+      expect(items.correct[i]).toBe(Number(items.predictions[i] === labels[i]));
     }
     expect(table.accuracy[s]).toBeCloseTo(mean(items.correct), 12);
     expect(table.layers.decoder![s]).toBeCloseTo(mean(items.layers.decoder!), 12);
   }
+});
+
+test('PolicyReplay: a setting of a model with another number of stacks is refused', () => {
+  const joint = new PolicyReplay(syntheticRecording(6, {header: JOINT_HEADER}));
+  const {text: _, ...shorter} = similar(0.9, null);
+  expect(joint.outcomes(shorter).layers).toHaveProperty('encoder');
+  const refused = expect.objectContaining({code: 'settings-stacks'}) as unknown as Error;
+  expect(() => joint.outcomes(similar(0.9, null))).toThrow(refused);
+  expect(() => replay.outcomes(shorter)).toThrow(refused);
 });
 
 describe('PolicyReplay: one item, worked out by hand', () => {

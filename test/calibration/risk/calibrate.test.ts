@@ -4,7 +4,7 @@ import {mean} from '../../../src/statistics/descriptive.js';
 import {riskPValue} from '../../../src/statistics/hoeffding-bentkus.js';
 import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
 import {exitPlanSchema} from '../../../src/exit/plan/schema.js';
-import {syntheticRecording, TOWERS_HEADER} from '../../support/data/synthetic-recording.js';
+import {JOINT_HEADER, syntheticRecording, TOWERS_HEADER} from '../../support/data/synthetic-recording.js';
 
 const recording = syntheticRecording(300);
 const replay = new PolicyReplay(recording);
@@ -75,7 +75,7 @@ test('calibrate: within a budget the least risk, with a bound', () => {
   expect(plan).toBeDefined();
   const {chosen, expected, riskUpperBound} = certificate;
   // The budget is kept on the first part; on all items it is nearly.
-  expect((expected!.layers.image + expected!.layers.text) / 2 + expected!.layers.decoder).toBeLessThan(3.3);
+  expect((expected!.layers.image + expected!.layers.text!) / 2 + expected!.layers.decoder).toBeLessThan(3.3);
   expect(riskUpperBound).toBeGreaterThan(chosen!.risk);
   expect(calibrate(replay, {...options, goal: {budget: {cost: 'macs', most: 1}}}, 'ef').plan).toBeUndefined();
 });
@@ -86,9 +86,9 @@ test('calibrate: layers of three towers are counted one by one, as sweeps count 
   const {chosen, expected, n1, n2, tested} = certificate;
   const {image, text, decoder} = expected!.layers;
   // The layers saved, as a sweep states them, and the cost that was compared are of one kind.
-  expect(expected!.etr).toBeCloseTo(1 - (image + text + decoder) / 9, 12);
+  expect(expected!.etr).toBeCloseTo(1 - (image + text! + decoder) / 9, 12);
   const costs = itemCosts(towers, towers.outcomes(chosen!.setting), 'layers');
-  expect(mean(costs)).toBeCloseTo(image + text + decoder, 12);
+  expect(mean(costs)).toBeCloseTo(image + text! + decoder, 12);
   // No cost is below one layer of each tower, which would count 2 as streams and a decoder.
   expect(n1 + n2).toBe(300);
   for (const {frontCost} of tested) expect(frontCost).toBeGreaterThanOrEqual(3);
@@ -103,5 +103,15 @@ test('calibrate: a certificate holds milliseconds of a layer by place, as files 
     '{"base":5,"image":10,"text":1,"decoder":2,"rows":80,"explained":1}',
   );
   const {image, text, decoder} = certificate.expected!.layers;
-  expect(certificate.ms!.expected).toBeCloseTo(5 + 10 * image + text + 2 * decoder, 9);
+  expect(certificate.ms!.expected).toBeCloseTo(5 + 10 * image + text! + 2 * decoder, 9);
+});
+
+test('calibrate: a joint encoder and a decoder are two stacks, and certified as such', () => {
+  const joint = new PolicyReplay(syntheticRecording(300, {header: JOINT_HEADER}));
+  const {plan, certificate} = calibrate(joint, {...options, goal: {maxDrop: 0.1}}, 'ef');
+  expect(Object.keys(plan!.stacks)).toEqual(['encoder', 'decoder']);
+  const {image, decoder, ...none} = certificate.expected!.layers;
+  expect(none).toEqual({});
+  expect(certificate.expected!.etr).toBeCloseTo(1 - (image + decoder) / 7, 12);
+  expect(certificate.expected!.macs.saved).toBeGreaterThan(0.05);
 });

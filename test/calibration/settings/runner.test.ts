@@ -69,6 +69,22 @@ onBackends(
       expect(depths.size).toBeGreaterThan(6);
     });
 
+    test('SettingRunner: a joint encoder is one stack: each setting is what its plan gives', async () => {
+      const {plain} = mues;
+      const joint = SETTINGS.slice(0, 9).map(({text: _, ...setting}) => setting);
+      const {settings, target} = new SettingRunner(plain, joint);
+      const runs = await runAll(plain, joint, pictures[0]!);
+      for (const [s, setting] of settings.entries()) {
+        const {search, testMacs} = runs.of[s]!;
+        const {text, layers, macs} = runs.searches[search]!;
+        const alone = await plain.caption(pictures[0]!, {...GENERATION, exit: settingPlan(setting, target)});
+        expect([setting, text]).toEqual([setting, alone.text]);
+        expect(layers).toEqual({encoder: alone.layers.encoder!.run, decoder: alone.layers.decoder!.run});
+        expect({run: macs.run + testMacs, full: macs.full}).toEqual(alone.macs);
+      }
+      expect(settings.length).toBeGreaterThan(6);
+    });
+
     test('SettingRunner: settings that come to the same depths and policies share a search', async () => {
       const {searches, of} = await runAll(mues.mue, SETTINGS.slice(0, 4), pictures[0]!);
       expect(searches).toHaveLength(2);
@@ -93,7 +109,7 @@ onBackends(
 
     test('SettingRunner: refuses what cannot be run before anything runs', () => {
       const code = (name: string) => expect.objectContaining({code: name}) as unknown as Error;
-      expect(() => new SettingRunner(mues.plain, SETTINGS)).toThrow(code('settings-joint'));
+      expect(() => new SettingRunner(mues.plain, SETTINGS)).toThrow(code('settings-stacks'));
       expect(() => new SettingRunner(mues.mue, [similar(0.5, 0.5, {policy: 'linear-head', decoder: 0})])).toThrow(
         code('head-untrained'),
       );

@@ -2,10 +2,11 @@ import {PolicyReplay} from '../../../src/calibration/replay/policy-replay.js';
 import {parseSettings} from '../../../src/calibration/settings/file.js';
 import {settingGrid} from '../../../src/calibration/settings/grid.js';
 import {pointCost, sweepRecording} from '../../../src/calibration/sweep/sweep.js';
-import {sweepCsv} from '../../../src/calibration/sweep/text.js';
+import {parseSweep} from '../../../src/calibration/sweep/file.js';
+import {frontText, sweepCsv} from '../../../src/calibration/sweep/text.js';
 import {sweepVerdicts} from '../../../src/calibration/sweep/verdicts.js';
 import {UsageError} from '../../../src/runtime/errors.js';
-import {syntheticRecording} from '../../support/data/synthetic-recording.js';
+import {JOINT_HEADER, syntheticRecording} from '../../support/data/synthetic-recording.js';
 
 const replay = new PolicyReplay(syntheticRecording(60));
 const settings = settingGrid(replay, {count: 5});
@@ -73,18 +74,44 @@ test('sweepCsv: a line for each point, each with as many cells as the head', () 
   for (const cells of lines) expect(cells).toHaveLength(19);
 });
 
-test('parseSettings: settings as they were written, and triples as similarity thresholds', () => {
+test('a sweep of a joint encoder: no place between, in files, tables and reports', () => {
+  const joint = new PolicyReplay(syntheticRecording(30, {header: JOINT_HEADER}));
+  const grid = settingGrid(joint, {count: 4, policies: ['softmax-margin', 'quantile-budget']});
+  const own = sweepRecording(joint, grid, 'ef');
+  expect(own.static).toHaveLength(12);
+  expect(own.full.layers).toEqual({image: 3, decoder: 4});
+  expect(own.static.at(-1)).toMatchObject({image: 3, decoder: 4, etr: 0, accuracy: own.full.accuracy});
+  const lines = [...sweepCsv(own)].map((line) => line.trimEnd().split(','));
+  for (const cells of lines.slice(1)) {
+    expect(cells).toHaveLength(19);
+    expect([cells[6], cells[12]]).toEqual(['', '']);
+  }
+  const [, head, first] = [...frontText(own, 'layers')];
+  expect(head).toMatch(/layers e\/d .* encoder, decoder/);
+  expect(first).toMatch(/ \d\.\d\d\/\d\.\d\d /);
+  const {points, depths} = parseSweep(JSON.parse(JSON.stringify(own)), 'sweep.json');
+  expect(depths).toEqual({encoder: 3, decoder: 4});
+  expect(points[1]!.setting).toMatch(/^encoder [\d.]+|never, decoder /);
+  expect(points[1]!.layers).toEqual({encoder: expect.any(Number), decoder: expect.any(Number)});
+  expect(parseSettings(JSON.stringify({points: own.points}), 'sweep.json')).toEqual(JSON.parse(JSON.stringify(grid)));
+});
+
+test('parseSettings: settings as they were written, and lists as similarity thresholds', () => {
   expect(parseSettings(JSON.stringify({points: sweep.points}), 'sweep.json')).toEqual(
     JSON.parse(JSON.stringify(settings)),
   );
   expect(parseSettings('{"points": [[0.5, null, 0.9]]}', 'x')).toEqual([
     {encoder: 'similarity', policy: 'similarity', image: 0.5, text: null, decoder: 0.9},
   ]);
+  expect(parseSettings('{"points": [[0.5, null]]}', 'x')).toEqual([
+    {encoder: 'similarity', policy: 'similarity', image: 0.5, decoder: null},
+  ]);
   for (const bad of [
     '{',
     '[]',
     '{"points": []}',
-    '{"points": [[1, 2]]}',
+    '{"points": [[1]]}',
+    '{"points": [[1, 2, 3, 4]]}',
     '{"points": [{"policy": "luck", "image": 1, "text": 1, "decoder": 1}]}',
   ])
     expect(() => parseSettings(bad, 'x')).toThrow(UsageError);

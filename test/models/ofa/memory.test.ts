@@ -215,6 +215,25 @@ onBackends(
       });
     });
 
+    test('every depth of a picture in a joint encoder, and an abort', async () => {
+      const run = (signal?: AbortSignal) =>
+        withoutLeaks(async () => {
+          using scope = new TensorScope();
+          const pixels = scope.hold(await plain.pixels(picture));
+          const depths = scope.hold(await plain.model.imageStates(pixels));
+          const prompt = scope.hold(await depths.withPrompt([0, 99, 2], {signal}));
+          const combined = scope.hold(prompt.combine([[1], [3]]));
+          const targets = [
+            [0, 10, 20],
+            [0, 30, 1],
+          ];
+          scope.hold((await plain.model.score(combined, {targets, at: [{row: 0, position: 2}]}, never)).logits);
+          return combined.images;
+        });
+      expect(await run()).toEqual({value: 2});
+      expect(await run(AbortSignal.abort())).toHaveProperty('error.name', 'AbortError');
+    });
+
     test('every depth of a picture, and a loss', async () => {
       const {model} = mue;
       const finished = await withoutLeaks(async () => {

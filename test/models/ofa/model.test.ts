@@ -151,7 +151,32 @@ onBackends('model', () => {
       closeArrays(await data(scope.hold(a.logits)), await data(scope.hold(b.logits)), LOGITS);
       expect(prompt.scoringMacs(pair, 4, 3, mue.vocabularySize)).toBe(direct.runs[0]!.macs.run + b.runs[0]!.macs.run);
     }
-    await expect(mues.plain.model.imageStates(pixels)).rejects.toMatchObject({code: 'record-joint'});
+  });
+
+  test('every depth of a joint encoder is what an encoder that leaves there gives', async () => {
+    using scope = new TensorScope();
+    const {model} = mues.plain;
+    // One picture of the size that the model expects, one of another.
+    for (const pixels of [scope.hold(one(1)), scope.hold(tf.slice(three, [0, 0, 0, 0], [1, 32, 48, 3]))]) {
+      const depths = scope.hold(await model.imageStates(pixels));
+      const prompt = scope.hold(await depths.withPrompt(PROMPT));
+      expect(prompt.stacks.map(({stack, similarity: seen}) => [stack, seen.length])).toEqual([['encoder', 3]]);
+      const target = {targets: [[0, 99, 5]], at: [{row: 0, position: 2}]};
+      const combined = scope.hold(prompt.combine([[1], [3], [2]]));
+      for (const [row, layers] of [1, 3, 2].entries()) {
+        const direct = scope.hold(
+          await model.encode({pixels, prompts: [PROMPT]}, stackPolicies({encoder: fixed({layers})})),
+        );
+        closeArrays(await data(scope.hold(tf.slice(combined.states, row, 1))), await data(direct.states), STATES);
+        expect(combined.runs[row]!.macs).toEqual(direct.runs[0]!.macs);
+        const alone = scope.hold(prompt.combine([[layers]]));
+        const [a, b] = [await model.score(alone, target, never), await model.score(direct, target, never)];
+        closeArrays(await data(scope.hold(a.logits)), await data(scope.hold(b.logits)), LOGITS);
+        expect(prompt.scoringMacs([layers], 4, 3, model.vocabularySize)).toBe(
+          direct.runs[0]!.macs.run + b.runs[0]!.macs.run,
+        );
+      }
+    }
   });
 
   const picture = {width: 64, height: 64, data: (pictures['caption_batch1_0.rgb_u8']!.data as Uint8Array).slice()};

@@ -9,11 +9,12 @@ afterAll(() => fs.rmSync(root, {recursive: true}));
 const at = (name: string): string => path.join(root, name);
 const header: StatesHeader = {
   format: 'mue-exit-states',
-  version: 1,
+  version: 2,
   task: 'caption',
   model: 'a',
   data: 'b',
   limit: null,
+  references: 5,
   stack: 'decoder',
   layers: 2,
   size: 2,

@@ -31,6 +31,15 @@ export const TOWERS_HEADER: RecordingHeader = {
   ],
 };
 
+/** A recording of a model with a joint encoder. */
+export const JOINT_HEADER: RecordingHeader = {
+  ...SYNTHETIC_HEADER,
+  stacks: [
+    {stack: 'encoder', depth: 3},
+    {stack: 'decoder', depth: 4},
+  ],
+};
+
 export interface SyntheticOptions {
   readonly seed?: number;
   /** The probability that a layer is wrong. */
@@ -48,14 +57,17 @@ export function syntheticRows(
 ): object[] {
   const random = seededRandom(seed);
   const depths = header.stacks.map(({depth}) => depth);
-  const [image, text, decoder] = [depths[0]!, depths[1]!, depths[2]!];
+  const decoder = depths.at(-1)!;
+  const grid = depths.reduce((product, depth) => product * depth, 1);
+  // Multiply-accumulates of one more layer.
+  const steps = depths.map((_, k) => (k === depths.length - 1 ? 5 : [20, 2][k]!));
   const similarities = (depth: number): number[] =>
     Array.from({length: depth}, (_, l) => 1 - (0.3 + 0.1 * random.next()) / (l + 1) ** 2);
   return Array.from({length: n}, (_, index) => {
     const label = random.below(3);
     const hard = random.next();
-    const logits = new Float32Array(image * text * decoder * 3);
-    const similarity = new Float32Array(image * text * decoder);
+    const logits = new Float32Array(grid * 3);
+    const similarity = new Float32Array(grid);
     for (let c = 0; c < similarity.length; c++) {
       const layer = 1 + (c % decoder);
       similarity[c] = 1 - (0.3 + 0.1 * random.next()) / layer ** 2;
@@ -63,12 +75,17 @@ export function syntheticRows(
       for (let k = 0; k < 3; k++) logits[3 * c + k] = random.next() + (k === right ? layer * (1.2 - hard) * 2 : 0);
     }
     const macs = Float64Array.from(similarity, (_, c) => {
-      const [v, t, d] = [Math.floor(c / (text * decoder)), Math.floor(c / decoder) % text, c % decoder];
-      return 100 + 20 * v + 2 * t + 5 * d + (index % 3);
+      let rest = c;
+      let more = 0;
+      for (const [k, depth] of [...depths.entries()].reverse()) {
+        more += steps[k]! * (rest % depth);
+        rest = Math.floor(rest / depth);
+      }
+      return 100 + more + (index % 3);
     });
     const item = {index, id: `i${index}`, imageId: `p${Math.floor(index / 3)}`, label: header.answers[label]!};
     return {
-      ...recordingRow(item, {encoder: [similarities(image), similarities(text)], similarity, logits, macs}, depths),
+      ...recordingRow(item, {encoder: depths.slice(0, -1).map(similarities), similarity, logits, macs}, depths),
     };
   });
 }
