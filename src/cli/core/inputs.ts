@@ -1,27 +1,19 @@
-import type {ImageSource} from '../../data/dataset.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {describeError, exitCodeOf} from './errors.js';
 import type {Output} from './output.js';
-import {readRegularFile, readTextFile} from '../../node/files/regular-file.js';
+import {readPictureFile} from '../../node/files/picture-file.js';
+import {readTextFile} from '../../node/files/regular-file.js';
 
 /** The bytes of an image file, or of stdin for '-'. @throws InputError `image-unreadable` */
 export async function readImage(file: string): Promise<Uint8Array> {
+  if (file !== '-') return readPictureFile(file);
   try {
-    if (file !== '-') return readRegularFile(file);
     const chunks: Uint8Array[] = [];
     for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);
     return Buffer.concat(chunks);
   } catch (cause) {
-    const {code, message} = cause as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder' : message;
-    const hint = code === 'EISDIR' ? 'Name the pictures in it, such as folder/*.jpg.' : undefined;
-    throw new InputError('image-unreadable', `${file}: ${why}`, {cause, hint});
+    throw new InputError('image-unreadable', `stdin: ${(cause as Error).message}`, {cause});
   }
-}
-
-/** The bytes of an image that a data set names or contains. @throws InputError `image-unreadable` */
-export async function readRowImage(image: ImageSource): Promise<Uint8Array> {
-  return 'bytes' in image ? image.bytes : await readImage(image.path);
 }
 
 /** The lines of a text file, trimmed; empty ones count for nothing. @throws UsageError `list-unreadable` */

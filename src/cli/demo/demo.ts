@@ -1,5 +1,3 @@
-import fs from 'node:fs';
-import path from 'node:path';
 import {UsageError} from '../../runtime/errors.js';
 import {defineCommand} from '../core/define-command.js';
 import type {Output} from '../core/output.js';
@@ -30,6 +28,7 @@ export const demo = defineCommand({
     const {resnetMacs, runExamples} = await import('./examples.js');
     const {retrievalText} = await import('./retrieval.js');
     const {demoPage} = await import('./page.js');
+    const {writeAtomic} = await import('../../node/runs/write-atomic.js');
     const {tableHead, tableRow, tableSummary} = await import('./table.js');
     out.say(`model loaded in ${opened.ms.toFixed(0)} ms\n`);
     const rows: DemoRow[] = [];
@@ -44,7 +43,7 @@ export const demo = defineCommand({
     const retrieval = await retrieve(rows, modelChoice(options), out, signal);
     out.data(retrievalText(retrieval));
     const note = model.runsOn?.note ?? options.device;
-    writePage(options.out, demoPage(rows, {tokenizer: model.tokenizer, resnet, note, retrieval}));
+    writeAtomic(options.out, demoPage(rows, {tokenizer: model.tokenizer, resnet, note, retrieval}));
     const seconds = ((performance.now() - start) / 1e3).toFixed(0);
     out.say(`\nwrote ${options.out}: words and their depth, in a browser (${seconds} s in all)`);
     return 0;
@@ -62,16 +61,4 @@ async function retrieve(
   const {runRetrieval} = await import('./retrieval.js');
   using model = await loadEmbedder({load}, out, signal);
   return await runRetrieval(model, rows, signal);
-}
-
-/** Writes beside the file and then moves: an interrupted run leaves an older page as it was. */
-function writePage(file: string, html: string): void {
-  const target = path.resolve(file);
-  const partial = `${target}.partial`;
-  try {
-    fs.writeFileSync(partial, html);
-    fs.renameSync(partial, target);
-  } finally {
-    fs.rmSync(partial, {force: true});
-  }
 }

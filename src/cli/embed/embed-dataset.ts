@@ -9,7 +9,7 @@ import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {Embedder} from '../../tasks/embedding-pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
 import {exitCodeOf} from '../core/errors.js';
-import {readRowImage} from '../core/inputs.js';
+import {readRowPicture} from '../../node/files/picture-file.js';
 import type {DatasetOptions} from '../options/dataset.js';
 import type {PlanChoice} from '../options/exit.js';
 
@@ -69,7 +69,7 @@ export async function embedDataset(
     shard,
     limit,
     signal,
-    embed: async ({image}) => (await model.embedPicture(await readRowImage(image), {exit, signal})).vector,
+    embed: async ({image}) => (await model.embedPicture(readRowPicture(image), {exit, signal})).vector,
     onFailed: ({id}, error) => out.warn(`picture skipped: ${id}: ${error.message}`),
     onRow: (rows) => {
       if (performance.now() - said < 10_000) return;

@@ -3,7 +3,7 @@ import {InputError, throwIfAborted} from '../../runtime/errors.js';
 import type {AnswerOptions} from '../../tasks/generation-options.js';
 import type {Embedder} from '../../tasks/embedding-pipeline.js';
 import type {Output} from '../core/output.js';
-import {readRowImage} from '../core/inputs.js';
+import {readRowPicture} from '../../node/files/picture-file.js';
 import {type ImageSet, openImages} from './embed-dataset.js';
 
 export interface RecallOptions {
@@ -48,7 +48,7 @@ export async function measureRecall(
     if (!places.has(imageId)) {
       if (limit !== undefined && places.size >= limit) continue;
       try {
-        const {vector} = await model.embedPicture(await readRowImage(image), answer);
+        const {vector} = await model.embedPicture(readRowPicture(image), answer);
         places.set(imageId, images.length);
         images.push(vector);
       } catch (error) {

@@ -13,7 +13,8 @@ import type {RunFile} from '../../node/runs/run-file.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
-import {readAnswers, readRowImage} from '../core/inputs.js';
+import {readRowPicture} from '../../node/files/picture-file.js';
+import {readAnswers} from '../core/inputs.js';
 import type {DatasetOptions} from '../options/dataset.js';
 import type {PlanChoice} from '../options/exit.js';
 import type {PlainGenerateOptions} from '../options/generation.js';
@@ -88,7 +89,7 @@ export async function evaluateShard(
     generation,
     answers,
     premise: model.readsPremise,
-    readPicture: async (source) => await decodeImage(await readRowImage(source), {exif, maxPixels}),
+    readPicture: async (source) => await decodeImage(readRowPicture(source), {exif, maxPixels}),
     batch,
     warmup: job.warmup,
     signal,

@@ -8,7 +8,8 @@ import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import {collectStates} from '../../training/collect-states.js';
 import {type AdapterTask, trainingRows} from '../../training/rows.js';
 import type {CommandContext} from '../core/define-command.js';
-import {readRowImage, type SkippedRows} from '../core/inputs.js';
+import {readRowPicture} from '../../node/files/picture-file.js';
+import type {SkippedRows} from '../core/inputs.js';
 import type {DatasetOptions} from '../options/dataset.js';
 
 export interface KeptStatesOptions extends CommandContext, DatasetOptions {
@@ -59,7 +60,7 @@ export async function keptStates(
       said = performance.now();
       out.say(`${data}: ${rows} rows, ${((said - start) / 1000).toFixed(0)} s`);
     };
-    const rows = trainingRows(dataset, ({image}) => readRowImage(image), limit);
+    const rows = trainingRows(dataset, async ({image}) => readRowPicture(image), limit);
     const count = await collectStates(model, task, rows, store, {references, signal, onBadRow, onProgress});
     if (store.groups.length === 0) throw new InputError('data-empty', `${data} has no rows that can be used`);
     out.say(`${folder}: states of ${count} rows, ${(store.bytes / 1e6).toFixed(1)} MB; kept for another run`);

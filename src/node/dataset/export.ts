@@ -3,6 +3,8 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import type {Dataset, DatasetItem} from '../../data/dataset.js';
 import {InputError} from '../../runtime/errors.js';
+import {readRowPicture} from '../files/picture-file.js';
+import {cannotWrite} from '../runs/write-atomic.js';
 
 /** The amounts that `exportDataset` wrote. */
 export interface ExportReport {
@@ -20,7 +22,8 @@ export type WrittenPictures = Map<string, {readonly file: string; readonly sha25
  * Writes a data set as a folder: `images/<image id>.<ext>`, the bytes unchanged and each picture once, and
  * `<name>.jsonl`, which `openDataset` reads. The JSON lines file appears when it is complete.
  * @param written read and extended
- * @throws InputError `image-conflict` if two rows give different pictures for one image id
+ * @throws InputError `image-conflict` if two rows give different pictures for one image id; `cannot-write`,
+ *   `image-unreadable`
  */
 export async function exportDataset(
   dataset: Dataset,
@@ -28,16 +31,19 @@ export async function exportDataset(
   name: string,
   written: WrittenPictures = new Map(),
 ): Promise<ExportReport> {
-  await fs.mkdir(path.join(folder, 'images'), {recursive: true});
   const target = path.join(folder, `${name}.jsonl`);
   const partial = `${target}.partial`;
-  const out = await fs.open(partial, 'w');
-  let rows = 0;
-  let pictures = 0;
-  let bytes = 0;
+  let [rows, pictures, bytes] = [0, 0, 0];
+  const makePlace = async (): Promise<fs.FileHandle> => {
+    await fs.mkdir(path.join(folder, 'images'), {recursive: true});
+    return await fs.open(partial, 'w');
+  };
+  const out = await makePlace().catch((error: unknown) => {
+    throw cannotWrite(folder, error);
+  });
   try {
     for await (const item of dataset) {
-      const picture = 'bytes' in item.image ? item.image.bytes : await fs.readFile(item.image.path);
+      const picture = readRowPicture(item.image);
       const sha256 = createHash('sha256').update(picture).digest('hex');
       const known = written.get(item.imageId);
       if (known !== undefined && known.sha256 !== sha256) {
@@ -61,7 +67,7 @@ export async function exportDataset(
   } catch (error) {
     await out.close();
     await fs.rm(partial, {force: true});
-    throw error;
+    throw cannotWrite(target, error);
   }
   return {rows, pictures, bytes};
 }

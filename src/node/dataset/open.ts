@@ -1,12 +1,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import type {Dataset, DatasetItem, DatasetTask, OnBadRow} from '../../data/dataset.js';
+import {type Dataset, type DatasetItem, type DatasetTask, type OnBadRow, reportBadRow} from '../../data/dataset.js';
 import {readJsonl} from '../../data/jsonl.js';
 import {readKarpathy} from '../../data/karpathy.js';
 import type {ByteChunks} from '../../data/lines.js';
 import {parseColumns, readTsv, type TsvColumns} from '../../data/tsv.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
+import {namedEntry, streamRegularFile, whyUnreadable} from '../files/regular-file.js';
+import {insideFolder} from './inside-folder.js';
 
 /** The options of `openDataset`. */
 export interface OpenDatasetOptions {
@@ -17,7 +19,8 @@ export interface OpenDatasetOptions {
    */
   readonly columns?: string | TsvColumns;
   /**
-   * The folder of the pictures that a JSON file names. Default: the file's own folder. Names may not lead out of it.
+   * The folder of the pictures that a JSON file names. Default: the file's own folder. Neither names nor links may lead
+   * out of it.
    */
   readonly images?: string;
   /** The split of a Karpathy file. Default: all. */
@@ -33,14 +36,14 @@ const PICTURES = /\.(jpe?g|png|webp|gif|bmp)$/i;
  * `.gz`, or a folder of pictures. Nothing is read before the first iteration, and then row by row; every iteration
  * starts from the beginning.
  * @throws UsageError `dataset-format`, `bad-columns`
- * @throws InputError `dataset-not-found`; while iterating `dataset-corrupt` (damaged gzip), `bad-json`, and `bad-row`
- *   where no `onBadRow` listens
+ * @throws InputError `dataset-not-found`; while iterating `dataset-unreadable`, `dataset-corrupt` (damaged gzip),
+ *   `bad-json`, and `bad-row` or `image-outside` where no `onBadRow` listens
  */
 export function openDataset(file: string, options: OpenDatasetOptions): Dataset {
-  const stat = fs.statSync(file, {throwIfNoEntry: false});
-  if (stat === undefined) throw new InputError('dataset-not-found', `${file}: there is no such file or folder`);
-  if (stat.isDirectory()) return dataset(() => readFolder(file));
   const {task, split, onBadRow} = options;
+  const entry = namedEntry(file);
+  if (entry.kind === 'neither') throw new InputError('dataset-not-found', `${file}: ${entry.why}`);
+  if (entry.kind === 'folder') return dataset(() => readFolder(file, onBadRow));
   const imagePath = insideFolder(options.images ?? path.dirname(file));
   switch (path.extname(file.replace(/\.gz$/i, '')).toLowerCase()) {
     case '.tsv': {
@@ -62,10 +65,15 @@ export function openDataset(file: string, options: OpenDatasetOptions): Dataset 
 
 /**
  * The bytes of a file, unpacked if its name ends in .gz, chunk by chunk.
- * @throws InputError `dataset-corrupt`
+ * @throws InputError `dataset-unreadable`, `dataset-corrupt`
  */
 export async function* readChunks(file: string): ByteChunks & AsyncGenerator<Uint8Array> {
-  const raw = fs.createReadStream(file, {highWaterMark: 1 << 18});
+  let raw: fs.ReadStream;
+  try {
+    raw = streamRegularFile(file, {highWaterMark: 1 << 18});
+  } catch (cause) {
+    throw unreadable(file, cause);
+  }
   const stream = /\.gz$/i.test(file) ? raw.pipe(zlib.createGunzip()) : raw;
   // pipe() does not hand on errors of the source.
   if (stream !== raw) raw.on('error', (error) => stream.destroy(error));
@@ -82,31 +90,38 @@ function dataset(rows: () => AsyncGenerator<DatasetItem>): Dataset {
   return {[Symbol.asyncIterator]: rows};
 }
 
-/** Resolves the pictures that rows name. A row must not be able to name any file of the machine. */
-function insideFolder(folder: string): (name: string) => string {
-  const root = path.resolve(folder);
-  return (name) => {
-    const file = path.resolve(root, name);
-    const within = path.relative(root, file);
-    if (within === '' || within === '..' || within.startsWith(`..${path.sep}`) || path.isAbsolute(within)) {
-      throw new InputError(
-        'image-outside',
-        `the picture ${JSON.stringify(name.slice(0, 80))} lies outside the folder of the pictures`,
-        {
-          hint: 'Name a folder that holds all pictures (--images).',
-        },
-      );
-    }
-    return file;
-  };
-}
-
-async function* readFolder(folder: string): AsyncGenerator<DatasetItem> {
-  const names = (await fs.promises.readdir(folder, {withFileTypes: true}))
+async function* readFolder(folder: string, onBadRow: OnBadRow | undefined): AsyncGenerator<DatasetItem> {
+  const imagePath = insideFolder(folder);
+  const names = folderEntries(folder)
     .filter((entry) => !entry.isDirectory() && PICTURES.test(entry.name))
     .map((entry) => entry.name)
     .sort();
   for (const [i, name] of names.entries()) {
-    yield {id: name, imageId: name, image: {path: path.join(folder, name)}, line: i + 1};
+    let file: string;
+    try {
+      file = imagePath(name);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      reportBadRow(onBadRow, i + 1, error);
+      continue;
+    }
+    yield {id: name, imageId: name, image: {path: file}, line: i + 1};
   }
+}
+
+/**
+ * What is in a folder, in no order.
+ * @throws InputError `dataset-unreadable`
+ */
+export function folderEntries(folder: string): readonly fs.Dirent[] {
+  try {
+    return fs.readdirSync(folder, {withFileTypes: true});
+  } catch (cause) {
+    throw unreadable(folder, cause);
+  }
+}
+
+/** The error for a data set that is there but cannot be opened. */
+export function unreadable(file: string, cause: unknown): InputError {
+  return new InputError('dataset-unreadable', `${file}: ${whyUnreadable(cause)}`, {cause});
 }

@@ -5,6 +5,40 @@ import fs from 'node:fs';
 /** Opens for reading without waiting for a writer, as opening a named pipe would. */
 const READ = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0);
 
+/** A name that a person gave: a file, a folder, or neither, and then why. */
+export type NamedEntry =
+  | {readonly kind: 'file'; readonly size: number}
+  | {readonly kind: 'folder'}
+  | {readonly kind: 'neither'; readonly why: string};
+
+/** Looks at what a name stands for, links followed. It never throws. */
+export function namedEntry(name: string): NamedEntry {
+  try {
+    const stat = fs.statSync(name);
+    if (stat.isFile()) return {kind: 'file', size: stat.size};
+    return stat.isDirectory() ? {kind: 'folder'} : {kind: 'neither', why: `it is ${kindOf(stat)}, not a file`};
+  } catch (error) {
+    return {kind: 'neither', why: whyUnreadable(error)};
+  }
+}
+
+const WHY: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or folder',
+  ENOTDIR: 'a part of the path is no folder',
+  EACCES: 'reading it is not allowed',
+  EPERM: 'reading it is not allowed',
+  ELOOP: 'its links lead in a circle',
+  ENAMETOOLONG: 'the name is too long',
+  ERR_INVALID_ARG_VALUE: 'the name holds a NUL character',
+  ERR_INVALID_ARG_TYPE: 'the name is no text',
+};
+
+/** The reason in words why a file could not be looked at or opened. */
+export function whyUnreadable(error: unknown): string {
+  const {code, message} = error as NodeJS.ErrnoException;
+  return (code !== undefined && Object.hasOwn(WHY, code) ? WHY[code] : undefined) ?? message;
+}
+
 /** What an entry of the file system is that is no file. */
 function kindOf(stat: fs.Stats): string {
   if (stat.isDirectory()) return 'a folder';
@@ -48,6 +82,19 @@ export function readRegularFile(file: string): Buffer {
   } finally {
     fs.closeSync(fd);
   }
+}
+
+/**
+ * The bytes of a regular file piece by piece. The file is opened at once, and closed when the stream ends or is
+ * destroyed.
+ * @throws Error as `openRegularFile` does
+ */
+export function streamRegularFile(
+  file: string,
+  options: {readonly highWaterMark: number; readonly signal?: AbortSignal},
+): fs.ReadStream {
+  const {fd} = openRegularFile(file);
+  return fs.createReadStream(file, {...options, fd});
 }
 
 /** The text of a regular file. @throws Error as `openRegularFile` and `decodeText` do */

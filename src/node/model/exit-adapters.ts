@@ -1,5 +1,4 @@
 import {createHash} from 'node:crypto';
-import fs from 'node:fs';
 import path from 'node:path';
 import {z} from 'zod';
 import {toFloat32} from '../../checkpoint/dtype.js';
@@ -13,6 +12,7 @@ import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {LearntFrom, TaskAdapters} from '../../tasks/pipeline.js';
 import {ADAPTER_TASKS, type AdapterTask} from '../../training/rows.js';
 import {writeAtomic} from '../runs/write-atomic.js';
+import {namedEntry} from '../files/regular-file.js';
 import {FileAccess} from './file-access.js';
 import {hashFile} from './model-folder.js';
 
@@ -66,7 +66,7 @@ export interface LoadedAdapters {
 
 /** The file that a name stands for: the file itself, or the one in a folder. */
 export function adaptersFile(name: string): string {
-  return fs.statSync(name, {throwIfNoEntry: false})?.isDirectory() ? path.join(name, ADAPTERS_FILE) : name;
+  return namedEntry(name).kind === 'folder' ? path.join(name, ADAPTERS_FILE) : name;
 }
 
 /**

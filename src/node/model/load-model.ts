@@ -23,6 +23,7 @@ import {adaptedHash, ADAPTERS_FILE, adaptersFile, readExitAdapters} from './exit
 import {decodeImage} from '../picture/decode.js';
 import {FileAccess} from './file-access.js';
 import {type LoadProgress, LoadReporter} from './load-progress.js';
+import {namesIn} from './open-checkpoint.js';
 import {modelFolder, shippedFolder} from './shipped-models.js';
 import {findClipMerges, findVocabulary, vocabularyText, vocabularyTokenizer} from './vocabulary.js';
 import {readTextFile} from '../files/regular-file.js';
@@ -104,7 +105,7 @@ export async function loadModel(
   const runsOn = await selectBackend(device, {threads: threads || undefined, tf32, relaxed});
   using weights = await openModelWeights(
     (file) => Promise.resolve(reporter.watch(FileAccess.open(path.join(folder, file)))),
-    fs.readdirSync(folder),
+    namesIn(folder),
   );
   const names = new Set(weights.names());
   const source: WeightSource = {

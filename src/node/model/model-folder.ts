@@ -1,7 +1,9 @@
 import {createHash, randomBytes} from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import {AbortError, InputError, MueError, throwIfAborted, UsageError} from '../../runtime/errors.js';
+import {AbortError, throwIfAborted, UsageError} from '../../runtime/errors.js';
+import {namedEntry, streamRegularFile} from '../files/regular-file.js';
+import {cannotWrite} from '../runs/write-atomic.js';
 import {WriterLock} from '../runs/writer-lock.js';
 
 /** A file as the manifest of a model folder lists it. */
@@ -42,17 +44,16 @@ export async function writeFolder<T>(
     return result;
   } catch (error) {
     fs.rmSync(part, {recursive: true, force: true});
-    if (error instanceof MueError || !(error instanceof Error) || !('code' in error)) throw error;
-    throw new InputError('cannot-write', `${target}: cannot be written: ${error.message}.`, {cause: error});
+    throw cannotWrite(target, error);
   }
 }
 
 /** @throws UsageError if writing there would lose anything */
 export function checkTarget(output: string, force: boolean): void {
-  const stat = fs.statSync(output, {throwIfNoEntry: false});
-  if (!stat) return;
-  if (!stat.isDirectory()) throw new UsageError('output-exists', `${output}: a file is there already.`);
-  const names = fs.readdirSync(output);
+  const {kind} = namedEntry(output);
+  if (kind === 'neither' && !fs.existsSync(output)) return;
+  if (kind !== 'folder') throw new UsageError('output-exists', `${output}: a file is there already.`);
+  const names = namesIn(output);
   if (names.length === 0) return;
   if (!force)
     throw new UsageError('output-exists', `${output}: the folder is not empty.`, {
@@ -63,6 +64,15 @@ export function checkTarget(output: string, force: boolean): void {
       'output-exists',
       `${output}: only a folder with a model in it is replaced; this one has no manifest.json.`,
     );
+}
+
+/** @throws InputError `cannot-write` for a folder that cannot be looked into */
+function namesIn(output: string): string[] {
+  try {
+    return fs.readdirSync(output);
+  } catch (error) {
+    throw cannotWrite(output, error);
+  }
 }
 
 /** The beginning of the names of hidden folders beside one, in which it is made or kept while it is replaced. */
@@ -141,7 +151,7 @@ export async function hashFile(file: string, signal?: AbortSignal): Promise<File
   const hash = createHash('sha256');
   let bytes = 0;
   try {
-    for await (const piece of fs.createReadStream(file, {highWaterMark: 2 ** 20, signal})) {
+    for await (const piece of streamRegularFile(file, {highWaterMark: 2 ** 20, signal})) {
       hash.update(piece as Buffer);
       bytes += (piece as Buffer).length;
     }

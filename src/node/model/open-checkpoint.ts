@@ -6,7 +6,7 @@ import {openShards} from '../../checkpoint/shards.js';
 import {type StateName, TorchFile} from '../../checkpoint/torch-zip.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {FileAccess} from './file-access.js';
-import {readTextFile} from '../files/regular-file.js';
+import {namedEntry, readTextFile, whyUnreadable} from '../files/regular-file.js';
 
 /** A checkpoint on disk: weights, the settings that belong to them, and the files that hold both. */
 export interface OpenCheckpoint extends Disposable {
@@ -69,10 +69,10 @@ export async function openCheckpoint(input: string, which: StateName = 'model'):
 }
 
 function weightFile(input: string): string {
-  const stat = fs.statSync(input, {throwIfNoEntry: false});
-  if (!stat) throw new WeightsError('unreadable-file', `${input}: there is no such file or folder.`);
-  if (!stat.isDirectory()) return input;
-  const names = fs.readdirSync(input);
+  const entry = namedEntry(input);
+  if (entry.kind === 'neither') throw new WeightsError('unreadable-file', `${input}: ${entry.why}.`);
+  if (entry.kind === 'file') return input;
+  const names = namesIn(input);
   const known = WEIGHT_FILES.find((name) => names.includes(name));
   const others = names.filter((name) => /\.(pt|pth|bin|safetensors)$/.test(name));
   if (known) return path.join(input, known);
@@ -84,6 +84,15 @@ function weightFile(input: string): string {
       hint: 'Name the file itself.',
     },
   );
+}
+
+/** The names in a folder. @throws WeightsError `unreadable-file` */
+export function namesIn(folder: string): string[] {
+  try {
+    return fs.readdirSync(folder);
+  } catch (cause) {
+    throw new WeightsError('unreadable-file', `${folder}: ${whyUnreadable(cause)}.`, {cause});
+  }
 }
 
 /**
@@ -108,9 +117,14 @@ async function openFile(file: string, which: StateName): Promise<Checkpoint> {
 }
 
 function readText(file: string, maxBytes: number): string {
-  const {size} = fs.statSync(file);
-  if (size > maxBytes) throw new WeightsError('bad-config', `${file}: ${size} bytes, at most ${maxBytes} are read.`);
-  return readTextFile(file);
+  const entry = namedEntry(file);
+  if (entry.kind === 'file' && entry.size > maxBytes)
+    throw new WeightsError('bad-config', `${file}: ${entry.size} bytes, at most ${maxBytes} are read.`);
+  try {
+    return readTextFile(file);
+  } catch (cause) {
+    throw new WeightsError('bad-config', `${file}: ${whyUnreadable(cause)}.`, {cause});
+  }
 }
 
 function parse(file: string): PlainValue {

@@ -5,7 +5,7 @@ import zlib from 'node:zlib';
 import {Tokenizer} from '../../data/tokenizer.js';
 import type {VocabularyKind} from '../../models/family.js';
 import {WeightsError} from '../../runtime/errors.js';
-import {decodeText} from '../files/regular-file.js';
+import {decodeText, namedEntry, readRegularFile, whyUnreadable} from '../files/regular-file.js';
 
 /** The three files of a fairseq vocabulary, unpacked, and their origin. */
 interface VocabularyFiles {
@@ -25,11 +25,11 @@ const MAX_BYTES = 64 * 2 ** 20;
 /** The bytes of a file or of its `.gz`, unpacked; null if there is neither. */
 function readMaybe(folder: string, name: string): Buffer | null {
   for (const file of [path.join(folder, name), path.join(folder, `${name}.gz`)]) {
-    const stat = fs.statSync(file, {throwIfNoEntry: false});
-    if (!stat?.isFile()) continue;
-    if (stat.size > MAX_BYTES)
-      throw new WeightsError('bad-vocabulary', `${file}: ${stat.size} bytes are too many for a vocabulary.`);
-    const bytes = fs.readFileSync(file);
+    const entry = namedEntry(file);
+    if (entry.kind !== 'file') continue;
+    if (entry.size > MAX_BYTES)
+      throw new WeightsError('bad-vocabulary', `${file}: ${entry.size} bytes are too many for a vocabulary.`);
+    const bytes = readBytes(file);
     if (!file.endsWith('.gz')) return bytes;
     try {
       return zlib.gunzipSync(bytes, {maxOutputLength: MAX_BYTES});
@@ -38,6 +38,15 @@ function readMaybe(folder: string, name: string): Buffer | null {
     }
   }
   return null;
+}
+
+/** @throws WeightsError `bad-vocabulary` */
+function readBytes(file: string): Buffer {
+  try {
+    return readRegularFile(file);
+  } catch (cause) {
+    throw new WeightsError('bad-vocabulary', `${file}: ${whyUnreadable(cause)}.`, {cause});
+  }
 }
 
 /**
@@ -55,7 +64,7 @@ export function findVocabulary(vocab: string | undefined, folder: string, bpeDir
       ? [...(bpeDir === undefined ? [] : [path.join(folder, path.basename(bpeDir))]), folder]
       : [vocab];
   for (const candidate of candidates) {
-    const isFile = fs.statSync(candidate, {throwIfNoEntry: false})?.isFile() ?? false;
+    const isFile = namedEntry(candidate).kind === 'file';
     const home = isFile ? path.dirname(candidate) : candidate;
     const dict = readMaybe(home, isFile ? path.basename(candidate).replace(/\.gz$/, '') : 'dict.txt');
     if (!dict) continue;
@@ -198,7 +207,7 @@ export function vocabularyFor(
 }
 
 function merges(ids: number, vocab: string | undefined, folder: string): ModelVocabulary {
-  const isFile = vocab !== undefined && (fs.statSync(vocab, {throwIfNoEntry: false})?.isFile() ?? false);
+  const isFile = vocab !== undefined && namedEntry(vocab).kind === 'file';
   const home = isFile ? path.dirname(vocab) : (vocab ?? folder);
   const own = fs.existsSync(path.join(home, `${CLIP_MERGES}.gz`)) || fs.existsSync(path.join(home, CLIP_MERGES));
   if (vocab !== undefined && !own)

@@ -68,14 +68,19 @@ async function formatOf(bytes: Uint8Array): Promise<PictureFormat<PictureHeader>
   });
 }
 
+/** What the file seems to be. Its content is not quoted: it may be a file that a stranger's data set named. */
 function describe(bytes: Uint8Array): string {
   if (text(bytes, 4, 8) === 'ftyp') return 'it looks like HEIC, AVIF or a video';
   if (startsWith(bytes, [0x49, 0x49, 0x2a, 0]) || startsWith(bytes, [0x4d, 0x4d, 0, 0x2a])) return 'it looks like TIFF';
-  const start = bytes.subarray(0, 32);
-  if (start.every((byte) => byte === 9 || byte === 10 || byte === 13 || (byte >= 32 && byte < 127))) {
-    return `it is text beginning with ${JSON.stringify(text(start, 0, 32))}`;
-  }
-  return `it begins with the bytes ${Array.from(bytes.subarray(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join(' ')}`;
+  const start = text(bytes, 0, 512).trimStart().toLowerCase();
+  if (start.startsWith('version https://git-lfs')) return 'it is a Git LFS pointer, in the place of the file itself';
+  if (start.startsWith('<!doctype html') || start.startsWith('<html')) return 'it is a web page';
+  if (/^(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg/s.test(start)) return 'it is SVG, a drawing';
+  if (start.startsWith('%pdf')) return 'it is PDF';
+  if (/^[\t\n\r -~]*$/.test(start)) return 'it is text';
+  // Formats tell themselves by four bytes.
+  const magic = Array.from(bytes.subarray(0, 4), (byte) => byte.toString(16).padStart(2, '0'));
+  return `it begins with the bytes ${magic.join(' ')}`;
 }
 
 function text(bytes: Uint8Array, from: number, to: number): string {

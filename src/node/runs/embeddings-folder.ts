@@ -1,4 +1,3 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import {inShard, type Shard} from '../../evaluation/shard.js';
 import type {Dataset, DatasetItem} from '../../data/dataset.js';
@@ -7,6 +6,7 @@ import type {Points} from '../../metrics/retrieval.js';
 import {InputError, throwIfAborted} from '../../runtime/errors.js';
 import {makeFolder} from './evaluation-folder.js';
 import {readChunks} from '../dataset/open.js';
+import {namedEntry} from '../files/regular-file.js';
 import {RowLog} from './row-log.js';
 import {writeAtomic} from './write-atomic.js';
 
@@ -125,9 +125,10 @@ export async function readEmbeddings(files: readonly string[]): Promise<Embedded
   const images: string[] = [];
   const vectors: Float32Array[] = [];
   for (const name of files) {
-    const file = fs.statSync(name, {throwIfNoEntry: false})?.isDirectory() ? path.join(name, EMBEDDINGS) : name;
-    if (!fs.existsSync(file))
-      throw new InputError('embeddings-unreadable', `${file}: there is no such file`, {
+    const file = namedEntry(name).kind === 'folder' ? path.join(name, EMBEDDINGS) : name;
+    const entry = namedEntry(file);
+    if (entry.kind !== 'file')
+      throw new InputError('embeddings-unreadable', `${file}: ${entry.kind === 'folder' ? 'a folder' : entry.why}`, {
         hint: '`mue embed --out` writes one.',
       });
     for await (const {text, line} of readLines(readChunks(file))) {

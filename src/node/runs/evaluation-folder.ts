@@ -4,6 +4,7 @@ import {type BadRows, type EvaluationMetrics, evaluationMetrics} from '../../eva
 import type {EvaluationRow} from '../../evaluation/row.js';
 import {InputError} from '../../runtime/errors.js';
 import {readPredictions, writePredictions} from './predictions-file.js';
+import {readTextFile, whyUnreadable} from '../files/regular-file.js';
 import {readRun, type RunFile} from './run-file.js';
 import {cannotWrite, writeAtomic} from './write-atomic.js';
 
@@ -124,15 +125,22 @@ function number(id: string): number | string {
 
 function readBadRows(file: string): BadRowRecord[] {
   if (!fs.existsSync(file)) return [];
-  const lines = fs
-    .readFileSync(file, 'utf8')
+  const lines = read(file)
     .split('\n')
     .filter((line) => line !== '');
   return lines.map((line, i) => parse(line, `${file}: line ${i + 1}`) as BadRowRecord);
 }
 
 function readMetrics(file: string): EvaluationMetrics | undefined {
-  return fs.existsSync(file) ? (parse(fs.readFileSync(file, 'utf8'), file) as EvaluationMetrics) : undefined;
+  return fs.existsSync(file) ? (parse(read(file), file) as EvaluationMetrics) : undefined;
+}
+
+function read(file: string): string {
+  try {
+    return readTextFile(file);
+  } catch (cause) {
+    throw new InputError('run-corrupt', `${file}: ${whyUnreadable(cause)}`, {cause});
+  }
 }
 
 function parse(text: string, what: string): unknown {

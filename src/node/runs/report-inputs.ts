@@ -6,7 +6,8 @@ import {parseSweep} from '../../calibration/sweep/file.js';
 import {parsePlan} from '../../exit/plan/schema.js';
 import {InputError} from '../../runtime/errors.js';
 import {readEvaluation} from './evaluation-folder.js';
-import {readTextFile} from '../files/regular-file.js';
+import {folderEntries} from '../dataset/open.js';
+import {namedEntry, readTextFile, whyUnreadable} from '../files/regular-file.js';
 
 interface Found {
   evaluations: ReportInputs['evaluations'][number][];
@@ -26,12 +27,11 @@ export async function readReportInputs(inputs: readonly string[]): Promise<Repor
   const found: Found = {evaluations: [], sweeps: [], plans: []};
   const names = new Set<string>();
   for (const input of inputs) {
-    const stat = fs.statSync(input, {throwIfNoEntry: false});
-    if (stat === undefined) throw new InputError('report-input-missing', `${input}: there is no such file or folder`);
-    if (stat.isFile()) readFile(input, found, names);
+    const entry = namedEntry(input);
+    if (entry.kind === 'neither') throw new InputError('report-input-missing', `${input}: ${entry.why}`);
+    if (entry.kind === 'file') readFile(input, found, names);
     else if (!(await readFolder(input, found, names))) {
-      const inner = fs
-        .readdirSync(input, {withFileTypes: true})
+      const inner = folderEntries(input)
         .filter((entry) => entry.isDirectory())
         .map((entry) => path.join(input, entry.name))
         .sort();
@@ -77,8 +77,13 @@ async function readFolder(folder: string, found: Found, names: Set<string>): Pro
 }
 
 function readFile(file: string, found: Found, names: Set<string>): void {
-  const text = readTextFile(file);
+  let text: string;
   let json: unknown;
+  try {
+    text = readTextFile(file);
+  } catch (cause) {
+    throw new InputError('report-input-corrupt', `${file}: ${whyUnreadable(cause)}`, {cause});
+  }
   try {
     json = JSON.parse(text);
   } catch (cause) {

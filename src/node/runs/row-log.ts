@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import {InputError, UsageError} from '../../runtime/errors.js';
+import {readRegularFile, whyUnreadable} from '../files/regular-file.js';
 import {cannotWrite, writeWhole} from './write-atomic.js';
 import {checkUntouched, WriterLock} from './writer-lock.js';
 
@@ -89,7 +90,7 @@ export function readRowLog(file: string): {
     parsed = parse(file);
   } catch (error) {
     if (error instanceof InputError) throw error;
-    throw new InputError('file-unreadable', `${file} cannot be read: ${(error as Error).message}`, {cause: error});
+    throw new InputError('file-unreadable', `${file} cannot be read: ${whyUnreadable(error)}`, {cause: error});
   }
   if (parsed.header === undefined) throw new InputError('recording-empty', `${file} holds nothing yet`);
   return {header: JSON.parse(parsed.header) as Record<string, unknown>, rows: parsed.rows};
@@ -102,7 +103,7 @@ function parse(file: string): {
   bytes: number;
   torn: string;
 } {
-  const content = fs.readFileSync(file);
+  const content = readRegularFile(file);
   const rows: Record<string, unknown>[] = [];
   let header: string | undefined;
   let at = 0;

@@ -2,12 +2,13 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {type Shard, shardName} from '../../evaluation/shard.js';
 import {UsageError} from '../../runtime/errors.js';
+import {namedEntry} from '../files/regular-file.js';
 
 const SHARD = /^shard-\d+-of-(\d+)$/;
 
 /** The names of the folders of shards in a folder, sorted; none if there is no such folder. */
 export function shardNames(folder: string): string[] {
-  if (!fs.existsSync(folder)) return [];
+  if (namedEntry(folder).kind !== 'folder') return [];
   return fs
     .readdirSync(folder)
     .filter((name) => SHARD.test(name))

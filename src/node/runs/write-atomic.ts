@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {InputError, MueError} from '../../runtime/errors.js';
+import {namedEntry} from '../files/regular-file.js';
 
 /**
  * Writes a file that appears whole or not at all.
@@ -9,6 +10,7 @@ import {InputError, MueError} from '../../runtime/errors.js';
 export function writeAtomic(file: string, content: string | Iterable<string | Uint8Array>): void {
   const part = path.join(path.dirname(file), `.${path.basename(file)}.partial-${process.pid}`);
   try {
+    checkReplaceable(file);
     const fd = fs.openSync(part, 'w');
     try {
       for (const piece of typeof content === 'string' ? [content] : content)
@@ -21,6 +23,19 @@ export function writeAtomic(file: string, content: string | Iterable<string | Ui
     fs.rmSync(part, {force: true});
     throw cannotWrite(file, error);
   }
+}
+
+/** @throws InputError `cannot-write` for a folder, or a device, which a file would take the place of */
+function checkReplaceable(file: string): void {
+  const {kind} = namedEntry(file);
+  if (kind !== 'folder' && !(kind === 'neither' && fs.existsSync(file))) return;
+  throw new InputError(
+    'cannot-write',
+    `${file}: cannot be written: ${kind === 'folder' ? 'a folder' : 'what is no file'} is there`,
+    {
+      hint: 'Name a file.',
+    },
+  );
 }
 
 /** Writes all bytes at the end of a file; one write call may take fewer than it is given. */

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {InputError} from '../../runtime/errors.js';
+import {readTextFile} from '../files/regular-file.js';
 import {cannotWrite} from './write-atomic.js';
 
 /** The process that holds a lock, as the lock's file names it. */
@@ -146,7 +147,7 @@ function removeDrafts(file: string): void {
 /** @returns undefined if there is no lock, or none that can be read */
 function readHolder(file: string): Holder | undefined {
   try {
-    const holder = JSON.parse(fs.readFileSync(file, 'utf8')) as Partial<Holder> | null;
+    const holder = JSON.parse(readTextFile(file)) as Partial<Holder> | null;
     return typeof holder?.token === 'string' && /^[0-9a-f]+$/.test(holder.token) && Number.isSafeInteger(holder.pid)
       ? (holder as Holder)
       : undefined;

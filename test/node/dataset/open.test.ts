@@ -1,3 +1,4 @@
+import {execFileSync} from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -5,7 +6,9 @@ import zlib from 'node:zlib';
 import type {BadRow, DatasetTask} from '../../../src/data/dataset.js';
 import {exportDataset} from '../../../src/node/dataset/export.js';
 import {decodeImage} from '../../../src/node/picture/decode.js';
-import {openDataset} from '../../../src/node/dataset/open.js';
+import {countRows, dataFingerprint} from '../../../src/node/dataset/fingerprint.js';
+import {openDataset, readChunks} from '../../../src/node/dataset/open.js';
+import {readRowPicture} from '../../../src/node/files/picture-file.js';
 import {collect} from '../../support/data/chunks.js';
 import {goldenBytes} from '../../support/golden/golden.js';
 
@@ -122,6 +125,83 @@ describe('openDataset refuses', () => {
     expect(items.map(({image}) => image)).toEqual([{path: path.join(folder, 'fine.jpg')}]);
     expect(bad.map(({line}) => line)).toEqual([1, 2, 3, 4, 5]);
   });
+});
+
+describe('links and what is no file, in a data set', () => {
+  const outside = fs.mkdtempSync(path.join(os.tmpdir(), 'outside-'));
+  afterAll(() => fs.rmSync(outside, {recursive: true}));
+  const read = async (file: string) => {
+    const bad: BadRow[] = [];
+    const items = await collect(openDataset(file, {task: 'caption', onBadRow: (row) => bad.push(row)}));
+    return {names: items.map(({image}) => path.basename((image as {path: string}).path)), bad};
+  };
+  let pictures = '';
+  beforeAll(() => {
+    pictures = path.join(folder, 'links');
+    fs.mkdirSync(path.join(pictures, 'sub'), {recursive: true});
+    fs.writeFileSync(path.join(pictures, 'sub', 'a.jpg'), 'a picture');
+    fs.writeFileSync(path.join(outside, 'secret'), 'not a picture');
+    fs.symlinkSync('sub/a.jpg', path.join(pictures, 'inside.jpg'));
+    fs.symlinkSync(path.join(outside, 'secret'), path.join(pictures, 'file-out.jpg'));
+    fs.symlinkSync(outside, path.join(pictures, 'folder-out'));
+    fs.symlinkSync(path.join(outside, 'nothing'), path.join(pictures, 'nowhere.jpg'));
+    execFileSync('mkfifo', [path.join(pictures, 'pipe.jpg')]);
+  });
+
+  test('a row whose picture is reached by a link out of the folder is refused, and its target is not named', async () => {
+    const names = ['inside.jpg', 'file-out.jpg', 'folder-out/secret', 'sub/a.jpg', 'nul\0.jpg'];
+    const file = write('links/rows.jsonl', names.map((image) => JSON.stringify({image})).join('\n'));
+    const {names: read_, bad} = await read(file);
+    expect(read_).toEqual(['inside.jpg', 'a.jpg', 'nul\0.jpg']);
+    expect(bad.map(({line, error}) => [line, (error.cause as {code: string}).code])).toEqual([
+      [2, 'image-outside'],
+      [3, 'image-outside'],
+    ]);
+    expect(bad.map(({error}) => error.message).join()).not.toMatch('secret,|outside-');
+    expect(() => readRowPicture({path: path.join(pictures, 'nul\0.jpg')})).toThrow('NUL');
+    // The folder itself may be reached by a link.
+    fs.symlinkSync(pictures, path.join(folder, 'linked'));
+    expect((await read(path.join(folder, 'linked', 'rows.jsonl'))).names).toEqual(read_);
+  });
+  test('a folder of pictures: links out of it are reported, the rest is read', async () => {
+    const {names, bad} = await read(pictures);
+    expect(names).toEqual(['inside.jpg', 'nowhere.jpg', 'pipe.jpg']);
+    expect(bad.map(({line, error}) => [line, error.code])).toEqual([[1, 'image-outside']]);
+    for (const [name, why] of [
+      ['nowhere.jpg', 'no such file'],
+      ['pipe.jpg', 'a named pipe'],
+    ] as const)
+      expect(() => readRowPicture({path: path.join(pictures, name)})).toThrow(why);
+    // Names and sizes are all that is hashed.
+    expect((await dataFingerprint(pictures)).sha256).toMatch(/^[0-9a-f]{64}$/);
+  });
+  test('a pipe in the place of a data set is refused at once', async () => {
+    const pipe = path.join(folder, 'pipe.jsonl');
+    execFileSync('mkfifo', [pipe]);
+    const refused = expect.objectContaining({
+      code: 'dataset-not-found',
+      message: expect.stringContaining('named pipe'),
+    });
+    expect(() => openDataset(pipe, {task: 'caption'})).toThrow(refused);
+    await expect(dataFingerprint(pipe)).rejects.toEqual(refused);
+    await expect(collect(readChunks(pipe))).rejects.toMatchObject({code: 'dataset-unreadable'});
+    expect(await countRows(pipe)).toBeUndefined();
+  });
+});
+
+test('decodeImage: says what a file is that is no picture, and quotes nothing of it', async () => {
+  for (const [content, what] of [
+    ['root:x:0:0:root:/root:/bin/bash\n', 'it is text'],
+    ['<!DOCTYPE html><title>sign in</title>', 'a web page'],
+    ['version https://git-lfs.github.com/spec/v1\noid sha256:00', 'a Git LFS pointer'],
+    ['<?xml version="1.0"?>\n<svg/>', 'SVG'],
+    ['%PDF-1.7', 'PDF'],
+    ['\u0001\u0002\u0003\u0004key', 'the bytes 01 02 03 04'],
+  ] as const) {
+    const error = (await decodeImage(Buffer.from(content)).catch((e: Error) => e)) as Error;
+    expect(error).toMatchObject({code: 'image-format', message: expect.stringContaining(what)});
+    expect(error.message).not.toMatch(/root|sign in|sha256|xml|1\.7|key|6b/);
+  }
 });
 
 test('openDataset: after stopping early, another iteration starts from the beginning', async () => {
