@@ -88,7 +88,7 @@ export async function evaluateShard(
     generation,
     answers,
     premise: model.readsPremise,
-    readPicture: async (source) => await decodeImage(await readRowImage(source), {exif, maxPixels}),
+    readPicture: async (source) => await decodeImage(await readRowImage(source), {exif, maxPixels, signal}),
     batch,
     warmup: job.warmup,
     signal,
