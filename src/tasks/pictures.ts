@@ -8,10 +8,11 @@ export type Picture = Uint8Array | ArrayBuffer | DataView | Blob | RgbImage;
 /** Decodes image files; a platform lends it. */
 export interface ImageDecoder {
   /**
+   * @param signal stops a decode that takes long
    * @returns   8-bit RGB, row by row
-   * @throws    InputError if the bytes are no image that it knows, or one that is too large
+   * @throws    InputError if the bytes are no image that it knows, or one that is too large; AbortError
    */
-  decode(bytes: Uint8Array): Promise<RgbImage>;
+  decode(bytes: Uint8Array, signal?: AbortSignal): Promise<RgbImage>;
 }
 
 /** Bytes of an image file; undefined for a decoded image. */

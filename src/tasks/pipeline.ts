@@ -230,8 +230,8 @@ export class VisionLanguagePipeline<
   }
 
   /** Normalised pixels [1, size, size, 3], the caller's. */
-  async pixels(picture: Picture): Promise<tf.Tensor4D> {
-    return this.processor.pixels(await this.#decode(picture));
+  async pixels(picture: Picture, signal?: AbortSignal): Promise<tf.Tensor4D> {
+    return this.processor.pixels(await this.#decode(picture, signal));
   }
 
   /** @throws UsageError for a plan that does not fit this model or task */
@@ -239,9 +239,9 @@ export class VisionLanguagePipeline<
     return resolveExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
   }
 
-  async #decode(picture: Picture): Promise<RgbImage> {
+  async #decode(picture: Picture, signal?: AbortSignal): Promise<RgbImage> {
     const bytes = await bytesOf(picture);
-    return bytes ? await this.#images.decode(bytes) : checkedImage(picture);
+    return bytes ? await this.#images.decode(bytes, signal) : checkedImage(picture);
   }
 
   /** Generates answers token by token. @param answers the allowed ones; any words by default */
@@ -346,7 +346,7 @@ export class VisionLanguagePipeline<
     using scope = new TensorScope();
     await yieldToEventLoop(signal);
     const each: tf.Tensor4D[] = [];
-    for (const picture of pictures) each.push(scope.hold(await this.pixels(picture)));
+    for (const picture of pictures) each.push(scope.hold(await this.pixels(picture, signal)));
     return each.length === 1 ? scope.give(each[0]!) : tf.concat(each);
   }
 

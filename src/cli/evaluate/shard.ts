@@ -89,7 +89,7 @@ export async function evaluateShard(
     generation,
     answers,
     premise: model.readsPremise,
-    readPicture: async (source) => await decodeImage(readRowPicture(source), {exif, maxPixels}),
+    readPicture: async (source) => await decodeImage(readRowPicture(source), {exif, maxPixels, signal}),
     batch,
     warmup: job.warmup,
     signal,

@@ -1,5 +1,5 @@
 import type {RgbImage} from '../../data/image.js';
-import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './format.js';
+import {corrupt, type PictureCost, type PictureFormat, type PictureHeader, unsupported} from './format.js';
 
 type Compression = 'none' | 'rle8' | 'rle4' | 'masks';
 
@@ -20,7 +20,7 @@ const COMPRESSIONS: readonly Compression[] = ['none', 'rle8', 'rle4', 'masks'];
 const MASKS_16 = ['7c00,3e0,1f', 'f800,7e0,1f'];
 
 /** Windows and OS/2 bitmaps: 1, 4, 8, 16, 24, 32 bits, run lengths, bit masks; alpha is dropped. */
-export const bmp: PictureFormat<BmpHeader> = {name: 'BMP', inspect, decode};
+export const bmp: PictureFormat<BmpHeader> = {name: 'BMP', inspect, cost, decode};
 
 function inspect(bytes: Uint8Array): BmpHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -75,6 +75,12 @@ function readPalette(bytes: Uint8Array, at: number, count: number, step: number)
   return colors;
 }
 
+/** Run lengths are unpacked to one byte a pixel first; jumps and marks among them give no pixel, but are bytes. */
+function cost({width, height}: BmpHeader, bytes: Uint8Array): PictureCost {
+  const pixels = width * height;
+  return {work: 20 * pixels + 20 * bytes.length, memory: 4 * pixels + bytes.length};
+}
+
 function decode(bytes: Uint8Array, header: BmpHeader): RgbImage {
   const {width, height, bits, compression, topDown, palette} = header;
   const data = new Uint8Array(width * height * 3);
@@ -105,16 +111,26 @@ function decode(bytes: Uint8Array, header: BmpHeader): RgbImage {
   return {width, height, data};
 }
 
+/** A colour of a 16-bit pixel: its bits, and the bytes of its levels. */
+interface Channel {
+  readonly mask: number;
+  readonly shift: number;
+  readonly table: Uint8Array;
+}
+
 function trueColor({bits, masks}: BmpHeader): (from: Uint8Array, at: number, to: Uint8Array, out: number) => void {
   if (bits === 16) {
-    const channels = masks.map((mask) => {
+    const [red, green, blue] = masks.map((mask) => {
       const shift = Math.clz32(mask & -mask) ^ 31;
-      return {mask, shift, levels: mask >>> shift};
-    });
+      const levels = mask >>> shift;
+      const table = Uint8Array.from({length: levels + 1}, (_, level) => Math.floor((level * 255) / levels));
+      return {mask, shift, table};
+    }) as [Channel, Channel, Channel];
     return (from, at, to, out) => {
       const pixel = from[at]! | (from[at + 1]! << 8);
-      for (const [i, {mask, shift, levels}] of channels.entries())
-        to[out + i] = Math.floor((((pixel & mask) >> shift) * 255) / levels);
+      to[out] = red.table[(pixel & red.mask) >> red.shift]!;
+      to[out + 1] = green.table[(pixel & green.mask) >> green.shift]!;
+      to[out + 2] = blue.table[(pixel & blue.mask) >> blue.shift]!;
     };
   }
   const [red, green, blue] = masks.map((mask) => (Math.clz32(mask & -mask) ^ 31) >> 3) as [number, number, number];

@@ -36,32 +36,32 @@ export function decodeCmykJpeg(bytes: Uint8Array): RgbImage {
   const ycck = jpeg.adobe === 2;
   for (let row = 0, to = 0; row < height; row++) {
     for (let column = 0; column < width; column++, to += 3) {
-      let inks = [
-        c.data[row * c.stride + column]!,
-        m.data[row * m.stride + column]!,
-        y.data[row * y.stride + column]!,
-      ] as const;
-      if (ycck) inks = ycckInks(...inks);
+      let cyan = c.data[row * c.stride + column]!;
+      let magenta = m.data[row * m.stride + column]!;
+      let yellow = y.data[row * y.stride + column]!;
+      if (ycck) {
+        // libjpeg's ycck_cmyk_convert: the RGB of YCbCr, inverted.
+        const luma = cyan;
+        const cb = magenta - 128;
+        const cr = yellow - 128;
+        cyan = clamp(255 - (luma + ((imul(91881, cr) + 32768) >> 16)));
+        magenta = clamp(255 - (luma + ((imul(-22554, cb) + imul(-46802, cr) + 32768) >> 16)));
+        yellow = clamp(255 - (luma + ((imul(116130, cb) + 32768) >> 16)));
+      }
       // The stored values are inverted inks, so the stored k is 255 − k already.
       const light = k.data[row * k.stride + column]!;
-      for (let channel = 0; channel < 3; channel++) {
-        const product = imul(255 - inks[channel]!, light) + 128;
-        data[to + channel] = light - (((product >> 8) + product) >> 8);
-      }
+      data[to] = shade(cyan, light);
+      data[to + 1] = shade(magenta, light);
+      data[to + 2] = shade(yellow, light);
     }
   }
   return {width, height, data};
 }
 
-/** Cyan, magenta and yellow of YCC, as libjpeg's ycck_cmyk_convert: the RGB of YCbCr, inverted. */
-function ycckInks(luma: number, blue: number, red: number): readonly [number, number, number] {
-  const cb = blue - 128;
-  const cr = red - 128;
-  return [
-    clamp(255 - (luma + ((imul(91881, cr) + 32768) >> 16))),
-    clamp(255 - (luma + ((imul(-22554, cb) + imul(-46802, cr) + 32768) >> 16))),
-    clamp(255 - (luma + ((imul(116130, cb) + 32768) >> 16))),
-  ];
+/** light − (255 − ink) · light / 255, in Pillow's rounding. */
+function shade(ink: number, light: number): number {
+  const product = imul(255 - ink, light) + 128;
+  return light - (((product >> 8) + product) >> 8);
 }
 
 function clamp(value: number): number {
@@ -80,8 +80,10 @@ function inverseDct(component: JpegComponent, {width, height, maxH, maxV, quantT
       const at = (row * blocks + column) * 64;
       for (let i = 0; i < 64; i++) block[ZIGZAG[i]!] = imul(coefficients[at + i]!, quant[i]!);
       for (let i = 0; i < 8; i++) transform(block, i, 8, 11);
-      for (let i = 0; i < 8; i++) transform(block, i * 8, 1, 18);
-      for (let i = 0; i < 64; i++) data[(row * 8 + (i >> 3)) * stride + column * 8 + (i & 7)] = clamp(block[i]! + 128);
+      for (let i = 0; i < 64; i += 8) transform(block, i, 1, 18);
+      let to = row * 8 * stride + column * 8;
+      for (let i = 0; i < 64; i += 8, to += stride)
+        for (let x = 0; x < 8; x++) data[to + x] = clamp(block[i + x]! + 128);
     }
   }
   return {width: Math.ceil((width * h) / maxH), height: Math.ceil((height * v) / maxV), stride, data};
@@ -93,30 +95,42 @@ function inverseDct(component: JpegComponent, {width, height, maxH, maxV, quantT
  */
 function transform(block: Int32Array, at: number, step: number, shift: number): void {
   const round = 1 << (shift - 1);
-  const value = (i: number): number => block[at + i * step]!;
-  const even = imul(value(2) + value(6), 4433);
-  const e2 = even - imul(value(6), 15137);
-  const e3 = even + imul(value(2), 6270);
-  const e0 = (value(0) + value(4)) << 13;
-  const e1 = (value(0) - value(4)) << 13;
-  const [a, b, c, d] = [value(7), value(5), value(3), value(1)];
-  const z5 = imul(a + c + b + d, 9633);
-  const z1 = -imul(a + d, 7373);
-  const z2 = -imul(b + c, 20995);
-  const z3 = z5 - imul(a + c, 16069);
-  const z4 = z5 - imul(b + d, 3196);
-  const o0 = imul(a, 2446) + z1 + z3;
-  const o1 = imul(b, 16819) + z2 + z4;
-  const o2 = imul(c, 25172) + z2 + z3;
-  const o3 = imul(d, 12299) + z1 + z4;
-  const put = (low: number, sum: number, odd: number): void => {
-    block[at + low * step] = (sum + odd + round) >> shift;
-    block[at + (7 - low) * step] = (sum - odd + round) >> shift;
-  };
-  put(0, e0 + e3, o3);
-  put(1, e1 + e2, o2);
-  put(2, e1 - e2, o1);
-  put(3, e0 - e3, o0);
+  const v0 = block[at]!;
+  const v1 = block[at + step]!;
+  const v2 = block[at + 2 * step]!;
+  const v3 = block[at + 3 * step]!;
+  const v4 = block[at + 4 * step]!;
+  const v5 = block[at + 5 * step]!;
+  const v6 = block[at + 6 * step]!;
+  const v7 = block[at + 7 * step]!;
+  if ((v1 | v2 | v3 | v4 | v5 | v6 | v7) === 0) {
+    // What the sums below come to; most lines of a photo are such.
+    const flat = ((v0 << 13) + round) >> shift;
+    for (let i = 0; i < 8; i++) block[at + i * step] = flat;
+    return;
+  }
+  const even = imul(v2 + v6, 4433);
+  const e2 = even - imul(v6, 15137);
+  const e3 = even + imul(v2, 6270);
+  const e0 = (v0 + v4) << 13;
+  const e1 = (v0 - v4) << 13;
+  const z5 = imul(v7 + v3 + v5 + v1, 9633);
+  const z1 = -imul(v7 + v1, 7373);
+  const z2 = -imul(v5 + v3, 20995);
+  const z3 = z5 - imul(v7 + v3, 16069);
+  const z4 = z5 - imul(v5 + v1, 3196);
+  const o0 = imul(v7, 2446) + z1 + z3;
+  const o1 = imul(v5, 16819) + z2 + z4;
+  const o2 = imul(v3, 25172) + z2 + z3;
+  const o3 = imul(v1, 12299) + z1 + z4;
+  block[at] = (e0 + e3 + o3 + round) >> shift;
+  block[at + step] = (e1 + e2 + o2 + round) >> shift;
+  block[at + 2 * step] = (e1 - e2 + o1 + round) >> shift;
+  block[at + 3 * step] = (e0 - e3 + o0 + round) >> shift;
+  block[at + 4 * step] = (e0 - e3 - o0 + round) >> shift;
+  block[at + 5 * step] = (e1 - e2 - o1 + round) >> shift;
+  block[at + 6 * step] = (e1 + e2 - o2 + round) >> shift;
+  block[at + 7 * step] = (e0 + e3 - o3 + round) >> shift;
 }
 
 /**

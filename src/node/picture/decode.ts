@@ -1,7 +1,7 @@
 import type {RgbImage} from '../../data/image.js';
-import {InputError} from '../../runtime/errors.js';
-import {applyOrientation, startsWith} from './exif.js';
-import type {PictureFormat, PictureHeader} from './format.js';
+import {InputError, throwIfAborted} from '../../runtime/errors.js';
+import {decodeElsewhere} from './decode-elsewhere.js';
+import {type OpenedPicture, openPicture} from './decode-here.js';
 
 /** The options of decoding, in which pipelines differ. */
 export interface DecodeOptions {
@@ -16,13 +16,24 @@ export interface DecodeOptions {
   readonly rgb?: 'first' | 'last';
   /** The most pixels; a larger picture is refused before anything is allocated for it. Default 100,000,000. */
   readonly maxPixels?: number;
+  /** Stops a decode: at once where it takes more than about 0.2 s, else when it is done. */
+  readonly signal?: AbortSignal;
 }
 
-/**
- * The default limit, 10,000 × 10,000 pixels: 300 MB of RGB. Pillow warns from 89 and refuses from 179 million pixels
- * on.
- */
+/** The default limit, 10,000 × 10,000 pixels. Pillow warns from 89 and refuses from 179 million pixels on. */
 const DEFAULT_MAX_PIXELS = 100_000_000;
+
+// Limits of what a decoder costs by its header (`PictureCost`), whatever the number of pixels: a small file can ask for
+// a lot of either. Photos of 24 million pixels stay under half of them.
+const MAX_WORK = 5e9;
+const MAX_MEMORY = 950_000_000;
+/** The largest file: one of 24 million pixels in 16-bit RGBA has 192 MB even where it is not packed. */
+const MAX_BYTES = 256_000_000;
+
+/** The work per pixel that resizing to a model's size takes. */
+const RESIZING = 15;
+/** The work, 0.15 s, beyond which a picture is decoded in a thread of its own, so that this one goes on. */
+const MUCH_WORK = 1.5e8;
 
 /**
  * Decodes a picture file to the bytes that Pillow's `Image.open(…).convert('RGB')` gives: alpha dropped without
@@ -30,59 +41,48 @@ const DEFAULT_MAX_PIXELS = 100_000_000;
  * and loads the code of a format when it is needed.
  * @param bytes the file's content, borrowed
  * @returns height × width × 3 bytes, 0..255, row by row, red green blue; the caller's
- * @throws InputError `image-empty`, `image-format` (not a picture, or a kind that is not read), `image-too-large`,
- *   `image-corrupt` (damaged or cut off; damage that PIL repairs silently, such as a missing PNG end chunk, is
- *   accepted)
+ * @throws InputError `image-empty`, `image-format` (not a picture, or a kind that is not read), `image-too-large` (more
+ *   than 5 s of work, 950 MB of memory, or `maxPixels`), `image-corrupt` (damaged or cut off; damage that PIL repairs
+ *   silently, such as a missing PNG end chunk, is accepted)
+ * @throws AbortError if the signal fires
  */
 export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
-  const {exif = 'ignore', rgb = 'first', maxPixels = DEFAULT_MAX_PIXELS} = options;
-  const format = await formatOf(bytes);
-  const header = format.inspect(bytes);
-  if (header.width * header.height > maxPixels) {
-    throw new InputError(
-      'image-too-large',
-      `the ${format.name} picture has ${header.width} × ${header.height} = ${header.width * header.height} pixels, the limit is ${maxPixels}`,
-      {hint: 'The model sees a few hundred pixels a side: save the picture smaller, or raise the limit.'},
+  const {exif = 'ignore', rgb = 'first', maxPixels = DEFAULT_MAX_PIXELS, signal} = options;
+  throwIfAborted(signal);
+  if (bytes.length > MAX_BYTES) throw tooLarge(`the picture file has ${bytes.length} bytes`, `${MAX_BYTES}`);
+  const opened = await openPicture(bytes);
+  checkLimits(opened, maxPixels);
+  const conversion = {exif, rgb};
+  if (opened.cost.work > MUCH_WORK) {
+    const image = await decodeElsewhere(bytes, conversion, signal);
+    if (image !== undefined) return image;
+  }
+  const image = await opened.decode(conversion);
+  throwIfAborted(signal);
+  return image;
+}
+
+/** @throws InputError `image-too-large`, which names the limit */
+function checkLimits({format, width, height, cost}: OpenedPicture, maxPixels: number): void {
+  const pixels = width * height;
+  const picture = `the ${format} picture`;
+  if (pixels > maxPixels) throw tooLarge(`${picture} has ${width} × ${height} = ${pixels} pixels`, `${maxPixels}`);
+  const work = cost.work + RESIZING * pixels;
+  if (work > MAX_WORK) {
+    const seconds = (work / 1e9).toFixed(1);
+    throw tooLarge(`decoding ${picture} of ${width} × ${height} pixels takes about ${seconds} s of work`, '5 s');
+  }
+  if (cost.memory > MAX_MEMORY) {
+    const megabytes = Math.ceil(cost.memory / 1e6);
+    throw tooLarge(
+      `decoding ${picture} of ${width} × ${height} pixels takes up to ${megabytes} MB of memory`,
+      `${MAX_MEMORY / 1e6} MB`,
     );
   }
-  const keep = rgb === 'last' && format.decodeOpened;
-  const image = await (keep ? keep(bytes, header) : format.decode(bytes, header));
-  if (image.width !== header.width || image.height !== header.height) {
-    const sizes = `${header.width} × ${header.height}, its data ${image.width} × ${image.height}`;
-    throw new InputError('image-corrupt', `the ${format.name} picture is damaged: its header says ${sizes}`);
-  }
-  return exif === 'apply' ? applyOrientation(image, header.orientation) : image;
 }
 
-async function formatOf(bytes: Uint8Array): Promise<PictureFormat<PictureHeader>> {
-  if (bytes.length === 0) throw new InputError('image-empty', 'the picture file is empty (0 bytes)');
-  const erase = <H extends PictureHeader>(format: PictureFormat<H>): PictureFormat<PictureHeader> =>
-    format as unknown as PictureFormat<PictureHeader>;
-  if (startsWith(bytes, [0xff, 0xd8, 0xff])) return erase((await import('./jpeg.js')).jpeg);
-  if (startsWith(bytes, [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])) return erase((await import('./png.js')).png);
-  if (text(bytes, 0, 4) === 'RIFF' && text(bytes, 8, 12) === 'WEBP') return erase((await import('./webp.js')).webp);
-  if (['GIF87a', 'GIF89a'].includes(text(bytes, 0, 6))) return erase((await import('./gif.js')).gif);
-  if (text(bytes, 0, 2) === 'BM' && bytes.length >= 18) return erase((await import('./bmp.js')).bmp);
-  throw new InputError('image-format', `not a picture that can be read: ${describe(bytes)}`, {
-    hint: 'JPEG, PNG, WebP, GIF and BMP are read; what counts is the content, not the name of the file.',
+function tooLarge(what: string, limit: string): InputError {
+  return new InputError('image-too-large', `${what}, the limit is ${limit}`, {
+    hint: 'The model sees a few hundred pixels a side: save the picture smaller.',
   });
-}
-
-/** What the file seems to be. Its content is not quoted: it may be a file that a stranger's data set named. */
-function describe(bytes: Uint8Array): string {
-  if (text(bytes, 4, 8) === 'ftyp') return 'it looks like HEIC, AVIF or a video';
-  if (startsWith(bytes, [0x49, 0x49, 0x2a, 0]) || startsWith(bytes, [0x4d, 0x4d, 0, 0x2a])) return 'it looks like TIFF';
-  const start = text(bytes, 0, 512).trimStart().toLowerCase();
-  if (start.startsWith('version https://git-lfs')) return 'it is a Git LFS pointer, in the place of the file itself';
-  if (start.startsWith('<!doctype html') || start.startsWith('<html')) return 'it is a web page';
-  if (/^(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg/s.test(start)) return 'it is SVG, a drawing';
-  if (start.startsWith('%pdf')) return 'it is PDF';
-  if (/^[\t\n\r -~]*$/.test(start)) return 'it is text';
-  // Formats tell themselves by four bytes.
-  const magic = Array.from(bytes.subarray(0, 4), (byte) => byte.toString(16).padStart(2, '0'));
-  return `it begins with the bytes ${magic.join(' ')}`;
-}
-
-function text(bytes: Uint8Array, from: number, to: number): string {
-  return String.fromCharCode(...bytes.subarray(from, to));
 }

@@ -1,5 +1,5 @@
 import type {RgbImage} from '../../data/image.js';
-import {corrupt, type PictureFormat, type PictureHeader} from './format.js';
+import {corrupt, type PictureCost, type PictureFormat, type PictureHeader} from './format.js';
 
 interface GifHeader extends PictureHeader {
   readonly frame: {readonly x: number; readonly y: number; readonly width: number; readonly height: number};
@@ -18,7 +18,7 @@ interface GifHeader extends PictureHeader {
  * fill the screen is surrounded by the transparent colour, else by colour 0; a frame larger than the screen enlarges
  * the picture.
  */
-export const gif: PictureFormat<GifHeader> = {name: 'GIF', inspect, decode};
+export const gif: PictureFormat<GifHeader> = {name: 'GIF', inspect, cost, decode};
 
 function inspect(bytes: Uint8Array): GifHeader {
   const word = (at: number): number => byteAt(bytes, at) | (byteAt(bytes, at + 1) << 8);
@@ -71,12 +71,27 @@ function inspect(bytes: Uint8Array): GifHeader {
   };
 }
 
+/** A pixel of the screen is filled, one of the frame unpacked besides; clear codes give no pixel, but are bytes. */
+function cost({width, height, frame}: GifHeader, bytes: Uint8Array): PictureCost {
+  const unpacked = frame.width * frame.height;
+  return {
+    work: 8 * width * height + 35 * unpacked + 20 * bytes.length,
+    memory: 3 * width * height + unpacked + bytes.length,
+  };
+}
+
 function decode(bytes: Uint8Array, header: GifHeader): RgbImage {
   const {width, height, frame, palette} = header;
   const indices = decompress(bytes, header);
   const data = new Uint8Array(width * height * 3);
-  const color = palette.subarray(header.surround * 3, header.surround * 3 + 3);
-  if (frame.width < width || frame.height < height) for (let i = 0; i < data.length; i += 3) data.set(color, i);
+  const [red, green, blue] = palette.subarray(header.surround * 3, header.surround * 3 + 3);
+  if (frame.width < width || frame.height < height) {
+    for (let i = 0; i < data.length; i += 3) {
+      data[i] = red!;
+      data[i + 1] = green!;
+      data[i + 2] = blue!;
+    }
+  }
   let from = 0;
   for (const y of rowOrder(frame.height, header.interlaced)) {
     let to = ((frame.y + y) * width + frame.x) * 3;

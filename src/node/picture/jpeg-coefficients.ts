@@ -110,14 +110,19 @@ function readHuffmanTables(
     if (counts.length < 16 || values.length < total) throw corrupt('JPEG', 'a Huffman table is cut off');
     const largest = new Int32Array(17).fill(-1);
     const offset = new Int32Array(17);
+    const short = new Uint16Array(256);
     for (let length = 1, code = 0, index = 0; length <= 16; length++, code <<= 1) {
       offset[length] = index - code;
+      for (let i = 0; length <= 8 && i < counts[length - 1]!; i++) {
+        const from = (code + i) << (8 - length);
+        short.fill((length << 8) | values[index + i]!, from, from + (1 << (8 - length)));
+      }
       index += counts[length - 1]!;
       code += counts[length - 1]!;
       if (counts[length - 1]! > 0) largest[length] = code - 1;
       if (code > 1 << length) throw corrupt('JPEG', 'a Huffman table has too many codes');
     }
-    (segment[at]! >> 4 === 0 ? tables.dc : tables.ac)[segment[at]! & 15] = {largest, offset, values};
+    (segment[at]! >> 4 === 0 ? tables.dc : tables.ac)[segment[at]! & 15] = {largest, offset, values, short};
     at += 17 + total;
   }
 }

@@ -7,6 +7,8 @@ export interface Huffman {
   /** The index in `values` of the first code of a length, minus that code. */
   readonly offset: Int32Array;
   readonly values: Uint8Array;
+  /** [256] by the next 8 bits: the length of a code of at most 8 bits · 256 + its value; 0 for longer codes. */
+  readonly short: Uint16Array;
 }
 
 /**
@@ -128,11 +130,12 @@ export function progressiveDecoder(bits: BitReader, {start, end, high, low}: Ban
   return {block: high === 0 ? first : refine, reset};
 }
 
-/** Reads the bits of a scan, without the stuffed bytes. */
+/** Reads the bits of a scan, without the stuffed bytes, some bytes ahead but never beyond a mark. */
 export class BitReader {
   position = 0;
   private readonly data: Uint8Array;
-  private byte = 0;
+  /** The newest bytes, of which the lowest `left` bits are unread; at most 24. */
+  private buffer = 0;
   private left = 0;
 
   constructor(data: Uint8Array) {
@@ -140,24 +143,15 @@ export class BitReader {
   }
 
   bit(): number {
-    if (this.left === 0) {
-      const byte = this.data[this.position];
-      if (byte === undefined) throw corrupt('JPEG', 'it is cut off inside its pixels');
-      if (byte === 0xff) {
-        if (this.data[this.position + 1] !== 0) throw corrupt('JPEG', 'its pixels end early');
-        this.position++;
-      }
-      this.position++;
-      this.byte = byte;
-      this.left = 8;
-    }
-    return (this.byte >> --this.left) & 1;
+    if (this.left === 0) this.fill(1);
+    return (this.buffer >> --this.left) & 1;
   }
 
+  /** A number of at most 16 bits. */
   read(count: number): number {
-    let value = 0;
-    for (let i = 0; i < count; i++) value = (value << 1) | this.bit();
-    return value;
+    if (this.left < count) this.fill(count);
+    this.left -= count;
+    return (this.buffer >> this.left) & ((1 << count) - 1);
   }
 
   /** A number of `size` bits in JPEG's signed form. */
@@ -169,6 +163,14 @@ export class BitReader {
 
   symbol(table: Huffman | undefined): number {
     if (table === undefined) throw corrupt('JPEG', 'a Huffman table is missing');
+    if (this.left < 8) this.fill(0);
+    if (this.left >= 8) {
+      const found = table.short[(this.buffer >> (this.left - 8)) & 255]!;
+      if (found > 0) {
+        this.left -= found >> 8;
+        return found & 255;
+      }
+    }
     let code = 0;
     for (let length = 1; length <= 16; length++) {
       code = (code << 1) | this.bit();
@@ -184,5 +186,19 @@ export class BitReader {
     if (this.data[this.position] !== 0xff || mark < 0xd0 || mark > 0xd7)
       throw corrupt('JPEG', 'a restart mark is missing');
     this.position += 2;
+  }
+
+  /** Reads bytes ahead. @throws InputError where less than `count` bits are left then */
+  private fill(count: number): void {
+    let byte: number | undefined;
+    while (this.left <= 16) {
+      byte = this.data[this.position];
+      if (byte === undefined || (byte === 0xff && this.data[this.position + 1] !== 0)) break;
+      this.position += byte === 0xff ? 2 : 1;
+      this.buffer = (this.buffer << 8) | byte;
+      this.left += 8;
+    }
+    if (this.left >= count) return;
+    throw corrupt('JPEG', byte === undefined ? 'it is cut off inside its pixels' : 'its pixels end early');
   }
 }

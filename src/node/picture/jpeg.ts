@@ -1,16 +1,21 @@
 import type {RgbImage} from '../../data/image.js';
+import {largest} from '../../runtime/extremes.js';
 import {exifOrientation, type Orientation, startsWith} from './exif.js';
-import {corrupt, type PictureFormat, type PictureHeader, unsupported} from './format.js';
+import {corrupt, type PictureCost, type PictureFormat, type PictureHeader, unsupported} from './format.js';
 import {type CodecModule, dropAlpha, WasmCodec} from './wasm-codec.js';
 
-interface JpegHeader extends PictureHeader {
-  readonly components: number;
+interface Frame {
+  readonly width: number;
+  readonly height: number;
+  readonly progressive: boolean;
+  /** By the order of the file: the name of a component and its number of blocks of 64 samples. */
+  readonly components: readonly {readonly id: number; readonly blocks: number}[];
 }
 
-/**
- * The most scans of a file. Real files have about ten; each scan of a hostile one costs a pass over the whole picture.
- */
-const MAX_SCANS = 500;
+interface JpegHeader extends PictureHeader, Frame {
+  /** The blocks that all scans pass over, and those that scans pass over to refine what earlier ones read. */
+  readonly passed: {readonly first: number; readonly refining: number};
+}
 
 const codec = new WasmCodec(
   () => import('@jsquash/jpeg/decode.js') as unknown as Promise<CodecModule>,
@@ -21,15 +26,16 @@ const codec = new WasmCodec(
  * JPEG by mozjpeg, whose decoder gives the bytes of libjpeg-turbo and so of Pillow; CMYK, which it does not take, by
  * `cmyk-jpeg.ts`. A file without its end mark is refused, as by PIL.
  */
-export const jpeg: PictureFormat<JpegHeader> = {name: 'JPEG', inspect, decode};
+export const jpeg: PictureFormat<JpegHeader> = {name: 'JPEG', inspect, cost, decode};
 
 /**
  * Walks over all segments, to find a file that is cut off before it is decoded: the decoder would fill it up with gray.
  */
 function inspect(bytes: Uint8Array): JpegHeader {
-  let frame: {width: number; height: number; components: number} | undefined;
+  let frame: Frame | undefined;
   let orientation: Orientation = 1;
   let scans = 0;
+  const passed = {first: 0, refining: 0};
   for (let at = 2; ; ) {
     at = bytes.indexOf(0xff, at);
     while (at >= 0 && bytes[at] === 0xff) at++;
@@ -40,40 +46,82 @@ function inspect(bytes: Uint8Array): JpegHeader {
     // Stuffed bytes and restart marks belong to the pixels.
     if (marker === 0 || marker === 1 || (marker >= 0xd0 && marker <= 0xd8)) continue;
     const length = ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0);
-    const segment = bytes.subarray(at + 2, at + length);
-    if (length < 2 || segment.length < length - 2) throw corrupt('JPEG', 'it is cut off inside a header');
-    if (marker === 0xe1 && startsWith(segment, [0x45, 0x78, 0x69, 0x66, 0, 0])) orientation = exifOrientation(segment);
-    if (isFrame(marker)) {
-      // The decoders take the first frame: the limit of pixels is checked on the same one.
+    if (length < 2 || at + length > bytes.length) throw corrupt('JPEG', 'it is cut off inside a header');
+    const segment = (): Uint8Array => bytes.subarray(at + 2, at + length);
+    if (marker === 0xe1) {
+      if (startsWith(segment(), [0x45, 0x78, 0x69, 0x66, 0, 0])) orientation = exifOrientation(segment());
+    } else if (isFrame(marker)) {
+      // The decoders take the first frame: the limits are checked on the same one.
       if (frame !== undefined) throw corrupt('JPEG', 'it has two frames');
-      frame = readFrame(marker, segment);
+      frame = readFrame(marker, segment());
+    } else if (marker === 0xda) {
+      if (frame === undefined) throw corrupt('JPEG', 'its pixels come before its size');
+      scans++;
+      const scan = readScan(segment(), frame);
+      passed[scan.refining ? 'refining' : 'first'] += scan.blocks;
     }
-    if (marker === 0xda && ++scans > MAX_SCANS) throw corrupt('JPEG', `it has more than ${MAX_SCANS} scans`);
-    if (marker === 0xda && frame === undefined) throw corrupt('JPEG', 'its pixels come before its size');
     at += length;
   }
   if (frame === undefined || scans === 0) throw corrupt('JPEG', 'it holds no picture');
-  return {...frame, orientation};
+  return {...frame, orientation, passed};
 }
 
 function isFrame(marker: number): boolean {
   return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
 }
 
-function readFrame(marker: number, segment: Uint8Array): {width: number; height: number; components: number} {
-  if (segment.length < 6) throw corrupt('JPEG', 'the frame header is cut off');
-  const [bits, h1, h0, w1, w0, components] = segment as unknown as [number, number, number, number, number, number];
+function readFrame(marker: number, segment: Uint8Array): Frame {
+  const count = segment[5] ?? 0;
+  if (segment.length < 6 + count * 3) throw corrupt('JPEG', 'the frame header is cut off');
+  const [bits, h1, h0, w1, w0] = segment as unknown as [number, number, number, number, number];
   const width = (w1 << 8) | w0;
   const height = (h1 << 8) | h0;
   if (bits !== 8) throw unsupported('JPEG', `has ${bits} bits a sample, only 8 are read`);
   if (marker !== 0xc0 && marker !== 0xc1 && marker !== 0xc2)
     throw unsupported('JPEG', 'is lossless, hierarchical or arithmetic');
   if (width === 0 || height === 0) throw corrupt('JPEG', `its size is ${width} × ${height}`);
-  return {width, height, components};
+  if (count !== 1 && count !== 3 && count !== 4) throw unsupported('JPEG', `has ${count} colour components`);
+  const factors = Array.from({length: count}, (_, i) => {
+    const both = segment[7 + i * 3]!;
+    return {id: segment[6 + i * 3]!, h: both >> 4, v: both & 15};
+  });
+  if (factors.some(({h, v}) => h < 1 || h > 4 || v < 1 || v > 4))
+    throw corrupt('JPEG', 'its sampling factors do not exist');
+  const across = Math.ceil(width / (8 * largest(factors.map(({h}) => h))));
+  const down = Math.ceil(height / (8 * largest(factors.map(({v}) => v))));
+  const components = factors.map(({id, h, v}) => ({id, blocks: across * h * down * v}));
+  return {width, height, progressive: marker === 0xc2, components};
+}
+
+/** The blocks that a scan passes over; what is wrong with its header, the decoders find. */
+function readScan(segment: Uint8Array, {components}: Frame): {readonly blocks: number; readonly refining: boolean} {
+  const count = segment[0] ?? 0;
+  let blocks = 0;
+  for (let i = 0; i < count; i++) blocks += components.find(({id}) => id === segment[1 + i * 2])?.blocks ?? 0;
+  return {blocks, refining: (segment[3 + count * 2] ?? 0) >> 4 > 0};
+}
+
+/**
+ * A pixel is transformed and becomes RGB, a byte of the file some symbols; each scan of a progressive file passes over
+ * all its blocks, even where it says nothing of them. The decoder holds RGBA, a copy of it leaves its memory, and RGB is
+ * made of that; `cmyk-jpeg.ts` has planes instead. Progressive files keep all coefficients.
+ */
+function cost({width, height, components, progressive, passed}: JpegHeader, bytes: Uint8Array): PictureCost {
+  const pixels = width * height;
+  const samples = 64 * components.reduce((sum, {blocks}) => sum + blocks, 0);
+  const cmyk = components.length === 4;
+  return {
+    work:
+      (cmyk ? 20 * samples + 20 * pixels : 45 * pixels) +
+      60 * bytes.length +
+      20 * passed.first +
+      (cmyk ? 300 : 110) * passed.refining,
+    memory: (cmyk ? 3 * samples + 7 * pixels : 11 * pixels + (progressive ? 2 * samples : 0)) + 3 * bytes.length,
+  };
 }
 
 async function decode(bytes: Uint8Array, {width, height, components}: JpegHeader): Promise<RgbImage> {
-  if (components === 4) return (await import('./cmyk-jpeg.js')).decodeCmykJpeg(bytes);
+  if (components.length === 4) return (await import('./cmyk-jpeg.js')).decodeCmykJpeg(bytes);
   try {
     const picture = await codec.decode(bytes, width * height);
     return {width: picture.width, height: picture.height, data: dropAlpha(picture.data)};

@@ -1,13 +1,11 @@
-import {promisify} from 'node:util';
 import zlib from 'node:zlib';
 import type {RgbImage} from '../../data/image.js';
 import {exifOrientation, type Orientation} from './exif.js';
-import {InputError} from '../../runtime/errors.js';
-import {corrupt, type PictureFormat, type PictureHeader} from './format.js';
-
-const inflate = promisify(zlib.inflate) as (data: Uint8Array, options: zlib.ZlibOptions) => Promise<Uint8Array>;
+import {corrupt, type PictureCost, type PictureFormat, type PictureHeader} from './format.js';
 
 const SIGNATURE = 8;
+/** The name of the chunks of pixels as a big-endian number. */
+const IDAT = 0x49444154;
 /** By colour type: the number of samples a pixel, and the bits a sample that go with it. */
 const COLOR_TYPES: Readonly<Record<number, {readonly samples: number; readonly depths: readonly number[]}>> = {
   0: {samples: 1, depths: [1, 2, 4, 8, 16]},
@@ -28,16 +26,13 @@ const PASSES = [
 ] as const;
 const WHOLE = [[0, 0, 1, 1]] as const;
 
-/** The most bytes that are unpacked and written, and the bytes that a row counts beside its own. */
-const MAX_WORK = 750_000_000;
-const ROW_COST = 32;
-
 interface PngHeader extends PictureHeader {
   readonly depth: number;
   readonly colorType: number;
   readonly interlaced: boolean;
   readonly palette: Uint8Array;
-  readonly pixels: readonly Uint8Array[];
+  /** The bytes of all IDAT chunks together. */
+  readonly packed: number;
 }
 
 /**
@@ -45,14 +40,14 @@ interface PngHeader extends PictureHeader {
  * colour cut to its high byte, but 16-bit gray clipped at 255 (as Pillow's mode I;16 is); the default picture of an
  * APNG. The end chunk may be missing, as with PIL; pixel data may not.
  */
-export const png: PictureFormat<PngHeader> = {name: 'PNG', inspect, decode, decodeOpened};
+export const png: PictureFormat<PngHeader> = {name: 'PNG', inspect, cost, decode, decodeOpened};
 
 function inspect(bytes: Uint8Array): PngHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let header: Omit<PngHeader, 'palette' | 'pixels' | 'orientation'> | undefined;
+  let header: Omit<PngHeader, 'palette' | 'packed' | 'orientation'> | undefined;
   let palette: Uint8Array = new Uint8Array();
   let orientation: Orientation = 1;
-  const pixels: Uint8Array[] = [];
+  let packed = 0;
   for (let at = SIGNATURE; at + 8 <= bytes.length; ) {
     const length = view.getUint32(at);
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
@@ -67,16 +62,16 @@ function inspect(bytes: Uint8Array): PngHeader {
     }
     if (type === 'IHDR') header = readHeader(data);
     else if (type === 'PLTE') palette = data;
-    else if (type === 'IDAT') pixels.push(data);
+    else if (type === 'IDAT') packed += data.length;
     else if (type === 'eXIf' && !cut) orientation = exifOrientation(data);
     else if (type === 'IEND') break;
     at += 12 + length;
   }
   if (header === undefined) throw corrupt('PNG', 'the header is cut off');
-  return {...header, palette, pixels, orientation};
+  return {...header, palette, packed, orientation};
 }
 
-function readHeader(data: Uint8Array): Omit<PngHeader, 'palette' | 'pixels' | 'orientation'> {
+function readHeader(data: Uint8Array): Omit<PngHeader, 'palette' | 'packed' | 'orientation'> {
   if (data.length !== 13) throw corrupt('PNG', `the header has ${data.length} bytes, wanted 13`);
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   const [width, height] = [view.getUint32(0), view.getUint32(4)];
@@ -94,26 +89,70 @@ function readHeader(data: Uint8Array): Omit<PngHeader, 'palette' | 'pixels' | 'o
   return {width, height, depth, colorType, interlaced: interlace === 1};
 }
 
-async function decode(_: Uint8Array, header: PngHeader): Promise<RgbImage> {
+/** Everything is unpacked twice where alpha is kept. A row takes as long as 32 bytes beside its own. */
+function cost(header: PngHeader, bytes: Uint8Array): PictureCost {
+  const {width, height, packed} = header;
+  const passes = passesOf(header);
+  const unpacked = unpackedSize(passes);
+  const rows = passes.reduce((sum, pass) => sum + pass.rows, 0);
+  const alpha = keepsAlpha(header) ? 2 : 1;
+  return {
+    work: alpha * 7 * (unpacked + 3 * width * height + 32 * rows) + 10 * bytes.length,
+    memory: unpacked + (alpha + 2) * width * height + packed + bytes.length,
+  };
+}
+
+async function decode(bytes: Uint8Array, header: PngHeader): Promise<RgbImage> {
   const {width, height} = header;
-  return {width, height, data: await read(header, rowConverter(header), 3)};
+  return {width, height, data: await read(bytes, header, rowConverter(header), 3)};
 }
 
 /**
  * Notes the modes that resize otherwise: P and 1 (a table, bilevel) are not mixed; RGBA and LA have alpha, the last
  * sample.
  */
-async function decodeOpened(_: Uint8Array, header: PngHeader): Promise<RgbImage> {
-  const image = await decode(_, header);
+async function decodeOpened(bytes: Uint8Array, header: PngHeader): Promise<RgbImage> {
+  const image = await decode(bytes, header);
   const {depth, colorType} = header;
   if (colorType === 3 || (colorType === 0 && depth === 1)) return {...image, opened: 'table'};
-  if (colorType !== 4 && colorType !== 6) return image;
+  if (!keepsAlpha(header)) return image;
   const stride = (COLOR_TYPES[colorType]!.samples * depth) / 8;
   const last = stride - depth / 8;
   const toAlpha: RowConverter = (row, columns, out, at, step) => {
     for (let x = 0; x < columns; x++) out[at + x * step] = row[x * stride + last]!;
   };
-  return {...image, opened: {alpha: await read(header, toAlpha, 1)}};
+  return {...image, opened: {alpha: await read(bytes, header, toAlpha, 1)}};
+}
+
+function keepsAlpha({colorType}: PngHeader): boolean {
+  return colorType === 4 || colorType === 6;
+}
+
+/** A pass over some of the pixels: first column and row, steps, and how much it has. */
+interface Pass {
+  readonly x0: number;
+  readonly y0: number;
+  readonly dx: number;
+  readonly dy: number;
+  readonly columns: number;
+  readonly rows: number;
+  readonly rowBytes: number;
+}
+
+function passesOf({width, height, depth, colorType, interlaced}: PngHeader): readonly Pass[] {
+  const bits = depth * COLOR_TYPES[colorType]!.samples;
+  return (interlaced ? PASSES : WHOLE)
+    .map(([x0, y0, dx, dy]) => {
+      const columns = Math.ceil((width - x0) / dx);
+      const rows = Math.ceil((height - y0) / dy);
+      return {x0, y0, dx, dy, columns, rows, rowBytes: Math.ceil((columns * bits) / 8)};
+    })
+    .filter(({columns, rows}) => columns > 0 && rows > 0);
+}
+
+/** The bytes of all rows, each with the number of its filter. */
+function unpackedSize(passes: readonly Pass[]): number {
+  return passes.reduce((sum, {rows, rowBytes}) => sum + rows * (rowBytes + 1), 0);
 }
 
 /**
@@ -121,29 +160,16 @@ async function decodeOpened(_: Uint8Array, header: PngHeader): Promise<RgbImage>
  * @param channels the number of bytes that `convert` writes a pixel
  * @returns height · width · channels bytes
  */
-async function read(header: PngHeader, convert: RowConverter, channels: number): Promise<Uint8Array> {
+async function read(
+  bytes: Uint8Array,
+  header: PngHeader,
+  convert: RowConverter,
+  channels: number,
+): Promise<Uint8Array> {
   const {width, height, depth, colorType} = header;
   const bits = depth * COLOR_TYPES[colorType]!.samples;
-  const passes = (header.interlaced ? PASSES : WHOLE)
-    .map(([x0, y0, dx, dy]) => ({
-      x0,
-      y0,
-      dx,
-      dy,
-      columns: Math.ceil((width - x0) / dx),
-      rows: Math.ceil((height - y0) / dy),
-    }))
-    .filter(({columns, rows}) => columns > 0 && rows > 0)
-    .map((pass) => ({...pass, rowBytes: Math.ceil((pass.columns * bits) / 8)}));
-  const wanted = passes.reduce((sum, {rows, rowBytes}) => sum + rows * (rowBytes + 1), 0);
-  const work = wanted + width * height * channels + ROW_COST * passes.reduce((sum, {rows}) => sum + rows, 0);
-  if (work > MAX_WORK)
-    throw new InputError(
-      'image-too-large',
-      `the PNG picture unpacks to ${wanted} bytes in ${height} rows, more work than the limit of ${MAX_WORK} bytes`,
-      {hint: 'The model sees a few hundred pixels a side: save the picture smaller.'},
-    );
-  const raw = await inflatePixels(header.pixels, wanted);
+  const passes = passesOf(header);
+  const raw = await inflatePixels(packedPixels(bytes, header.packed), unpackedSize(passes));
   const data = new Uint8Array(width * height * channels);
   let at = 0;
   for (const {x0, y0, dx, dy, columns, rows, rowBytes} of passes) {
@@ -159,17 +185,40 @@ async function read(header: PngHeader, convert: RowConverter, channels: number):
   return data;
 }
 
-async function inflatePixels(pixels: readonly Uint8Array[], wanted: number): Promise<Uint8Array> {
-  const packed = pixels.length === 1 ? pixels[0]! : Buffer.concat(pixels);
-  let raw: Uint8Array;
+/** The content of all IDAT chunks, `size` bytes. */
+function packedPixels(bytes: Uint8Array, size: number): Uint8Array {
+  const packed = new Uint8Array(size);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = SIGNATURE, filled = 0; at + 8 <= bytes.length && filled < size; ) {
+    const length = view.getUint32(at);
+    if (view.getUint32(at + 4) === IDAT) {
+      const data = bytes.subarray(at + 8, at + 8 + length);
+      packed.set(data, filled);
+      filled += data.length;
+    }
+    at += 12 + length;
+  }
+  return packed;
+}
+
+/** Unpacks `wanted` bytes, piece by piece, so that nothing but the result grows with them. */
+async function inflatePixels(packed: Uint8Array, wanted: number): Promise<Uint8Array> {
+  const raw = new Uint8Array(wanted);
+  let filled = 0;
+  // With the sync flush a cut-off stream gives its beginning.
+  const stream = zlib.createInflate({chunkSize: 1 << 18, finishFlush: zlib.constants.Z_SYNC_FLUSH});
+  stream.end(packed);
   try {
-    // The slack is for bytes after the last row, which PIL overlooks, too; with the sync flush a cut-off stream gives
-    // its beginning.
-    raw = await inflate(packed, {maxOutputLength: wanted + 65536, finishFlush: zlib.constants.Z_SYNC_FLUSH});
+    for await (const piece of stream as AsyncIterable<Uint8Array>) {
+      raw.set(piece.subarray(0, wanted - filled), Math.min(filled, wanted));
+      filled += piece.length;
+      // PIL, too, overlooks bytes after the last row.
+      if (filled > wanted + 65536) throw new Error(`they are more than ${wanted} bytes`);
+    }
   } catch (cause) {
     throw corrupt('PNG', `its pixels cannot be unpacked (${cause instanceof Error ? cause.message : cause})`, cause);
   }
-  if (raw.length < wanted) throw corrupt('PNG', `it is cut off: ${raw.length} of ${wanted} bytes of pixels are there`);
+  if (filled < wanted) throw corrupt('PNG', `it is cut off: ${filled} of ${wanted} bytes of pixels are there`);
   return raw;
 }
 

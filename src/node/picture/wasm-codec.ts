@@ -15,6 +15,11 @@ export interface CodecModule {
  */
 const LARGE = 16_000_000;
 
+/** The most memory of a decoder, in bytes: a damaged picture may ask for more than its header makes plausible. */
+const MAX_MEMORY = 750_000_000;
+/** The bytes of a page of WebAssembly memory. */
+const PAGE = 65_536;
+
 /**
  * A picture decoder in WebAssembly. One instance serves all pictures, so memory does not grow with their number; it is
  * replaced after an error, which leaves its heap in an unknown state, and after a very large picture.
@@ -64,12 +69,22 @@ export class WasmCodec {
       printErr: () => {},
       instantiateWasm: (imports: WebAssembly.Imports, done: (instance: WebAssembly.Instance) => void) => {
         const instance = new WebAssembly.Instance(compiled, imports);
+        for (const memory of Object.values(instance.exports)) if (memory instanceof WebAssembly.Memory) bound(memory);
         done(instance);
         return instance.exports;
       },
     });
     return codec;
   }
+}
+
+/** Lets a memory grow to `MAX_MEMORY`; a decoder that wants more is told that there is none. */
+function bound(memory: WebAssembly.Memory): void {
+  const grow = memory.grow.bind(memory);
+  memory.grow = (pages) => {
+    if (memory.buffer.byteLength + pages * PAGE > MAX_MEMORY) throw new RangeError('the picture takes too much memory');
+    return grow(pages);
+  };
 }
 
 /** RGBA → RGB: drops alpha without compositing. */

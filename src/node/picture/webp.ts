@@ -1,7 +1,10 @@
 import type {RgbImage} from '../../data/image.js';
 import {exifOrientation, type Orientation} from './exif.js';
-import {corrupt, type PictureFormat, type PictureHeader} from './format.js';
+import {corrupt, type PictureCost, type PictureFormat, type PictureHeader} from './format.js';
 import {type CodecModule, dropAlpha, WasmCodec} from './wasm-codec.js';
+
+/** The types of chunks that are read. */
+const CHUNKS = new Set(['VP8X', 'ANMF', 'ALPH', 'VP8 ', 'VP8L', 'EXIF', 'XMP ']);
 
 interface Chunk {
   readonly type: string;
@@ -30,7 +33,7 @@ const codec = new WasmCodec(
  * WebP by libwebp; of an animation the first frame, on black where it does not fill the canvas. Alpha is dropped, not
  * composited.
  */
-export const webp: PictureFormat<WebpHeader> = {name: 'WebP', inspect, decode};
+export const webp: PictureFormat<WebpHeader> = {name: 'WebP', inspect, cost, decode};
 
 function inspect(bytes: Uint8Array): WebpHeader {
   if (bytes.length < 20) throw corrupt('WebP', 'the header is cut off');
@@ -53,19 +56,25 @@ function inspect(bytes: Uint8Array): WebpHeader {
   return header;
 }
 
+/** The decoder holds RGBA, a copy of it leaves its memory, and RGB is made of that. */
+function cost({width, height, frame}: WebpHeader, bytes: Uint8Array): PictureCost {
+  const pixels = width * height;
+  const decoded = frame === undefined ? pixels : frame.width * frame.height;
+  return {work: 60 * decoded + 5 * pixels + 80 * bytes.length, memory: 16 * decoded + 3 * pixels + 3 * bytes.length};
+}
+
+/** The chunks that a picture is made of, the first of each type; an animation has thousands that do not matter. */
 function readChunks(bytes: Uint8Array): Chunk[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const chunks: Chunk[] = [];
+  const chunks = new Map<string, Chunk>();
   for (let at = 0; at + 8 <= bytes.length; ) {
     const length = view.getUint32(at + 4, true);
     if (at + 8 + length > bytes.length) throw corrupt('WebP', 'a chunk is longer than the file');
-    chunks.push({
-      type: String.fromCharCode(...bytes.subarray(at, at + 4)),
-      data: bytes.subarray(at + 8, at + 8 + length),
-    });
+    const type = String.fromCharCode(bytes[at]!, bytes[at + 1]!, bytes[at + 2]!, bytes[at + 3]!);
+    if (CHUNKS.has(type) && !chunks.has(type)) chunks.set(type, {type, data: bytes.subarray(at + 8, at + 8 + length)});
     at += 8 + length + (length & 1);
   }
-  return chunks;
+  return [...chunks.values()];
 }
 
 /** The size that the compressed picture itself states, for which the decoder allocates whatever the container says. */
