@@ -1,6 +1,6 @@
 import os from 'node:os';
 import {type Command, Option} from 'commander';
-import {wholeNumber} from '../src/cli/options/values.js';
+import {threadCount, wholeNumber} from '../src/cli/options/values.js';
 import {type SelectedBackend, selectBackend} from '../src/node/backends/select.js';
 import {type Device, deviceNamed} from '../src/runtime/devices.js';
 import type {ClockName} from './measure/clock.js';
@@ -82,7 +82,7 @@ export function addBench(program: Command, {name, about, options, run, json = fo
     .command(name)
     .description(about)
     .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', deviceNamed, 'auto' as Device)
-    .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
+    .option('--threads <n>', 'threads of native, wasm and onnx, or auto (default)', threadCount)
     .option('--json', 'JSON on stdout instead of tables')
     .option('--out <file.json>', 'write the whole result to a file, too');
   for (const [key, value] of Object.entries(numbers) as [Numbers, number][])

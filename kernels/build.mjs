@@ -13,8 +13,26 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const compiler = path.join(here, '..', '.native', 'zig');
 const NOT_BUILT = 3;
 const FLAGS = ['-target', 'wasm32-freestanding', '-O3', '-ffp-contract=off', '-nostdlib', '-Wall', '-Wextra', '-Werror'];
-const LINK = ['-Wl,--no-entry', '-Wl,--import-memory', '-Wl,--export=__stack_pointer', '-s'];
+const THREADS = ['-matomics', '-mbulk-memory'];
+// The memory is declared as shared, as a heap of threads is; whoever instantiates on one that is not says so in the
+// import (src/node/backends/wasm/kernel-modules.ts).
+const LINK = [
+  ...['-Wl,--no-entry', '-Wl,--import-memory', '-Wl,--shared-memory', '-Wl,--max-memory=4294901760'],
+  ...['-Wl,--export=__stack_pointer', '-s'],
+];
 const BUILDS = {simd: ['-msimd128'], relaxed: ['-msimd128', '-mrelaxed-simd']};
+
+/** 'env' 'memory' as an import of a memory that is shared and has from 16 to 65,535 pages. */
+const IMPORT = Buffer.from('03656e76066d656d6f727902' + '0310ffff03', 'hex');
+
+/** Lets the memory have all of its 65,536 pages, as tfjs' heap does; the linker takes one less. */
+function allowFourGiB(file) {
+  const bytes = fs.readFileSync(file);
+  const at = bytes.indexOf(IMPORT);
+  if (at < 0) throw new Error(`${file} does not import the memory that was expected`);
+  bytes.set([0x80, 0x80, 0x04], at + IMPORT.length - 3);
+  fs.writeFileSync(file, bytes);
+}
 
 const run = (command, args, env = {}) =>
   spawnSync(command, args, {cwd: here, encoding: 'utf8', env: {...process.env, ...env}});
@@ -37,9 +55,10 @@ function getCompiler() {
 
 function build(folder) {
   for (const [name, flags] of Object.entries(BUILDS)) {
-    const args = ['-m', 'ziglang', 'cc', ...FLAGS, ...flags, ...LINK, 'kernels.c', '-o', path.join(folder, `${name}.wasm`)];
+    const args = ['-m', 'ziglang', 'cc', ...FLAGS, ...THREADS, ...flags, ...LINK, 'kernels.c', '-o', path.join(folder, `${name}.wasm`)];
     const done = run('python3', args, {PYTHONPATH: compiler});
     if (done.status !== 0) throw new Error(`zig cc failed:\n${done.stderr}`);
+    allowFourGiB(path.join(folder, `${name}.wasm`));
     fs.chmodSync(path.join(folder, `${name}.wasm`), 0o644);
   }
 }

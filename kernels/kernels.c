@@ -1,5 +1,6 @@
 // Kernels over the heap of a foreign WebAssembly module, which they import: no data and no allocation of their own,
-// every buffer is a parameter. Work is given as a range, so that it can be shared out.
+// every buffer is a parameter. Work is given as a range, so that it can be shared out: the last part has the jobs by
+// which threads do so. Every number comes out the same however a range is cut.
 //
 // M rows, K inner size, N columns. Panels are the right operand of a product as the kernels read it: 8 columns at a
 // time, [⌈N/8⌉][K][8], the last ones filled up with zeros. Addresses go beyond 2 GiB: all arithmetic is unsigned.
@@ -8,8 +9,10 @@
 typedef v128_t f4;
 typedef unsigned u32;
 
-#define EXPORT(name) __attribute__((export_name(#name))) void name
+#define EXPORT(type, name) __attribute__((export_name(#name))) type name
 #define INLINE static inline __attribute__((always_inline))
+// A function of its own: engines compile each by itself, and keep more of a small one in registers.
+#define KERNEL static __attribute__((noinline)) void
 #define UNROLL _Pragma("unroll")
 #define LOAD(p) wasm_v128_load(p)
 #define STORE(p, x) wasm_v128_store(p, x)
@@ -173,7 +176,7 @@ INLINE void finish(const u32 R, u32 rows, const f4 *lo, const f4 *hi, float *c, 
 // ---- products of many rows
 
 // Panels of b [K, N], whose rows are `stride` apart.
-EXPORT(pack)(const float *b, u32 K, u32 N, u32 stride, float *panels) {
+KERNEL pack(const float *b, u32 K, u32 N, u32 stride, float *panels) {
   for (u32 n = 0; n < N; n += 8) {
     const u32 columns = N - n < 8 ? N - n : 8;
     const float *from = b + n;
@@ -202,10 +205,12 @@ INLINE void interleave(const float *const *rows, u32 width, float *to) {
     for (u32 i = 0; i < 4; i++) *to++ = rows[i] ? rows[i][k] : 0.f;
 }
 
-// Rows m0 … m1 of c from a block of interleaved rows, [⌈(m1 − m0)/4⌉][K][4].
-INLINE void multiply_block(const float *block, u32 m0, u32 m1, u32 K, const float *panels, u32 N, const float *bias,
-                           const float *addend, float *c, u32 activation) {
-  for (u32 n = 0; n < N; n += 8, panels += K * 8) {
+// Rows m0 … m1 and columns n0 … n1 (n0 a multiple of 8) of c [M, N] from a block of interleaved rows,
+// [⌈(m1 − m0)/4⌉][K][4].
+INLINE void multiply_block(const float *block, u32 m0, u32 m1, u32 K, const float *panels, u32 N, u32 n0, u32 n1,
+                           const float *bias, const float *addend, float *c, u32 activation) {
+  panels += n0 * K;
+  for (u32 n = n0; n < n1; n += 8, panels += K * 8) {
     const u32 columns = N - n < 8 ? N - n : 8;
     const f4 zero = SPLAT(0.f);
     const f4 bias0 = bias ? load_part(bias + n, columns) : zero;
@@ -219,10 +224,10 @@ INLINE void multiply_block(const float *block, u32 m0, u32 m1, u32 K, const floa
   }
 }
 
-// Rows m0 … m1 of c [M, N] = activation(a [M, K] · panels + bias [N] + addend [M, N]); bias and addend may be null.
-// Scratch holds `size` rows of a, a multiple of 4.
-EXPORT(product)(const float *a, u32 m0, u32 m1, u32 K, const float *panels, u32 N, const float *bias,
-                const float *addend, float *c, u32 activation, float *scratch, u32 size) {
+// Rows m0 … m1 and columns n0 … n1 (n0 a multiple of 8) of c [M, N] = activation(a [M, K] · panels + bias [N] +
+// addend [M, N]); bias and addend may be null. Scratch holds `size` rows of a, a multiple of 4.
+KERNEL product(const float *a, u32 m0, u32 m1, u32 K, const float *panels, u32 N, u32 n0, u32 n1,
+                    const float *bias, const float *addend, float *c, u32 activation, float *scratch, u32 size) {
   for (u32 m = m0; m < m1; m += size) {
     const u32 end = m1 - m < size ? m1 : m + size;
     for (u32 r = m; r < end; r += 4) {
@@ -230,13 +235,13 @@ EXPORT(product)(const float *a, u32 m0, u32 m1, u32 K, const float *panels, u32 
       for (u32 i = 0; i < 4; i++) rows[i] = r + i < end ? a + (r + i) * K : 0;
       interleave(rows, K, scratch + (r - m) * K);
     }
-    multiply_block(scratch, m, end, K, panels, N, bias, addend, c, activation);
+    multiply_block(scratch, m, end, K, panels, N, n0, n1, bias, addend, c, activation);
   }
 }
 
 // Columns n0 … n1 (n0 a multiple of 8) of c [R, N] = activation(a [R, K] · panels + bias) for few rows.
-EXPORT(few_rows)(const float *a, u32 R, u32 K, const float *panels, u32 N, u32 n0, u32 n1, const float *bias, float *c,
-                 u32 activation) {
+KERNEL few_rows(const float *a, u32 R, u32 K, const float *panels, u32 N, u32 n0, u32 n1, const float *bias,
+                     float *c, u32 activation) {
   for (u32 n = n0; n < n1; n += 8) {
     const float *p = panels + n * K;
     const u32 columns = N - n < 8 ? N - n : 8;
@@ -259,10 +264,10 @@ EXPORT(few_rows)(const float *a, u32 R, u32 K, const float *panels, u32 N, u32 n
 
 // Output pixels m0 … m1 of a convolution of x [B, H, W, C] (row after row, all images) with panels of the filter
 // [kh · kw · C, N]: activation(conv + bias + addend). The pixels under the filter are gathered into scratch.
-EXPORT(convolution)(const float *x, u32 H, u32 W, u32 C, u32 kh, u32 kw, u32 stride_y, u32 stride_x, u32 top, u32 left,
-                    u32 out_h, u32 out_w, u32 m0, u32 m1, const float *panels, u32 N, const float *bias,
-                    const float *addend, float *c, u32 activation, float *scratch, u32 size) {
-  const u32 K = kh * kw * C;
+KERNEL convolution(const float *x, u32 H, u32 W, u32 C, u32 kh, u32 kw, u32 stride_y, u32 stride_x, u32 top,
+                        u32 left, u32 out_h, u32 out_w, u32 m0, u32 m1, const float *panels, u32 N, const float *bias,
+                        const float *addend, float *c, u32 activation, float *scratch, u32 size) {
+  const u32 K = kh * kw * C, n0 = 0, n1 = N;
   for (u32 m = m0; m < m1; m += size) {
     const u32 end = m1 - m < size ? m1 : m + size;
     for (u32 r = m; r < end; r += 4) {
@@ -286,7 +291,7 @@ EXPORT(convolution)(const float *x, u32 H, u32 W, u32 C, u32 kh, u32 kw, u32 str
           interleave(rows, C, to);
         }
     }
-    multiply_block(scratch, m, end, K, panels, N, bias, addend, c, activation);
+    multiply_block(scratch, m, end, K, panels, N, n0, n1, bias, addend, c, activation);
   }
 }
 
@@ -354,34 +359,35 @@ INLINE void attend_rows(const u32 R, const float *q, u32 row, u32 S, u32 D, cons
 }
 
 // Panels of matrices b0 … b1 of b [B, K, N], each behind the other.
-EXPORT(pack_each)(const float *b, u32 b0, u32 b1, u32 K, u32 N, float *panels) {
+KERNEL pack_each(const float *b, u32 b0, u32 b1, u32 K, u32 N, float *panels) {
   const u32 padded = (N + 7) & ~7u;
   for (u32 i = b0; i < b1; i++) pack(b + i * K * N, K, N, N, panels + i * K * padded);
 }
 
-// Attention of heads h0 … h1 of B·H: softmax(queries · keys + biases) · values · scale [H], which may be null. Queries
-// and out are [B, H, T, D], scratch is [4][S, rounded up to 8].
-EXPORT(attend)(const float *queries, u32 H, u32 T, u32 S, u32 D, const float *key_panels, const float *value_panels,
-               const Bias *bias, u32 biases, const float *scale, float *out, u32 h0, u32 h1, float *scratch) {
+// Attention of head h of B·H and its queries t0 … t1: softmax(queries · keys + biases) · values · scale [H], which may be
+// null. Queries and out are alike: `batch`, `head` and `row` are how far apart images, heads and queries lie. Scratch is
+// [4][S, rounded up to 8]. t0 is a multiple of 4, and t1 is, too, or T; the last part has 4 queries or more, or all, so that
+// rows are grouped alike however queries are cut.
+KERNEL attend(const float *queries, u32 H, u32 T, u32 S, u32 D, const float *key_panels, const float *value_panels,
+              const Bias *bias, u32 biases, const float *scale, float *out, u32 batch, u32 head, u32 row, u32 h, u32 t0,
+              u32 t1, float *scratch) {
   const u32 padded = (S + 7) & ~7u;
-  for (u32 h = h0; h < h1; h++) {
-    const float *keys = key_panels + h * D * padded, *values = value_panels + h * S * ((D + 7) & ~7u);
-    const float factor = scale ? scale[h % H] : 1.f;
-    for (u32 t = 0; t < T;) {
-      const u32 rows = rows_at_once(T - t), at = (h * T + t) * D;
-#define ATTEND(R)                                                                                              \
-  case R:                                                                                                      \
-    attend_rows(R, queries + at, D, S, D, keys, values, bias, biases, h / H, h % H, t, factor, out + at, scratch, padded); \
+  const float *keys = key_panels + h * D * padded, *values = value_panels + h * S * ((D + 7) & ~7u);
+  const float factor = scale ? scale[h % H] : 1.f;
+  for (u32 t = t0; t < t1;) {
+    const u32 rows = rows_at_once(T - t), at = h / H * batch + h % H * head + t * row;
+#define ATTEND(R)                                                                                                        \
+  case R:                                                                                                                \
+    attend_rows(R, queries + at, row, S, D, keys, values, bias, biases, h / H, h % H, t, factor, out + at, scratch, padded); \
     break;
-      switch (rows) { ATTEND(1) ATTEND(2) ATTEND(3) ATTEND(4) }
-      t += rows;
-    }
+    switch (rows) { ATTEND(1) ATTEND(2) ATTEND(3) ATTEND(4) }
+    t += rows;
   }
 }
 
 // The same for one query a head and few keys, which are read as they lie: keys [B·H, D, S], values [B·H, S, D].
-EXPORT(attend_once)(const float *queries, u32 H, u32 S, u32 D, const float *keys, const float *values,
-                    const Bias *bias, u32 biases, const float *scale, float *out, u32 h0, u32 h1, float *scores) {
+KERNEL attend_once(const float *queries, u32 H, u32 S, u32 D, const float *keys, const float *values,
+                        const Bias *bias, u32 biases, const float *scale, float *out, u32 h0, u32 h1, float *scores) {
   const u32 padded = (S + 3) & ~3u;
   const f4 none = SPLAT(-__builtin_inff()), lanes = wasm_i32x4_make(0, 1, 2, 3);
   for (u32 h = h0; h < h1; h++) {
@@ -428,8 +434,8 @@ EXPORT(attend_once)(const float *queries, u32 H, u32 S, u32 D, const float *keys
 // ---- rows and numbers
 
 // Layer norm of rows r0 … r1 of x [R, N] with gain and bias [N], biased variance, in two passes.
-EXPORT(layer_norm)(const float *x, const float *gain, const float *bias, float *out, u32 r0, u32 r1, u32 N,
-                   float epsilon) {
+KERNEL layer_norm(const float *x, const float *gain, const float *bias, float *out, u32 r0, u32 r1, u32 N,
+                       float epsilon) {
   const f4 lanes = wasm_i32x4_make(0, 1, 2, 3);
   for (u32 r = r0; r < r1; r++) {
     const float *from = x + r * N;
@@ -457,6 +463,167 @@ EXPORT(layer_norm)(const float *x, const float *gain, const float *bias, float *
 }
 
 // Exact GELU of numbers i0 … i1 (i0 a multiple of 4).
-EXPORT(gelu)(const float *x, float *out, u32 i0, u32 i1) {
+KERNEL gelu(const float *x, float *out, u32 i0, u32 i1) {
   for (u32 i = i0; i < i1; i += 4) store_part(out + i, gelu_of(load_part(x + i, i1 - i)), i1 - i);
+}
+
+// For each of `outer` runs: `first` numbers of a, then `second` of b.
+KERNEL append(const float *a, const float *b, float *out, u32 outer, u32 first, u32 second) {
+  for (u32 i = 0; i < outer; i++) {
+    for (u32 j = 0; j < first; j += 4) store_part(out + j, load_part(a + j, first - j), first - j);
+    for (u32 j = 0; j < second; j += 4) store_part(out + first + j, load_part(b + j, second - j), second - j);
+    a += first;
+    b += second;
+    out += first + second;
+  }
+}
+
+// out [R, N] = x · factor · gain [N] + addend [R, N]; gain and addend may be null. Every operation is rounded.
+KERNEL combine(const float *x, float factor, const float *gain, const float *addend, float *out, u32 R, u32 N) {
+  for (u32 r = 0; r < R; r++)
+    for (u32 i = 0; i < N; i += 4) {
+      const u32 count = N - i, at = r * N + i;
+      f4 y = MUL(load_part(x + at, count), SPLAT(factor));
+      if (gain) y = MUL(y, load_part(gain + i, count));
+      if (addend) y = ADD(y, load_part(addend + at, count));
+      store_part(out + at, y, count);
+    }
+}
+
+// ---- jobs
+
+enum { PRODUCT, FEW_ROWS, CONVOLUTION, ATTEND_PANELS, ATTEND_ONCE, LAYER_NORM, GELU_EACH, PACK_EACH, APPEND, COMBINE };
+
+// A kernel and its parameters, cut in pieces. Threads are in it between `enter` and `leave`: whoever changes it closes
+// the gate first and waits until nobody is inside. A thread that comes late finds the gate closed, and nobody waits for it.
+typedef struct {
+  u32 generation;  // raised with each job; what idle threads sleep on
+  u32 gate;        // OPEN or not, plus the number of threads inside
+  u32 next;        // the first piece that nobody has taken
+  u32 failed;      // not 0 after a thread has ended by an error
+  u32 kernel, pieces;
+  u32 scratch, scratch_bytes;  // memory of the first thread, and how far apart those of threads lie
+  u32 a[24];                   // addresses and sizes
+} Job;
+
+enum { OPEN = 1u << 31, SPINS = 4000, TIMED_OUT = 2 };
+
+#define AT(i) ((float *)a[i])
+#define END(from, step, all) ((all) - (from) < (step) ? (all) : (from) + (step))
+
+static void run_piece(const Job *job, u32 i, float *scratch) {
+  const u32 *a = job->a;
+  switch (job->kernel) {
+    case PRODUCT: {  // a, M, K, panels, N, bias, addend, c, activation, size, rows and columns a piece
+      const u32 across = (a[4] + a[11] - 1) / a[11], m = i / across * a[10], n = i % across * a[11];
+      product(AT(0), m, END(m, a[10], a[1]), a[2], AT(3), a[4], n, END(n, a[11], a[4]), AT(5), AT(6), AT(7), a[8], scratch,
+              a[9]);
+      break;
+    }
+    case FEW_ROWS: {  // a, R, K, panels, N, bias, c, activation, columns a piece
+      const u32 n = i * a[8];
+      few_rows(AT(0), a[1], a[2], AT(3), a[4], n, END(n, a[8], a[4]), AT(5), AT(6), a[7]);
+      break;
+    }
+    case CONVOLUTION: {  // x, H, W, C, kh, kw, strides, top, left, out_h, out_w, M, panels, N, bias, addend, c,
+                         // activation, size, rows a piece
+      const u32 m = i * a[20];
+      convolution(AT(0), a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8], a[9], a[10], a[11], m, END(m, a[20], a[12]), AT(13),
+                  a[14], AT(15), AT(16), AT(17), a[18], scratch, a[19]);
+      break;
+    }
+    case ATTEND_PANELS: {  // queries, H, T, S, D, keys, values, biases, their number, scale, out, pieces a head, queries a
+                           // piece, distances of batches, heads and rows
+      const u32 h = i / a[11], part = i % a[11], t = part * a[12];
+      attend(AT(0), a[1], a[2], a[3], a[4], AT(5), AT(6), (const Bias *)a[7], a[8], AT(9), AT(10), a[13], a[14], a[15], h, t,
+             part + 1 == a[11] ? a[2] : t + a[12], scratch);
+      break;
+    }
+    case ATTEND_ONCE: {  // queries, H, S, D, keys, values, biases, their number, scale, out, B·H, heads a piece
+      const u32 h = i * a[11];
+      attend_once(AT(0), a[1], a[2], a[3], AT(4), AT(5), (const Bias *)a[6], a[7], AT(8), AT(9), h, END(h, a[11], a[10]),
+                  scratch);
+      break;
+    }
+    case LAYER_NORM: {  // x, gain, bias, out, R, N, epsilon, rows a piece
+      const u32 r = i * a[7];
+      layer_norm(AT(0), AT(1), AT(2), AT(3), r, END(r, a[7], a[4]), a[5], *(const float *)&a[6]);
+      break;
+    }
+    case GELU_EACH: {  // x, out, size, numbers a piece
+      const u32 n = i * a[3];
+      gelu(AT(0), AT(1), n, END(n, a[3], a[2]));
+      break;
+    }
+    case PACK_EACH: {  // b, B, K, N, panels, matrices a piece
+      const u32 b = i * a[5];
+      pack_each(AT(0), b, END(b, a[5], a[1]), a[2], a[3], AT(4));
+      break;
+    }
+    case APPEND:  // a, b, out, outer, first, second
+      append(AT(0), AT(1), AT(2), a[3], a[4], a[5]);
+      break;
+    case COMBINE:  // x, factor, gain, addend, out, R, N
+      combine(AT(0), *(const float *)&a[1], AT(2), AT(3), AT(4), a[5], a[6]);
+      break;
+  }
+}
+
+// Takes pieces until there are none. Returns how many.
+static u32 take_pieces(Job *job, u32 thread) {
+  float *scratch = (float *)(job->scratch + thread * job->scratch_bytes);
+  for (u32 taken = 0;; taken++) {
+    const u32 i = __atomic_fetch_add(&job->next, 1, __ATOMIC_SEQ_CST);
+    if (i >= job->pieces) return taken;
+    run_piece(job, i, scratch);
+  }
+}
+
+// The whole job by the calling thread alone.
+EXPORT(void, run)(Job *job) {
+  __atomic_store_n(&job->next, 0, __ATOMIC_SEQ_CST);
+  take_pieces(job, 0);
+}
+
+// Opens the job to others, of whom `helpers` are woken, and takes pieces, too. Returns how many; `end` comes next.
+EXPORT(u32, begin)(Job *job, u32 helpers) {
+  __atomic_store_n(&job->next, 0, __ATOMIC_SEQ_CST);
+  __atomic_store_n(&job->gate, OPEN, __ATOMIC_SEQ_CST);
+  __atomic_fetch_add(&job->generation, 1, __ATOMIC_SEQ_CST);
+  __builtin_wasm_memory_atomic_notify((int *)&job->generation, helpers);
+  return take_pieces(job, 0);
+}
+
+// Closes the gate, and waits for the pieces that others are at. Returns whether a thread has failed.
+EXPORT(u32, end)(Job *job) {
+  u32 inside = __atomic_and_fetch(&job->gate, ~OPEN, __ATOMIC_SEQ_CST);
+  for (u32 spins = 0; inside > 0; spins++) {
+    if (spins > SPINS) __builtin_wasm_memory_atomic_wait32((int *)&job->gate, (int)inside, -1);
+    inside = __atomic_load_n(&job->gate, __ATOMIC_SEQ_CST);
+  }
+  return job->failed;
+}
+
+// Leaves the job; `failed` where a piece was not finished.
+EXPORT(void, leave)(Job *job, u32 failed) {
+  if (failed) __atomic_store_n(&job->failed, 1, __ATOMIC_SEQ_CST);
+  if (__atomic_sub_fetch(&job->gate, 1, __ATOMIC_SEQ_CST) == 0) __builtin_wasm_memory_atomic_notify((int *)&job->gate, 1);
+}
+
+// What a helping thread does, asleep where no job is open, until it has slept for `patience` nanoseconds: only on shared
+// memory.
+EXPORT(void, serve)(Job *job, u32 thread, double patience) {
+  for (;;) {
+    const u32 generation = __atomic_load_n(&job->generation, __ATOMIC_SEQ_CST);
+    u32 gate = __atomic_load_n(&job->gate, __ATOMIC_SEQ_CST);
+    while ((gate & OPEN) &&
+           !__atomic_compare_exchange_n(&job->gate, &gate, gate + 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    }
+    if (gate & OPEN) {
+      take_pieces(job, thread);
+      leave(job, 0);
+    }
+    const int woken = __builtin_wasm_memory_atomic_wait32((int *)&job->generation, (int)generation, (long long)patience);
+    if (woken == TIMED_OUT) return;
+  }
 }

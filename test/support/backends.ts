@@ -2,6 +2,12 @@ import * as tf from '@tensorflow/tfjs';
 import {selectBackend} from '../../src/node/backends/select.js';
 import {type Device, deviceNamed} from '../../src/runtime/devices.js';
 
+/** Threads of wasm (MUE_TEST_THREADS, or 1), and whether its kernels may be relaxed ones (not with MUE_TEST_RELAXED=0). */
+const WASM = {
+  threads: Number(process.env['MUE_TEST_THREADS'] ?? 1),
+  relaxed: process.env['MUE_TEST_RELAXED'] !== '0',
+};
+
 /** The backends that numbers are tested on: MUE_TEST_BACKEND, devices separated by commas, or wasm. */
 export const TEST_DEVICES: readonly Device[] = (process.env['MUE_TEST_BACKEND'] ?? 'wasm').split(',').map(deviceNamed);
 
@@ -14,7 +20,7 @@ export function onBackends(
   describe.each(devices)(`${name} on %s`, (device) => {
     let before = 0;
     beforeAll(async () => {
-      await selectBackend(device);
+      await selectBackend(device, device === 'wasm' ? WASM : {});
       before = tf.memory().numTensors;
     });
     suite(device);

@@ -1,4 +1,5 @@
 import {type ChildProcess, fork} from 'node:child_process';
+import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {EvaluationMetrics} from '../../evaluation/metrics.js';
@@ -47,9 +48,12 @@ export async function evaluateInWorkers(
   workers: number,
   context: ShardContext,
 ): Promise<EvaluationMetrics> {
+  // Processes share the cores, unless somebody said how.
+  const threads = job.model.load.threads ?? Math.max(1, Math.floor(os.availableParallelism() / workers));
+  const model = {...job.model, load: {...job.model.load, threads}};
   const parts = Array.from({length: workers}, (_, j): WorkerTask => {
     const shard = partOfShard(job.shard, j, workers);
-    return {...job, shard, folder: path.join(job.folder, shardName(shard))};
+    return {...job, model, shard, folder: path.join(job.folder, shardName(shard))};
   });
   await runWorkers(parts, context);
   return await mergeEvaluations(

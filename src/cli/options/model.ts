@@ -4,13 +4,17 @@ import {type Device, deviceNamed} from '../../runtime/devices.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import {type OptionsOf, optionGroup} from '../core/define-command.js';
 import type {Output} from '../core/output.js';
-import {wholeNumber} from './values.js';
+import {threadCount, wholeNumber} from './values.js';
 
 /** Where a model runs, how images are read. */
 export const withDevice = optionGroup((command) =>
   command
     .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', deviceNamed, 'auto' as Device)
-    .option('--threads <n>', 'threads of the native device (default: all cores)', wholeNumber(1))
+    .option(
+      '--threads <n>',
+      'threads of native, wasm and onnx, or auto: all cores, on wasm at most 8 (default: auto)',
+      threadCount,
+    )
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')
     .option('--no-relaxed', 'wasm: round every product and sum; slower, the same on every processor')
     .addOption(

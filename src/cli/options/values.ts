@@ -12,6 +12,11 @@ export function wholeNumber(least: number): (text: string) => number {
   };
 }
 
+/** Parser of a number of threads; undefined is auto, which is what leaving the option out means. */
+export function threadCount(text: string): number | undefined {
+  return text === 'auto' ? undefined : wholeNumber(1)(text);
+}
+
 /** Parser of an option that takes any finite number. */
 export function finiteNumber(text: string): number {
   const value = text.trim() === '' ? Number.NaN : Number(text);

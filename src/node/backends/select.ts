@@ -17,6 +17,7 @@ import {patchWasmErf} from './wasm/erf.js';
 import {registerWasmGradients} from './wasm/gradients.js';
 import {patchWasmKernels} from './wasm/kernels.js';
 import {useOwnKernels} from './wasm/own.js';
+import {startOnSharedHeap} from './wasm/shared-heap.js';
 import {refuseAfterErrors, type WebgpuBackend} from './webgpu/errors.js';
 
 export interface SelectedBackend {
@@ -39,8 +40,11 @@ export interface BackendOptions {
    * and in the seventh digit not the same on every processor.
    */
   readonly relaxed?: boolean | undefined;
-  /** Threads of the native CPU device; default: all cores. Counts when it is first started. */
-  readonly threads?: number;
+  /**
+   * Threads of the devices native, wasm and onnx; default: all cores, on wasm at most eight. Whether wasm has one or
+   * several counts when it is first started, and so does native's number.
+   */
+  readonly threads?: number | 'auto' | undefined;
   /**
    * Folder of native builds, `cpu/` and `gpu/`; default: `.native` in this package, where `npm run native` puts them.
    */
@@ -56,7 +60,10 @@ interface Running {
 
 const require = createRequire(import.meta.url);
 
-const START: Readonly<Record<ConcreteDevice, (options: BackendOptions) => Promise<Running>>> = {
+/** The options of a device that starts. */
+type StartOptions = BackendOptions & {readonly threads?: number | undefined};
+
+const START: Readonly<Record<ConcreteDevice, (options: StartOptions) => Promise<Running>>> = {
   cuda: startCuda,
   native: startNative,
   webgpu: startWebgpu,
@@ -73,10 +80,11 @@ const START: Readonly<Record<ConcreteDevice, (options: BackendOptions) => Promis
  */
 export async function selectBackend(device: string, options: BackendOptions = {}): Promise<SelectedBackend> {
   const wanted = deviceNamed(device);
+  const threads = options.threads === 'auto' ? undefined : options.threads;
   const tried: DeviceProbe[] = [];
   for (const candidate of wanted === 'auto' ? AUTO : [wanted]) {
     try {
-      const {what, ...running} = await START[candidate](options);
+      const {what, ...running} = await START[candidate]({...options, threads});
       tried.push({device: candidate, ok: true});
       return {...running, device: candidate, note: note(what, tried), tried};
     } catch (error) {
@@ -101,7 +109,7 @@ function reasons(tried: readonly DeviceProbe[]): string {
 }
 
 /** Starts TensorFlow on the CPU. */
-async function startNative({threads, tf32 = false, nativeFolder = NATIVE_FOLDER}: BackendOptions): Promise<Running> {
+async function startNative({threads, tf32 = false, nativeFolder = NATIVE_FOLDER}: StartOptions): Promise<Running> {
   const native = loadNativeBinding('cpu', {folder: nativeFolder, tf32, threads});
   await startTensorflow(native);
   const count = threads ?? os.availableParallelism();
@@ -152,20 +160,21 @@ async function startWebgpu(): Promise<Running> {
   return {backend: 'webgpu', what: `WebGPU (${adapter})`};
 }
 
-/** Starts WebAssembly with SIMD. tfjs allows it no threads in Node (tensorflow/tfjs#3830). */
-async function startWasm({relaxed = true}: BackendOptions): Promise<Running> {
+/** Starts WebAssembly with SIMD, on a heap that threads share where there shall be several. */
+async function startWasm({relaxed = true, threads = automaticThreads()}: StartOptions): Promise<Running> {
   if (tf.engine().registry.wasm === undefined) {
     const wasm = await import('@tensorflow/tfjs-backend-wasm');
     const files = path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm'));
     wasm.setWasmPaths(`${files}${path.sep}`);
     wasm.setThreadsCount(1);
+    if (threads > 1) await preferSharedHeap(wasm);
   }
   await start('wasm');
   patchWasmKernels();
   patchWasmCopies();
   patchWasmErf();
   registerWasmGradients();
-  const build = useOwnKernels(relaxed);
+  const running = useOwnKernels(relaxed, threads);
   useOnnxMatMul(false, 1);
   // Emscripten takes over uncaught errors of the whole process (to exit with 7); that is not its business.
   for (const event of ['uncaughtException', 'unhandledRejection']) {
@@ -173,12 +182,32 @@ async function startWasm({relaxed = true}: BackendOptions): Promise<Running> {
       if (/ExitStatus|throw reason/.test(String(listener))) process.removeListener(event, listener);
     }
   }
-  return {backend: 'wasm', threads: 1, what: `wasm (${build === 'relaxed' ? 'relaxed SIMD' : 'SIMD'}, 1 thread)`};
+  const simd = running.build === 'relaxed' ? 'relaxed SIMD' : 'SIMD';
+  const count = running.threads === 1 ? '1 thread' : `${running.threads} threads`;
+  return {backend: 'wasm', threads: running.threads, what: `wasm (${simd}, ${count})`};
+}
+
+/** Puts tfjs' wasm backend on a heap that threads can share; where that fails it will start as it does, for one thread. */
+async function preferSharedHeap(wasm: typeof import('@tensorflow/tfjs-backend-wasm')): Promise<void> {
+  try {
+    const started = await startOnSharedHeap(wasm);
+    tf.removeBackend('wasm');
+    tf.registerBackend('wasm', () => started, PRIORITY.wasm);
+  } catch {
+    // An address space too small for 4 GiB, for one.
+  }
+}
+
+/** Threads where nobody asks for a number: more than these gain little (src/node/backends/wasm/pool.ts). */
+const MOST_AUTOMATIC = 8;
+
+function automaticThreads(): number {
+  return Math.min(os.availableParallelism(), MOST_AUTOMATIC);
 }
 
 /** Starts the wasm backend, whose products and convolutions onnxruntime-node then computes on all cores. */
-async function startOnnx({threads = os.availableParallelism(), relaxed}: BackendOptions): Promise<Running> {
-  await startWasm({relaxed});
+async function startOnnx({threads = os.availableParallelism(), relaxed}: StartOptions): Promise<Running> {
+  await startWasm({relaxed, threads: 1});
   useOnnxMatMul(true, threads);
   return {backend: 'wasm', threads, what: `wasm with onnxruntime-node (${threads} threads)`};
 }

@@ -40,8 +40,8 @@ export interface LoadOptions {
   readonly rgb?: 'first' | 'last';
   /** The number of pixels of the largest picture that is read. */
   readonly maxPixels?: number;
-  /** Threads of the native device; default: all cores. */
-  readonly threads?: number;
+  /** Threads of the devices native, wasm and onnx; default, 'auto' or 0: all cores, on wasm at most eight. */
+  readonly threads?: number | 'auto';
   /** Lets CUDA round factors to TF32; default: exact fp32. */
   readonly tf32?: boolean;
   /**

@@ -82,7 +82,7 @@ test('answerImages --json: one object for one image, an array for several; stder
   const two = ['--json', '--max-len-b', '2'];
   const one = await runMue(['caption', fixture('png-0-8.png'), ...micro, ...two, '--trace', '--decoder_thres', '.2']);
   const {trace, layers} = json(tracedSchema, one);
-  expect(one.stderr).toMatch(/^running on wasm \((relaxed )?SIMD, 1 thread\)\n$/);
+  expect(one.stderr).toMatch(/^running on wasm \((relaxed )?SIMD, \d+ threads?\)\n$/);
   const decoder = trace.filter(({stack}) => stack === 'decoder');
   expect(layers.decoder).toEqual({run: decoder.map(({exitLayer}) => exitLayer), of: 4});
   expect(layers['encoder.image']).toEqual({run: 3, of: 3});

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {type KernelCall, preferKernel} from '../kernels.js';
 import {ACTIVATIONS, areFloats, type KernelHeap, sizeOf} from './heap.js';
-import {multiply, rowsAtOnce} from './products.js';
+import {LEAST_ROWS, multiply, rowsAtOnce} from './products.js';
 
 type Strides = [number, number] | number;
 type Pad = 'valid' | 'same' | number | tf.backend_util.ExplicitPadding;
@@ -76,11 +76,12 @@ function convolve(
     return multiply(heap, {a: x, b: filter, bias, addend, M, K, N}, activation, outShape);
   const panels = heap.panels(filter, K, N);
   const out = heap.output(outShape);
-  const rows = rowsAtOnce(M, K);
-  const scratch = heap.scratch(4 * rows * K);
+  const rows = Math.max(Math.min(M, LEAST_ROWS), heap.pieceSize(M, M * K * N, 4));
+  const size = rowsAtOnce(rows, K);
   const picture = [heap.address(x), inHeight, inWidth, C];
-  const geometry = [kh, kw, strideHeight, strideWidth, padInfo.top, padInfo.left, outHeight, outWidth, 0, M];
+  const geometry = [kh, kw, strideHeight, strideWidth, padInfo.top, padInfo.left, outHeight, outWidth, M];
   const added = [heap.address(bias), heap.address(addend)];
-  heap.run.convolution(...picture, ...geometry, panels, N, ...added, heap.address(out), activation, scratch, rows);
+  const parameters = [...picture, ...geometry, panels, N, ...added, heap.address(out), activation, size, rows];
+  heap.run('convolution', Math.ceil(M / rows), parameters, 4 * size * K);
   return out;
 }

@@ -1,5 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
-import {type KernelHeap, sizeOf} from './heap.js';
+import {floatBits, type KernelHeap, sizeOf} from './heap.js';
+
+/** What a number of these costs, in multiply-accumulates of a product. */
+const NORM_WORK = 10;
+const GELU_WORK = 20;
 
 /** Registers layer norm and GELU as kernels of this project's. */
 export function registerRowKernels(heap: KernelHeap): void {
@@ -10,10 +14,12 @@ export function registerRowKernels(heap: KernelHeap): void {
       const {x, gain, bias} = inputs as {x: tf.TensorInfo; gain: tf.TensorInfo; bias: tf.TensorInfo};
       const {epsilon} = attrs as unknown as {epsilon: number};
       const size = sizeOf(gain.shape);
-      const {run, ...at} = withOutput(heap, x);
-      const parameters = [heap.address(gain), heap.address(bias)];
-      run.layer_norm(at.from, ...parameters, at.to, 0, sizeOf(x.shape) / size, size, epsilon);
-      return at.out;
+      const out = heap.output(x.shape);
+      const rows = sizeOf(x.shape) / size;
+      const each = heap.pieceSize(rows, rows * size * NORM_WORK);
+      const parameters = [x, gain, bias, out].map((tensor) => heap.address(tensor));
+      heap.run('layer_norm', Math.ceil(rows / each), [...parameters, rows, size, floatBits(epsilon), each]);
+      return out;
     },
   });
   tf.registerKernel({
@@ -21,18 +27,11 @@ export function registerRowKernels(heap: KernelHeap): void {
     backendName: 'wasm',
     kernelFunc: ({inputs}) => {
       const {x} = inputs as {x: tf.TensorInfo};
-      const {run, from, to, out} = withOutput(heap, x);
-      run.gelu(from, to, 0, sizeOf(x.shape));
+      const out = heap.output(x.shape);
+      const size = sizeOf(x.shape);
+      const each = heap.pieceSize(size, size * GELU_WORK, 4);
+      heap.run('gelu', Math.ceil(size / each), [heap.address(x), heap.address(out), size, each]);
       return out;
     },
   });
-}
-
-/** A new tensor of the shape of x, and the addresses of both. */
-function withOutput(
-  heap: KernelHeap,
-  x: tf.TensorInfo,
-): {run: KernelHeap['run']; out: tf.TensorInfo; from: number; to: number} {
-  const out = heap.output(x.shape);
-  return {run: heap.run, out, from: heap.address(x), to: heap.address(out)};
 }

@@ -1,28 +1,15 @@
-import fs from 'node:fs';
-import v8 from 'node:v8';
 import type * as tf from '@tensorflow/tfjs';
 import type {WasmBackend} from '../kernels.js';
-
-/** A kernel takes addresses and sizes; an address beyond 2 GiB may be given as the negative number of the same bits. */
-type Kernel = (...numbers: number[]) => void;
-
-/** What kernels/kernels.c exports; the comments there say what each takes. */
-export interface Kernels {
-  readonly pack: Kernel;
-  readonly pack_each: Kernel;
-  readonly product: Kernel;
-  readonly few_rows: Kernel;
-  readonly convolution: Kernel;
-  readonly attend: Kernel;
-  readonly attend_once: Kernel;
-  readonly layer_norm: Kernel;
-  readonly gelu: Kernel;
-}
+import {compileKernels, instantiateKernels, type KernelBuild, STACK_BYTES} from './modules.js';
+import {type Job, JOB_BYTES, type KernelName, ThreadPool} from './pool.js';
+import {startThread} from './threads.js';
 
 /** Emscripten's module under tfjs' wasm backend, and what the backend keeps of a tensor. */
 interface TfjsWasm extends WasmBackend {
   readonly wasm: {
-    readonly asm: {readonly memory: WebAssembly.Memory};
+    readonly asm: {readonly memory?: WebAssembly.Memory};
+    /** Of the build with threads, which is given its memory. */
+    readonly wasmMemory?: WebAssembly.Memory;
     _malloc(bytes: number): number;
     _free(address: number): void;
   };
@@ -33,50 +20,50 @@ interface TfjsWasm extends WasmBackend {
 /** The numbers of kernels/kernels.c's activations. */
 export const ACTIVATIONS: Readonly<Record<string, number>> = {linear: 0, relu: 1, gelu: 2};
 
-const STACK_BYTES = 65_536;
 const PAGE_BYTES = 65_536;
-const FILES = new URL('../../../../kernels/', import.meta.url);
+/** Multiply-accumulates, or steps that take as long, from which on waking other threads pays: about 50 µs. */
+const SHARED_WORK = 1_000_000;
+/** Pieces that a job is cut into for each thread, so that one that comes late or is interrupted does not hold it up. */
+const PIECES_A_THREAD = 4;
 
-/** The files of kernels/build.mjs: exact multiplications and additions, or fused ones where the processor has them. */
-export type KernelBuild = 'simd' | 'relaxed';
+/** Memory of a size that grows when more is asked for; the next call hands out the same. */
+class Scratch {
+  #address = 0;
+  #bytes = 0;
 
-/**
- * Compiles a build of the kernels.
- * @returns undefined where the engine lacks relaxed SIMD
- */
-export function compileKernels(build: KernelBuild): WebAssembly.Module | undefined {
-  const bytes = fs.readFileSync(new URL(`${build}.wasm`, FILES));
-  if (build === 'relaxed' && !WebAssembly.validate(bytes)) {
-    // Node 20 has it behind a flag; later versions have it, and do not know the flag.
-    v8.setFlagsFromString('--experimental-wasm-relaxed-simd');
-    if (!WebAssembly.validate(bytes)) return undefined;
+  constructor(private readonly heap: Pick<KernelHeap, 'allocate' | 'free'>) {}
+
+  reserve(bytes: number): number {
+    if (bytes > this.#bytes) {
+      const wanted = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
+      if (this.#bytes > 0) this.heap.free(this.#address);
+      this.#bytes = 0;
+      this.#address = this.heap.allocate(wanted);
+      this.#bytes = wanted;
+    }
+    return this.#address;
   }
-  return new WebAssembly.Module(bytes);
-}
-
-/** Kernels on a memory; `stack` is the address behind the STACK_BYTES that are theirs, a multiple of 16. */
-export function instantiateKernels(module: WebAssembly.Module, memory: WebAssembly.Memory, stack: number): Kernels {
-  const {exports} = new WebAssembly.Instance(module, {env: {memory}});
-  // As it is, the stack lies in the first megabyte, amid foreign data.
-  (exports['__stack_pointer'] as WebAssembly.Global).value = stack | 0;
-  return exports as unknown as Kernels;
 }
 
 /**
- * This project's kernels on the heap of tfjs' wasm backend: addresses of tensors, scratch memory, and the right
- * operands of products as panels, which are made at the first use of a tensor and freed with it.
+ * This project's kernels on the heap of tfjs' wasm backend: addresses of tensors, scratch memory, threads where the heap
+ * is shared, and the right operands of products as panels, which are made at the first use of a tensor and freed with it.
  */
 export class KernelHeap {
   readonly #backend: TfjsWasm;
-  readonly #builds = new Map<KernelBuild, Kernels>();
-  #run: Kernels | undefined;
-  readonly #scratch = {address: 0, bytes: 0};
+  readonly #memory: WebAssembly.Memory;
+  readonly #pools = new Map<KernelBuild, ThreadPool>();
+  #pool: ThreadPool | undefined;
+  readonly #scratch = new Scratch(this);
+  readonly #table = new Scratch(this);
+  readonly #rows = new Scratch(this);
   /** By what a tensor holds, and the shape that it was packed as: tensors of several shapes may share numbers. */
   readonly #panels = new WeakMap<object, Map<string, number>>();
 
   /** @param backend started; its malloc throws where the heap is full */
   constructor(backend: tf.KernelBackend) {
     this.#backend = backend as unknown as TfjsWasm;
+    this.#memory = this.#backend.wasm.wasmMemory ?? this.#backend.wasm.asm.memory!;
     const dispose = this.#backend.disposeData.bind(backend);
     this.#backend.disposeData = (dataId, force) => {
       const disposed = dispose(dataId, force);
@@ -85,25 +72,66 @@ export class KernelHeap {
     };
   }
 
-  /** The kernels of the build that `use` chose last. */
-  get run(): Kernels {
-    return this.#run!;
+  /** Whether threads can share the heap. */
+  get shared(): boolean {
+    return this.#memory.buffer instanceof SharedArrayBuffer;
+  }
+
+  /** Threads that a job may use, the caller's included. */
+  get threads(): number {
+    return this.#pool?.threads ?? 1;
   }
 
   /**
    * Changes to a build of the kernels, or from 'relaxed' to 'simd' where the engine lacks it.
+   * @param threads   as many as may share a job; one where the heap cannot be shared
    * @returns the build that runs from now on
    */
-  use(wanted: KernelBuild): KernelBuild {
-    const relaxed = wanted === 'relaxed' ? compileKernels('relaxed') : undefined;
+  use(wanted: KernelBuild, threads: number): KernelBuild {
+    const relaxed = wanted === 'relaxed' ? compileKernels('relaxed', this.shared) : undefined;
     const build = relaxed ? 'relaxed' : 'simd';
-    this.#run = this.#builds.get(build);
-    if (!this.#run) {
-      const stack = (this.allocate(STACK_BYTES) + STACK_BYTES - 16) & ~15;
-      this.#run = instantiateKernels(relaxed ?? compileKernels('simd')!, this.#backend.wasm.asm.memory, stack);
-      this.#builds.set(build, this.#run);
-    }
+    const pool = this.#pools.get(build) ?? this.#createPool(relaxed ?? compileKernels('simd', this.shared)!);
+    this.#pools.set(build, pool);
+    if (this.#pool !== pool) this.#pool?.stop();
+    pool.threads = threads;
+    this.#pool = pool;
     return build;
+  }
+
+  #createPool(module: WebAssembly.Module): ThreadPool {
+    const memory = this.#memory;
+    const newStack = (): number => (this.allocate(STACK_BYTES) + STACK_BYTES - 16) & ~15;
+    const job = this.allocate(JOB_BYTES);
+    new Uint8Array(memory.buffer, job, JOB_BYTES).fill(0);
+    const own = instantiateKernels(module, memory, newStack());
+    if (!this.shared) return new ThreadPool(own, memory, job);
+    // A thread that is started again has the stack of the one before.
+    const stacks: number[] = [];
+    return new ThreadPool(own, memory, job, (thread, ended) => {
+      stacks[thread] ??= newStack();
+      return startThread({module, memory, job, thread, stack: stacks[thread]}, ended);
+    });
+  }
+
+  /**
+   * Runs a kernel to its end.
+   * @param scratchBytes   memory that each thread works in
+   */
+  run(kernel: KernelName, pieces: number, parameters: readonly number[], scratchBytes = 0): void {
+    const bytes = Math.ceil(scratchBytes / 64) * 64;
+    const scratch = {address: this.#scratch.reserve(bytes * this.threads), bytes};
+    const job: Job = {kernel, pieces, parameters, scratch};
+    this.#pool!.run(job);
+  }
+
+  /**
+   * How many of `units` a piece of a job has: all of them where the work is little or there is one thread.
+   * @param work     multiply-accumulates of the whole job
+   * @param multiple what the number is a multiple of, unless it is all
+   */
+  pieceSize(units: number, work: number, multiple = 1): number {
+    if (this.threads === 1 || work < SHARED_WORK) return units;
+    return Math.ceil(units / (this.threads * PIECES_A_THREAD) / multiple) * multiple;
   }
 
   /** Bytes of the heap, the caller's to free; tensors' views of it are stale afterwards. */
@@ -125,21 +153,16 @@ export class KernelHeap {
     return this.#backend.makeOutput(shape, 'float32');
   }
 
-  /** Memory for the time of one kernel; the next call may hand out the same. */
-  scratch(bytes: number): number {
-    const {address, bytes: held} = this.#scratch;
-    if (bytes > held) {
-      const wanted = Math.ceil(bytes / PAGE_BYTES) * PAGE_BYTES;
-      if (held > 0) this.free(address);
-      Object.assign(this.#scratch, {address: 0, bytes: 0});
-      Object.assign(this.#scratch, {address: this.allocate(wanted), bytes: wanted});
-    }
-    return this.#scratch.address;
+  /** Memory for what lies between the kernels of one call; the next call writes over it. @returns its address */
+  reserveRows(bytes: number): number {
+    return this.#rows.reserve(bytes);
   }
 
-  /** Writes 32-bit numbers to the heap. */
-  write(address: number, numbers: readonly number[]): void {
-    new Uint32Array(this.#backend.wasm.asm.memory.buffer, address, numbers.length).set(numbers);
+  /** Writes 32-bit numbers that a kernel reads; the next call writes over them. @returns their address */
+  writeTable(numbers: readonly number[]): number {
+    const address = this.#table.reserve(4 * numbers.length);
+    new Uint32Array(this.#memory.buffer, address, numbers.length).set(numbers);
+    return address;
   }
 
   /**
@@ -161,7 +184,8 @@ export class KernelHeap {
   /** The same, made anew; the caller's to free. */
   pack(tensor: tf.TensorInfo, K: number, N: number, count = 1): number {
     const address = this.allocate(4 * count * K * ceil8(N));
-    this.run.pack_each(this.address(tensor), 0, count, K, N, address);
+    const each = count > 1 ? this.pieceSize(count, count * K * N) : count;
+    this.run('pack', Math.ceil(count / each), [this.address(tensor), count, K, N, address, each]);
     return address;
   }
 
@@ -170,6 +194,14 @@ export class KernelHeap {
     this.#panels.delete(dataId);
   }
 }
+
+/** The bits of a number as float32, as kernels take it among sizes. */
+export function floatBits(x: number): number {
+  FLOAT[0] = x;
+  return BITS[0]!;
+}
+const FLOAT = new Float32Array(1);
+const BITS = new Uint32Array(FLOAT.buffer);
 
 export function ceil8(n: number): number {
   return Math.ceil(n / 8) * 8;

@@ -8,7 +8,8 @@ import {ACTIVATIONS, areFloats, type KernelHeap, sizeOf} from './heap.js';
 const FEW_ROWS = 8;
 /** Bytes of packed rows that stay in a core's second cache while all panels pass. */
 const BLOCK_BYTES = 384 * 1024;
-const LEAST_ROWS = 16;
+/** So few rows are not cut: each piece reads all panels. */
+export const LEAST_ROWS = 16;
 const MOST_ROWS = 256;
 
 /** How many rows are packed at a time, a multiple of 4. */
@@ -39,15 +40,21 @@ export function multiply(
 ): tf.TensorInfo {
   const panels = heap.panels(b, K, N);
   const out = heap.output(shape);
-  if (M <= FEW_ROWS && !addend) {
-    heap.run.few_rows(heap.address(a), M, K, panels, N, 0, N, heap.address(bias), heap.address(out), activation);
-    return out;
-  }
-  const rows = rowsAtOnce(M, K);
-  const scratch = heap.scratch(4 * rows * K);
   const [from, to] = [heap.address(a), heap.address(out)];
   const [first, second] = [heap.address(bias), heap.address(addend)];
-  heap.run.product(from, 0, M, K, panels, N, first, second, to, activation, scratch, rows);
+  const work = M * K * N;
+  if (M <= FEW_ROWS && !addend) {
+    const columns = heap.pieceSize(N, work, 8);
+    heap.run('few_rows', Math.ceil(N / columns), [from, M, K, panels, N, first, to, activation, columns]);
+    return out;
+  }
+  const rows = Math.max(Math.min(M, LEAST_ROWS), heap.pieceSize(M, work, 4));
+  const across = Math.ceil(M / rows);
+  // Few pieces of rows are cut again, by columns.
+  const columns = across > 1 ? N : heap.pieceSize(N, work, 8);
+  const size = rowsAtOnce(rows, K);
+  const parameters = [from, M, K, panels, N, first, second, to, activation, size, rows, columns];
+  heap.run('product', across * Math.ceil(N / columns), parameters, 4 * size * K);
   return out;
 }
 

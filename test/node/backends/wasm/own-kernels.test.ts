@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
-import {compileKernels, instantiateKernels, type KernelBuild} from '../../../../src/node/backends/wasm/heap.js';
+import {compileKernels, instantiateKernels, type KernelBuild} from '../../../../src/node/backends/wasm/modules.js';
+import {JOB_BYTES, ThreadPool} from '../../../../src/node/backends/wasm/pool.js';
 import {selectBackend} from '../../../../src/node/backends/select.js';
 import {runFused} from '../../../../src/runtime/kernels.js';
 
-const BUILDS: readonly KernelBuild[] = compileKernels('relaxed') ? ['simd', 'relaxed'] : ['simd'];
+const BUILDS: readonly KernelBuild[] = compileKernels('relaxed', false) ? ['simd', 'relaxed'] : ['simd'];
 /** Sums in float32 of terms up to 8 against double precision, relative to the largest number, or to 1. */
 const TOLERANCE = 2e-6;
 
@@ -61,7 +62,7 @@ function read(compute: () => tf.Tensor): Float32Array {
 describe.each(BUILDS)('own wasm kernels, %s', (build) => {
   let before = 0;
   beforeAll(async () => {
-    await selectBackend('wasm', {relaxed: build === 'relaxed'});
+    await selectBackend('wasm', {relaxed: build === 'relaxed', threads: 1});
   });
   beforeEach(() => {
     before = tf.memory().numTensors;
@@ -176,7 +177,7 @@ describe.each(BUILDS)('own wasm kernels, %s', (build) => {
     const got = read(run);
     await selectBackend('cpu');
     const wanted = read(run);
-    await selectBackend('wasm', {relaxed: build === 'relaxed'});
+    await selectBackend('wasm', {relaxed: build === 'relaxed', threads: 1});
     expectClose(got, [...wanted]);
   });
 
@@ -260,10 +261,11 @@ describe.each(BUILDS)('own wasm kernels, %s', (build) => {
 
   test('addresses beyond 2 GiB are read and written', () => {
     const memory = new WebAssembly.Memory({initial: 40_000, maximum: 65_536});
-    const kernels = instantiateKernels(compileKernels(build)!, memory, 65_536);
+    const kernels = instantiateKernels(compileKernels(build, false)!, memory, 65_536);
     const base = 2 ** 31 + 2 ** 20;
+    const pool = new ThreadPool(kernels, memory, base - JOB_BYTES);
     const [M, K, N] = [9, 5, 11] as const;
-    const [a, b, panels, c, scratch] = [0, 1, 2, 3, 4].map((i) => base + i * 65_536) as [
+    const [a, b, panels, c, address] = Array.from({length: 5}, (_, i) => base + i * 65_536) as [
       number,
       number,
       number,
@@ -273,21 +275,22 @@ describe.each(BUILDS)('own wasm kernels, %s', (build) => {
     const [x, y] = [numbers(M * K, 1), numbers(K * N, 2)];
     new Float32Array(memory.buffer, a, x.length).set(x);
     new Float32Array(memory.buffer, b, y.length).set(y);
-    kernels.pack(b, K, N, N, panels);
-    kernels.product(a, 0, M, K, panels, N, 0, 0, c, 0, scratch, 4);
+    pool.run({kernel: 'pack', pieces: 1, parameters: [b, 1, K, N, panels, 1]});
+    const product = [a, M, K, panels, N, 0, 0, c, 0, 4, M, N];
+    pool.run({kernel: 'product', pieces: 1, parameters: product, scratch: {address, bytes: 4 * 4 * K}});
     const wanted = productOf([x, y], [M, K, N], 'linear');
     expectClose(new Float32Array(memory.buffer, c, M * N), wanted);
-    kernels.few_rows(a, 5, K, panels, N, 0, N, 0, c + 4096, 0);
+    pool.run({kernel: 'few_rows', pieces: 1, parameters: [a, 5, K, panels, N, 0, c + 4096, 0, N]});
     expectClose(new Float32Array(memory.buffer, c + 4096, 5 * N), wanted.slice(0, 5 * N));
   });
 });
 
 test('selectBackend: runs exact kernels where relaxed ones are not wanted', async () => {
-  expect((await selectBackend('wasm', {relaxed: false})).note).toBe('wasm (SIMD, 1 thread)');
+  expect((await selectBackend('wasm', {relaxed: false, threads: 1})).note).toBe('wasm (SIMD, 1 thread)');
 });
 
 test('runFused: products step aside where they are computed elsewhere, and where a gradient is taken', async () => {
-  await selectBackend('wasm');
+  await selectBackend('wasm', {threads: 1});
   const inputs = {x: tensor([2, 3], 1), weight: tensor([3, 4], 2), bias: tensor([4], 3)};
   const run = (): tf.Tensor | undefined => tf.tidy(() => runFused('MueLinear', inputs, {activation: 'linear'}));
   const outcomes: boolean[] = [];
