@@ -197,6 +197,17 @@ export class VisionLanguagePipeline<
     return {source, target, answers};
   }
 
+  /** A question as tokens. */
+  questionTokens(question: string, objects?: readonly string[]): Pick<Prompt, 'source' | 'target'> {
+    const {source, target} = this.processor.questionPrompt(question, objects);
+    return {source, target};
+  }
+
+  /** An answer as tokens, without the end symbol. */
+  answerTokens(answer: string): readonly number[] {
+    return this.processor.allowedAnswers([answer]).answers[0]!.tokens;
+  }
+
   /** Answers a question in any words, or with one of the given answers. */
   async ask(picture: Picture, question: string, options: AskOptions = {}): Promise<Answer> {
     return (await this.askAll([{picture, question, objects: options.objects}], options))[0]!;

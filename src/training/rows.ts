@@ -16,6 +16,8 @@ export interface TrainingRow {
   readonly label?: EntailmentLabel;
   /** Captions. */
   readonly references?: readonly string[];
+  /** Accepted answers of a question and their confidence. */
+  readonly answers?: ReadonlyMap<string, number>;
 }
 
 /** Tasks that exit adapters are trained for. */
@@ -38,8 +40,9 @@ export async function* trainingRows(
   let index = 0;
   for await (const item of items) {
     if (index >= limit) return;
-    const {id, imageId, text, premise, label, references} = item;
-    yield {index: index++, id, imageId, picture: () => read(item), text, premise, label, references};
+    const {id, imageId, text, premise, label, references, answers} = item;
+    const picture = (): Promise<Picture> => read(item);
+    yield {index: index++, id, imageId, picture, text, premise, label, references, answers};
   }
 }
 

@@ -46,6 +46,29 @@ export function ofaWeights(config: OfaConfig): readonly StoredWeight[] {
   return new OfaModule(config).storedWeights();
 }
 
+/** Biases of the sizes that a model expects, computed from its weights. Owns its tensors. */
+class KeptBiases implements Disposable {
+  readonly #scope = new TensorScope();
+  readonly encoding: OfaEncoding;
+  readonly targetBias: TargetBias;
+
+  constructor({encoder, decoder, config}: OfaModule, cost: OfaMacs) {
+    const side = Math.ceil(config.patch_image_size / 16);
+    try {
+      this.encoding = new OfaEncoding(encoder, cost, this.#scope.hold(new ImageBias(encoder, side, side)));
+      const targets = Math.min(KEPT_TARGETS, config.max_target_positions);
+      this.targetBias = this.#scope.hold(new TargetBias(decoder, targets));
+    } catch (error) {
+      this.#scope[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#scope[Symbol.dispose]();
+  }
+}
+
 /** OFA, plain or with MuE's two streams: weights, the encoder, and two ways through the decoder. Owns its tensors. */
 export class OfaModel implements VisionLanguageModel {
   readonly config: OfaConfig;
@@ -54,27 +77,30 @@ export class OfaModel implements VisionLanguageModel {
   /** @internal */
   readonly module: OfaModule;
   /** @internal */
-  readonly encoding: OfaEncoding;
-  /** @internal */
   readonly scoring: OfaScoring;
   readonly #scope = new TensorScope();
-  readonly #targetBias: TargetBias;
+  #kept: KeptBiases;
 
   private constructor(module: OfaModule) {
     this.module = this.#scope.hold(module);
     this.config = module.config;
     this.cost = new OfaMacs(this.config);
-    const side = Math.ceil(this.config.patch_image_size / 16);
     try {
-      const imageBias = this.#scope.hold(new ImageBias(module.encoder, side, side));
-      this.encoding = new OfaEncoding(module.encoder, this.cost, imageBias);
-      const targets = Math.min(KEPT_TARGETS, this.config.max_target_positions);
-      this.#targetBias = this.#scope.hold(new TargetBias(module.decoder, targets));
+      this.#kept = this.#scope.hold(new KeptBiases(module, this.cost));
     } catch (error) {
       this.#scope[Symbol.dispose]();
       throw error;
     }
     this.scoring = new OfaScoring(module.decoder, this.cost);
+  }
+
+  get encoding(): OfaEncoding {
+    return this.#kept.encoding;
+  }
+
+  /** Makes anew what is kept of the weights. To be called after they were trained; encodings made before are void. */
+  weightsChanged(): void {
+    this.#kept = this.#scope.replace(this.#kept, new KeptBiases(this.module, this.cost));
   }
 
   /** @throws WeightsError if names or shapes do not match the configuration, both ways */
@@ -120,7 +146,7 @@ export class OfaModel implements VisionLanguageModel {
     skipped: SkippedKv,
     adapters?: ExitAdapters,
   ): OfaDecoding {
-    return new OfaDecoding(this.decoder, this.cost, encoded, rows, maxSteps, skipped, this.#targetBias, adapters);
+    return new OfaDecoding(this.decoder, this.cost, encoded, rows, maxSteps, skipped, this.#kept.targetBias, adapters);
   }
 
   logits(x: tf.Tensor2D, ids?: readonly number[]): tf.Tensor2D {
@@ -158,10 +184,10 @@ export class OfaModel implements VisionLanguageModel {
    * @internal
    */
   targetPass(encoded: OfaEncoded, length: number, scope: TensorScope): TargetPass {
-    const kept = length <= this.#targetBias.length;
+    const kept = length <= this.#kept.targetBias.length;
     return {
       encoded,
-      bias: kept ? this.#targetBias : scope.hold(new TargetBias(this.decoder, length)),
+      bias: kept ? this.#kept.targetBias : scope.hold(new TargetBias(this.decoder, length)),
       crossAttention: scope.hold(this.decoder.crossAttentionCache(encoded.states, encoded.precomputedKv)),
     };
   }
