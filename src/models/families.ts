@@ -1,4 +1,5 @@
 import {WeightsError} from '../runtime/errors.js';
+import {withoutSchemaName} from '../runtime/schema-name.js';
 import {cocaFamily} from './coca/family.js';
 import type {ModelConfig, ModelFamily} from './family.js';
 import {ofaFamily} from './ofa/family.js';
@@ -21,7 +22,7 @@ function named(json: unknown): ModelFamily | undefined {
 /** A converted model's configuration; undefined if it is none. */
 export function knownConfig(json: unknown): KnownConfig | undefined {
   const family = named(json);
-  const parsed = family?.configSchema.safeParse(json);
+  const parsed = family?.configSchema.safeParse(withoutSchemaName(json));
   return family && parsed?.success ? {family, config: parsed.data} : undefined;
 }
 
@@ -40,7 +41,7 @@ export function parseConfig(json: unknown, source: string): KnownConfig {
         hint,
       },
     );
-  const parsed = family.configSchema.safeParse(json);
+  const parsed = family.configSchema.safeParse(withoutSchemaName(json));
   if (parsed.success) return {family, config: parsed.data};
   const why = parsed.error.issues.map(({path: at, message}) => `${at.join('.') || 'top level'}: ${message}`).join('; ');
   throw new WeightsError(

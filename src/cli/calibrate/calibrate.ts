@@ -1,6 +1,7 @@
 import {InvalidArgumentError, Option} from '@commander-js/extra-typings';
 import type {CalibrationOptions} from '../../calibration/risk/calibrate.js';
 import {throwIfAborted, UsageError} from '../../runtime/errors.js';
+import {schemaName} from '../../runtime/schema-name.js';
 import {defineCommand} from '../core/define-command.js';
 import {finiteNumber, share, wholeNumber} from '../options/values.js';
 import type {Budget} from './calibration-inputs.js';
@@ -80,7 +81,7 @@ export const calibrate = defineCommand({
     const {plan, certificate} = calibrate(replay, {...common, goal}, sha256);
     throwIfAborted(signal);
     if (plan === undefined) throw nothingChosen(certificate);
-    writeAtomic(options.out, `${JSON.stringify(plan, null, 2)}\n`);
+    writeAtomic(options.out, `${JSON.stringify({$schema: schemaName('exit-plan'), ...plan}, null, 2)}\n`);
     for (const line of certificateText(certificate)) out.data(line);
     out.say(`${options.out}: use it with --exit ${options.out}`);
     if (checkSamples === undefined || maxDrop === undefined) return 0;

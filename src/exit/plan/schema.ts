@@ -1,5 +1,6 @@
 import {z} from 'zod';
 import {UsageError} from '../../runtime/errors.js';
+import {withoutSchemaName} from '../../runtime/schema-name.js';
 import {SCHEDULE_NAMES} from '../policies/threshold.js';
 import {STACK_NAMES} from '../policy.js';
 import {SKIPPED_KV} from '../stacks.js';
@@ -13,6 +14,7 @@ export const stackPlanSchema = z.looseObject({
   /** null never exits. Policies refuse NaN and infinities, with a code of their own. */
   threshold: z
     .custom<number>((value) => typeof value === 'number')
+    .meta({type: 'number'})
     .nullable()
     .optional(),
   schedule: z.enum(SCHEDULE_NAMES).optional(),
@@ -79,7 +81,7 @@ export const NEVER_PLAN: ExitPlan = {version: 1, mode: 'corrected', skippedKv: '
  * @throws         UsageError if it is none
  */
 export function checkedPlan(plan: unknown, source: string): ExitPlan {
-  const parsed = exitPlanSchema.safeParse(plan);
+  const parsed = exitPlanSchema.safeParse(withoutSchemaName(plan));
   if (parsed.success) return parsed.data;
   throw invalidPlan(source, problemsOf(parsed.error));
 }
@@ -108,7 +110,7 @@ function invalidPlan(source: string, why: string): UsageError {
 export function parsePlan(text: string, source: string, task: string): ExitPlan {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = withoutSchemaName(JSON.parse(text));
   } catch (error) {
     throw invalidPlan(source, (error as Error).message);
   }

@@ -94,6 +94,7 @@ export class OfaModel implements VisionLanguageModel {
     this.scoring = new OfaScoring(module.decoder, this.cost);
   }
 
+  /** @internal */
   get encoding(): OfaEncoding {
     return this.#kept.encoding;
   }

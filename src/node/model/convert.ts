@@ -11,6 +11,7 @@ import {type ImportedWeight, type ModelImport, parameterCount, readImported, toS
 import {throwIfAborted, UsageError, WeightsError} from '../../runtime/errors.js';
 import type {ConvertReport} from './convert-report.js';
 import {checkTarget, type FileRecord, type FolderWriter, hashFile, writeFolder} from './model-folder.js';
+import {schemaName} from '../../runtime/schema-name.js';
 import {vocabularyFor} from './vocabulary.js';
 import {openCheckpoint} from './open-checkpoint.js';
 
@@ -83,7 +84,7 @@ export async function convertCheckpoint(options: ConvertOptions): Promise<Conver
   for (const file of source.files) records.push(await hashFile(file, signal));
   const parameters = parameterCount(plan.weights);
   const files = await writeFolder(output, {force: options.force, keep: ['exit.json']}, async (writer) => {
-    writer.add('config.json', json(plan.config));
+    writer.add('config.json', json({$schema: schemaName('config'), ...plan.config}));
     await writeWeights(writer, checkpoint, family, plan.weights, dtype, {...options, maxShardBytes});
     for (const [name, bytes] of vocabulary) writer.add(name, bytes);
     const manifest = {

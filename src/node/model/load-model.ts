@@ -14,6 +14,7 @@ import {OfaModel} from '../../models/ofa/model.js';
 import type {WeightSource} from '../../nn/block.js';
 import type {Device} from '../../runtime/devices.js';
 import {UsageError, WeightsError} from '../../runtime/errors.js';
+import {withoutSchemaName} from '../../runtime/schema-name.js';
 import type {PipelineParts, RunsOn, VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {ImageDecoder} from '../../tasks/pictures.js';
 import {CocaPipeline} from '../../tasks/coca-processor.js';
@@ -184,7 +185,7 @@ function readTokenizer(folder: string, config: OfaConfig): Tokenizer {
 function readPlans(folder: string): ExitPlans | undefined {
   const json = readJson(folder, 'exit.json');
   if (json === undefined) return undefined;
-  const parsed = exitPlansSchema.safeParse(json);
+  const parsed = exitPlansSchema.safeParse(withoutSchemaName(json));
   if (parsed.success) return parsed.data;
   throw new UsageError(
     'plan-invalid',

@@ -7,6 +7,7 @@ import {checkpointShape, parameterCount} from '../../models/weights.js';
 import type {StoredWeight, WeightSource} from '../../nn/block.js';
 import {throwIfAborted} from '../../runtime/errors.js';
 import {type FileRecord, writeFolder} from './model-folder.js';
+import {schemaName} from '../../runtime/schema-name.js';
 import {vocabularyFor} from './vocabulary.js';
 
 const {imul} = Math;
@@ -43,7 +44,7 @@ export async function writeRandomModel(options: RandomModelOptions): Promise<rea
     options.maxShardBytes ?? 2e9,
   );
   return writeFolder(options.output, {force: options.force}, async (writer) => {
-    writer.add('config.json', `${JSON.stringify(config, null, 2)}\n`);
+    writer.add('config.json', `${JSON.stringify({$schema: schemaName('config'), ...config}, null, 2)}\n`);
     for (const [n, shard] of shards.entries()) {
       const produce = async ({name}: TensorPlan): Promise<Uint8Array> => {
         throwIfAborted(options.signal);

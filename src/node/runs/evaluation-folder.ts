@@ -3,6 +3,7 @@ import path from 'node:path';
 import {type BadRows, type EvaluationMetrics, evaluationMetrics} from '../../evaluation/metrics.js';
 import type {EvaluationRow} from '../../evaluation/row.js';
 import {InputError} from '../../runtime/errors.js';
+import {schemaName, withoutSchemaName} from '../../runtime/schema-name.js';
 import {readPredictions, writePredictions} from './predictions-file.js';
 import {readTextFile, whyUnreadable} from '../files/regular-file.js';
 import {readRun, type RunFile} from './run-file.js';
@@ -94,7 +95,7 @@ export function finishEvaluation(
       skipped.map((row) => `${JSON.stringify(row)}\n`),
     );
   else fs.rmSync(path.join(folder, BAD_ROWS), {force: true});
-  writeAtomic(path.join(folder, METRICS), `${JSON.stringify(metrics, null, 2)}\n`);
+  writeAtomic(path.join(folder, METRICS), `${JSON.stringify({$schema: schemaName('metrics'), ...metrics}, null, 2)}\n`);
   return metrics;
 }
 
@@ -132,7 +133,7 @@ function readBadRows(file: string): BadRowRecord[] {
 }
 
 function readMetrics(file: string): EvaluationMetrics | undefined {
-  return fs.existsSync(file) ? (parse(read(file), file) as EvaluationMetrics) : undefined;
+  return fs.existsSync(file) ? (withoutSchemaName(parse(read(file), file)) as EvaluationMetrics) : undefined;
 }
 
 function read(file: string): string {

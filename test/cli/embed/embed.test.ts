@@ -1,6 +1,9 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import {z} from 'zod';
+import {classifiedSchema} from '../../../src/cli/schemas/answers.js';
+import {embeddingSchema, foundSchema, recallSchema} from '../../../src/cli/schemas/embeddings.js';
 import {convertCheckpoint} from '../../../src/node/model/convert.js';
 import {cocaGoldenBytes, cocaGoldenDir, describeCoca} from '../../support/golden/golden-coca.js';
 import {runMue} from '../../support/cli/run-mue.js';
@@ -43,6 +46,7 @@ describeCoca(
       expect(lines.map((line) => (JSON.parse(line) as {image: string}).image)).toEqual(PICTURES);
       const like = ['--embeddings', out, '--image', pictures[1]!];
       const found = await runMue(['retrieve', ...model, ...like, '--top', '1', '--json']);
+      foundSchema.parse(JSON.parse(found.stdout));
       const {image, found: best} = JSON.parse(found.stdout) as {
         image: string;
         found: {image: string; similarity: number}[];
@@ -57,6 +61,7 @@ describeCoca(
         .trimEnd()
         .split('\n')
         .map((line) => JSON.parse(line) as {text: string; embedding: number[]});
+      z.array(embeddingSchema).parse(rows);
       expect(rows.map(({embedding}) => Math.hypot(...embedding))).toEqual([expect.closeTo(1, 5), expect.closeTo(1, 5)]);
       expect(stderr).toContain('its last 26 tokens are cut off');
     });
@@ -69,6 +74,7 @@ describeCoca(
         .trimEnd()
         .split('\n')
         .map((line) => JSON.parse(line) as Record<string, unknown>);
+      classifiedSchema.parse(first);
       const found = first!['labels'] as {label: string; probability: number}[];
       expect(found.map(({label}) => label).toSorted()).toEqual(['cat', 'dog']);
       expect(found[0]!.probability + found[1]!.probability).toBeCloseTo(1, 9);
@@ -81,7 +87,7 @@ describeCoca(
       const data = file('captions.jsonl', `${rows.join('\n')}\n`);
       const {code, stdout} = await runMue(['retrieve', ...model, '--data', data, '--recall', '1,6', '--json']);
       expect(code).toBe(0);
-      const result = JSON.parse(stdout) as {recall: object[]};
+      const result = recallSchema.parse(JSON.parse(stdout));
       expect(result).toMatchObject({pictures: 3, captions: 6, skipped: 0});
       expect(result.recall[1]).toEqual({k: 6, textToImage: 1, imageToText: 1});
     });

@@ -3,7 +3,7 @@ import {once} from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type {EvaluationMetrics} from '../../../src/evaluation/metrics.js';
+import {metricsSchema} from '../../../src/cli/schemas/runs.js';
 import {microFolder} from '../../support/models/micro-folder.js';
 import {MUE, mueCommand} from '../../support/cli/mue-command.js';
 import {withoutTimes} from '../../support/cli/without-times.js';
@@ -26,7 +26,7 @@ beforeAll(async () => {
   args = ['evaluate', '--model', model, '--device', 'wasm', ...rows, ...search, ...exits];
   const {code, stdout} = await mueCommand([...args, '--out', out('one'), '--json']);
   expect(code).toBe(0);
-  expect((JSON.parse(stdout) as EvaluationMetrics).n).toBe(ROWS);
+  expect(metricsSchema.parse(JSON.parse(stdout)).n).toBe(ROWS);
   one = withoutTimes(out('one'));
   expect(Object.keys(one).sort()).toEqual([
     'captions_data_results.json',

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import {explanationSchema} from '../../../src/cli/schemas/explanation.js';
 import {mueCommand} from '../../support/cli/mue-command.js';
 import {runMue} from '../../support/cli/run-mue.js';
 
@@ -13,6 +14,7 @@ test("mue explain: a caption's words and layers at full depth, with the exits of
   const {code, stdout} = await mueCommand([...args, '--json']);
   expect(code).toBe(0);
   const explained = JSON.parse(stdout);
+  explanationSchema.parse(explained);
   expect(explained).toMatchObject({task: 'caption', answer: 'two big cup', policy: 'similarity'});
   expect(explained.encoder).toMatchObject([
     {stack: 'encoder.text', exit: 1, depth: 6},

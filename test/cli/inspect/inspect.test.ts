@@ -1,3 +1,4 @@
+import {inspectionSchema} from '../../../src/cli/schemas/models.js';
 import {runMue} from '../../support/cli/run-mue.js';
 
 test('mue inspect: tells configuration and parameters of a model, its tensors unless told not to', async () => {
@@ -7,7 +8,7 @@ test('mue inspect: tells configuration and parameters of a model, its tensors un
   expect(stdout).not.toContain('encoder.layers.0.fc1.weight');
   expect((await runMue(['inspect'])).stdout).toContain('encoder.layers.0.fc1.weight');
   const {stdout: json} = await runMue(['inspect', '--json']);
-  expect(JSON.parse(json)).toMatchObject({
+  expect(inspectionSchema.parse(JSON.parse(json))).toMatchObject({
     kind: 'model',
     problem: null,
     parameters: 17_069_464,

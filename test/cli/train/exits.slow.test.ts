@@ -4,7 +4,7 @@ import path from 'node:path';
 import {runMue} from '../../support/cli/run-mue.js';
 import type {CaptionJson} from '../../support/cli/answer-schema.js';
 import {type TrainExits, trainExitsIn} from '../../support/cli/train-exits.js';
-import type {AdapterReport} from '../../../src/training/train-exit-adapters.js';
+import {adapterReportSchema} from '../../../src/cli/schemas/runs.js';
 
 // The whole command on a micro model with random weights: what its last layer says can be learnt, sense it has none.
 
@@ -26,7 +26,7 @@ test('mue train exits: writes adapters that every command uses, and that full de
   const {code, stdout, stderr} = await train('caption', ...LEARN, '--test', at('caption.jsonl'), '--json');
   expect([code, stderr]).toEqual([0, expect.stringContaining('states of 8 rows')]);
   expect(stderr).toMatch(/exit-adapters\.safetensors: caption, depths .*1/);
-  const report = JSON.parse(stdout) as AdapterReport & {test: object[]};
+  const report = adapterReportSchema.parse(JSON.parse(stdout));
   expect(report).toMatchObject({task: 'caption', stack: 'decoder', kind: 'bottleneck', width: 32});
   expect(report.layers[0]).toMatchObject({layer: 1, kept: true});
   expect(report.test).toHaveLength(4);

@@ -2,6 +2,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {fileURLToPath} from 'node:url';
+import {doctorSchema} from '../../../src/cli/schemas/models.js';
 import {type DoctorReport, doctor, formatDoctor} from '../../../src/node/backends/doctor.js';
 
 // The doctor starts compiled code (`npm test` builds first).
@@ -11,6 +12,7 @@ afterAll(() => fs.rmSync(folder, {recursive: true}));
 
 test('doctor: tries and measures each device', async () => {
   const report = await doctor({child, devices: ['native', 'wasm'], benchSeconds: 0.05, nativeFolder: folder});
+  expect(doctorSchema.parse(JSON.parse(JSON.stringify(report)))).toEqual(JSON.parse(JSON.stringify(report)));
   expect(report.devices.map(({device, ok}) => [device, ok])).toEqual([
     ['native', false],
     ['wasm', true],
