@@ -22,6 +22,7 @@ import {explain} from './explain/explain.js';
 import {convert} from './inspect/convert.js';
 import {data} from './inspect/data.js';
 import {doctor} from './inspect/doctor.js';
+import {exportCommand} from './inspect/export.js';
 import {inspect} from './inspect/inspect.js';
 import {exits} from './train/exits.js';
 
@@ -38,6 +39,7 @@ const COMMANDS: readonly DefinedCommand[] = [
   merge,
   compare,
   convert,
+  exportCommand,
   inspect,
   doctor,
   data,

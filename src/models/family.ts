@@ -1,6 +1,8 @@
 import type {z} from 'zod';
 import type {Checkpoint, PlainValue} from '../checkpoint/checkpoint.js';
 import type {StoredWeight, WeightSource} from '../nn/block.js';
+import type {ExportFormat} from './export-formats.js';
+import type {ModelExport} from './export.js';
 import type {VisionLanguageModel} from './model.js';
 import type {ImportedWeight, ModelImport} from './weights.js';
 
@@ -43,6 +45,11 @@ export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   /** The model in one line. */
   describe(config: C): string;
   vocabulary(config: C): VocabularyKind;
+  /**
+   * How a model looks in its authors' files.
+   * @throws WeightsError `cannot-export` for a format that has no place for it
+   */
+  export(config: C, format: ExportFormat): ModelExport;
   /** @throws WeightsError if names or shapes do not match the configuration, both ways */
   load(config: C, weights: WeightSource): Promise<VisionLanguageModel>;
 }

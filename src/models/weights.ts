@@ -132,6 +132,16 @@ export function toStored(values: Float32Array, {shape, layout}: StoredWeight, dt
   return out;
 }
 
+/** A weight in the checkpoint's own layout, from a converted model's: `toStored` undone. */
+export function fromStored(values: Float32Array, {shape, layout}: StoredWeight, dtype: 'F16' | 'F32'): Store {
+  const source = dtype === 'F16' ? float32ToFloat16(values) : values;
+  if (layout === 'plain') return source;
+  const out = source instanceof Uint16Array ? new Uint16Array(source.length) : new Float32Array(source.length);
+  if (layout === 'conv') restoreConv(source, out, shape as readonly [number, number, number, number]);
+  else transpose(source, out, shape[0]!, shape[1]!);
+  return out;
+}
+
 /** [rows, columns] → [columns, rows], in tiles, so that reads and writes stay in the cache. */
 function transpose(source: Store, out: Store, rows: number, columns: number): void {
   const tile = 64;
@@ -152,4 +162,16 @@ function permuteConv(
   for (let o = 0; o < outputs; o++)
     for (let i = 0; i < inputs; i++)
       for (let p = 0; p < area; p++) out[(p * inputs + i) * outputs + o] = source[(o * inputs + i) * area + p]!;
+}
+
+/** [height, width, in, out] → [out, in, height, width]. */
+function restoreConv(
+  source: Store,
+  out: Store,
+  [height, width, inputs, outputs]: readonly [number, number, number, number],
+): void {
+  const area = height * width;
+  for (let o = 0; o < outputs; o++)
+    for (let i = 0; i < inputs; i++)
+      for (let p = 0; p < area; p++) out[(o * inputs + i) * area + p] = source[(p * inputs + i) * outputs + o]!;
 }

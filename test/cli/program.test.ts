@@ -19,6 +19,7 @@ test('runMue --help: lists every command on stdout', async () => {
     ...['caption', 'entail', 'ask', 'prompt', 'classify', 'embed', 'retrieve', 'evaluate', 'merge', 'compare'],
     ...[
       'convert',
+      'export',
       'inspect',
       'doctor',
       'data',

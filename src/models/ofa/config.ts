@@ -148,6 +148,13 @@ export const OFA_DEFAULTS: Pick<
   max_src_length: 80,
 };
 
+/** The ε of synchronised batch norm (docs/reference/ofa-mue.md 2.2). */
+export const SYNC_BATCH_NORM_EPSILON = 1e-3;
+
+/** Normalisation of images by ImageNet's statistics, which some checkpoints ask for. */
+export const IMAGENET_MEAN: OfaConfig['image_mean'] = [0.485, 0.456, 0.406];
+export const IMAGENET_STD: OfaConfig['image_std'] = [0.229, 0.224, 0.225];
+
 /** The configuration of a released size. */
 export function ofaConfigOfSize(name: OfaSize, options: {readonly train_mue?: boolean} = {}): OfaConfig {
   const size = SIZES[name];

@@ -1,5 +1,6 @@
 import type {ModelFamily} from '../family.js';
 import {type OfaConfig, ofaConfigSchema} from './config.js';
+import {exportOfa} from './export.js';
 import {checkTied, importOfa, isOfa} from './import/import.js';
 import {partOf, TIED_EMBEDDING} from './import/names.js';
 import {OfaModel, ofaWeights} from './model.js';
@@ -24,5 +25,6 @@ export const ofaFamily: ModelFamily<OfaConfig> = {
     return `${kind}; width ${size}, ${heads} heads, ${encoder} + ${decoder} layers, ResNet ${config.resnet_layers.join(', ')}, ${config.vocab_size.toLocaleString('en-US')} ids, ${config.patch_image_size} px`;
   },
   vocabulary: ({vocab_size, code_dict_size, num_bins}) => ({kind: 'dictionary', vocab_size, code_dict_size, num_bins}),
+  export: exportOfa,
   load: (config, weights) => OfaModel.load(config, weights),
 };

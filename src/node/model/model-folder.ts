@@ -114,7 +114,8 @@ function replace(output: string, part: string): void {
 export class FolderWriter {
   readonly files: FileRecord[] = [];
 
-  constructor(private readonly folder: string) {}
+  /** @param folder where files stand until all are written */
+  constructor(readonly folder: string) {}
 
   /** Writes a small file at once. */
   add(name: string, content: string | Uint8Array): void {

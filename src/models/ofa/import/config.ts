@@ -2,10 +2,13 @@ import {WeightsError} from '../../../runtime/errors.js';
 import {
   GENERATION_DEFAULTS,
   generationSchema,
+  IMAGENET_MEAN,
+  IMAGENET_STD,
   OFA_DEFAULTS,
   type OfaConfig,
   ofaConfigSchema,
   RESNET_LAYERS,
+  SYNC_BATCH_NORM_EPSILON,
 } from '../config.js';
 import type {OfaSettings} from './settings.js';
 
@@ -18,7 +21,7 @@ export interface NamedShapes {
 const MAX_LAYERS = 256;
 
 /** Settings of docs/reference/ofa-mue.md 1.2 that change the computation and have one supported value. */
-const REQUIRED: readonly (readonly [setting: string, wanted: boolean])[] = [
+export const REQUIRED_SETTINGS: readonly (readonly [setting: string, wanted: boolean])[] = [
   ['encoder_normalize_before', true],
   ['decoder_normalize_before', true],
   ['layernorm_embedding', true],
@@ -41,7 +44,7 @@ const REQUIRED: readonly (readonly [setting: string, wanted: boolean])[] = [
 
 /** @throws WeightsError naming every setting of the checkpoint that this implementation does not compute. */
 export function checkSupported(settings: OfaSettings): void {
-  const problems = REQUIRED.flatMap(([name, wanted]) => {
+  const problems = REQUIRED_SETTINGS.flatMap(([name, wanted]) => {
     const got = settings.flag(name);
     return got === undefined || got === wanted ? [] : [`${name} is ${got}, supported is ${wanted}`];
   });
@@ -132,9 +135,9 @@ export function importConfig(settings: OfaSettings, tensors: NamedShapes, notes:
       12,
     ),
     resnet_layers: resnetLayers(settings, names, notes),
-    // The ε of synchronised batch norm (docs/reference/ofa-mue.md 2.2).
     batch_norm_epsilon:
-      settings.number('batch_norm_epsilon') ?? (settings.flag('sync_bn') ? 1e-3 : OFA_DEFAULTS.batch_norm_epsilon),
+      settings.number('batch_norm_epsilon') ??
+      (settings.flag('sync_bn') ? SYNC_BATCH_NORM_EPSILON : OFA_DEFAULTS.batch_norm_epsilon),
     vocab_size: vocabulary,
     code_dict_size: settings.count('code_dict_size') ?? OFA_DEFAULTS.code_dict_size,
     num_bins: settings.count('num_bins') ?? OFA_DEFAULTS.num_bins,
@@ -159,8 +162,8 @@ export function importConfig(settings: OfaSettings, tensors: NamedShapes, notes:
     train_mue: mue,
     mue_image_rel_bias: settings.flag('mue_image_rel_bias') ?? !mue,
     patch_image_size: settings.count('patch_image_size', 8192) ?? OFA_DEFAULTS.patch_image_size,
-    image_mean: triple(settings.numbers('image_mean', 3)) ?? (imagenet ? [0.485, 0.456, 0.406] : [0.5, 0.5, 0.5]),
-    image_std: triple(settings.numbers('image_std', 3)) ?? (imagenet ? [0.229, 0.224, 0.225] : [0.5, 0.5, 0.5]),
+    image_mean: triple(settings.numbers('image_mean', 3)) ?? (imagenet ? IMAGENET_MEAN : [0.5, 0.5, 0.5]),
+    image_std: triple(settings.numbers('image_std', 3)) ?? (imagenet ? IMAGENET_STD : [0.5, 0.5, 0.5]),
     prompt_type: promptType(settings),
     add_caption: settings.flag('add_caption') ?? OFA_DEFAULTS.add_caption,
     max_src_length: settings.count('max_src_length') ?? OFA_DEFAULTS.max_src_length,

@@ -23,11 +23,21 @@ const HF_PARTS: Readonly<Record<'encoder' | 'decoder', readonly (readonly [fairs
 
 /** fairseq's name of a weight in a Hugging Face-style file; other names stay. */
 export function fromHuggingFaceName(name: string): string {
+  return renamed(name, (parts, part) => parts.find(([, huggingFace]) => huggingFace === part)?.[0]);
+}
+
+/** A weight's name in a Hugging Face-style file, of fairseq's. */
+export function toHuggingFaceName(name: string): string {
+  return renamed(name, (parts, part) => parts.find(([fairseq]) => fairseq === part)?.[1]);
+}
+
+type Parts = (typeof HF_PARTS)['encoder'];
+
+function renamed(name: string, rename: (parts: Parts, part: string) => string | undefined): string {
   const match = /^(encoder|decoder)(\.layers\.\d+\.)(\w+)(.*)$/.exec(name);
   if (!match) return name;
   const [, stack, layer, part, rest] = match as unknown as [string, 'encoder' | 'decoder', string, string, string];
-  const renamed = HF_PARTS[stack].find(([, huggingFace]) => huggingFace === part)?.[0] ?? part;
-  return `${stack}${layer}${renamed}${rest}`;
+  return `${stack}${layer}${rename(HF_PARTS[stack], part) ?? part}${rest}`;
 }
 
 /** Why an entry of a checkpoint is not a weight of the model; null if it should be one. */
