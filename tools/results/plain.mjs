@@ -27,6 +27,8 @@ const {values: options} = parseArgs({
     device: {type: 'string', default: 'wasm'},
     /** Items that are timed. */
     timed: {type: 'string', default: '40'},
+    /** Only the first rows: of calibration, and of test, separated by a comma. */
+    limit: {type: 'string'},
     /** The machine, for the page. */
     machine: {type: 'string', default: 'this machine'},
   },
@@ -58,7 +60,8 @@ const SCOPES = {
 
 /** Both recordings of a model, replayed. */
 function recorded({name, adapters}) {
-  const sets = ['calibration', 'test'].map((set) => {
+  const limits = options.limit?.split(',') ?? [];
+  const sets = ['calibration', 'test'].map((set, i) => {
     const file = at(`${name}-${set}.jsonl`);
     mue([
       'record',
@@ -68,6 +71,7 @@ function recorded({name, adapters}) {
       ...TASK,
       '--data',
       data(set),
+      ...(limits[i] ? ['--limit', limits[i]] : []),
       '--out',
       file,
       '--device',
@@ -131,8 +135,8 @@ async function milliseconds() {
       pipelines[title] = await loadModel(options.model, {...load, device: options.device});
     const ask = (title, exit) => (row) => pipelines[title].entail(pictureOf(row), row.text, {exit});
     const ways = {full: ask('as it is', 'never')};
-    for (const [i, {model, setting}] of found.entries())
-      ways[i] = ask(model, settingPlan(setting, recordings[model].test.replay.recording.header));
+    for (const [i, {model, cost, setting}] of found.entries())
+      if (cost === 'macs') ways[i] = ask(model, settingPlan(setting, recordings[model].test.replay.recording.header));
     for (const [title, {plan}] of Object.entries(promises)) if (plan) ways[title] = ask(title, plan);
     const rows = scenes('snli-ve-test.jsonl').filter((_, i) => i % 3 === 0);
     fs.writeFileSync(file, JSON.stringify(await byTurns(rows.slice(0, Number(options.timed) + 2), ways)));
@@ -143,7 +147,7 @@ async function milliseconds() {
 const clock = await milliseconds();
 
 const bound = ({estimate, lowerBound}) => `${percent(estimate)} (≥ ${percent(lowerBound)})`;
-const saved = (name) => `${((1 - clock[name].share) * 100).toFixed(0)} %`;
+const saved = (name) => (clock[name] ? `${((1 - clock[name].share) * 100).toFixed(0)} %` : '');
 const [encoderDepth, decoderDepth] = full.stacks.map(({depth}) => depth);
 const fixed = (title, image, decoder) =>
   statics[title].static.find((point) => point.image === image && point.decoder === decoder);
