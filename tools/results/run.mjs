@@ -1,8 +1,6 @@
-import {spawnSync} from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
 import {verdictText} from '../../dist/calibration/sweep/text.js';
 import {
@@ -12,6 +10,7 @@ import {
   deviationSummary,
   entailmentDeviations,
 } from './reference.mjs';
+import {mue, readJson as json, root} from './command.mjs';
 import {resultsPage} from './page.mjs';
 
 // `npm run results`: every figure in docs/results, from the shipped model and data. Steps go on where they were
@@ -32,32 +31,16 @@ const {values: options} = parseArgs({
     'timed-rows': {type: 'string', default: '60'},
   },
 });
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const docs = path.join(root, 'docs/results');
 const work = path.resolve(options.work);
-const main = path.join(root, 'dist/cli/main.js');
 const at = (...parts) => path.join(work, ...parts);
 const data = (name) => path.join(root, 'data/scenes', name);
 const device = ['--device', options.device, ...(options.threads ? ['--threads', options.threads] : [])];
 fs.mkdirSync(docs, {recursive: true});
 fs.mkdirSync(work, {recursive: true});
 
-/** One command of the package; what it prints is kept, and shown. */
-function mue(args, {ok = [0]} = {}) {
-  const shown = args.map((arg) => (path.isAbsolute(arg) ? path.relative(root, arg) : arg));
-  console.error(`\n$ mue ${shown.join(' ')}`);
-  const {status, stdout} = spawnSync(process.execPath, [main, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    encoding: 'utf8',
-  });
-  process.stderr.write(stdout);
-  if (!ok.includes(status)) throw new Error(`mue ${args[0]} ended with ${status}`);
-  return stdout;
-}
-
 const write = (name, text) => fs.writeFileSync(path.join(docs, name), text);
 const keep = (from, to) => fs.copyFileSync(from, path.join(docs, to));
-const json = (file) => JSON.parse(fs.readFileSync(file, 'utf8'));
 fs.mkdirSync(path.join(docs, 'data'), {recursive: true});
 
 // Entailment: one recording a set; thresholds are chosen on calibration, reported on test.
