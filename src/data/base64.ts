@@ -46,6 +46,28 @@ export function decodeBase64(text: string): Uint8Array {
   return out.subarray(0, length);
 }
 
+/** A data URL up to its data, and whether they are base64. */
+const DATA_URL = /^data:[^,]{0,200}?(;base64)?,/i;
+
+/** Whether a text is a picture itself, not the name of one. */
+export function isDataUrl(text: string): boolean {
+  return DATA_URL.test(text);
+}
+
+/**
+ * The bytes of a picture that is written in base64, bare or as a data URL.
+ * @throws InputError `bad-base64`; what other programs write by mistake is named
+ */
+export function decodePicture(text: string): Uint8Array {
+  const url = DATA_URL.exec(text);
+  if (url !== null && url[1] === undefined) throw bad('it is a data URL without base64');
+  if (/^b(['"]).*\1$/s.test(text))
+    throw new InputError('bad-base64', "not base64: it is Python's b'…', the printed form of bytes", {
+      hint: 'In Python, write base64.b64encode(picture).decode() instead of base64.b64encode(picture).',
+    });
+  return decodeBase64(url === null ? text : text.slice(url[0].length));
+}
+
 function bad(what: string): InputError {
   return new InputError('bad-base64', `not base64: ${what}`);
 }

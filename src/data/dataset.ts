@@ -1,4 +1,4 @@
-import {InputError, type MueError} from '../runtime/errors.js';
+import {InputError, MueError} from '../runtime/errors.js';
 
 /** The task that a data set is for. */
 export type DatasetTask = 'caption' | 'snli-ve' | 'vqa';
@@ -52,9 +52,10 @@ export function reportBadRow(onBadRow: OnBadRow | undefined, line: number, error
   onBadRow({line, error});
 }
 
-/** The error for a row that cannot be used. */
+/** The error for a row that cannot be used. It keeps the hint of its cause. */
 export function badRow(line: number, what: string, cause?: unknown): InputError {
-  return new InputError('bad-row', `line ${line}: ${what}`, {cause});
+  const hint = cause instanceof MueError ? cause.hint : undefined;
+  return new InputError('bad-row', `line ${line}: ${what}`, {cause, hint});
 }
 
 const LABELS: ReadonlyMap<string, EntailmentLabel> = new Map([

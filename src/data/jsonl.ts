@@ -1,13 +1,16 @@
-import {MueError} from '../runtime/errors.js';
+import {InputError, MueError} from '../runtime/errors.js';
+import {decodePicture, isDataUrl} from './base64.js';
 import {
   badRow,
   type DatasetItem,
   type DatasetTask,
   entailmentLabel,
+  type ImageSource,
   type OnBadRow,
   reportBadRow,
   requireText,
 } from './dataset.js';
+import {arrayOfRows} from './json-array.js';
 import {type ByteChunks, type Line, readLines} from './lines.js';
 
 /** The options of `readJsonl`. */
@@ -31,12 +34,15 @@ const OWN_FIELDS = new Set(['id', 'imageId', 'image', 'text', 'premise', 'refere
 
 /**
  * The rows of a JSON lines file: plain ones `{"image", "text"?, "references"?, "label"?, "answers"?, "id"?, "imageId"?,
- * "premise"?, "objects"?, …}`, whose other fields are kept in `extra`, and those of SNLI-VE (`sentence1`, `sentence2`,
+ * "premise"?, "objects"?, …}` (the picture a file's name or a data URL), whose other fields are kept in `extra`, and those of SNLI-VE (`sentence1`, `sentence2`,
  * `gold_label`, `Flickr30K_ID` or `Flikr30kID`), without the rows that have no agreed label ("-").
- * @throws InputError `bad-row` where no `onBadRow` listens
+ * @throws InputError `not-an-object`, `not-json-lines`; `bad-row` where no `onBadRow` listens
  */
 export async function* readJsonl(chunks: ByteChunks, options: JsonlOptions): AsyncGenerator<DatasetItem> {
+  let first = true;
   for await (const row of readLines(chunks, {onBadRow: options.onBadRow})) {
+    if (first) checkLines(row.text);
+    first = false;
     let item: DatasetItem | undefined;
     try {
       item = readRow(row, options);
@@ -51,6 +57,19 @@ export async function* readJsonl(chunks: ByteChunks, options: JsonlOptions): Asy
     }
     if (item !== undefined) yield item;
   }
+}
+
+/**
+ * Checks, by its first line, that a file has a value a line.
+ * @throws InputError `not-an-object`, `not-json-lines`
+ */
+function checkLines(text: string): void {
+  if (text.trimStart().startsWith('[')) throw arrayOfRows();
+  // Printed over several lines, an object begins like this.
+  if (text.trim() !== '{') return;
+  throw new InputError('not-json-lines', 'the file is JSON over several lines, not JSON lines: one object a line', {
+    hint: 'Name a file of COCO or VQA .json; write other rows on a line each: jq -c . rows.json > rows.jsonl',
+  });
 }
 
 function readRow({text, line}: Line, {task, imagePath}: JsonlOptions): DatasetItem | undefined {
@@ -95,8 +114,8 @@ function readPlain(fields: Fields, line: number, imagePath: (name: string) => st
   const extra = Object.entries(fields).filter(([name]) => !OWN_FIELDS.has(name));
   return {
     id: optionalString(fields, 'id', line) ?? String(line),
-    imageId: optionalString(fields, 'imageId', line) ?? picture,
-    image: {path: imagePath(picture)},
+    imageId: optionalString(fields, 'imageId', line) ?? (isDataUrl(picture) ? String(line) : picture),
+    image: pictureOf(picture, imagePath),
     text,
     premise,
     references,
@@ -106,6 +125,16 @@ function readPlain(fields: Fields, line: number, imagePath: (name: string) => st
     extra: extra.length === 0 ? undefined : Object.fromEntries(extra),
     line,
   };
+}
+
+/** A picture by its name, or in the data itself. @throws InputError for a name that leads out, or that is no name */
+function pictureOf(picture: string, imagePath: (name: string) => string): ImageSource {
+  if (isDataUrl(picture) || /^b['"]/.test(picture)) return {bytes: decodePicture(picture)};
+  if (/^https?:\/\//i.test(picture))
+    throw new InputError('image-url', `the picture ${JSON.stringify(picture.slice(0, 80))} is a URL, not a file`, {
+      hint: 'Download the pictures first; nothing is fetched.',
+    });
+  return {path: imagePath(picture)};
 }
 
 function readAnswers(value: unknown, line: number): ReadonlyMap<string, number> | undefined {

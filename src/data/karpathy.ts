@@ -1,4 +1,4 @@
-import {InputError} from '../runtime/errors.js';
+import {InputError, UsageError} from '../runtime/errors.js';
 import {badRow, type DatasetItem, type OnBadRow, reportBadRow} from './dataset.js';
 import {jsonArrayItems} from './json-array.js';
 import type {ByteChunks} from './lines.js';
@@ -17,11 +17,15 @@ export interface KarpathyOptions {
  * "sentences": [{"raw"}]}]}`. They are read picture by picture: the file of 144 MB is never in memory. `line` is the
  * number of the picture, from 1.
  * @throws InputError `bad-json` if the file is no such JSON; `bad-row` where no `onBadRow` listens
+ * @throws UsageError `unknown-split` at the end, if no picture was in the split
  */
 export async function* readKarpathy(chunks: ByteChunks, options: KarpathyOptions): AsyncGenerator<DatasetItem> {
+  const {split} = options;
   let line = 0;
+  const splits = new Set<string>();
   for await (const entry of jsonArrayItems(chunks, 'images')) {
     line++;
+    if (split !== undefined && splits.size < MOST_SPLITS) splits.add(splitOf(entry));
     let item: DatasetItem | undefined;
     try {
       item = readEntry(entry, line, options);
@@ -32,6 +36,18 @@ export async function* readKarpathy(chunks: ByteChunks, options: KarpathyOptions
     }
     if (item !== undefined) yield item;
   }
+  if (split === undefined || line === 0 || splits.has(split) || splits.size === MOST_SPLITS) return;
+  throw new UsageError('unknown-split', `there is no split ${JSON.stringify(split)} in the file`, {
+    hint: `There are: ${[...splits].filter((name) => name !== '').join(', ') || 'none'}.`,
+  });
+}
+
+/** Karpathy has four: more are no splits. */
+const MOST_SPLITS = 100;
+
+function splitOf(entry: unknown): string {
+  const {split} = (entry ?? {}) as {readonly split?: unknown};
+  return typeof split === 'string' ? split : '';
 }
 
 function readEntry(entry: unknown, line: number, {imagePath, split}: KarpathyOptions): DatasetItem | undefined {

@@ -1,5 +1,5 @@
-import {MueError, UsageError} from '../runtime/errors.js';
-import {decodeBase64} from './base64.js';
+import {InputError, MueError, UsageError} from '../runtime/errors.js';
+import {decodePicture} from './base64.js';
 import {
   badRow,
   type DatasetItem,
@@ -78,7 +78,9 @@ export async function* readTsv(chunks: ByteChunks, options: TsvOptions): AsyncGe
       item = requireText(readRow(row, places), task);
     } catch (error) {
       if (!(error instanceof MueError)) throw error;
-      const whole = error.code === 'bad-row' ? error : badRow(row.line, error.message, error);
+      const header = row.line === 1 && looksLikeHeader(row);
+      const cause = header ? headerLine(error) : error;
+      const whole = cause.code === 'bad-row' ? cause : badRow(row.line, cause.message, cause);
       reportBadRow(onBadRow, row.line, whole);
       continue;
     }
@@ -97,6 +99,18 @@ function resolveColumns(columns: TsvColumns, header: readonly string[]): Readonl
     places.set(field, place);
   }
   return places;
+}
+
+/** Whether a line consists of short names, as a header does and a row with a picture never. */
+function looksLikeHeader({text}: Line): boolean {
+  return text.length < 1000 && text.split('\t').every((cell) => /^"?[\p{L}_][\p{L}\p{N}_ .-]{0,60}"?$/u.test(cell));
+}
+
+function headerLine(cause: MueError): InputError {
+  return new InputError('header-line', 'it is a header line, not a row', {
+    cause,
+    hint: 'Name its columns, or remove it: --columns id,image,caption reads columns by the names of a header line.',
+  });
 }
 
 function readRow(row: Line, places: ReadonlyMap<TsvField, number>): DatasetItem {
@@ -121,7 +135,7 @@ function readRow(row: Line, places: ReadonlyMap<TsvField, number>): DatasetItem 
   return {
     id,
     imageId: cell('imageId') ?? id,
-    image: {bytes: decodeBase64(picture)},
+    image: {bytes: decodePicture(picture)},
     text,
     // An empty cell is a field that the row lacks.
     premise: premise || undefined,

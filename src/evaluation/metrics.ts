@@ -7,6 +7,7 @@ import {accuracy} from '../metrics/accuracy.js';
 import {CaptionScorer} from '../metrics/caption-scores.js';
 import {expectedTimeReduction, type LayersRun} from '../metrics/savings.js';
 import {mean, quantile} from '../statistics/descriptive.js';
+import {dataNotes} from './notes.js';
 import {type EvaluationRow, rowLayers} from './row.js';
 
 /** Layers of every stack that can exit. */
@@ -38,6 +39,8 @@ export interface EvaluationMetrics {
   readonly metrics: Readonly<Record<string, number>>;
   /** Entailment: [label][answer]. */
   readonly confusion?: {readonly classes: readonly string[]; readonly counts: readonly (readonly number[])[]};
+  /** Oddities of the data that the scores depend on; only where there are some. */
+  readonly notes?: readonly string[];
   readonly layers: Readonly<Partial<Record<StackName, number>>>;
   readonly depths: Depths;
   /** Fraction of the layers saved, 1 − Σ (encoder + decoder) / Σ depths, as `countLayers` counts them. */
@@ -65,6 +68,7 @@ export function evaluationMetrics(
 ): EvaluationMetrics {
   const {task, model, depths, data, exit, device, threads} = setup;
   const labelled = rows.filter((row) => isLabelled(row, task));
+  const notes = dataNotes(task, rows, labelled);
   const macs = (key: keyof Macs): number | null => meanOrNull(rows.map((row) => row.macs[key]));
   const totals = Float64Array.from(rows, (row) => row.ms.total).sort();
   const quantileMs = (fraction: number): number | null =>
@@ -84,6 +88,7 @@ export function evaluationMetrics(
     n: rows.length,
     labelled: labelled.length === rows.length ? undefined : labelled.length,
     ...taskMetrics(task, labelled),
+    notes: notes.length > 0 ? notes : undefined,
     layers: meanRowLayers(rows, depths),
     depths,
     etr: rows.length === 0 ? null : layersSaved(rows, depths),

@@ -3,6 +3,9 @@ import type {BadRow} from '../../src/data/dataset.js';
 import {jsonArrayItems} from '../../src/data/json-array.js';
 import {readJsonl} from '../../src/data/jsonl.js';
 import {readKarpathy} from '../../src/data/karpathy.js';
+import {readTsv} from '../../src/data/tsv.js';
+import {type JsonDatasetOptions, readJson} from '../../src/data/json-dataset.js';
+import {answerScores} from '../../src/data/coco.js';
 import {chunks, collect} from '../support/data/chunks.js';
 
 const imagePath = (name: string): string => `/pictures/${name}`;
@@ -172,4 +175,164 @@ test("readKarpathy: reads COCO captions in Karpathy's splits", async () => {
   ]);
   expect(bad.map(({line}) => line)).toEqual([3, 4]);
   expect(await collect(readKarpathy(chunks(file), {...all, split: 'test'}))).toEqual([first]);
+});
+
+describe('readKarpathy: a split that is not there', () => {
+  const file = JSON.stringify({images: ['test', 'val', 'val'].map((split) => ({filename: 'a', split, sentences: []}))});
+  test('is an error that names those that are', async () => {
+    await expect(collect(readKarpathy(chunks(file), {imagePath, split: 'tset'}))).rejects.toMatchObject({
+      code: 'unknown-split',
+      exitCode: 2,
+      message: expect.stringContaining('"tset"'),
+      hint: 'There are: test, val.',
+    });
+    expect((await collect(readKarpathy(chunks(file), {imagePath, split: 'val'}))).length).toBe(2);
+  });
+});
+
+describe('readJson', () => {
+  const read = (file: object, options: Partial<JsonDatasetOptions> & {answers?: object} = {}) => {
+    const {answers, ...rest} = options;
+    return collect(
+      readJson(() => chunks(JSON.stringify(file), 30), {
+        task: 'caption',
+        findPicture: (names) => names.join(' | '),
+        annotations: answers && (() => chunks(JSON.stringify(answers))),
+        ...rest,
+      }),
+    );
+  };
+  const images = [
+    {id: 5, file_name: 'p1.png', coco_url: 'http://images.cocodataset.org/val2017/p1.png'},
+    {id: 6, file_name: 'p2.png'},
+  ];
+  const captions = [
+    {id: 1, image_id: 5, caption: 'two cupcakes'},
+    {id: 2, image_id: 5, caption: 'a cake'},
+  ];
+  const questions = [
+    {image_id: 42, question: 'what?', question_id: 420},
+    {image_id: 42, question: 'how many?', question_id: 421},
+  ];
+  const people = (...answers: string[]) => answers.map((answer, i) => ({answer, answer_id: i + 1}));
+  const annotations = [{question_id: 420, image_id: 42, answers: people('a dog', 'a dog', 'cat')}];
+
+  test("COCO's own captions, whichever of its lists comes first", async () => {
+    const rows = [
+      {
+        id: '5',
+        imageId: '5',
+        image: {path: 'p1.png | val2017/p1.png'},
+        references: ['two cupcakes', 'a cake'],
+        line: 1,
+      },
+      {id: '6', imageId: '6', image: {path: 'p2.png'}, line: 2},
+    ];
+    expect(await read({info: {images: [1]}, images, annotations: captions})).toEqual(rows);
+    expect(await read({annotations: captions, images})).toEqual(rows);
+  });
+  test('VQA v2: questions alone, with answers in the file, and in a file of their own', async () => {
+    const row = {
+      id: '420',
+      imageId: '42',
+      image: {
+        path: [
+          'COCO_val2014_000000000042.jpg | val2014/COCO_val2014_000000000042.jpg',
+          '000000000042.jpg | val2014/000000000042.jpg | 42.jpg | val2014/42.jpg | 42.png | val2014/42.png',
+        ].join(' | '),
+      },
+      text: 'what?',
+      line: 1,
+    };
+    const file = {data_type: 'mscoco', data_subtype: 'val2014', questions};
+    const answers = new Map([
+      ['a dog', expect.closeTo(4 / 9)],
+      ['cat', expect.closeTo(2 / 9)],
+    ]);
+    expect((await read(file, {task: 'vqa'}))[0]).toEqual(row);
+    const [first, second] = await read({...file, annotations}, {task: 'vqa'});
+    expect(first).toEqual({...row, answers});
+    expect([second!.text, second!.answers]).toEqual(['how many?', undefined]);
+    expect((await read(file, {task: 'vqa', answers: {info: {}, annotations}}))[0]).toEqual({...row, answers});
+    const named = {questions, images: [{id: 42, file_name: 'x.jpg'}]};
+    expect((await read(named, {task: 'vqa'}))[0]!.image).toEqual({path: 'x.jpg'});
+    const plain = (await read({questions: [{image_id: 5, question: 'what?', question_id: 50}]}, {task: 'vqa'}))[0]!;
+    expect(plain.image).toEqual({path: '000000000005.jpg | 5.jpg | 5.png'});
+  });
+  test.each<[string, object, Parameters<typeof read>[1], string]>([
+    ['captions for a task that asks', {images}, {task: 'vqa'}, 'dataset-task'],
+    ['the answers of VQA without the questions', {annotations}, {task: 'vqa'}, 'bad-json'],
+    ['annotations of objects', {images, annotations: [{image_id: 5, bbox: []}]}, {}, 'bad-json'],
+    ['a split of what has none', {images, annotations: captions}, {split: 'val'}, 'split-unused'],
+    ['annotations beside captions', {images}, {answers: {annotations}}, 'annotations-unused'],
+    ['an array of rows', [{image: 'a.jpg'}], {}, 'not-an-object'],
+    ['an object of something else', {rows: []}, {}, 'bad-json'],
+  ])('%s: an error', async (_, file, options, code) => {
+    await expect(read(file, options)).rejects.toMatchObject({code});
+  });
+  test('rows that cannot be used are reported', async () => {
+    const bad: BadRow[] = [];
+    const onBadRow = (row: BadRow): void => void bad.push(row);
+    const file = {questions: [{question: 'what?'}, 7, {image_id: 1, question: ''}, ...questions]};
+    expect((await read(file, {task: 'vqa', onBadRow})).map(({line}) => line)).toEqual([4, 5]);
+    expect((await read({images: [{file_name: 'a'}, {id: 1, file_name: ''}]}, {onBadRow})).length).toBe(0);
+    expect(bad.map(({line}) => line)).toEqual([1, 2, 3, 1, 2]);
+  });
+});
+
+test("answerScores: VQA's score of ten answers", () => {
+  for (const [n, score] of [
+    [1, 0.3],
+    [2, 0.6],
+    [3, 0.9],
+    [4, 1],
+    [10, 1],
+  ] as const) {
+    const given = Array.from({length: 10}, (_, i) => (i < n ? 'yes' : `other ${i}`));
+    expect(answerScores(given).get('yes')).toBeCloseTo(score, 12);
+  }
+  expect(answerScores(['yes']).get('yes')).toBe(1);
+});
+
+describe('near relatives of JSON lines and TSV', () => {
+  const picture = Buffer.from('picture').toString('base64');
+  const bytes = Uint8Array.from(Buffer.from('picture'));
+  const jsonl = (text: string, bad?: BadRow[]) =>
+    collect(readJsonl(chunks(text), {task: 'caption', imagePath, onBadRow: bad && ((row) => bad.push(row))}));
+  const tsv = (text: string, bad?: BadRow[]) =>
+    collect(readTsv(chunks(text), {task: 'caption', onBadRow: bad && ((row) => bad.push(row))}));
+
+  test.each([
+    ['an array over several lines', '[\n {\n  "image": "a"\n }\n]\n', 'not-an-object'],
+    ['an array on one line', '[{"image": "a"}]', 'not-an-object'],
+    ['an object over several lines', '{\n "images": []\n}\n', 'not-json-lines'],
+  ])('%s ends the reading, and is named', async (_, text, code) => {
+    const bad: BadRow[] = [];
+    await expect(jsonl(text, bad)).rejects.toMatchObject({code, hint: expect.stringContaining('jq')});
+    expect(bad).toEqual([]);
+  });
+  test('data URLs are read', async () => {
+    const url = `data:image/png;base64,${picture}`;
+    expect(await jsonl(lines({image: url}))).toEqual([{id: '1', imageId: '1', image: {bytes}, line: 1}]);
+    expect((await tsv(`1\t1\tx\t\t${url}`))[0]!.image).toEqual({bytes});
+    expect((await tsv(`1\t1\tx\t\t${picture}`))[0]!.image).toEqual({bytes});
+  });
+  test("Python's b'…', data URLs without base64 and URLs are named, with a hint", async () => {
+    const bad: BadRow[] = [];
+    await tsv([`1\t1\tx\t\tb'${picture}'`, '2\t2\tx\t\tdata:image/png,%89PNG'].join('\n'), bad);
+    await jsonl(lines({image: `b'${picture}'`}, {image: 'https://example.org/a.jpg'}), bad);
+    expect(bad.map(({line, error}) => [line, error.message, error.hint])).toEqual([
+      [1, expect.stringContaining("Python's b'…'"), expect.stringContaining('.decode()')],
+      [2, expect.stringContaining('without base64'), undefined],
+      [1, expect.stringContaining("Python's b'…'"), expect.stringContaining('.decode()')],
+      [2, expect.stringContaining('is a URL'), expect.stringContaining('Download')],
+    ]);
+  });
+  test('a header line is named, and the rows after it are read', async () => {
+    const bad: BadRow[] = [];
+    const rows = await tsv(`id\timage_id\tcaption\tobjects\timage\n1\t1\tx\t\t${picture}`, bad);
+    expect(rows.map(({id}) => id)).toEqual(['1']);
+    expect(bad.map(({line, error}) => [line, error.message])).toEqual([[1, 'line 1: it is a header line, not a row']]);
+    expect(bad[0]!.error.hint).toContain('--columns');
+  });
 });

@@ -58,15 +58,33 @@ export class FailedImages {
   }
 }
 
+/** The hints of rows that are skipped, each said once: the same fault is often in many rows. */
+export class Hints {
+  readonly #said = new Set<string>();
+
+  constructor(private readonly out: Pick<Output, 'warn'>) {}
+
+  say(error: object): void {
+    const {hint} = error as {readonly hint?: unknown};
+    if (typeof hint !== 'string' || this.#said.has(hint)) return;
+    this.#said.add(hint);
+    this.out.warn(`  → ${hint}`);
+  }
+}
+
 /** Rows of a data set that cannot be used: each is told with its line, and all are counted. */
 export class SkippedRows {
   count = 0;
+  readonly #hints: Hints;
 
-  constructor(private readonly out: Output) {}
+  constructor(private readonly out: Output) {
+    this.#hints = new Hints(out);
+  }
 
   readonly onBadRow = ({line, error}: {readonly line: number; readonly error: Error}): void => {
     this.count++;
     this.out.warn(`warning: line ${line} is skipped: ${error.message}`);
+    this.#hints.say(error);
   };
 
   /** Exit code of a command that succeeds even if it skips every row: 0, or 5 if some were skipped. */

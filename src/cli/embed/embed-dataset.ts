@@ -9,6 +9,7 @@ import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {Embedder} from '../../tasks/embedding-pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
 import {exitCodeOf} from '../core/errors.js';
+import {Hints} from '../core/inputs.js';
 import {readRowPicture} from '../../node/files/picture-file.js';
 import type {DatasetOptions} from '../options/dataset.js';
 import type {PlanChoice} from '../options/exit.js';
@@ -47,9 +48,11 @@ export async function embedDataset(
 ): Promise<number> {
   const folder = shardFolder(parent, shard, ROWS);
   let badRows = 0;
+  const hints = new Hints(out);
   const dataset = openImages(source, ({line, error}) => {
     badRows++;
     out.warn(`row skipped: line ${line}: ${error.message}`);
+    hints.say(error);
   });
   const header = {
     format: 'mue-embeddings',
@@ -70,7 +73,10 @@ export async function embedDataset(
     limit,
     signal,
     embed: async ({image}) => (await model.embedPicture(readRowPicture(image), {exit, signal})).vector,
-    onFailed: ({id}, error) => out.warn(`picture skipped: ${id}: ${error.message}`),
+    onFailed: ({id}, error) => {
+      out.warn(`picture skipped: ${id}: ${error.message}`);
+      hints.say(error);
+    },
     onRow: (rows) => {
       if (performance.now() - said < 10_000) return;
       said = performance.now();

@@ -4,6 +4,7 @@ import type {AnswerOptions} from '../../tasks/generation-options.js';
 import type {Embedder} from '../../tasks/embedding-pipeline.js';
 import type {Output} from '../core/output.js';
 import {readRowPicture} from '../../node/files/picture-file.js';
+import {Hints} from '../core/inputs.js';
 import {type ImageSet, openImages} from './embed-dataset.js';
 
 export interface RecallOptions {
@@ -31,9 +32,11 @@ export async function measureRecall(
   {ks, limit, answer, out}: RecallOptions,
 ): Promise<MeasuredRecall> {
   let skipped = 0;
-  const skip = (what: string, message: string): void => {
+  const hints = new Hints(out);
+  const skip = (what: string, error: Error): void => {
     skipped++;
-    out.warn(`row skipped: ${what}: ${message}`);
+    out.warn(`row skipped: ${what}: ${error.message}`);
+    hints.say(error);
   };
   // Rows of one image may follow each other, with a caption each.
   const places = new Map<string, number>();
@@ -41,7 +44,7 @@ export async function measureRecall(
   const captions: Float32Array[] = [];
   /** For each caption, the place of its image. */
   const owner: number[] = [];
-  const dataset = openImages(source, ({line, error}) => skip(`line ${line}`, error.message));
+  const dataset = openImages(source, ({line, error}) => skip(`line ${line}`, error));
   for await (const {id, imageId, image, references = []} of dataset) {
     throwIfAborted(answer.signal);
     if (references.length === 0) continue;
@@ -53,7 +56,7 @@ export async function measureRecall(
         images.push(vector);
       } catch (error) {
         if (!(error instanceof InputError)) throw error;
-        skip(id, error.message);
+        skip(id, error);
         continue;
       }
     }

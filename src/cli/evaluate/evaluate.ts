@@ -23,7 +23,7 @@ export const evaluate = defineCommand({
       )
       .requiredOption(
         '--data <file>',
-        'OFA TSV, JSON lines, Karpathy JSON, SNLI-VE JSON lines (each also .gz) or a folder of pictures',
+        'OFA TSV, JSON lines, SNLI-VE JSON lines, COCO or VQA v2 JSON (each also .gz) or a folder of pictures',
       )
       .requiredOption(
         '--out <folder>',
@@ -42,6 +42,7 @@ export const evaluate = defineCommand({
         wholeNumber(1),
       );
     return withDataset(divided)
+      .option('--annotations <file>', 'the answers to the questions of a VQA v2 file')
       .option('--answers <file>', 'vqa: the allowed answers, one a line')
       .option(
         '--warmup <n>',
@@ -53,7 +54,7 @@ export const evaluate = defineCommand({
       .option('--json', 'print metrics.json');
   },
   async run(_, options, {out, signal}) {
-    const {task, data, images, columns, split, limit, answers, workers, batch, warmup, trace} = options;
+    const {task, data, images, columns, split, annotations, limit, answers, workers, batch, warmup, trace} = options;
     const shard = shardChoice(options.shard, process.env);
     const {shardFolder} = await import('../../node/runs/shard-folder.js');
     const folder = shardFolder(options.out, shard, 'run.json', workers);
@@ -62,7 +63,7 @@ export const evaluate = defineCommand({
     const job: ShardJob = {
       task,
       data,
-      dataset: {images, columns, split},
+      dataset: {images, columns, split, annotations},
       limit,
       answers,
       model: modelChoice(options),
@@ -78,6 +79,7 @@ export const evaluate = defineCommand({
     const {metricsText} = await import('./metrics-text.js');
     try {
       const metrics = await evaluateJob();
+      for (const note of metrics.notes ?? []) out.say(`note: ${note}`);
       out.data(options.json ? JSON.stringify(metrics, null, 2) : metricsText(metrics));
       return exitCodeOf({done: metrics.n, failed: metrics.bad.failed + metrics.bad.unreadable});
     } catch (error) {

@@ -12,6 +12,7 @@ export const merge = defineCommand({
     const {mergeEvaluations} = await import('../../node/runs/merge.js');
     const {metricsText} = await import('./metrics-text.js');
     const metrics = await mergeEvaluations(folders, folder);
+    for (const note of metrics.notes ?? []) out.say(`note: ${note}`);
     out.data(json ? JSON.stringify(metrics, null, 2) : metricsText(metrics));
     return metrics.bad.failed + metrics.bad.unreadable > 0 ? 5 : 0;
   },

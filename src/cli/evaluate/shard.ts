@@ -14,7 +14,7 @@ import {UsageError} from '../../runtime/errors.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
 import {readRowPicture} from '../../node/files/picture-file.js';
-import {readAnswers} from '../core/inputs.js';
+import {Hints, readAnswers} from '../core/inputs.js';
 import type {DatasetOptions} from '../options/dataset.js';
 import type {PlanChoice} from '../options/exit.js';
 import type {PlainGenerateOptions} from '../options/generation.js';
@@ -26,7 +26,7 @@ export interface ShardJob {
   /** File or folder of the data set. */
   readonly data: string;
   /** How the data set is read. */
-  readonly dataset: DatasetOptions;
+  readonly dataset: DatasetOptions & {readonly annotations?: string};
   /** Only the first rows. */
   readonly limit?: number;
   /** vqa: file of the allowed answers. */
@@ -68,6 +68,7 @@ export async function evaluateShard(
   // Command lines have no policies in code: there is a plan.
   const exit = model.resolveExits(task, job.exit).plan!;
   const batch = batchOf(job, model, exit);
+  const hints = new Hints(out);
   const {exif, maxPixels} = job.model.load;
   const run: RunFile = {
     version: 1,
@@ -94,9 +95,11 @@ export async function evaluateShard(
     warmup: job.warmup,
     signal,
     onProgress,
-    onBad: (row) => {
+    onBad: (row, hint) => {
       // Every shard meets a line that is no row; one of them says so.
-      if (row.index !== undefined || inShard(row.line, shard)) out.warn(badRowText(row));
+      if (row.index === undefined && !inShard(row.line, shard)) return;
+      out.warn(badRowText(row));
+      hints.say({hint});
     },
   });
 }
@@ -118,6 +121,7 @@ function rowOptions({model, dataset, generation, limit, trace, answers}: ShardJo
     tf32: model.load.tf32,
     relaxed: model.load.relaxed === false ? false : undefined,
     answers: answers && path.basename(answers),
+    annotations: dataset.annotations && path.basename(dataset.annotations),
     batch: batch > 1 ? batch : undefined,
   };
   return Object.fromEntries(

@@ -67,6 +67,13 @@ export async function evaluateInWorkers(
 async function runWorkers(tasks: readonly WorkerTask[], {out, signal, onProgress}: ShardContext): Promise<void> {
   const progress: Progress[] = tasks.map(() => ({done: 0, before: 0, failed: 0}));
   const children: ChildProcess[] = [];
+  // Workers meet the same faults: a hint is said once.
+  const hints = new Set<string>();
+  const warn = (line: string): void => {
+    if (hints.has(line)) return;
+    if (line.startsWith('  → ')) hints.add(line);
+    out.warn(line);
+  };
   // A worker without its parent stops, too (see worker.ts).
   let stopping = false;
   const stop = (): void => {
@@ -92,7 +99,7 @@ async function runWorkers(tasks: readonly WorkerTask[], {out, signal, onProgress
     let finished = false;
     let error: Error | undefined;
     child.on('message', (message: WorkerMessage) => {
-      if (message.kind === 'warn') out.warn(message.line);
+      if (message.kind === 'warn') warn(message.line);
       else if (message.kind === 'finished') finished = true;
       else if (message.kind === 'failed') error = new WorkerError(message.error);
       else {

@@ -6,7 +6,8 @@ import {SkippedRows} from '../core/inputs.js';
 
 export const data = defineCommand({
   name: 'data',
-  summary: 'Write a data set (OFA TSV, JSONL, Karpathy JSON, SNLI-VE, a folder) as JSON lines and a folder of pictures',
+  summary:
+    'Write a data set (OFA TSV, JSONL, SNLI-VE, COCO or VQA v2 JSON, a folder) as JSON lines and a folder of pictures',
   arguments: [
     ['<source>', 'the data set'],
     ['<out-dir>', 'the folder to write'],
@@ -18,16 +19,17 @@ export const data = defineCommand({
       .option('--images <folder>', 'where the pictures of the source are')
       .option('--columns <list>', "columns of a TSV file, as OFA's selected_cols: 1,4,2")
       .option('--split <name>', 'the split of a Karpathy file')
+      .option('--annotations <file>', 'the answers to the questions of a VQA v2 file')
       .option('--scenes', 'the source is the folder of the scenes: convert all of its sets')
       .option('--json', 'the report as JSON'),
-  async run([source, target], {task, name, images, columns, split, scenes, json}, {out}) {
+  async run([source, target], {task, name, scenes, json, ...reading}, {out}) {
     const {exportDataset} = await import('../../node/dataset/export.js');
     const {openDataset} = await import('../../node/dataset/open.js');
     const {exportScenes} = await import('../../node/dataset/scenes.js');
     const skipped = new SkippedRows(out);
     const exportOne = async (): ReturnType<typeof exportScenes> => {
       if (task === undefined) throw new UsageError('task-missing', 'mue data needs --task caption, snli-ve or vqa');
-      const dataset = openDataset(source, {task, images, columns, split, onBadRow: skipped.onBadRow});
+      const dataset = openDataset(source, {task, ...reading, onBadRow: skipped.onBadRow});
       const set = name ?? nameOf(source);
       return {[set]: await exportDataset(dataset, target, set)};
     };

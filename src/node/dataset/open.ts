@@ -2,8 +2,8 @@ import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
 import {type Dataset, type DatasetItem, type DatasetTask, type OnBadRow, reportBadRow} from '../../data/dataset.js';
+import {annotationsUnused, readJson, splitUnused} from '../../data/json-dataset.js';
 import {readJsonl} from '../../data/jsonl.js';
-import {readKarpathy} from '../../data/karpathy.js';
 import type {ByteChunks} from '../../data/lines.js';
 import {parseColumns, readTsv, type TsvColumns} from '../../data/tsv.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
@@ -25,6 +25,8 @@ export interface OpenDatasetOptions {
   readonly images?: string;
   /** The split of a Karpathy file. Default: all. */
   readonly split?: string;
+  /** The file of the answers to the questions of a VQA v2 file (.json, also with .gz). */
+  readonly annotations?: string;
   /** Called for each row that is skipped; without it the first bad row is thrown. */
   readonly onBadRow?: OnBadRow;
 }
@@ -32,10 +34,11 @@ export interface OpenDatasetOptions {
 const PICTURES = /\.(jpe?g|png|webp|gif|bmp)$/i;
 
 /**
- * Opens a data set: `.tsv` (OFA), `.jsonl` (plain or SNLI-VE), `.json` (COCO in Karpathy's splits), each also with
- * `.gz`, or a folder of pictures. Nothing is read before the first iteration, and then row by row; every iteration
+ * Opens a data set: `.tsv` (OFA), `.jsonl` (plain or SNLI-VE), `.json` (COCO captions, in Karpathy's splits or as
+ * published; VQA v2), each also with `.gz`, or a folder of pictures. Nothing is read before the first iteration, and then row by row; every iteration
  * starts from the beginning.
- * @throws UsageError `dataset-format`, `bad-columns`
+ * @throws UsageError `dataset-format`, `bad-columns`, `split-unused`, `annotations-unused`; while iterating
+ *   `dataset-task`, `unknown-split`
  * @throws InputError `dataset-not-found`; while iterating `dataset-unreadable`, `dataset-corrupt` (damaged gzip),
  *   `bad-json`, and `bad-row` or `image-outside` where no `onBadRow` listens
  */
@@ -45,7 +48,12 @@ export function openDataset(file: string, options: OpenDatasetOptions): Dataset 
   if (entry.kind === 'neither') throw new InputError('dataset-not-found', `${file}: ${entry.why}`);
   if (entry.kind === 'folder') return dataset(() => readFolder(file, onBadRow));
   const imagePath = insideFolder(options.images ?? path.dirname(file));
-  switch (path.extname(file.replace(/\.gz$/i, '')).toLowerCase()) {
+  const format = path.extname(file.replace(/\.gz$/i, '')).toLowerCase();
+  if (format !== '.json' && split !== undefined) throw splitUnused();
+  if (format !== '.json' && options.annotations !== undefined) throw annotationsUnused();
+  const {annotations: answers} = options;
+  const annotations = answers === undefined ? undefined : () => readChunks(answers);
+  switch (format) {
     case '.tsv': {
       const columns = typeof options.columns === 'string' ? parseColumns(options.columns, task) : options.columns;
       return dataset(() => readTsv(readChunks(file), {task, columns, onBadRow}));
@@ -54,11 +62,14 @@ export function openDataset(file: string, options: OpenDatasetOptions): Dataset 
     case '.ndjson':
       return dataset(() => readJsonl(readChunks(file), {task, imagePath, onBadRow}));
     case '.json':
-      return dataset(() => readKarpathy(readChunks(file), {imagePath, split, onBadRow}));
+      return dataset(() =>
+        readJson(() => readChunks(file), {task, findPicture: firstThere(imagePath), split, annotations, onBadRow}),
+      );
     default:
       throw new UsageError(
         'dataset-format',
         `${file}: a data set is .tsv, .jsonl or .json (also with .gz) or a folder of pictures`,
+        {hint: format === '.csv' ? 'Save it with tabs as .tsv, or its rows as JSON lines.' : undefined},
       );
   }
 }
@@ -84,6 +95,14 @@ export async function* readChunks(file: string): ByteChunks & AsyncGenerator<Uin
   } finally {
     raw.destroy();
   }
+}
+
+/** The path of the first of a picture's names that is there, else of its first name. */
+function firstThere(imagePath: (name: string) => string): (names: readonly string[]) => string {
+  return (names) => {
+    const paths = names.map(imagePath);
+    return (paths.length > 1 ? paths.find((file) => namedEntry(file).kind === 'file') : undefined) ?? paths[0]!;
+  };
 }
 
 function dataset(rows: () => AsyncGenerator<DatasetItem>): Dataset {

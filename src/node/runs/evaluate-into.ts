@@ -28,8 +28,8 @@ export interface EvaluateIntoOptions
   readonly openDataset: (onBadRow: OnBadRow) => Dataset;
   /** The number of rows of the whole data set, about. */
   readonly rowsInFile?: number;
-  /** Called for every row that is skipped. */
-  readonly onBad: (row: BadRowRecord) => void;
+  /** Called for every row that is skipped, with the hint of its error. */
+  readonly onBad: (row: BadRowRecord, hint?: string) => void;
   readonly onProgress?: (progress: Progress) => void;
 }
 
@@ -60,7 +60,7 @@ export async function evaluateInto(folder: string, options: EvaluateIntoOptions)
     before = all.length;
     report();
     ({rows} = await evaluate(
-      options.openDataset(({line, error}) => skip({line, code: error.code, message: error.message})),
+      options.openDataset(({line, error}) => skip({line, code: error.code, message: error.message}, error.hint)),
       {
         ...options,
         task: run.task,
@@ -74,7 +74,7 @@ export async function evaluateInto(folder: string, options: EvaluateIntoOptions)
           all.push(row);
           report();
         },
-        onFailed: ({line, id}, index, {code, message}) => skip({line, index, id, code, message}),
+        onFailed: ({line, id}, index, {code, message, hint}) => skip({line, index, id, code, message}, hint),
       },
     ));
   }
@@ -82,9 +82,9 @@ export async function evaluateInto(folder: string, options: EvaluateIntoOptions)
   if (rows === 0 && bad.length === 0) throw new InputError('dataset-empty', `${run.data.name}: there is no row in it`);
   return finishEvaluation(folder, run, all, bad);
 
-  function skip(row: BadRowRecord): void {
+  function skip(row: BadRowRecord, hint?: string): void {
     bad.push(row);
-    onBad(row);
+    onBad(row, hint);
     report();
   }
 

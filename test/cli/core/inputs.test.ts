@@ -34,6 +34,17 @@ test.each([
   expect(failures.exitCode(3)).toBe(exitCode);
 });
 
+test('SkippedRows: a hint that several rows share is said once', () => {
+  const {out, stderr} = recorded();
+  const skipped = new SkippedRows(out);
+  const error = new InputError('bad-row', 'no', {hint: 'try this'});
+  for (const line of [1, 2]) skipped.onBadRow({line, error});
+  skipped.onBadRow({line: 3, error: new InputError('bad-row', 'no', {hint: 'or that'})});
+  expect(stderr.join('')).toBe(
+    'warning: line 1 is skipped: no\n  → try this\nwarning: line 2 is skipped: no\nwarning: line 3 is skipped: no\n  → or that\n',
+  );
+});
+
 test('SkippedRows: tells each row by its line, counts, and returns 5 if there is one', () => {
   const {out, stderr} = recorded();
   const skipped = new SkippedRows(out);
