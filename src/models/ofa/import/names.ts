@@ -21,13 +21,30 @@ const HF_PARTS: Readonly<Record<'encoder' | 'decoder', readonly (readonly [fairs
     ],
   };
 
-/** fairseq's name of a weight in a Hugging Face-style file; other names stay. */
-export function fromHuggingFaceName(name: string): string {
+/** Norms of a layer in the numbering of fairseq before 0.7. */
+const OLD_NORMS: Readonly<Record<'encoder' | 'decoder', readonly string[]>> = {
+  encoder: ['self_attn_layer_norm', 'final_layer_norm'],
+  decoder: ['self_attn_layer_norm', 'encoder_attn_layer_norm', 'final_layer_norm'],
+};
+
+/** fairseq's name of a weight in a Hugging Face-style file, or in one of an early fairseq; other names stay. */
+export function toFairseqName(name: string): string {
   const match = /^(encoder|decoder)(\.layers\.\d+\.)(\w+)(.*)$/.exec(name);
   if (!match) return name;
   const [, stack, layer, part, rest] = match as unknown as [string, 'encoder' | 'decoder', string, string, string];
+  const numbered = part === 'layer_norms' ? /^\.(\d)(\..*)$/.exec(rest) : null;
+  const norm = numbered ? OLD_NORMS[stack][Number(numbered[1])] : undefined;
+  if (norm !== undefined) return `${stack}${layer}${norm}${numbered![2]}`;
   const renamed = HF_PARTS[stack].find(([, huggingFace]) => huggingFace === part)?.[0] ?? part;
   return `${stack}${layer}${renamed}${rest}`;
+}
+
+/** fairseq's names of queries, keys and values, in this order, that early fairseq kept in one tensor; else undefined. */
+export function fusedNames(name: string): readonly [string, string, string] | undefined {
+  const match = /^(.*_attn)\.in_proj_(weight|bias)$/.exec(name);
+  if (!match) return undefined;
+  const [, attention, kind] = match;
+  return [`${attention}.q_proj.${kind}`, `${attention}.k_proj.${kind}`, `${attention}.v_proj.${kind}`];
 }
 
 /** Why an entry of a checkpoint is not a weight of the model; null if it should be one. */
