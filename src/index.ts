@@ -69,7 +69,7 @@ export {CocaModel} from './models/coca/model.js';
 export type {OfaImageStates, OfaMultiDepthEncoding} from './models/ofa/all-depths.js';
 export type {OfaConfig} from './models/ofa/config.js';
 export type {OfaDecoding} from './models/ofa/decode.js';
-export type {OfaEncoded} from './models/ofa/encode.js';
+export type {EncoderOutput, OfaEncoded} from './models/ofa/encode.js';
 export {
   type LayerLoss,
   type LossBatch,

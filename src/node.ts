@@ -10,6 +10,7 @@ export {
   readExitAdapters,
   writeExitAdapters,
 } from './node/model/exit-adapters.js';
-export {type LoadOptions, loadModel, SHIPPED_MODEL, weightsHash} from './node/model/load-model.js';
+export {type LoadOptions, loadModel, SHIPPED_MODEL} from './node/model/load-model.js';
 export type {LoadProgress} from './node/model/load-progress.js';
+export {weightsHash} from './node/model/manifest.js';
 export {SHIPPED_MODELS, type ShippedModel} from './node/model/shipped-models.js';

@@ -1,9 +1,15 @@
 import {bfloat16ToFloat32, float16ToFloat32} from './float16.js';
 
-/** An element type of checkpoints, by the name that safetensors gives it. */
-export type DType = 'F16' | 'BF16' | 'F32' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+import {WeightsError} from '../runtime/errors.js';
 
-/** The bytes of an element. */
+/** An element type whose values are read, by the name that safetensors gives it. */
+type ReadDType = 'F16' | 'BF16' | 'F32' | 'F64' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+/** One that safetensors has and no model here needs: a file with such tensors is sound, but their values are not read. */
+type OtherDType = 'U16' | 'U32' | 'U64' | 'C64' | 'F8_E4M3' | 'F8_E5M2' | 'F8_E8M0' | 'F6_E2M3' | 'F6_E3M2' | 'F4';
+/** An element type of checkpoints. */
+export type DType = ReadDType | OtherDType;
+
+/** The bytes of an element; small floats are packed, so that a byte has several. */
 export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
   F16: 2,
   BF16: 2,
@@ -15,6 +21,16 @@ export const DTYPE_BYTES: Readonly<Record<DType, number>> = {
   I8: 1,
   U8: 1,
   BOOL: 1,
+  U16: 2,
+  U32: 4,
+  U64: 8,
+  C64: 8,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  F8_E8M0: 1,
+  F6_E2M3: 0.75,
+  F6_E3M2: 0.75,
+  F4: 0.5,
 };
 
 /** The values of a tensor as they are read: halves are widened to float32, all other types are kept. */
@@ -31,6 +47,7 @@ export function isFloat(dtype: DType): boolean {
 /**
  * Views little-endian bytes as raw elements, halves as their bits. The buffer is shared, not copied.
  * @param bytes aligned to the element, as those that begin at byte 0 of their buffer are
+ * @throws WeightsError `unsupported-dtype`
  */
 export function rawElements(
   bytes: Uint8Array<ArrayBuffer>,
@@ -57,6 +74,8 @@ export function rawElements(
     case 'U8':
     case 'BOOL':
       return bytes;
+    default:
+      throw new WeightsError('unsupported-dtype', `Tensors of type ${dtype} are not read.`);
   }
 }
 

@@ -25,6 +25,8 @@ export class SafetensorsFile implements Checkpoint {
     private readonly tensors: ReadonlyMap<string, Placed>,
     /** What the file says of itself, as it stands there; undefined if nothing. */
     readonly metadata: unknown,
+    /** The position of the first byte behind the header. */
+    readonly dataStart: number,
   ) {
     this.source = access.name;
   }
@@ -49,7 +51,7 @@ export class SafetensorsFile implements Checkpoint {
       if (name !== '__metadata__') tensors.set(name, placed(access, name, value, 8 + length));
     }
     checkOverlaps(access.name, tensors);
-    return new SafetensorsFile(access, tensors, header['__metadata__']);
+    return new SafetensorsFile(access, tensors, header['__metadata__'], 8 + length);
   }
 
   names(): readonly string[] {

@@ -6,12 +6,26 @@ import {unpickle} from './pickle.js';
 import {PickleObject, type PickleValue, toPlain} from './pickle-values.js';
 import type {RandomAccess} from './random-access.js';
 import {gather, isContiguous, storageOf, TORCH_GLOBALS, TorchTensor} from './torch-tensor.js';
-import {ZipFile} from './zip.js';
+import {type ZipEntry, ZipFile} from './zip.js';
 
 const MAX_PICKLE_BYTES = 64 * 2 ** 20;
 /** A deflated pickle of names and shapes is a tenth of its length; one that unpacks to much more is none. */
 const SMALL_PICKLE_BYTES = 2 ** 20;
 const MAX_INFLATION = 16;
+/** Weights do not shrink much; a few that are all zeros do. */
+const SMALL_TENSOR_BYTES = 64 * 2 ** 20;
+/** Where trainers keep the weights, and how deep. */
+const WEIGHT_KEYS = [
+  'model',
+  'state_dict',
+  'model_state_dict',
+  'module',
+  'net',
+  'network',
+  'weights',
+  'params',
+] as const;
+const MOST_KEYS = 4;
 /** The weights of a training checkpoint to read: those of the model, or their moving average. */
 export type StateName = 'model' | 'ema';
 
@@ -58,39 +72,19 @@ export class TorchFile implements Disposable {
     return new TorchFile(access, zip, prefix, value, placeholders);
   }
 
-  /** The key under which a trainer's checkpoint keeps the weights; undefined for a bare dict of tensors. */
-  private get weightsKey(): 'model' | 'state_dict' | undefined {
-    return (['model', 'state_dict'] as const).find((key) => this.top.has(key));
-  }
-
   /**
    * The weights as a checkpoint. Disposing it closes the file.
    * @throws WeightsError if they are not there, or if anything among them is not a plain tensor
    */
   checkpoint(which: StateName = 'model'): Checkpoint {
-    const extra = this.top.get('extra_state');
-    const state =
-      which === 'ema'
-        ? extra instanceof Map
-          ? extra.get('ema')
-          : undefined
-        : this.weightsKey
-          ? this.top.get(this.weightsKey)
-          : this.top;
-    if (!(state instanceof Map))
-      throw new WeightsError(
-        state instanceof PickleObject ? 'unsafe-pickle' : which === 'ema' ? 'no-ema' : 'not-a-checkpoint',
-        state instanceof PickleObject
-          ? `${this.access.name}: its '${which}' would be made by calling '${state.className}'. Nothing is called; the file is refused.`
-          : `${this.access.name}: there are no weights under '${which === 'ema' ? 'extra_state.ema' : this.weightsKey}'.`,
-        which === 'ema' ? {hint: 'This checkpoint has no moving average: convert it without --ema.'} : {},
-      );
+    const {state, key} = which === 'ema' ? this.movingAverage() : this.weights();
+    this.checkInflation();
     const cfg = this.top.get('cfg') ?? this.top.get('args');
     return new TorchCheckpoint(
       this.access,
       this.zip,
       this.prefix,
-      this.tensors(state, which),
+      this.tensors(state, key),
       toPlain(cfg ?? null),
       this.placeholders,
     );
@@ -100,18 +94,66 @@ export class TorchFile implements Disposable {
     this.access[Symbol.dispose]?.();
   }
 
-  private tensors(state: ReadonlyMap<PickleValue, PickleValue>, which: StateName): ReadonlyMap<string, TorchTensor> {
+  private movingAverage(): FoundState {
+    const extra = this.top.get('extra_state');
+    const state = extra instanceof Map ? extra.get('ema') : undefined;
+    if (state instanceof Map) return {state, key: 'extra_state.ema'};
+    if (state instanceof PickleObject) throw this.unsafe('extra_state.ema', state);
+    throw new WeightsError('no-ema', `${this.access.name}: there are no weights under 'extra_state.ema'.`, {
+      hint: 'This checkpoint has no moving average: convert it without --ema.',
+    });
+  }
+
+  /** The weights: the file's dict itself, or the one that a trainer keeps under a key of its own. */
+  private weights(): FoundState {
+    let found: FoundState = {state: this.top, key: ''};
+    for (let depth = 0; depth < MOST_KEYS; depth++) {
+      const {state, key} = found;
+      const inner = weightsKey(state);
+      if (inner === undefined) break;
+      const path = key === '' ? inner : `${key}.${inner}`;
+      const value = state.get(inner);
+      if (value instanceof PickleObject) throw this.unsafe(path, value);
+      if (!(value instanceof Map)) break;
+      found = {state: value, key: path};
+    }
+    return found;
+  }
+
+  private unsafe(key: string, {className}: PickleObject): WeightsError {
+    return new WeightsError(
+      'unsafe-pickle',
+      `${this.access.name}: its '${key}' would be made by calling '${className}'. Nothing is called; the file is refused.`,
+    );
+  }
+
+  /** Refuses compressed tensors that together unpack to far more than weights do: all of them are to be read. */
+  private checkInflation(): void {
+    const most = SMALL_TENSOR_BYTES + MAX_INFLATION * this.access.size;
+    let bytes = 0;
+    for (const entry of this.zip.entries.values()) if (entry.method !== 0) bytes += entry.bytes;
+    if (bytes > most)
+      throw new WeightsError(
+        'zip-too-large',
+        `${this.access.name}: its compressed entries unpack to ${bytes} bytes; of a file of ${this.access.size} at most ${most} are read.`,
+      );
+  }
+
+  private tensors(state: ReadonlyMap<PickleValue, PickleValue>, key: string): ReadonlyMap<string, TorchTensor> {
     const tensors = new Map<string, TorchTensor>();
+    const where = key === '' ? 'the file' : `'${key}'`;
     for (const [name, value] of state) {
       if (typeof name !== 'string')
-        throw new WeightsError('damaged-pickle', `${this.access.name}: a name in '${which}' is no string.`);
+        throw new WeightsError('damaged-pickle', `${this.access.name}: a name in ${where} is no string.`);
       if (value instanceof PickleObject)
         throw new WeightsError(
           'unsafe-pickle',
           `${this.access.name}: '${name}' would be made by calling '${value.className}'. Nothing is called; among the weights only tensors are accepted.`,
         );
       if (!(value instanceof TorchTensor))
-        throw new WeightsError('not-a-tensor', `${this.access.name}: '${name}' in '${which}' is no tensor.`);
+        throw new WeightsError('not-a-tensor', `${this.access.name}: '${name}' in ${where} is no tensor.`, {
+          hint: `Its keys are ${keysOf(state)}; weights are looked for under ${WEIGHT_KEYS.join(', ')}.`,
+        });
       this.check(name, value);
       tensors.set(name, value);
     }
@@ -135,9 +177,42 @@ export class TorchFile implements Disposable {
   }
 }
 
+/** A dict of tensors, and the keys that lead to it. */
+interface FoundState {
+  readonly state: ReadonlyMap<PickleValue, PickleValue>;
+  readonly key: string;
+}
+
+/**
+ * The key under which trainers keep the weights: a usual one, else the only one of a dict of nothing but tensors;
+ * undefined for a dict that has tensors itself, or no such key.
+ */
+function weightsKey(state: ReadonlyMap<PickleValue, PickleValue>): string | undefined {
+  const usual = WEIGHT_KEYS.find((key) => {
+    const value = state.get(key);
+    return value instanceof Map || value instanceof PickleObject;
+  });
+  if (usual !== undefined) return usual;
+  const dicts: string[] = [];
+  for (const [key, value] of state) {
+    if (value instanceof TorchTensor) return undefined;
+    if (typeof key !== 'string' || !(value instanceof Map) || value.size === 0) continue;
+    if ([...value.values()].every((tensor) => tensor instanceof TorchTensor)) dicts.push(key);
+  }
+  return dicts.length === 1 ? dicts[0] : undefined;
+}
+
+/** The first keys of a dict, for messages. */
+function keysOf(state: ReadonlyMap<PickleValue, PickleValue>): string {
+  const keys = [...state.keys()].slice(0, 8).map((key) => `'${String(key).slice(0, 80)}'`);
+  return keys.join(', ') + (state.size > keys.length ? ', …' : '');
+}
+
 class TorchCheckpoint implements Checkpoint {
   readonly format = 'torch';
   readonly source: string;
+  /** The compressed storage that was read last: tensors that share one come one after the other. */
+  private inflated: {readonly name: string; readonly bytes: Uint8Array<ArrayBuffer>} | undefined;
 
   constructor(
     private readonly access: RandomAccess & Partial<Disposable>,
@@ -168,9 +243,20 @@ class TorchCheckpoint implements Checkpoint {
     const count = elementCount(shape);
     const width = DTYPE_BYTES[storage.dtype];
     const span = count === 0 ? 0 : shape.reduce((sum, size, d) => sum + (size - 1) * stride[d]!, 1);
-    const start = await this.zip.locate(this.zip.entries.get(`${this.prefix}data/${storage.key}`)!);
-    const raw = rawElements(await this.access.read(start + offset * width, span * width), storage.dtype);
+    const entry = this.zip.entries.get(`${this.prefix}data/${storage.key}`)!;
+    const raw = rawElements(await this.bytes(entry, offset * width, span * width), storage.dtype);
     return widen(isContiguous(shape, stride) ? raw : gather(raw, shape, stride, count), storage.dtype);
+  }
+
+  /** Some bytes of a storage, which its entry holds as they are or compressed. */
+  private async bytes(entry: ZipEntry, from: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+    if (entry.method === 0) return this.access.read((await this.zip.locate(entry)) + from, length);
+    if (this.inflated?.name !== entry.name)
+      this.inflated = {
+        name: entry.name,
+        bytes: await this.zip.readAll(entry, Math.max(entry.bytes, entry.compressedBytes)),
+      };
+    return this.inflated.bytes.slice(from, from + length);
   }
 
   sameStorage(a: string, b: string): boolean {

@@ -53,11 +53,7 @@ export class ZipFile {
    */
   async locate(entry: ZipEntry): Promise<number> {
     if (entry.method !== 0)
-      throw damaged(
-        this.source,
-        `entry '${entry.name}' is compressed; tensors must be stored, as torch.save writes them`,
-        'unsupported-zip',
-      );
+      throw damaged(this.source, `entry '${entry.name}' is compressed and cannot be read by offset`, 'unsupported-zip');
     return this.dataOffset(entry);
   }
 

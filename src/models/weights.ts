@@ -85,7 +85,8 @@ export function checkTensors(
     const {shape, dtype} = checkpoint.entry(source);
     if (shape.join() !== wanted.join())
       problems.push(`'${source}' is [${shape.join(', ')}], the configuration asks for [${wanted.join(', ')}]`);
-    else if (!isFloat(dtype)) problems.push(`'${source}' is of type ${dtype}, not a floating-point type`);
+    else if (!isFloat(dtype))
+      problems.push(`'${source}' is of type ${dtype}; weights are read as F32, F16, BF16 or F64`);
   }
   if (problems.length)
     throw new WeightsError(

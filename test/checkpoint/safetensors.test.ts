@@ -162,3 +162,17 @@ describe('openModelWeights', () => {
     await expect(folder({'other.txt': new Uint8Array()})).rejects.toMatchObject({code: 'not-a-model'});
   });
 });
+
+test('SafetensorsFile: types that no model needs are listed, and only reading them is an error', async () => {
+  const header = {
+    a: {dtype: 'F32', shape: [2], data_offsets: [0, 8]},
+    b: {dtype: 'U32', shape: [2], data_offsets: [8, 16]},
+    c: {dtype: 'F8_E4M3', shape: [4], data_offsets: [16, 20]},
+    d: {dtype: 'F4', shape: [2, 4], data_offsets: [20, 24]},
+  };
+  const file = await open(crafted(header, 24));
+  expect(file.names().map((name) => file.entry(name).dtype)).toEqual(['F32', 'U32', 'F8_E4M3', 'F4']);
+  expect(await file.read('a')).toEqual(Float32Array.of(0, 0));
+  for (const name of ['b', 'c', 'd'])
+    await expect(file.read(name)).rejects.toMatchObject({code: 'unsupported-dtype', exitCode: 3});
+});

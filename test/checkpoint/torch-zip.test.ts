@@ -192,7 +192,7 @@ describe('TorchFile, tensors in a storage', () => {
       ['1', Buffer.from(Float64Array.of(0.1).buffer)],
       ['2', Buffer.from(BigInt64Array.of(-7n).buffer)],
     ]);
-    for (const options of [{}, {zip64: true}, {deflatePickle: true}]) {
+    for (const options of [{}, {zip64: true}, {deflatePickle: true}, {deflateData: true}]) {
       const checkpoint = await open(torchZip(top, storages, options));
       expect(await checkpoint.read('b')).toEqual(Float32Array.of(1, -2));
       expect(await checkpoint.read('d')).toEqual(Float64Array.of(0.1));
@@ -292,5 +292,45 @@ describe('TorchFile, hostile and broken files', () => {
       }),
       {numRuns: 2000},
     );
+  });
+});
+
+describe('TorchFile, where trainers keep the weights', () => {
+  const {state, storages} = stateDict(new Map([['w', {shape: [2], data: Float32Array.of(1, 2)}]]));
+  const under = (...keys: string[]): Pickled =>
+    keys.reduceRight<Map<string, Pickled>>((inner, key) => new Map<string, Pickled>([[key, inner]]), state);
+  const beside = (top: Pickled): Pickled =>
+    new Map<string, Pickled>([['epoch', 3], ['name', 'run'], ...(top as Map<string, Pickled>)]);
+  test.each<[string, Pickled]>([
+    ['model_state_dict', beside(under('model_state_dict'))],
+    ['module', under('module')],
+    ['net', beside(under('net'))],
+    ['a key of their own', beside(under('my_weights'))],
+    ['model.state_dict', under('model', 'state_dict')],
+    [
+      'state_dict, beside the name of a model',
+      new Map<string, Pickled>([
+        ['model', 'ViT'],
+        ['state_dict', state],
+      ]),
+    ],
+  ])('%s', async (_, top) => {
+    expect((await open(torchZip(top, storages))).names()).toEqual(['w']);
+  });
+  test('keys that are in the file are named where there are no weights', async () => {
+    const top = new Map<string, Pickled>([
+      ['epoch', 3],
+      ['best', 0.5],
+    ]);
+    await expect(open(torchZip(top, new Map()))).rejects.toMatchObject({
+      code: 'not-a-tensor',
+      hint: expect.stringContaining("'epoch', 'best'"),
+    });
+  });
+  test('compressed tensors that unpack to far more than the file has are refused', async () => {
+    const length = 20 * 2 ** 20;
+    const tensor = new Tensor({key: '0', dtype: 'F32', length}, [length]);
+    const bytes = torchZip(new Map([['w', tensor]]), new Map([['0', Buffer.alloc(4 * length)]]), {deflateData: true});
+    await expect(open(bytes)).rejects.toMatchObject({code: 'zip-too-large'});
   });
 });

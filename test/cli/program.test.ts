@@ -46,7 +46,18 @@ test('runMue caption --help: names every option of the command', async () => {
   expect([code, named]).toEqual([
     0,
     [
-      ...['model', 'device', 'threads', 'tf32', 'no-relaxed', 'exif', 'max-pixels', 'adapters', 'no-adapters'],
+      ...[
+        'model',
+        'device',
+        'threads',
+        'tf32',
+        'no-relaxed',
+        'exif',
+        'max-pixels',
+        'adapters',
+        'no-adapters',
+        'no-verify',
+      ],
       ...['exit', 'img_thres', 'txt_thres', 'decoder_thres', 'thres', 'schedule', 'mode', 'skipped-kv'],
       ...['json', 'jsonl', 'trace'],
       ...['num-beams', 'max-new-tokens', 'min-length', 'no-repeat-ngram-size', 'length-penalty', 'temperature'],

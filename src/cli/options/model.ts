@@ -35,7 +35,8 @@ export const withModel = optionGroup((command) =>
     ),
   )
     .option('--adapters <file>', "exit adapters of another file or folder (default: the model folder's own, if any)")
-    .option('--no-adapters', 'leave exit adapters out'),
+    .option('--no-adapters', 'leave exit adapters out')
+    .option('--no-verify', "load without comparing the model's files with the SHA-256 in its manifest"),
 );
 export type ModelOptions = OptionsOf<typeof withModel>;
 
@@ -47,8 +48,8 @@ export interface ModelChoice {
 }
 
 export function modelChoice(options: ModelOptions): ModelChoice {
-  const {model, device, threads, tf32, relaxed, exif, maxPixels, adapters} = options;
-  return {folder: model, load: {device, threads, tf32, relaxed, exif, maxPixels, adapters}};
+  const {model, device, threads, tf32, relaxed, exif, maxPixels, adapters, verify} = options;
+  return {folder: model, load: {device, threads, tf32, relaxed, exif, maxPixels, adapters, verify}};
 }
 
 /** A model that is ready. */

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import {writingStack} from '../../exit/stacks.js';
 import {type LoadedAdapters, readExitAdapters, writeExitAdapters} from '../../node/model/exit-adapters.js';
-import {weightsHash} from '../../node/model/load-model.js';
+import {weightsHash} from '../../node/model/manifest.js';
 import type {ExitAdapters} from '../../nn/exit-adapters.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';

@@ -91,7 +91,7 @@ export function readRegularFile(file: string): Buffer {
  */
 export function streamRegularFile(
   file: string,
-  options: {readonly highWaterMark: number; readonly signal?: AbortSignal},
+  options: {readonly highWaterMark: number; readonly signal?: AbortSignal | undefined; readonly start?: number},
 ): fs.ReadStream {
   const {fd} = openRegularFile(file);
   return fs.createReadStream(file, {...options, fd});

@@ -14,6 +14,7 @@ import {ADAPTER_TASKS, type AdapterTask} from '../../training/rows.js';
 import {writeAtomic} from '../runs/write-atomic.js';
 import {namedEntry} from '../files/regular-file.js';
 import {FileAccess} from './file-access.js';
+import {verifyFile} from './manifest.js';
 import {hashFile} from './model-folder.js';
 
 // exit-adapters.safetensors: the weights of every task's adapters under `<task>.layers.<layer>.…`, and metadata that
@@ -45,6 +46,8 @@ const metadataSchema = z.object({
   stack: z.enum(STACK_NAMES),
   /** JSON of `setsSchema`. */
   tasks: z.string().max(2 ** 20),
+  /** SHA-256 of the tensors, everything behind the header; older files have none. */
+  content: z.string().optional(),
 });
 
 /** The model that adapters are for. */
@@ -72,9 +75,13 @@ export function adaptersFile(name: string): string {
 /**
  * Reads exit adapters.
  * @throws WeightsError `adapters-other-weights` if they were trained with other weights; `adapters-invalid`,
- *   `weights-mismatch`, `damaged-safetensors`, `unreadable-file`
+ *   `weights-mismatch`, `damaged-safetensors`, `unreadable-file`; `file-changed` where `verify` finds other tensors
  */
-export async function readExitAdapters(file: string, {model, weights}: AdaptedModel): Promise<LoadedAdapters> {
+export async function readExitAdapters(
+  file: string,
+  {model, weights}: AdaptedModel,
+  verify = true,
+): Promise<LoadedAdapters> {
   using scope = new TensorScope();
   using access = FileAccess.open(file);
   const invalid = (why: string): WeightsError =>
@@ -90,6 +97,7 @@ export async function readExitAdapters(file: string, {model, weights}: AdaptedMo
       `${file}: these exit adapters were trained with the weights ${about.weights.slice(0, 12)}…, not with ${weights ? `${weights.slice(0, 12)}…` : 'those of this folder, which has no manifest'}`,
       {hint: RETRAIN},
     );
+  if (verify && about.content !== undefined) await verifyFile(file, about.content, {start: checkpoint.dataStart});
   const stack = writingStack(model.stacks);
   if (about.stack !== stack)
     throw invalid(`they are for the stack '${about.stack}', but '${stack}' is the one that writes`);
@@ -183,7 +191,10 @@ export async function writeExitAdapters(
       values.set(`${task}.${name}`, bytesOf(data));
     }
   }
-  const metadata = {format: 'mue-exit-adapters', version: '1', weights, stack, tasks: JSON.stringify(sets)};
+  const hash = createHash('sha256');
+  for (const {name} of tensors) hash.update(values.get(name)!);
+  const content = hash.digest('hex');
+  const metadata = {format: 'mue-exit-adapters', version: '1', weights, stack, tasks: JSON.stringify(sets), content};
   const pieces: Uint8Array[] = [];
   await writeSafetensors(
     tensors,

@@ -27,7 +27,7 @@ import {type LoadProgress, LoadReporter} from './load-progress.js';
 import {namesIn} from './open-checkpoint.js';
 import {modelFolder, shippedFolder} from './shipped-models.js';
 import {findClipMerges, findVocabulary, vocabularyText, vocabularyTokenizer} from './vocabulary.js';
-import {readTextFile} from '../files/regular-file.js';
+import {readFolderJson, verifyFolder, weightsHash} from './manifest.js';
 
 /** The folder of the default model. */
 export const SHIPPED_MODEL: string = shippedFolder('scenes-mue');
@@ -50,6 +50,8 @@ export interface LoadOptions {
    * that file or folder.
    */
   readonly adapters?: boolean | string;
+  /** Compares the folder's files with the SHA-256 in its manifest (default). */
+  readonly verify?: boolean;
   /** Lets wasm round a product and its sum once where the engine can (default). */
   readonly relaxed?: boolean;
   /** Called while files are read. An error that it throws ends the loading. */
@@ -68,6 +70,8 @@ interface LoadContext {
   readonly pictures: ImageDecoder;
   /** The file of exit adapters, if there are some. */
   readonly file: string | undefined;
+  /** Whether that file is compared with the SHA-256 in it. */
+  readonly verify: boolean;
 }
 
 /** Makes a model of its weights, after its configuration and vocabulary were read. */
@@ -91,16 +95,17 @@ export async function loadModel(
   options: LoadOptions = {},
 ): Promise<VisionLanguagePipeline> {
   const folder = modelFolder(model);
-  const {device = 'auto', exif, rgb, maxPixels, threads, tf32, relaxed, adapters = true} = options;
+  const {device = 'auto', exif, rgb, maxPixels, threads, tf32, relaxed, adapters = true, verify = true} = options;
   const reporter = new LoadReporter(model, options.onProgress, options.signal);
   reporter.check();
-  const json = readJson(folder, 'config.json');
+  const json = readFolderJson(folder, 'config.json');
   if (json === undefined)
     throw new WeightsError('not-a-model', `${folder} is no model folder: it has no config.json`, {
       hint: 'A model folder is what `mue convert` writes.',
     });
   const {family, config} = parseConfig(json, path.join(folder, 'config.json'));
   const load = LOADERS[family.name]!(folder, config);
+  if (verify) await verifyFolder(folder, options.signal);
   const plans = readPlans(folder);
   // 0 threads and 0 pixels mean the default.
   const runsOn = await selectBackend(device, {threads: threads || undefined, tf32, relaxed});
@@ -115,10 +120,10 @@ export async function loadModel(
     read: (name) => weights.read(name),
   };
   const decoding = {exif, rgb, maxPixels: maxPixels || undefined};
-  const pictures: ImageDecoder = {decode: (bytes) => decodeImage(bytes, decoding)};
+  const pictures: ImageDecoder = {decode: (bytes, signal) => decodeImage(bytes, {...decoding, signal})};
   const own = path.join(folder, ADAPTERS_FILE);
   const file = typeof adapters === 'string' ? adaptersFile(adapters) : adapters && fs.existsSync(own) ? own : undefined;
-  const loaded = await load(source, {plans, sha256: weightsHash(folder), runsOn, pictures, file});
+  const loaded = await load(source, {plans, sha256: weightsHash(folder), runsOn, pictures, file, verify});
   try {
     reporter.ready();
     return loaded;
@@ -155,11 +160,13 @@ function openCoca(folder: string, parsed: ModelConfig): Loader {
  */
 async function withAdapters(
   model: VisionLanguageModel,
-  {file, sha256, ...context}: LoadContext,
-): Promise<Omit<LoadContext, 'file'> & Pick<PipelineParts<VisionLanguageModel>, 'exitAdapters' | 'learntFrom'>> {
+  {file, sha256, verify, ...context}: LoadContext,
+): Promise<
+  Omit<LoadContext, 'file' | 'verify'> & Pick<PipelineParts<VisionLanguageModel>, 'exitAdapters' | 'learntFrom'>
+> {
   if (file === undefined) return {...context, sha256};
   try {
-    const {adapters, learntFrom, ...read} = await readExitAdapters(file, {model, weights: sha256});
+    const {adapters, learntFrom, ...read} = await readExitAdapters(file, {model, weights: sha256}, verify);
     return {...context, sha256: adaptedHash(sha256, read.sha256), exitAdapters: adapters, learntFrom};
   } catch (error) {
     model[Symbol.dispose]();
@@ -183,7 +190,7 @@ function readTokenizer(folder: string, config: OfaConfig): Tokenizer {
  * @throws UsageError if exit.json is no set of plans
  */
 function readPlans(folder: string): ExitPlans | undefined {
-  const json = readJson(folder, 'exit.json');
+  const json = readFolderJson(folder, 'exit.json');
   if (json === undefined) return undefined;
   const parsed = exitPlansSchema.safeParse(withoutSchemaName(json));
   if (parsed.success) return parsed.data;
@@ -191,28 +198,4 @@ function readPlans(folder: string): ExitPlans | undefined {
     'plan-invalid',
     `${path.join(folder, 'exit.json')} is no set of exit plans: ${parsed.error.issues[0]?.message ?? ''}`,
   );
-}
-
-function readJson(folder: string, name: string): unknown {
-  const file = path.join(folder, name);
-  let text: string;
-  try {
-    text = readTextFile(file);
-  } catch {
-    return undefined;
-  }
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new WeightsError('config-invalid', `${file} is no JSON: ${(cause as Error).message}`, {cause});
-  }
-}
-
-/** The SHA-256 of the file of weights; of several files, their hashes joined by '+'. */
-export function weightsHash(folder: string): string | undefined {
-  const manifest = readJson(folder, 'manifest.json') as
-    | {files?: readonly {name?: string; sha256?: string}[]}
-    | undefined;
-  const hashes = manifest?.files?.filter(({name}) => name?.endsWith('.safetensors')).map(({sha256}) => sha256 ?? '');
-  return hashes?.length ? hashes.join('+') : undefined;
 }

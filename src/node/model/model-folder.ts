@@ -144,15 +144,15 @@ export class FolderWriter {
 }
 
 /**
- * The name, size and SHA-256 of a file of any length.
+ * The name, size and SHA-256 of a file of any length, from byte `start` on.
  * @throws AbortError
  */
-export async function hashFile(file: string, signal?: AbortSignal): Promise<FileRecord> {
+export async function hashFile(file: string, signal?: AbortSignal, start = 0): Promise<FileRecord> {
   throwIfAborted(signal);
   const hash = createHash('sha256');
   let bytes = 0;
   try {
-    for await (const piece of streamRegularFile(file, {highWaterMark: 2 ** 20, signal})) {
+    for await (const piece of streamRegularFile(file, {highWaterMark: 2 ** 20, signal, start})) {
       hash.update(piece as Buffer);
       bytes += (piece as Buffer).length;
     }

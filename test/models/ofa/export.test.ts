@@ -3,7 +3,7 @@ import type {ExportFormat} from '../../../src/models/export-formats.js';
 import {OFA_SIZES, type OfaConfig, ofaConfigOfSize} from '../../../src/models/ofa/config.js';
 import {exportOfa} from '../../../src/models/ofa/export.js';
 import {importConfig} from '../../../src/models/ofa/import/config.js';
-import {fromHuggingFaceName} from '../../../src/models/ofa/import/names.js';
+import {toFairseqName} from '../../../src/models/ofa/import/names.js';
 import {OfaSettings} from '../../../src/models/ofa/import/settings.js';
 import {checkpointShape} from '../../../src/models/weights.js';
 import {toHuggingFaceName} from '../../support/models/micro-hugging-face.js';
@@ -12,7 +12,7 @@ import {toHuggingFaceName} from '../../support/models/micro-hugging-face.js';
 function importedAgain({tensors, settings}: ModelExport): OfaConfig {
   const shapes = new Map(
     tensors.map(({name, content}) => [
-      fromHuggingFaceName(name),
+      toFairseqName(name),
       'value' in content ? content.shape : checkpointShape(content[0]!),
     ]),
   );

@@ -75,9 +75,15 @@ export function zip(items: readonly ZipItem[], options: {readonly zip64?: boolea
 export function torchZip(
   top: Pickled,
   storages: ReadonlyMap<string, Buffer>,
-  options: {readonly zip64?: boolean; readonly deflatePickle?: boolean} = {},
+  options: {readonly zip64?: boolean; readonly deflatePickle?: boolean; readonly deflateData?: boolean} = {},
 ): Buffer {
-  const data = [...storages].map(([key, bytes]): ZipItem => ({name: `archive/data/${key}`, data: bytes}));
+  const data = [...storages].map(
+    ([key, bytes]): ZipItem => ({
+      name: `archive/data/${key}`,
+      data: bytes,
+      deflate: options.deflateData ?? false,
+    }),
+  );
   return zip(
     [{name: 'archive/data.pkl', data: Buffer.from(pickle(top)), deflate: options.deflatePickle ?? false}, ...data],
     options,

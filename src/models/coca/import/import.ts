@@ -1,6 +1,7 @@
 import type {Checkpoint, PlainValue} from '../../../checkpoint/checkpoint.js';
 import type {StoredWeight} from '../../../nn/block.js';
 import {UsageError, WeightsError} from '../../../runtime/errors.js';
+import {plainNames} from '../../plain-names.js';
 import {checkComplete, checkpointShape, checkTensors, type ImportedWeight, type ModelImport} from '../../weights.js';
 import {COCA_ARCHITECTURES, type CocaConfig, patchGrid} from '../config.js';
 import {importConfig, isOpenClipConfig} from './config.js';
@@ -11,17 +12,14 @@ import {resizeGrid, resizeRows} from './position-grid.js';
 const GRID = 'visual.positional_embedding';
 const ROWS = 'text.positional_embedding';
 
-/** A checkpoint's tensors by their plain names: trainers put `module.` before all of them. */
-type Sources = ReadonlyMap<string, string>;
-
-function plainNames(names: readonly string[]): Sources {
-  const wrapped = names[0]?.startsWith('module.');
-  return new Map(names.map((name) => [wrapped ? name.slice('module.'.length) : name, name]));
+/** Whether tensors of the multimodal decoder are there, which no other model of open_clip has. */
+function hasDecoder(names: readonly string[]): boolean {
+  return names.some((name) => name.startsWith('text_decoder.cross_attn.'));
 }
 
-/** Whether tensors of the multimodal decoder are there, which no other model of open_clip has. */
+/** Whether names are those of a CoCa, with or without a prefix that all share. */
 export function isCoca(names: readonly string[]): boolean {
-  return [...plainNames(names).keys()].some((name) => name.startsWith('text_decoder.cross_attn.'));
+  return plainNames(names, hasDecoder) !== undefined;
 }
 
 /**
@@ -32,7 +30,8 @@ export function isCoca(names: readonly string[]): boolean {
  */
 export function importCoca(checkpoint: Checkpoint, cfg: PlainValue, architecture?: string): ModelImport<CocaConfig> {
   const notes: string[] = [];
-  const sources = plainNames(checkpoint.names());
+  const names = checkpoint.names();
+  const sources = plainNames(names, hasDecoder) ?? new Map(names.map((name) => [name, name]));
   const shape = (name: string): readonly number[] | undefined => {
     const source = sources.get(name);
     return source === undefined ? undefined : checkpoint.entry(source).shape;

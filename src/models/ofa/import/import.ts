@@ -1,12 +1,13 @@
 import type {Checkpoint, PlainValue} from '../../../checkpoint/checkpoint.js';
 import {toFloat32} from '../../../checkpoint/dtype.js';
 import {WeightsError} from '../../../runtime/errors.js';
+import {plainNames} from '../../plain-names.js';
 import {checkComplete, checkpointShape, checkTensors, type ImportedWeight, type ModelImport} from '../../weights.js';
 import type {StoredWeight} from '../../../nn/block.js';
 import type {OfaConfig} from '../config.js';
 import {ofaWeights} from '../model.js';
 import {importConfig, type NamedShapes} from './config.js';
-import {fromHuggingFaceName, ignoredReason, TIED_COPIES, TIED_EMBEDDING} from './names.js';
+import {fusedNames, ignoredReason, TIED_COPIES, TIED_EMBEDDING, toFairseqName} from './names.js';
 import {OfaSettings} from './settings.js';
 
 /** How a checkpoint becomes a model. */
@@ -33,18 +34,17 @@ const SIGNATURE = [
  *   ones of other shapes: all of them in one message.
  */
 export function importOfa(checkpoint: Checkpoint, cfg: PlainValue = checkpoint.cfg): OfaImport {
-  const sources = new Map(checkpoint.names().map((name) => [fromHuggingFaceName(name), name]));
-  if (sources.size !== checkpoint.names().length)
-    throw new WeightsError(
-      'damaged-checkpoint',
-      `${checkpoint.source}: it has tensors under fairseq's and Hugging Face's names for the same weight.`,
-    );
-  checkFamily(checkpoint, sources);
+  const sources = findSources(checkpoint);
   const tied = [TIED_EMBEDDING, ...TIED_COPIES].find((name) => sources.has(name));
   if (tied && !sources.has(TIED_EMBEDDING)) sources.set(TIED_EMBEDDING, sources.get(tied)!);
   const shapes: NamedShapes = {
     names: [...sources.keys()],
-    shape: (name) => (sources.has(name) ? checkpoint.entry(sources.get(name)!).shape : undefined),
+    shape: (name) => {
+      const source = sources.get(name);
+      if (source === undefined) return undefined;
+      const {shape} = checkpoint.entry(source.name);
+      return source.rows ? [source.rows.count, ...shape.slice(1)] : shape;
+    },
   };
   const notes: string[] = [];
   const settings = OfaSettings.from(cfg);
@@ -53,36 +53,76 @@ export function importOfa(checkpoint: Checkpoint, cfg: PlainValue = checkpoint.c
   const ignored = checkNames(checkpoint, sources, wanted);
   checkShapes(checkpoint, sources, wanted);
   const weights = wanted.map((weight): ImportedWeight => {
-    const source = sources.get(weight.name) ?? null;
-    return {...weight, source, dtype: source === null ? 'F32' : checkpoint.entry(source).dtype};
+    const source = sources.get(weight.name);
+    if (source === undefined) return {...weight, source: null, dtype: 'F32'};
+    const {name, rows} = source;
+    return {...weight, source: name, dtype: checkpoint.entry(name).dtype, ...(rows ? {rows} : {})};
   });
   for (const path of checkpoint.placeholders)
     notes.push(`the file names the class ${path}: kept as data, never called`);
   return {config, weights, ignored, notes, vocabularyFolder: settings.text('bpe_dir')};
 }
 
+/** A tensor of the file that a weight is, or is one of the row-thirds of. */
+type Source = Pick<ImportedWeight, 'rows'> & {readonly name: string};
+/** The tensors of a file by fairseq's names. */
+type Sources = Map<string, Source>;
+
 /** Whether at least half of the names that tell OFA from other models are there. */
-export function isOfa(names: readonly string[]): boolean {
-  const known = new Set(names.map(fromHuggingFaceName));
+function hasSignature(names: readonly string[]): boolean {
+  const known = new Set(names);
   return 2 * SIGNATURE.filter((name) => known.has(name)).length >= SIGNATURE.length;
 }
 
-function checkFamily(checkpoint: Checkpoint, sources: ReadonlyMap<string, string>): void {
-  if (isOfa([...sources.keys()])) return;
+/** Whether names are those of an OFA, with or without a prefix that all share. */
+export function isOfa(names: readonly string[]): boolean {
+  return plainNames(names, hasSignature) !== undefined;
+}
+
+/**
+ * The tensors of a checkpoint by fairseq's names, whatever they are called there.
+ * @throws WeightsError `other-model`; `damaged-checkpoint` for two tensors of one weight
+ */
+function findSources(checkpoint: Checkpoint): Sources {
+  const plain = plainNames(checkpoint.names(), hasSignature);
+  if (plain === undefined) throw otherModel(checkpoint);
+  const sources: Sources = new Map();
+  const add = (name: string, source: Source): void => {
+    const other = sources.get(name);
+    if (other !== undefined)
+      throw new WeightsError(
+        'damaged-checkpoint',
+        `${checkpoint.source}: '${other.name}' and '${source.name}' are two names for the same weight.`,
+      );
+    sources.set(name, source);
+  };
+  for (const [name, source] of plain) {
+    const fairseq = toFairseqName(name);
+    const fused = fusedNames(fairseq);
+    const rows = checkpoint.entry(source).shape[0] ?? 0;
+    if (fused === undefined || rows % 3 !== 0) add(fairseq, {name: source});
+    else
+      for (const [i, part] of fused.entries())
+        add(part, {name: source, rows: {first: (i * rows) / 3, count: rows / 3, of: rows}});
+  }
+  return sources;
+}
+
+function otherModel(checkpoint: Checkpoint): WeightsError {
   const names = checkpoint.names();
   const guess = names.some((name) => name.startsWith('visual.') || name.startsWith('text_decoder.'))
     ? ' It looks like an OpenCLIP model that is no whole CoCa.'
     : names.some((name) => /^(bert|roberta|gpt|transformer|shared|model|vision_model|text_model)\b/.test(name))
       ? ' It looks like another Transformer.'
       : '';
-  throw new WeightsError(
+  return new WeightsError(
     'other-model',
     `${checkpoint.source}: not an OFA model: its ${names.length} tensors begin with ${
       names
         .slice(0, 3)
         .map((n) => `'${n.slice(0, 80)}'`)
         .join(', ') || 'nothing'
-    }, ` + `and '${SIGNATURE.find((name) => !sources.has(name))}' is not among them.${guess}`,
+    }, ` + `and '${SIGNATURE.find((name) => !names.includes(name))}' is not among them.${guess}`,
     {
       hint: 'Only checkpoints of OFA (fairseq .pt, or Hugging Face-style folders) and of CoCa (open_clip) can be converted.',
     },
@@ -93,16 +133,12 @@ function checkFamily(checkpoint: Checkpoint, sources: ReadonlyMap<string, string
  * @returns   what is ignored, with the reason
  * @throws    WeightsError listing what is missing and what nobody asked for
  */
-function checkNames(
-  checkpoint: Checkpoint,
-  sources: ReadonlyMap<string, string>,
-  wanted: readonly StoredWeight[],
-): OfaImport['ignored'] {
+function checkNames(checkpoint: Checkpoint, sources: Sources, wanted: readonly StoredWeight[]): OfaImport['ignored'] {
   const names = new Set(wanted.map(({name}) => name));
   const missing = wanted.filter(({name, neutral}) => neutral === undefined && !sources.has(name)).map(({name}) => name);
   const ignored: {name: string; reason: string}[] = [];
   const unknown: string[] = [];
-  for (const [name, source] of sources) {
+  for (const [name, {name: source}] of sources) {
     if (names.has(name)) continue;
     const reason = ignoredReason(name);
     if (reason === null) unknown.push(source);
@@ -112,19 +148,17 @@ function checkNames(
   return ignored;
 }
 
-function checkShapes(
-  checkpoint: Checkpoint,
-  sources: ReadonlyMap<string, string>,
-  wanted: readonly StoredWeight[],
-): void {
+function checkShapes(checkpoint: Checkpoint, sources: Sources, wanted: readonly StoredWeight[]): void {
   const tied = wanted.find(({name}) => name === TIED_EMBEDDING)!;
   const expected = [...wanted, ...TIED_COPIES.map((name) => ({...tied, name}))].flatMap(
     (weight): [string, readonly number[]][] => {
       const source = sources.get(weight.name);
-      return source === undefined ? [] : [[source, checkpointShape(weight)]];
+      if (source === undefined) return [];
+      const shape = checkpointShape(weight);
+      return [[source.name, source.rows ? [source.rows.of, ...shape.slice(1)] : shape]];
     },
   );
-  checkTensors(checkpoint, expected);
+  checkTensors(checkpoint, new Map(expected));
 }
 
 /**
@@ -133,7 +167,8 @@ function checkShapes(
  * @throws WeightsError if one differs: the model would then have two matrices where this implementation has one.
  */
 export async function checkTied(checkpoint: Checkpoint, values: Float32Array): Promise<void> {
-  const tied = [TIED_EMBEDDING, ...TIED_COPIES].filter((name) => checkpoint.has(name));
+  const sources = findSources(checkpoint);
+  const tied = [TIED_EMBEDDING, ...TIED_COPIES].flatMap((name) => sources.get(name)?.name ?? []);
   for (const copy of tied.slice(1)) {
     if (checkpoint.sameStorage(tied[0]!, copy)) continue;
     const other = toFloat32(await checkpoint.read(copy));

@@ -21,23 +21,44 @@ const HF_PARTS: Readonly<Record<'encoder' | 'decoder', readonly (readonly [fairs
     ],
   };
 
-/** fairseq's name of a weight in a Hugging Face-style file; other names stay. */
-export function fromHuggingFaceName(name: string): string {
-  return renamed(name, (parts, part) => parts.find(([, huggingFace]) => huggingFace === part)?.[0]);
+/** Norms of a layer in the numbering of fairseq before 0.7. */
+const OLD_NORMS: Readonly<Record<'encoder' | 'decoder', readonly string[]>> = {
+  encoder: ['self_attn_layer_norm', 'final_layer_norm'],
+  decoder: ['self_attn_layer_norm', 'encoder_attn_layer_norm', 'final_layer_norm'],
+};
+
+/** fairseq's name of a weight in a Hugging Face-style file, or in one of an early fairseq; other names stay. */
+export function toFairseqName(name: string): string {
+  return renamed(name, (stack, part, rest) => {
+    const numbered = part === 'layer_norms' ? /^\.(\d)(\..*)$/.exec(rest) : null;
+    const norm = numbered ? OLD_NORMS[stack][Number(numbered[1])] : undefined;
+    if (norm !== undefined) return `${norm}${numbered![2]}`;
+    return `${HF_PARTS[stack].find(([, huggingFace]) => huggingFace === part)?.[0] ?? part}${rest}`;
+  });
 }
 
 /** A weight's name in a Hugging Face-style file, of fairseq's. */
 export function toHuggingFaceName(name: string): string {
-  return renamed(name, (parts, part) => parts.find(([fairseq]) => fairseq === part)?.[1]);
+  return renamed(
+    name,
+    (stack, part, rest) => `${HF_PARTS[stack].find(([fairseq]) => fairseq === part)?.[1] ?? part}${rest}`,
+  );
 }
 
-type Parts = (typeof HF_PARTS)['encoder'];
-
-function renamed(name: string, rename: (parts: Parts, part: string) => string | undefined): string {
+/** Renames what follows a layer's number: the first part of a name, and the rest with its dot. */
+function renamed(name: string, rename: (stack: 'encoder' | 'decoder', part: string, rest: string) => string): string {
   const match = /^(encoder|decoder)(\.layers\.\d+\.)(\w+)(.*)$/.exec(name);
   if (!match) return name;
   const [, stack, layer, part, rest] = match as unknown as [string, 'encoder' | 'decoder', string, string, string];
-  return `${stack}${layer}${rename(HF_PARTS[stack], part) ?? part}${rest}`;
+  return `${stack}${layer}${rename(stack, part, rest)}`;
+}
+
+/** fairseq's names of queries, keys and values, in this order, that early fairseq kept in one tensor; else undefined. */
+export function fusedNames(name: string): readonly [string, string, string] | undefined {
+  const match = /^(.*_attn)\.in_proj_(weight|bias)$/.exec(name);
+  if (!match) return undefined;
+  const [, attention, kind] = match;
+  return [`${attention}.q_proj.${kind}`, `${attention}.k_proj.${kind}`, `${attention}.v_proj.${kind}`];
 }
 
 /** Why an entry of a checkpoint is not a weight of the model; null if it should be one. */

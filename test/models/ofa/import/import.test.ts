@@ -292,3 +292,67 @@ test('layouts: linear and embedding transposed, convolution HWIO, halves exact',
   const turned = toStored(wide, of([130, 70], 'linear'), 'F32');
   expect(turned.every((value, i) => value === wide[(i % 70) * 130 + Math.floor(i / 70)])).toBe(true);
 });
+
+test.each(['module.', 'module._orig_mod.', 'anything.'])('names that all begin with %s', (prefix) => {
+  const {weights, ignored} = importOfa(changed({rename: (name) => prefix + name}));
+  const plain = importOfa(micro);
+  expect(weights.map(({source}) => source)).toEqual(plain.weights.map(({source}) => prefix + source!));
+  expect(ignored).toHaveLength(plain.ignored.length);
+  const unknown = changed({rename: (name) => prefix + name, extra: {[`${prefix}mystery.weight`]: [1]}});
+  expect(() => importOfa(unknown)).toThrow(
+    expect.objectContaining({message: expect.stringContaining(`${prefix}mystery.weight`)}),
+  );
+});
+
+test("early fairseq's file: numbered norms, and queries, keys and values in one tensor", async () => {
+  const norms: Readonly<Record<string, readonly string[]>> = {
+    encoder: ['self_attn_layer_norm', 'final_layer_norm'],
+    decoder: ['self_attn_layer_norm', 'encoder_attn_layer_norm', 'final_layer_norm'],
+  };
+  const fused = /^(.*_attn)\.([qkv])_proj\.(weight|bias)$/;
+  const old = changed({
+    without: (name) => fused.test(name),
+    rename: (name) =>
+      name.replace(
+        /^(encoder|decoder)(\.layers\.\d+)\.(\w+_layer_norm)\./,
+        (whole, stack: string, layer, norm: string) =>
+          norms[stack]!.includes(norm) ? `${stack}${layer}.layer_norms.${norms[stack]!.indexOf(norm)}.` : whole,
+      ),
+  });
+  const parts = new Map<string, string[]>();
+  for (const name of micro.names()) {
+    const [, attention, , kind] = fused.exec(name) ?? [];
+    if (attention === undefined) continue;
+    const whole = `${attention}.in_proj_${kind}`;
+    parts.set(
+      whole,
+      ['q', 'k', 'v'].map((letter) => `${attention}.${letter}_proj.${kind}`),
+    );
+  }
+  const checkpoint: Checkpoint = {
+    ...old,
+    names: () => [...old.names(), ...parts.keys()],
+    entry: (name) => {
+      const one = parts.get(name)?.[0];
+      if (one === undefined) return old.entry(name);
+      const {dtype, shape} = micro.entry(one);
+      return {dtype, shape: [3 * shape[0]!, ...shape.slice(1)]};
+    },
+    read: async (name) => {
+      const three = parts.get(name);
+      if (three === undefined) return await old.read(name);
+      const values: number[] = [];
+      for (const part of three) values.push(...((await micro.read(part)) as Float32Array));
+      return Float32Array.from(values);
+    },
+  };
+  const wanted = importOfa(micro).weights;
+  const {weights} = importOfa(checkpoint);
+  expect(weights.map(({name}) => name)).toEqual(wanted.map(({name}) => name));
+  for (const [i, weight] of weights.entries())
+    if (/layers\.1\..*(_proj|norm)/.test(weight.name))
+      expect([weight.name, await readImported(checkpoint, weight)]).toEqual([
+        weight.name,
+        await readImported(micro, wanted[i]!),
+      ]);
+});

@@ -1,4 +1,4 @@
-import {fromHuggingFaceName} from '../../../../src/models/ofa/import/names.js';
+import {toFairseqName} from '../../../../src/models/ofa/import/names.js';
 import {ofaWeights} from '../../../../src/models/ofa/model.js';
 import {toHuggingFaceName} from '../../../support/models/micro-hugging-face.js';
 import {checkpointShape, parameterCount} from '../../../../src/models/weights.js';
@@ -60,7 +60,7 @@ test('layouts: stored shapes and the shapes of the checkpoint', () => {
 test('Hugging Face names go there and back, and none collide', () => {
   const names = ofaWeights(ofaConfigOfSize('tiny')).map(({name}) => name);
   const renamed = names.map(toHuggingFaceName);
-  expect(renamed.map(fromHuggingFaceName)).toEqual(names);
+  expect(renamed.map(toFairseqName)).toEqual(names);
   expect(new Set(renamed).size).toBe(names.length);
   expect(toHuggingFaceName('encoder.layers.3.attn_ln.bias')).toBe('encoder.layers.3.self_attn_mid_layer_norm.bias');
   expect(toHuggingFaceName('decoder.layers.0.encoder_attn.q_proj.weight')).toBe(
@@ -72,4 +72,22 @@ test('Hugging Face names go there and back, and none collide', () => {
   expect(toHuggingFaceName('decoder.layers.0.cross_attn_ln.weight')).toBe(
     'decoder.layers.0.cross_attn_mid_layer_norm.weight',
   );
+});
+
+test('toFairseqName: the numbered norms of early fairseq', () => {
+  expect(
+    [
+      'encoder.layers.2.layer_norms.0.weight',
+      'encoder.layers.2.layer_norms.1.bias',
+      'encoder.layers.2.layer_norms.2.bias',
+      'decoder.layers.0.layer_norms.1.weight',
+      'decoder.layers.0.layer_norms.2.weight',
+    ].map(toFairseqName),
+  ).toEqual([
+    'encoder.layers.2.self_attn_layer_norm.weight',
+    'encoder.layers.2.final_layer_norm.bias',
+    'encoder.layers.2.layer_norms.2.bias',
+    'decoder.layers.0.encoder_attn_layer_norm.weight',
+    'decoder.layers.0.final_layer_norm.weight',
+  ]);
 });
