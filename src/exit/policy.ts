@@ -32,9 +32,21 @@ export interface Observation {
   readonly threshold?: number;
 }
 
+/** How a decoding drafts tokens with its first layers and verifies them with the others (docs/exits.md). */
+export interface Drafting {
+  /** d, layers that draft: 1 … depth − 1. */
+  readonly layers: number;
+  /** A token whose margin after d layers is below it is not drafted upon. */
+  readonly threshold: number;
+  /** K, most tokens that are verified in one pass. */
+  readonly draftLength: number;
+}
+
 /** Decides, between two layers, whether the state is good enough. A policy cannot touch the model. */
 export interface ExitPolicy {
   readonly name: string;
+  /** Given by a policy that never exits and lets a decoding draft; whoever does not draft runs it as `never`. */
+  readonly drafting?: Drafting | undefined;
   /**
    * Async, because reading a number from a GPU is.
    * @param before   state before the layer just run [B, T, D], borrowed
@@ -86,6 +98,7 @@ export function stackPolicies(policies: Readonly<Partial<Record<StackName, ExitP
   const policyAt = ({stack}: Position): ExitPolicy => policies[stack] ?? never;
   return {
     name: names.size === 1 ? [...names][0]! : names.size === 0 ? never.name : 'mixed',
+    drafting: all.find(({drafting}) => drafting)?.drafting,
     observe: (before, after, at, logits) => policyAt(at).observe(before, after, at, logits),
     observeEach: all.every((policy) => policy.observeEach)
       ? (before, after, at, logits) => policyAt(at[0]!).observeEach!(before, after, at, logits)

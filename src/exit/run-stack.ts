@@ -21,6 +21,8 @@ export interface ExitUnit {
   readonly logits?: (x: tf.Tensor3D, layer: number) => tf.Tensor2D;
   /** Decoding step, where units are at different ones. */
   readonly step?: number;
+  /** An earlier pass that this one goes on with, from the layer after its exit: one and the same for all units. */
+  readonly begun?: UnitPass;
 }
 
 /** The units that still run when a layer is called. */
@@ -85,8 +87,9 @@ export async function runStack(
 
 /**
  * Runs layers until the policy of every unit says exit. This is the one place where an exit is taken: the layer that
- * triggered it has run, its output is the unit's result, and no layer above it runs for this unit.
- * @param x   [B, T, D], borrowed; B is a multiple of the number of units
+ * triggered it has run, its output is the unit's result, and no layer above it runs for this unit. Units that are
+ * `begun` go on where an earlier pass left.
+ * @param x   states that the first layer to run is given, [B, T, D], borrowed; B is a multiple of the number of units
  * @returns   the exit states of all rows [B, T, D], the caller's, and what each unit did
  * @throws    AbortError between layers if the signal fires; UsageError if a policy asks for logits that the stack lacks
  */
@@ -102,7 +105,8 @@ export async function runStackBatched(
   let active: readonly number[] = units.map((_, unit) => unit);
   let states = x; // of all units
   let activeStates = x; // of the active ones
-  for (let layer = 1; layer <= stack.depth && active.length > 0; layer++) {
+  const ran = units[0]?.begun?.trace.exitLayer ?? 0;
+  for (let layer = ran + 1; layer <= stack.depth && active.length > 0; layer++) {
     await yieldToEventLoop(options.signal);
     const output = scope.hold(forward(activeStates, layer - 1, {indices: active, total: units.length, states}));
     const nextStates =
@@ -131,10 +135,10 @@ export async function runStackBatched(
 /** Collects what happens to one unit. */
 class TraceBuilder {
   readonly #position: StackPosition;
-  readonly #scores: (number | null)[] = [];
-  readonly #thresholds: (number | null)[] = [];
+  readonly #scores: (number | null)[];
+  readonly #thresholds: (number | null)[];
   #exited = false;
-  readonly #logitsAt: number[] = [];
+  readonly #logitsAt: number[];
   /** Logits of the last state [rows, V], where they are known. */
   logits: tf.Tensor2D | undefined;
 
@@ -143,6 +147,9 @@ class TraceBuilder {
     stack: StackPosition,
   ) {
     this.#position = unit.step === undefined ? stack : {...stack, step: unit.step};
+    this.#scores = [...(unit.begun?.trace.scores ?? [])];
+    this.#thresholds = [...(unit.begun?.trace.thresholds ?? [])];
+    this.#logitsAt = [...(unit.begun?.logitsAt ?? [])];
   }
 
   at(layer: number): Position {

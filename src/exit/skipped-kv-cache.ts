@@ -54,11 +54,11 @@ export class SkippedKvCache implements Disposable {
 
   /**
    * Runs one layer for the newest token, and in the same pass for the late tokens that are needed now.
-   * @param x         [R, 1, D] of the rows that run, borrowed
+   * @param x         [R, 1, D] of the rows that run, borrowed; [R, T, D] for late tokens that were taken out
    * @param layer     from 0
    * @param forward   the layer: its input [R, k + 1, D] is borrowed, it grows the cache by these tokens of all rows,
    *                  and its result becomes owned here
-   * @returns         [R, 1, D], the caller's
+   * @returns         of the shape of x, the caller's
    */
   run(
     x: tf.Tensor3D,
@@ -67,7 +67,7 @@ export class SkippedKvCache implements Disposable {
   ): tf.Tensor3D {
     const pending = this.#pending[layer];
     const cache = this.caches[layer]!;
-    if (!pending) return forward(x, cache, this.#lastPadded(1));
+    if (!pending) return forward(x, cache, this.#lastPadded(x.shape[1]));
     const late = pending.shape[1];
     const input = tf.concat([pending, x], 1);
     const output = forward(input, cache, this.#lastPadded(late + 1));
@@ -100,6 +100,25 @@ export class SkippedKvCache implements Disposable {
         else cache.appendLastToken(exited, this.#lastPadded(1));
       }
     }
+  }
+
+  /**
+   * Mode `just-in-time`: takes out the late tokens that left after `exitLayer` layers, for a pass of their own through
+   * the layers above.
+   * @returns   their states [R, k, D], the caller's; undefined where there are none
+   */
+  takeLate(exitLayer: number): tf.Tensor3D | undefined {
+    const pending = this.#pending[exitLayer]?.clone();
+    this.#setPending(exitLayer, undefined);
+    return pending;
+  }
+
+  /** Forgets all tokens but the first `tokens`. Late ones are not to be among those that stay. */
+  cut(tokens: number): void {
+    for (const cache of this.caches) cache.cut(tokens);
+    for (const layer of this.#pending.keys()) this.#setPending(layer, undefined);
+    this.#padded = this.#padded.map((row) => row.slice(0, tokens));
+    this.#tokens = tokens;
   }
 
   #addPending(layer: number, states: tf.Tensor3D): void {

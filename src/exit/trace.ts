@@ -39,6 +39,36 @@ export interface StepPass extends StackPass {
   readonly rows: number;
   /** Rows that the exit tests looked at. */
   readonly decidingRows: number;
+  /** Given for a token that the first layers drafted. */
+  readonly drafted?: DraftedToken;
+}
+
+/** A token that the first layers ran alone, and the others in one pass with all tokens that were drafted with it. */
+export interface DraftedToken {
+  /** d */
+  readonly layers: number;
+  /** Position of the token, from 0. */
+  readonly position: number;
+  /** Keys of the layers above d in the pass that verified it, those of later drafts included. */
+  readonly keys: number;
+  /** False for a token that was taken back: it cost what it cost, but is no part of the answer. */
+  readonly kept: boolean;
+}
+
+/** Marks all passes of a decoding but the first `length` that are kept as taken back; all of these were drafted. */
+export function takeBack<P extends {readonly drafted?: DraftedToken}>(passes: P[], length: number): void {
+  let kept = 0;
+  for (const [i, pass] of passes.entries())
+    if (pass.drafted?.kept !== false && kept++ >= length)
+      passes[i] = {...pass, drafted: {...pass.drafted!, kept: false}};
+}
+
+/** The layers of a stack that one drafted token ran through, each with the tokens computed and keys attended to. */
+export function draftedLayers(
+  depth: number,
+  {layers, position, keys}: DraftedToken,
+): readonly {readonly tokens: number; readonly keys: number}[] {
+  return Array.from({length: depth}, (_, layer) => ({tokens: 1, keys: layer < layers ? position + 1 : keys}));
 }
 
 /** Multiply-accumulates of the exit adapter of one state after so many layers; 0 where there is none, as at the last. */

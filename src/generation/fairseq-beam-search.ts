@@ -1,6 +1,6 @@
 import {type PolicyPerImage, policiesOfImages} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
-import type {Decoding} from '../models/model.js';
+import type {Decoding, Follower} from '../models/model.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {TokenTrie} from './token-trie.js';
@@ -166,9 +166,10 @@ async function oneStep(
   open: readonly Sentence[],
   step: number,
   policy: PolicyPerImage,
-  {includeDeadBeams, signal}: SearchOptions,
+  options: SearchOptions,
 ): Promise<StepResult> {
   using scope = new TensorScope();
+  const {beams, includeDeadBeams, signal} = options;
   const rows = open.flatMap((sentence) => sentence.rows);
   // If all beams of an image are dead, its answer is lost, whichever decide.
   const counts = open.flatMap((sentence) => {
@@ -183,9 +184,38 @@ async function oneStep(
       policy,
       open.map(({index}) => index),
     ),
-    {signal, ...deciding},
+    {
+      signal,
+      ...deciding,
+      ...(beams === 1 && {follow: (row, drafted, scores) => follower(open[row]!, step, drafted, scores, options)}),
+    },
   );
   return {values: (await scope.hold(logits).data()) as Float32Array, traces};
+}
+
+/**
+ * How a search of one beam goes on behind tokens that it has not chosen yet.
+ * @param drafted   tokens behind those of the sentence
+ * @param logits    next-token logits behind them
+ */
+function follower(
+  sentence: Sentence,
+  step: number,
+  drafted: readonly number[],
+  logits: Float32Array,
+  options: SearchOptions,
+): Follower {
+  const rows = [{tokens: [...sentence.rows[0]!.tokens, ...drafted], score: 0}];
+  const [best, second] = extend(
+    {...sentence, rows},
+    step + drafted.length,
+    options,
+    true,
+    (_, rules) => bestNextTokens(logits, 2, rules),
+    logits.length,
+  ) as [Candidate, Candidate];
+  const ends = best.token === EOS || best.score === -Infinity || step + drafted.length >= options.maxLength;
+  return {token: ends ? undefined : best.token, lead: best.score - second.score};
 }
 
 /**

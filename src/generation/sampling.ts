@@ -1,6 +1,6 @@
 import {type PolicyPerImage, policiesOfImages} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
-import type {Decoding} from '../models/model.js';
+import type {Decoding, Follower} from '../models/model.js';
 import type {Random} from '../runtime/random.js';
 import {
   topKTokens,
@@ -55,6 +55,7 @@ export async function sample(
         open.map(({index}) => index),
       ),
       signal,
+      (row, drafted, scores) => follower([...open[row]!.tokens, ...drafted], scores, options),
     );
     for (const [r, text] of open.entries()) {
       append(traces[text.index]!, next.traces[r]!);
@@ -86,6 +87,15 @@ function choose(scores: Float64Array, tokens: readonly number[], options: Sample
   applySamplingRules(scores, tokens, options);
   if (options.topK === 1) return topKTokens(scores, 1)[0]?.token ?? options.end;
   return sampleFromCdf(softmax(scores), random.next());
+}
+
+/** The likeliest token behind a text under the rules; what is sampled may be another. */
+function follower(tokens: readonly number[], logits: Float32Array, options: SampleOptions): Follower {
+  const scores = Float64Array.from(logits);
+  applySamplingRules(scores, tokens, {...options, topK: undefined, topP: undefined});
+  const [best, second] = topKTokens(scores, 2);
+  const ends = best === undefined || best.token === options.end || tokens.length + 1 >= options.maxLength;
+  return {token: ends ? undefined : best.token, lead: (best?.score ?? 0) - (second?.score ?? Number.NEGATIVE_INFINITY)};
 }
 
 /**

@@ -1,6 +1,6 @@
 import type {PolicyPerImage} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
-import type {Decoding} from '../models/model.js';
+import type {Decoding, Follow} from '../models/model.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 
@@ -47,6 +47,7 @@ export interface GeneratedText {
 
 /**
  * Feeds the newest token of every row.
+ * @param follow how the search goes on, for decodings that draft
  * @returns   next-token logits of each row, and the traces of each image
  * @throws    InputError for NaN
  */
@@ -55,10 +56,11 @@ export async function nextLogits(
   tokens: readonly number[],
   policy: PolicyPerImage,
   signal: AbortSignal | undefined,
+  follow?: Follow,
 ): Promise<{logits: Float64Array[]; traces: readonly (readonly StackTrace[])[]}> {
   using scope = new TensorScope();
   throwIfAborted(signal);
-  const {logits, traces} = await decoding.step(tokens, policy, {signal});
+  const {logits, traces} = await decoding.step(tokens, policy, {signal, follow});
   const values = (await scope.hold(logits).data()) as Float32Array;
   if (values.some(isNotNumber)) {
     const hint = 'Damaged weights give such scores.';

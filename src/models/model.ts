@@ -31,7 +31,25 @@ export interface Encoded extends Disposable {
 export interface StepOptions extends RunOptions {
   /** Rows that count for the exit decision (beams with a finite score), at least one a decision; all by default. */
   readonly rows?: readonly number[];
+  /** How the search goes on, for decodings that draft; without it they draft nothing. */
+  readonly follow?: Follow;
 }
+
+/** What a search would feed to a row next. */
+export interface Follower {
+  /** Undefined where the answer ends. */
+  readonly token: number | undefined;
+  /** How far its log-probability is above that of the second best. */
+  readonly lead: number;
+}
+
+/**
+ * The rules of a search, asked about tokens that it has not chosen yet.
+ * @param row       row of the step
+ * @param drafted   tokens that are fed to it after the newest
+ * @param logits    next-token logits behind them [V]
+ */
+export type Follow = (row: number, drafted: readonly number[], logits: Float32Array) => Follower;
 
 /** Tokens that were fed to a decoding. */
 export interface Decoded {
@@ -62,6 +80,18 @@ export interface Decoding extends Disposable {
   reorder(rows: readonly number[], beams?: number): void;
   /** One for each encoded image, finished ones included. */
   readonly macs: readonly Macs[];
+}
+
+/** A decoding whose tokens can be run in part, run to the end together, and taken back. */
+export interface DraftableDecoding extends Decoding {
+  /**
+   * Runs all tokens that left after the same early layer, since the last that went deeper, through the other layers in
+   * one pass, as if none had left. For one row, in mode `just-in-time`.
+   * @returns   logits [k, V] and traces of these tokens, in order
+   */
+  verify(options?: RunOptions): Promise<{readonly logits: tf.Tensor2D; readonly traces: readonly StackTrace[][]}>;
+  /** Forgets all tokens but the first `length`; only tokens that were verified can be forgotten. */
+  cut(length: number): void;
 }
 
 export interface ScoreInput {
@@ -146,7 +176,7 @@ export interface VisionLanguageModel extends Disposable {
     maxSteps: number,
     skipped: SkippedKv,
     adapters?: ExitAdapters,
-  ): Decoding;
+  ): DraftableDecoding;
   /**
    * The head of the stack that writes: next-token logits. Synchronous and differentiable.
    * @param x     states [N, D] of the stack, before its final norm; borrowed

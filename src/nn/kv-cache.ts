@@ -79,6 +79,19 @@ export class KvCache implements Disposable {
     if (this.#padded.length > 0) this.#padded = rows.map((r) => this.#padded[r]!);
   }
 
+  /** Forgets all keys but the first `length`. */
+  cut(length: number): void {
+    const before = this.#held;
+    if (!before || length >= this.length) return;
+    if (length === 0) this[Symbol.dispose]();
+    else
+      this.#replace({
+        keys: tf.slice(before.keys, [0, 0, 0, 0], [-1, -1, -1, length]),
+        values: tf.slice(before.values, [0, 0, 0, 0], [-1, -1, length, -1]),
+      });
+    this.#padded = this.#padded.map((row) => row.slice(0, length));
+  }
+
   /** Appends the keys and values of the last token of another layer. */
   appendLastToken(other: KvCache, padded?: readonly (readonly boolean[])[]): void {
     const {keys, values} = other.#held!;

@@ -1,5 +1,6 @@
 import type {EntailmentLabel} from '../data/dataset.js';
 import type {StackName} from '../exit/policy.js';
+import type {DraftCounts} from '../generation/drafted-decoding.js';
 import {ENTAILMENT_ANSWERS} from './prompts.js';
 import {addMacs, type Macs, type ImageRun, type StackTrace} from '../exit/trace.js';
 
@@ -45,6 +46,8 @@ export interface Answer extends AnswerHypothesis {
   readonly trace: readonly StackTrace[];
   /** Messages for people: what was cut or assumed. */
   readonly notes: readonly string[];
+  /** What was drafted and verified, where the exits lose nothing (policy `draft`). */
+  readonly drafting?: DraftCounts;
 }
 
 /** Answer of an entailment question, with the log-softmax over the three answers. */

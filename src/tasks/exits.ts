@@ -1,5 +1,5 @@
 import {createPolicy} from '../exit/plan/policies.js';
-import {adjustPlan, namedPlan, type PlanDefaults, type PlanName} from '../exit/plan/presets.js';
+import {adjustPlan, isPlanName, namedPlan, PLAN_NAMES, type PlanDefaults, type PlanName} from '../exit/plan/presets.js';
 import {checkedPlan, type ExitPlan, type ExitPlans} from '../exit/plan/schema.js';
 import type {Mode} from '../exit/policies/similarity.js';
 import type {ExitPolicy, PolicyPerImage, StackName} from '../exit/policy.js';
@@ -25,7 +25,7 @@ export interface AdjustedExit extends PlanDefaults {
 
 /**
  * When to stop: `model` the model folder's own plan (never, if it has none), `never`, `release` the authors' scripts in
- * reference mode, a plan, a plan with other surroundings, or a policy.
+ * reference mode, `lossless` drafts that full depth verifies, a plan, a plan with other surroundings, or a policy.
  */
 export type ExitChoice = PlanName | ExitPlan | AdjustedExit | CustomExit;
 
@@ -71,7 +71,7 @@ export function resolveExits(task: TaskName, choice: ExitChoice = 'model', conte
     };
     return resolved(undefined, mode, skippedKv, policy, another);
   }
-  const plan = chosenPlan(task, choice, context.plans);
+  const plan = chosenPlan(task, choice, context);
   checkPlan(plan, task, context.sha256);
   const create = (): ExitPolicy => createPolicy(plan, context.stacks);
   return resolved(plan, plan.mode, plan.skippedKv, create(), create);
@@ -101,23 +101,19 @@ function resolved(
   return {plan, mode, skippedKv, policy, policiesFor};
 }
 
-function chosenPlan(
-  task: TaskName,
-  choice: PlanName | ExitPlan | AdjustedExit,
-  plans: ExitPlans | undefined,
-): ExitPlan {
+function chosenPlan(task: TaskName, choice: PlanName | ExitPlan | AdjustedExit, context: ExitContext): ExitPlan {
   const isObject = typeof choice === 'object' && choice !== null;
-  if (!isObject || !('plan' in choice)) return planOf(choice, task, plans);
-  return adjustPlan(planOf(choice.plan, task, plans), choice);
+  if (!isObject || !('plan' in choice)) return planOf(choice, task, context);
+  return adjustPlan(planOf(choice.plan, task, context), choice);
 }
 
 /** @throws UsageError for what is neither the name of a plan nor a plan: programs may pass anything */
-function planOf(value: PlanName | ExitPlan, task: TaskName, plans: ExitPlans | undefined): ExitPlan {
-  if (value === 'model' || value === 'never' || value === 'release') return namedPlan(value, task, plans);
+function planOf(value: PlanName | ExitPlan, task: TaskName, {plans, stacks}: ExitContext): ExitPlan {
+  if (isPlanName(value)) return namedPlan(value, task, plans, stacks);
   if (typeof value === 'object' && value !== null) return checkedPlan(value, 'exit');
   throw new UsageError(
     'exit-invalid',
-    `exit must be 'model', 'never', 'release', an exit plan or {policy}, not ${shown(value)}`,
+    `exit must be ${PLAN_NAMES.map((name) => `'${name}'`).join(', ')}, an exit plan or {policy}, not ${shown(value)}`,
     {
       hint: "A plan from a file: JSON.parse(await readFile('plan.json', 'utf8')).",
     },

@@ -63,6 +63,14 @@ export function checkWhole(name: NumberOption, value: number | undefined, least:
   throw new UsageError('option-invalid', `${name} must be a whole number from ${least}, not ${value}`);
 }
 
+/** @throws UsageError if the tokens of several beams were to be drafted */
+export function checkDrafting(beams: number): void {
+  if (beams > 1)
+    throw new UsageError('draft-beams', `tokens can be drafted for one beam only, not for ${beams}`, {
+      hint: 'Set num_beams to 1 (--beams 1), or exit to never.',
+    });
+}
+
 /** @throws UsageError if tokens are to be streamed that may not be the answer's */
 export function checkStreaming({onToken}: GenerateOptions, beams: number, images: number): void {
   if (onToken && (beams > 1 || images > 1))

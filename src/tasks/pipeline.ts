@@ -3,7 +3,10 @@ import type {EntailmentLabel} from '../data/dataset.js';
 import type {RgbImage} from '../data/image.js';
 import type {ExitPlans} from '../exit/plan/schema.js';
 import type {PolicyPerImage} from '../exit/policy.js';
-import type {Encoded, VisionLanguageModel} from '../models/model.js';
+import type {SkippedKv} from '../exit/skipped-kv-cache.js';
+import {writingStack} from '../exit/stacks.js';
+import {DraftedDecoding} from '../generation/drafted-decoding.js';
+import type {DraftableDecoding, Encoded, VisionLanguageModel} from '../models/model.js';
 import type {ExitAdapters} from '../nn/exit-adapters.js';
 import type {ConcreteDevice} from '../runtime/devices.js';
 import {UsageError} from '../runtime/errors.js';
@@ -15,6 +18,7 @@ import {checkOptions, checkText} from './check-options.js';
 import {
   ANSWER_OPTIONS,
   type AnswerOptions,
+  checkDrafting,
   checkStreaming,
   GENERATE_OPTIONS,
   type GenerateOptions,
@@ -273,19 +277,25 @@ export class VisionLanguagePipeline<
     const prompts = items.map(({prompt}) => prompt);
     const writer = this.processor.writer(task, prompts, options, answers);
     checkStreaming(options, writer.rows, items.length);
+    if (exits.policy.drafting) checkDrafting(writer.rows);
     const clock = new Clock(items.length);
     const encoded = scope.hold(await this.#encode(items, policy, clock, signal));
     const model: VisionLanguageModel = this.model;
-    const decoding = scope.hold(
-      model.startDecoding(encoded, writer.rows, writer.maxSteps, exits.skippedKv, this.exitAdapters[task]),
-    );
+    const start = (skipped: SkippedKv): DraftableDecoding =>
+      model.startDecoding(encoded, writer.rows, writer.maxSteps, skipped, this.exitAdapters[task]);
+    const {drafting} = exits.policy;
+    const stack = writingStack(model.stacks);
+    const drafted =
+      drafting && new DraftedDecoding(() => start('just-in-time'), items.length, stack, model.stacks[stack]!, drafting);
+    const decoding = scope.hold(drafted ?? start(exits.skippedKv));
     const includeDeadBeams = exits.mode === 'reference';
     const generated = await writer.write(decoding, items.length, policy, {signal, includeDeadBeams});
     clock.lap('decode');
     const {macs} = decoding;
-    return generated.map(({hypotheses, traces}, b) =>
-      answerOf(hypotheses, [encoded.runs[b]!, {traces, macs: macs[b]!}], clock.read(), prompts[b]!.notes),
-    );
+    return generated.map(({hypotheses, traces}, b) => ({
+      ...answerOf(hypotheses, [encoded.runs[b]!, {traces, macs: macs[b]!}], clock.read(), prompts[b]!.notes),
+      ...(drafted && {drafting: drafted.counts[b]!}),
+    }));
   }
 
   /** Generates for the items with prompts of one length together. */

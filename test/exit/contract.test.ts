@@ -79,7 +79,7 @@ const PROMPT = [0, 99, 315, 16, 5, 271, 116, 2];
 const TOKENS = [0, 99, 315, 16, 5];
 
 test('every policy that plans know is here', () => {
-  const known = new Set([...Object.keys(SETTINGS), 'never', 'oracle']);
+  const known = new Set([...Object.keys(SETTINGS), 'never', 'draft', 'oracle']);
   expect(new Set(POLICY_NAMES)).toEqual(known);
   expect(() => createPolicy({...NEVER_PLAN, stacks: {decoder: {policy: 'oracle'}}}, {decoder: 4})).toThrow(
     expect.objectContaining({code: 'plan-oracle', exitCode: 2}),
@@ -151,6 +151,14 @@ onBackends(
       expect(want.encoder).toEqual([3, 3]);
       expect(want.layers).toEqual([4, 4, 4, 4, 4]);
       for (const {run, full} of want.macs) expect(run).toBe(full);
+    });
+
+    test('draft never leaves by itself: to the bit what never gives', async () => {
+      const plan = {policy: 'draft', layers: 1, threshold: 0};
+      const {value} = (await withoutLeaks(() =>
+        answer(createPolicy({...NEVER_PLAN, stacks: {decoder: plan}}, model.stacks)),
+      )) as {value: Run};
+      expect(value).toEqual(want);
     });
 
     describe.each(Object.entries(SETTINGS))('%s', (name, settings) => {

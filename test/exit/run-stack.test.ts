@@ -40,6 +40,22 @@ onBackends(
       tf.dispose([x, states]);
     });
 
+    test('runStackBatched: units that have begun go on behind their exit, and their traces with them', async () => {
+      const x = tf.zeros<tf.Rank.R3>([2, 1, 1]);
+      const first = await runStackBatched(x, addOne, stack, [{policy: leavesAt(1), step: 5}]);
+      const layers: number[] = [];
+      const forward = (y: tf.Tensor3D, layer: number): tf.Tensor3D => {
+        layers.push(layer);
+        return addOne(y);
+      };
+      const units = [{policy: leavesAt(3), step: 5, begun: first.passes[0]!}];
+      const {x: states, passes} = await runStackBatched(first.x, forward, stack, units);
+      expect(layers).toEqual([1, 2]);
+      expect([...(await states.data())]).toEqual([3, 3]);
+      expect(passes[0]!.trace).toMatchObject({step: 5, exitLayer: 3, exited: true, scores: [1, 2, 3]});
+      tf.dispose([x, first.x, states]);
+    });
+
     test('runStackBatched: logits outlive the tidy of a policy that asks for them there', async () => {
       const policy: ExitPolicy = {
         name: 'tidy',

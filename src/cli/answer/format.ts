@@ -29,9 +29,16 @@ export function answerText(image: string, answer: Answer | Entailment, load: num
     ...('scores' in answer ? [`  ${scoresText(answer)}`] : []),
     '',
     `  layers  ${layersText(answer.layers)}`,
+    ...(answer.drafting ? [`  drafts  ${draftsText(answer.drafting)}`] : []),
     `  MACs    ${giga(macs.run)} of ${giga(macs.full)} G (${savedPercent(macs).toFixed(1)} % saved)`,
     `  time    ${ms(time.total)} (${parts})${load > 0 ? `; model loaded in ${ms(load)}` : ''}`,
   ].join('\n');
+}
+
+/** What was drafted: `15 tokens run for 13 kept, verified in 4 rounds; 35 layer calls one after the other`. */
+function draftsText({positions, kept, rounds, ties, layerCalls}: NonNullable<Answer['drafting']>): string {
+  const again = ties > 0 ? `, ${ties} run again for ties` : '';
+  return `${positions} tokens run for ${kept} kept, verified in ${rounds} rounds${again}; ${layerCalls} layer calls`;
 }
 
 /** An answer for people, on one line. @param width columns of the names of the images */
@@ -82,6 +89,7 @@ export function answerJson(answer: Answer | Entailment, {image, load, backend, t
     hypotheses: hypotheses.map((h) => ({text: h.text, tokens: h.tokens, score: h.score})),
     layers,
     macs,
+    ...(answer.drafting ? {drafting: answer.drafting} : {}),
     ms: round({load, preprocess: ms.preprocess, encode: ms.encode, decode: ms.decode, total: load + ms.total}),
     backend,
     ...(trace ? {trace: answer.trace.map(traceJson)} : {}),

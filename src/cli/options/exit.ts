@@ -13,7 +13,8 @@ export const withExits = optionGroup((command) =>
   command
     .option(
       '--exit <plan>',
-      "model (its own plan), never, release (the authors' scripts) or a plan.json (default: model)",
+      "model (its own plan), never, release (the authors' scripts), lossless (full depth's answer from drafts) or a " +
+        'plan.json (default: model)',
     )
     .option(
       '--img_thres <x>',
@@ -58,6 +59,7 @@ export type PlanChoice = Exclude<ExitChoice, CustomExit>;
 export async function parseExitOptions(options: ExitOptions, task: TaskName): Promise<PlanChoice> {
   const {exit = 'model', img_thres: image, txt_thres: text, decoder_thres: decoder, thres} = options;
   const {schedule, mode, skippedKv} = options;
+  const presets = await import('../../exit/plan/presets.js');
   const three = image !== undefined || text !== undefined || decoder !== undefined;
   if (three || thres !== undefined) {
     if (options.exit !== undefined)
@@ -70,11 +72,11 @@ export async function parseExitOptions(options: ExitOptions, task: TaskName): Pr
         '--thres and --img_thres, --txt_thres, --decoder_thres exclude each other',
         {hint: 'Give all thresholds with --thres, by the names of the stacks.'},
       );
-    const {similarityPlan, thresholdPlan} = await import('../../exit/plan/presets.js');
+    const {similarityPlan, thresholdPlan} = presets;
     const defaults = {schedule, mode, skippedKv};
     return thres ? similarityPlan(thres, defaults) : thresholdPlan({image, text, decoder, ...defaults});
   }
-  const plan = exit === 'model' || exit === 'never' || exit === 'release' ? exit : await readPlan(exit, task);
+  const plan = presets.isPlanName(exit) ? exit : await readPlan(exit, task);
   const adjusted = schedule !== undefined || mode !== undefined || skippedKv !== undefined;
   return adjusted ? {plan, schedule, mode, skippedKv} : plan;
 }
@@ -87,7 +89,7 @@ async function readPlan(file: string, task: TaskName): Promise<ExitPlan> {
   } catch (cause) {
     throw new UsageError('plan-missing', `--exit ${file}: the plan cannot be read: ${(cause as Error).message}`, {
       cause,
-      hint: 'It is model, never, release, or the path of a plan that `mue calibrate` wrote.',
+      hint: 'It is model, never, release, lossless, or the path of a plan that `mue calibrate` wrote.',
     });
   }
   return parsePlan(text, file, task);

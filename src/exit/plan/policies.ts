@@ -1,5 +1,6 @@
 import {UsageError} from '../../runtime/errors.js';
 import {entropy, softmaxMargin, softmaxMax} from '../policies/confidence.js';
+import {draft} from '../policies/draft.js';
 import {cosineLast, cosineMean, relativeL2} from '../policies/hidden-state.js';
 import {linearHead} from '../policies/linear-head.js';
 import {patience} from '../policies/patience.js';
@@ -8,11 +9,13 @@ import {type Mode, similarity} from '../policies/similarity.js';
 import {fixed, random} from '../policies/static.js';
 import type {ReplayRule, Schedule, ThresholdOptions, ThresholdPolicy} from '../policies/threshold.js';
 import {type ExitPolicy, never, type StackName, stackPolicies} from '../policy.js';
+import {producesTokens, runsPerToken} from '../stacks.js';
 import type {ExitPlan, StackPlan} from './schema.js';
 
 /** How a plan's policy is made, and replayed from recordings. */
 interface PolicyDefinition {
-  readonly create: (plan: StackPlan, mode: Mode) => ExitPolicy;
+  /** @param depth layers of the stack */
+  readonly create: (plan: StackPlan, mode: Mode, depth: number) => ExitPolicy;
   /** Absent for policies that are no threshold on one recorded score. */
   readonly replay?: ReplayRule;
 }
@@ -36,6 +39,10 @@ const POLICIES: Readonly<Record<string, PolicyDefinition>> = {
   },
   'linear-head': {
     create: ({head, ...plan}) => linearHead({head: head ?? {weights: [], biases: []}, ...thresholdOptions(plan)}),
+  },
+  draft: {
+    create: ({layers, threshold, draftLength}, _mode, depth) =>
+      draft({layers: layers ?? Number.NaN, threshold: threshold ?? Number.NaN, draftLength}, depth),
   },
   fixed: {create: ({layers}) => fixed({layers: layers ?? Number.NaN})},
   random: {create: ({histogram, seed}) => random({histogram: histogram ?? [], seed: seed ?? 0})},
@@ -73,22 +80,42 @@ function thresholdOptions({
 export function createPolicy(plan: ExitPlan, depths: Readonly<Partial<Record<StackName, number>>>): ExitPolicy {
   const entries = Object.entries(plan.stacks) as [StackName, StackPlan][];
   const policies = entries.map(([stack, stackPlan]) => {
-    if (depths[stack] !== undefined) return [stack, stackPolicy(stack, stackPlan, plan.mode)];
+    const depth = depths[stack];
+    if (depth !== undefined) return [stack, stackPolicy(stack, stackPlan, plan.mode, depth)];
     // A plan that never exits may name any stack: thresholds that were not given must fit a joint encoder, too.
     if (neverExits(stackPlan)) return [stack, never];
     throw unknownStack(stack, Object.keys(depths));
   });
+  checkDrafts(entries);
   return stackPolicies(Object.fromEntries(policies));
 }
 
-function stackPolicy(stack: StackName, plan: StackPlan, mode: Mode): ExitPolicy {
+/**
+ * Only the stack that writes can draft, and no other exit may decide anew for every token: what is verified would
+ * depend on what was drafted.
+ * @throws UsageError 'plan-draft'
+ */
+function checkDrafts(entries: readonly (readonly [StackName, StackPlan])[]): void {
+  const drafting = entries.filter(([, {policy}]) => policy === 'draft').map(([stack]) => stack);
+  if (drafting.length === 0) return;
+  const wrong = drafting.find((stack) => !producesTokens(stack));
+  if (wrong) throw new UsageError('plan-draft', `the stack '${wrong}' writes no tokens: it cannot draft any`);
+  const other = entries.find(([stack, plan]) => plan.policy !== 'draft' && runsPerToken(stack) && !neverExits(plan));
+  if (other)
+    throw new UsageError(
+      'plan-draft',
+      `beside a stack that drafts, '${other[0]}' cannot exit: it runs for every token`,
+    );
+}
+
+function stackPolicy(stack: StackName, plan: StackPlan, mode: Mode, depth: number): ExitPolicy {
   if (plan.policy === 'oracle')
     throw new UsageError(
       'plan-oracle',
       'an oracle knows the answer of the last layer, so that it can be replayed from a recording, but not run',
       {hint: 'Use `mue sweep`.'},
     );
-  if (Object.hasOwn(POLICIES, plan.policy)) return POLICIES[plan.policy]!.create(plan, mode);
+  if (Object.hasOwn(POLICIES, plan.policy)) return POLICIES[plan.policy]!.create(plan, mode, depth);
   throw new UsageError(
     'plan-policy',
     `the exit plan asks for the policy '${plan.policy}' in '${stack}'; known are ${POLICY_NAMES.join(', ')}`,

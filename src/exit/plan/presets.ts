@@ -2,7 +2,7 @@ import type {Mode} from '../policies/similarity.js';
 import type {ScheduleName} from '../policies/threshold.js';
 import type {StackName} from '../policy.js';
 import type {SkippedKv} from '../skipped-kv-cache.js';
-import {producesTokens} from '../stacks.js';
+import {producesTokens, writingStack} from '../stacks.js';
 import {type ExitPlan, type ExitPlans, NEVER_PLAN, planFor, type StackPlan} from './schema.js';
 
 /** Settings of a plan besides its thresholds. */
@@ -57,12 +57,42 @@ export function releasePlan(task: string): ExitPlan {
     : thresholdPlan({image: 0.99, text: 0.7, decoder: 0.9, mode: 'reference'});
 }
 
-/** Plans by name: the model folder's own (never, if it has none), never, or the authors' scripts. */
-export type PlanName = 'model' | 'never' | 'release';
+/**
+ * The plan that loses nothing: the first layer of the stack that writes drafts, the others verify. A stack of one layer
+ * has none to draft with, and never exits.
+ * @param stacks   the model's, with their depths
+ */
+export function losslessPlan(stacks: Readonly<Partial<Record<StackName, number>>>): ExitPlan {
+  const stack = writingStack(stacks);
+  return stacks[stack]! > 1
+    ? {...NEVER_PLAN, skippedKv: 'just-in-time', stacks: {[stack]: {policy: 'draft', layers: 1, threshold: 0.2}}}
+    : NEVER_PLAN;
+}
 
-/** @param plans the model folder's own */
-export function namedPlan(name: PlanName, task: string, plans: ExitPlans | undefined): ExitPlan {
+export const PLAN_NAMES = ['model', 'never', 'release', 'lossless'] as const;
+/**
+ * Plans by name: the model folder's own (never, if it has none), never, the authors' scripts, or drafts that other
+ * layers verify.
+ */
+export type PlanName = (typeof PLAN_NAMES)[number];
+
+/** Whether a plan is meant by a name. */
+export function isPlanName(value: unknown): value is PlanName {
+  return PLAN_NAMES.some((name) => name === value);
+}
+
+/**
+ * @param plans    the model folder's own
+ * @param stacks   the model's, with their depths
+ */
+export function namedPlan(
+  name: PlanName,
+  task: string,
+  plans: ExitPlans | undefined,
+  stacks: Readonly<Partial<Record<StackName, number>>>,
+): ExitPlan {
   if (name === 'never') return NEVER_PLAN;
+  if (name === 'lossless') return losslessPlan(stacks);
   if (name === 'release') return releasePlan(task);
   return plans ? planFor(plans, task) : NEVER_PLAN;
 }

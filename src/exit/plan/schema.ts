@@ -21,8 +21,10 @@ export const stackPlanSchema = z.looseObject({
   /** Temperature τ of the schedule, and weight β of the threshold in `paper`. */
   tau: z.number().optional(),
   beta: z.number().optional(),
-  /** `fixed`: the depth. */
+  /** `fixed`: the depth. `draft`: the layers that draft. */
   layers: z.number().optional(),
+  /** `draft`: most tokens that are verified in one pass. */
+  draftLength: z.number().optional(),
   /** How the beams of an image decide: by one score (`joint`, default), or when `every` one would leave by itself. */
   rows: z.enum(['joint', 'every']).optional(),
   /** `patience`, `patience-confidence`: layers that must agree. */

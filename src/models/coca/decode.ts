@@ -1,8 +1,9 @@
 import * as tf from '@tensorflow/tfjs';
 import {decidingRows, decodingPolicies, stepUnits} from '../../exit/deciders.js';
-import type {ExitPolicy, PolicyPerImage} from '../../exit/policy.js';
+import {type ExitPolicy, never, type PolicyPerImage} from '../../exit/policy.js';
 import {
   type ActiveUnits,
+  type ExitUnit,
   exitLogits,
   type RunLayer,
   rowsOfUnits,
@@ -11,7 +12,7 @@ import {
   type UnitPass,
 } from '../../exit/run-stack.js';
 import {type SkippedKv, SkippedKvCache} from '../../exit/skipped-kv-cache.js';
-import {type Macs, type StepPass, withoutAdapters} from '../../exit/trace.js';
+import {type Macs, type StackTrace, type StepPass, takeBack, withoutAdapters} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
 import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
 import type {ExitAdapters} from '../../nn/exit-adapters.js';
@@ -19,7 +20,7 @@ import {gatherRows} from '../../nn/gather-rows.js';
 import type {PartialRows} from '../../nn/kv-cache.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {Decoded, Decoding, RunOptions, StepOptions} from '../model.js';
+import type {Decoded, DraftableDecoding, RunOptions, StepOptions} from '../model.js';
 import {prefillByStep} from '../prefill.js';
 import type {CocaEncoded} from './encode.js';
 import type {CocaMacs, TokenPasses} from './macs.js';
@@ -33,7 +34,7 @@ import {largest} from '../../runtime/extremes.js';
 /**
  * Writes one caption an image, token by token, with caches in both halves of the decoder (docs/reference/coca.md 10).
  */
-export class CocaDecoding implements Decoding {
+export class CocaDecoding implements DraftableDecoding {
   readonly #scope = new TensorScope();
   readonly #text: SkippedKvCache;
   readonly #multimodal: SkippedKvCache;
@@ -43,8 +44,10 @@ export class CocaDecoding implements Decoding {
   /** Numbers of the B images that still decode. */
   #images: readonly number[];
   #beams: number;
-  /** Token that each row was fed last. */
-  #lastTokens: readonly number[] | undefined;
+  /** Tokens that each row was fed, one list a step. */
+  #fed: readonly (readonly number[])[] = [];
+  /** Passes of the newest tokens that left the multimodal half early in mode `just-in-time`. */
+  #late: readonly Readonly<Record<'text' | 'multimodal', UnitPass>>[] = [];
   #step = 0;
 
   /**
@@ -97,7 +100,7 @@ export class CocaDecoding implements Decoding {
     this.#check(tokens);
     // The published mask shuts out the key behind a pad. Nothing stands before the first token: its key is always seen.
     const padded = tokens.map((token, row) => {
-      const before = this.#lastTokens ? [this.#lastTokens[row]!] : [];
+      const before = this.#fed.slice(-1).map((last) => last[row]!);
       return paddedKeys([...before, token], config).slice(-1);
     });
     this.#text.begin(padded);
@@ -110,24 +113,76 @@ export class CocaDecoding implements Decoding {
     scope.hold(ofText.x);
     this.#text.fill(ofText.x, deepest(ofText.passes), (x, layer) => text.layers[layer]!.selfKv(x));
 
-    const logits: UnitLogits = (x, _units, layers) =>
-      tf.tidy(() => {
-        const states = x.squeeze([1]) as tf.Tensor2D;
-        return multimodal.logits(this.adapters?.adapt(states, layers) ?? states);
-      });
+    const logits: UnitLogits = (x, _units, layers) => this.#logits(x, layers);
     const crossLayer: RunLayer = (x, layer, active) => this.#multimodalLayer(x, layer, active);
     const last = await this.#runHalf('multimodal', ofText.x, crossLayer, policies, options, logits);
     scope.hold(last.x);
     this.#multimodal.fill(last.x, deepest(last.passes), (x, layer) => multimodal.layers[layer]!.self.selfKv(x));
 
-    const traces = this.#images.map((image, i) => {
-      const passes = {text: ofText.passes[i] ?? ofText.passes[0]!, multimodal: last.passes[i] ?? last.passes[0]!};
-      this.#record(image, i, passes, options.rows);
-      return [passes.text.trace, passes.multimodal.trace];
-    });
+    const ofImages = this.#images.map((_, i) => ({
+      text: ofText.passes[i] ?? ofText.passes[0]!,
+      multimodal: last.passes[i] ?? last.passes[0]!,
+    }));
+    for (const [i, image] of this.#images.entries()) this.#record(image, i, ofImages[i]!, options.rows);
+    const early = ofImages[0]!.multimodal.trace.exitLayer < multimodal.layers.length;
+    this.#late = early ? [...this.#late, ofImages[0]!] : [];
     this.#step++;
-    this.#lastTokens = [...tokens];
-    return {logits: exitLogits(last.x, last.passes, logits), traces};
+    this.#fed = [...this.#fed, [...tokens]];
+    return {
+      logits: exitLogits(last.x, last.passes, logits),
+      traces: ofImages.map((passes) => [passes.text.trace, passes.multimodal.trace]),
+    };
+  }
+
+  /** The text half runs in full for every token: the tokens are late in the multimodal half alone. */
+  async verify({signal}: RunOptions = {}): Promise<{logits: tf.Tensor2D; traces: readonly StackTrace[][]}> {
+    using scope = new TensorScope();
+    const begun = this.#late;
+    const {exitLayer} = begun[0]!.multimodal.trace;
+    const states = scope.hold(this.#multimodal.takeLate(exitLayer)!);
+    const [, tokens, size] = states.shape;
+    const logits: UnitLogits = (x, _units, layers) => this.#logits(x, layers);
+    const {x, passes} = await runStackBatched(
+      scope.hold(states.reshape([tokens, 1, size]) as tf.Tensor3D),
+      (state, layer) => this.#runTokens(state, layer),
+      {stack: 'multimodal', depth: this.halves.multimodal.layers.length, maxSteps: this.maxSteps},
+      begun.map(({multimodal}): ExitUnit => ({policy: never, step: multimodal.trace.step, begun: multimodal})),
+      {signal},
+    );
+    scope.hold(x);
+    const first = this.#step - tokens;
+    const own = this.#passes[this.#images[0]!]!;
+    const verified = own.slice(-tokens).map(({text}, i): TokenPasses => {
+      const {trace, logitsAt} = passes[i]!;
+      const multimodal = {trace, logitsAt, logitsKnown: false, rows: 1, decidingRows: 1};
+      return {text, multimodal, drafted: {layers: exitLayer, position: first + i, keys: this.#step, kept: true}};
+    });
+    own.splice(-tokens, tokens, ...verified);
+    this.#late = [];
+    return {
+      logits: exitLogits(x, passes, logits),
+      traces: passes.map(({trace}, i) => [begun[i]!.text.trace, trace]),
+    };
+  }
+
+  cut(length: number): void {
+    this.#text.cut(length);
+    this.#multimodal.cut(length);
+    this.#step = length;
+    this.#fed = this.#fed.slice(0, length);
+    takeBack(this.#passes[this.#images[0]!]!, length);
+  }
+
+  /**
+   * @param x        [N, 1, d]
+   * @param layers   how many layers of the multimodal half gave them, equal shares of the rows
+   * @returns        [N, V], the caller's
+   */
+  #logits(x: tf.Tensor3D, layers: readonly number[]): tf.Tensor2D {
+    return tf.tidy(() => {
+      const states = x.squeeze([1]) as tf.Tensor2D;
+      return this.halves.multimodal.logits(this.adapters?.adapt(states, layers) ?? states);
+    });
   }
 
   /** Step by step: a token's state in the multimodal half depends on where it left the text half. */
@@ -177,6 +232,14 @@ export class CocaDecoding implements Decoding {
     });
   }
 
+  /** One multimodal layer for the newest T tokens of a row, which are the units. @param x [T, 1, d] @returns [T, 1, d] */
+  #runTokens(x: tf.Tensor3D, layer: number): tf.Tensor3D {
+    using scope = new TensorScope();
+    const states = scope.hold(x.reshape([1, x.shape[0], -1]) as tf.Tensor3D);
+    const row = {indices: [0], total: 1, states};
+    return scope.hold(this.#multimodalLayer(states, layer, row)).reshape(x.shape) as tf.Tensor3D;
+  }
+
   #multimodalLayer(x: tf.Tensor3D, layer: number, active: ActiveUnits): tf.Tensor3D {
     const {indices, total} = active;
     const images = indices.length === total ? this.#images : indices.map((unit) => this.#images[unit]!);
@@ -215,7 +278,7 @@ export class CocaDecoding implements Decoding {
   reorder(rows: readonly number[], beams: number = this.#beams): void {
     this.#text.reorder(rows);
     this.#multimodal.reorder(rows);
-    this.#lastTokens = this.#lastTokens && rows.map((row) => this.#lastTokens![row]!);
+    this.#fed = this.#fed.map((tokens) => rows.map((row) => tokens[row]!));
     const images = Array.from(
       {length: rows.length / beams},
       (_, b) => this.#images[Math.floor(rows[b * beams]! / this.#beams)]!,

@@ -2,6 +2,8 @@ import {CacheLengths, type SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {
   type AdapterMacs,
   adapterMacs,
+  type DraftedToken,
+  draftedLayers,
   exitTestCount,
   type Macs,
   type StackPass,
@@ -19,6 +21,8 @@ import {largest} from '../../runtime/extremes.js';
 export interface TokenPasses {
   readonly text: StepPass;
   readonly multimodal: StepPass;
+  /** Given for a token that the text half and the first multimodal layers drafted. */
+  readonly drafted?: DraftedToken;
 }
 
 /** One teacher-forced pass over the targets of one image. */
@@ -159,7 +163,7 @@ export class CocaMacs {
     return plus({run: trace.exitLayer * layer + tests, full: trace.depth * layer}, this.textProjection());
   }
 
-  /** Decoding one image token by token. @param passes one a token, in order */
+  /** Decoding one image token by token. @param passes one a token, in order, with tokens that were taken back */
   decode(skipped: SkippedKv, passes: readonly TokenPasses[], adapters: AdapterMacs = withoutAdapters): Macs {
     const {text, multimodal} = this.config;
     const reached = Math.max(0, largest(passes.map((token) => token.multimodal.trace.exitLayer)));
@@ -170,16 +174,23 @@ export class CocaMacs {
     };
     const textCaches = new CacheLengths(text.layers, skipped);
     const multimodalCaches = new CacheLengths(multimodal.layers, skipped);
-    for (const [step, token] of passes.entries()) {
+    for (const [index, token] of passes.entries()) {
       const {rows, logitsKnown} = token.multimodal;
-      for (const {tokens, keys} of textCaches.step(token.text.trace.exitLayer))
+      const {drafted} = token;
+      const step = drafted?.position ?? index;
+      for (const {tokens, keys} of drafted
+        ? draftedLayers(text.layers, {...drafted, layers: text.layers})
+        : textCaches.step(token.text.trace.exitLayer))
         macs.run += rows * this.textLayer(tokens, keys);
-      for (const {tokens, keys} of multimodalCaches.step(token.multimodal.trace.exitLayer))
+      for (const {tokens, keys} of drafted
+        ? draftedLayers(multimodal.layers, drafted)
+        : multimodalCaches.step(token.multimodal.trace.exitLayer))
         macs.run += rows * this.multimodalLayer(tokens, keys);
       macs.run += this.#besidesLayers(token.text, skipped) + this.#besidesLayers(token.multimodal, skipped);
       macs.run += logitsKnown ? 0 : rows * this.logits();
       const adapted = adapterMacs(token.multimodal, adapters);
       macs.run += adapted.tests * token.multimodal.decidingRows + adapted.answer * rows;
+      if (drafted?.kept === false) continue;
       macs.full += rows * (this.logits() + text.layers * this.textLayer(1, step + 1));
       macs.full += rows * multimodal.layers * this.multimodalLayer(1, step + 1);
     }

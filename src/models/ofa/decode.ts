@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import {decidingRows, decodingPolicies, stepUnits} from '../../exit/deciders.js';
-import type {ExitPolicy, PolicyPerImage} from '../../exit/policy.js';
+import {type ExitPolicy, never, type PolicyPerImage} from '../../exit/policy.js';
 import {
   type ActiveUnits,
   type ExitUnit,
@@ -11,14 +11,14 @@ import {
   type UnitPass,
 } from '../../exit/run-stack.js';
 import {type SkippedKv, SkippedKvCache} from '../../exit/skipped-kv-cache.js';
-import {type Macs, type StepPass, withoutAdapters} from '../../exit/trace.js';
+import {type Macs, type StackTrace, type StepPass, takeBack, withoutAdapters} from '../../exit/trace.js';
 import {causalMask} from '../../nn/attention.js';
 import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
 import type {ExitAdapters} from '../../nn/exit-adapters.js';
 import {gatherRows} from '../../nn/gather-rows.js';
 import type {KvCache} from '../../nn/kv-cache.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
-import type {Decoded, Decoding, RunOptions, StepOptions} from '../model.js';
+import type {Decoded, DraftableDecoding, RunOptions, StepOptions} from '../model.js';
 import {prefillByStep} from '../prefill.js';
 import {TargetBias} from './bias-tables.js';
 import {PAD} from './config.js';
@@ -31,7 +31,7 @@ import {largest} from '../../runtime/extremes.js';
 // An image keeps its number in the encoded batch when others finish.
 
 /** Writes one answer an image, token by token, with caches (docs/reference/ofa-mue.md 4.4, 10.7). */
-export class OfaDecoding implements Decoding {
+export class OfaDecoding implements DraftableDecoding {
   readonly #scope = new TensorScope();
   readonly #cache: SkippedKvCache;
   readonly #crossAttention: CrossAttentionCache;
@@ -42,6 +42,8 @@ export class OfaDecoding implements Decoding {
   readonly #lengths: readonly number[];
   /** Passes through the stack of each image of the encoded batch, one a token. */
   readonly #passes: readonly StepPass[][];
+  /** Passes of the newest tokens that left early in mode `just-in-time`. */
+  #late: readonly UnitPass[] = [];
   #bias: TargetBias;
   /** [1, H, T, M], for as many targets as `#bias` has. */
   #crossBias: tf.Tensor4D;
@@ -114,8 +116,40 @@ export class OfaDecoding implements Decoding {
     const beams = this.#beams;
     for (const [i, image] of this.#images.entries())
       this.#record(image, ofImages[i]!, beams, decidingRows(rows, i * beams, (i + 1) * beams).length);
+    this.#late = ofImages[0]!.trace.exitLayer < this.decoder.layers.length ? [...this.#late, ofImages[0]!] : [];
     this.#step++;
     return {logits: exitLogits(x, passes, logits), traces: ofImages.map(({trace}) => [trace])};
+  }
+
+  async verify({signal}: RunOptions = {}): Promise<{logits: tf.Tensor2D; traces: readonly StackTrace[][]}> {
+    using scope = new TensorScope();
+    const begun = this.#late;
+    const {exitLayer} = begun[0]!.trace;
+    const states = scope.hold(this.#cache.takeLate(exitLayer)!);
+    const [, tokens, size] = states.shape;
+    const logits: UnitLogits = (x, _units, layers) => this.#logits(x, layers);
+    const {x, passes} = await runStackBatched(
+      scope.hold(states.reshape([tokens, 1, size]) as tf.Tensor3D),
+      (state, layer) => this.#runTokens(state, layer),
+      {stack: 'decoder', depth: this.decoder.layers.length, maxSteps: this.maxSteps},
+      begun.map((pass): ExitUnit => ({policy: never, step: pass.trace.step, begun: pass})),
+      {signal},
+    );
+    scope.hold(x);
+    const first = this.#step - tokens;
+    const verified = passes.map(({trace, logitsAt}, i): StepPass => {
+      const drafted = {layers: exitLayer, position: first + i, keys: this.#step, kept: true};
+      return {trace, logitsAt, logitsKnown: false, rows: 1, decidingRows: 1, drafted};
+    });
+    this.#passes[this.#images[0]!]!.splice(-tokens, tokens, ...verified);
+    this.#late = [];
+    return {logits: exitLogits(x, passes, logits), traces: passes.map(({trace}) => [trace])};
+  }
+
+  cut(length: number): void {
+    this.#cache.cut(length);
+    this.#step = length;
+    takeBack(this.#passes[this.#images[0]!]!, length);
   }
 
   async prefill(
@@ -126,9 +160,9 @@ export class OfaDecoding implements Decoding {
     const policies = decodingPolicies(policy, this.skipped);
     const together =
       this.#step === 0 &&
-      this.skipped === 'project' &&
       policies.length === this.#images.length &&
-      policies.every((own) => own.observeEach) &&
+      (policies.every((own) => own === never) ||
+        (this.skipped === 'project' && policies.every((own) => own.observeEach))) &&
       !tokens.some((row) => row.includes(PAD));
     if (!together) return await prefillByStep(this, tokens, policy, options);
     return await this.#prefillTogether(tokens, policies, options);
@@ -200,8 +234,24 @@ export class OfaDecoding implements Decoding {
     this.#crossBias = this.#scope.replace(this.#crossBias, crossBias);
   }
 
-  /** One layer for the newest token of the active units. */
-  #runLayer(x: tf.Tensor3D, layer: number, {indices, total, states}: ActiveUnits): tf.Tensor3D {
+  /** One layer for the newest T tokens of a row, which are the units. @param x [T, 1, D] @returns [T, 1, D] */
+  #runTokens(x: tf.Tensor3D, layer: number): tf.Tensor3D {
+    using scope = new TensorScope();
+    const states = scope.hold(x.reshape([1, x.shape[0], -1]) as tf.Tensor3D);
+    const row = {indices: [0], total: 1, states};
+    return scope.hold(this.#runLayer(states, layer, row, this.#step)).reshape(x.shape) as tf.Tensor3D;
+  }
+
+  /**
+   * One layer for the newest token of the active units, or for several of all rows.
+   * @param fed   tokens that a row was fed, the newest included
+   */
+  #runLayer(
+    x: tf.Tensor3D,
+    layer: number,
+    {indices, total, states}: ActiveUnits,
+    fed: number = this.#step + 1,
+  ): tf.Tensor3D {
     const everyone = indices.length === total;
     const images = everyone ? this.#images : indices.map((unit) => this.#images[unit]!);
     const rows = rowsOfUnits(indices, this.#beams);
@@ -210,7 +260,7 @@ export class OfaDecoding implements Decoding {
     return this.#cache.run(x, layer, (input, cache, padded) => {
       using scope = new TensorScope();
       const tokens = input.shape[1];
-      const bias = this.#stepBias(layer, tokens, cache.length + tokens, images, scope);
+      const bias = this.#stepBias(layer, tokens, cache.length + tokens, fed, images, scope);
       return this.decoder.layers[layer]!.forwardCached(input, {cache, memory, bias, padded, partial});
     });
   }
@@ -218,14 +268,22 @@ export class OfaDecoding implements Decoding {
   /**
    * Biases of the newest `tokens` positions.
    * @param keys    of self-attention, the new ones included
+   * @param fed     positions in all
    * @param scope   owns what is made
    */
-  #stepBias(layer: number, tokens: number, keys: number, images: readonly number[], scope: TensorScope): DecoderBias {
+  #stepBias(
+    layer: number,
+    tokens: number,
+    keys: number,
+    fed: number,
+    images: readonly number[],
+    scope: TensorScope,
+  ): DecoderBias {
     const heads = this.decoder.config.decoder_attention_heads;
-    const first = this.#step + 1 - tokens;
+    const first = fed - tokens;
     // A cache that skipped steps holds fewer keys than positions: the last columns are used (docs/reference/ofa-mue.md
     // 10.12).
-    const firstKey = this.#step + 1 - keys;
+    const firstKey = fed - keys;
     const self = tf.slice(this.#bias.self[layer]!, [0, 0, first, firstKey], [1, heads, tokens, keys]);
     const cross = tf.slice(this.#crossBias, [0, 0, first, 0], [1, heads, tokens, -1]);
     const mask = this.#maskOf(images, scope);

@@ -2,6 +2,7 @@ import {CacheLengths, type SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {
   type AdapterMacs,
   adapterMacs,
+  draftedLayers,
   exitTestCount,
   type Macs,
   type StackPass,
@@ -144,7 +145,7 @@ export class OfaMacs {
   /**
    * Decoding one image token by token.
    * @param length   M
-   * @param passes   one a token, in order; none before the first
+   * @param passes   one a token, in order, those of tokens that were taken back among them; none before the first
    */
   decode(
     length: number,
@@ -161,18 +162,20 @@ export class OfaMacs {
       full: positions + depth * this.crossAttentionKv(length),
     };
     const caches = new CacheLengths(depth, skipped);
-    for (const [step, pass] of passes.entries()) {
-      const {trace, logitsAt, logitsKnown, rows, decidingRows} = pass;
+    for (const [index, pass] of passes.entries()) {
+      const {trace, logitsAt, logitsKnown, rows, decidingRows, drafted} = pass;
+      const step = drafted?.position ?? index;
       const target = this.targetPositions(1, step + 1, length);
       const logits = this.logits();
       macs.run += target + (logitsKnown ? 0 : rows * logits) + logitsAt.length * decidingRows * logits;
       const adapted = adapterMacs(pass, adapters);
       macs.run += adapted.tests * decidingRows + adapted.answer * rows;
       macs.run += exitTestCount(trace) * this.exitTest(decidingRows * this.#d);
-      for (const {tokens, keys} of caches.step(trace.exitLayer))
+      for (const {tokens, keys} of drafted ? draftedLayers(depth, drafted) : caches.step(trace.exitLayer))
         macs.run += rows * this.decoderLayer(tokens, keys, length);
       if (skipped === 'project') macs.run += (depth - trace.exitLayer) * rows * this.projectedKv();
-      macs.full += target + rows * logits + depth * rows * this.decoderLayer(1, step + 1, length);
+      if (drafted?.kept !== false)
+        macs.full += target + rows * logits + depth * rows * this.decoderLayer(1, step + 1, length);
     }
     return macs;
   }
