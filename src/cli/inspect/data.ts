@@ -7,6 +7,7 @@ import {SkippedRows} from '../core/inputs.js';
 export const data = defineCommand({
   name: 'data',
   summary: 'Write a data set (OFA TSV, JSONL, Karpathy JSON, SNLI-VE, a folder) as JSON lines and a folder of pictures',
+  example: 'mue data caption_test.tsv captions --task caption',
   arguments: [
     ['<source>', 'the data set'],
     ['<out-dir>', 'the folder to write'],

@@ -42,7 +42,7 @@ export interface BackendOptions {
   /** Threads of the native CPU device; default: all cores. Counts when it is first started. */
   readonly threads?: number;
   /**
-   * Folder of native builds, `cpu/` and `gpu/`; default: `.native` in this package, where `npm run native` puts them.
+   * Folder of native builds, `cpu/` and `gpu/`; default: `.native` in this package, where `mue native` puts them.
    */
   readonly nativeFolder?: string;
 }
@@ -90,9 +90,9 @@ export async function selectBackend(device: string, options: BackendOptions = {}
   throw new BackendError('backend-unavailable', `no device can run here: ${reasons(tried)}`);
 }
 
-/** Says what runs, and which faster devices are broken or can be had. Nobody having built for a GPU is no news. */
+/** Says what runs, and which faster devices are broken. What was never built is no news; `mue doctor` lists it. */
 function note(what: string, tried: readonly DeviceProbe[]): string {
-  const failed = tried.filter((t) => !t.ok && !(t.device === 'cuda' && t.reason === NOT_BUILT));
+  const failed = tried.filter((t) => !t.ok && t.reason !== NOT_BUILT);
   return failed.length > 0 ? `${what}; not ${reasons(failed)}` : what;
 }
 
