@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import '../runtime/dispose-symbol.js';
 import {AbortError} from '../runtime/errors.js';
+import {hasColours} from './core/colours.js';
 import {runMue} from './program.js';
 
 // `mue … | head` is no failure.
@@ -23,5 +24,6 @@ process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
 process.exitCode = await runMue(process.argv.slice(2), {
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
+  colours: {stdout: hasColours(process.stdout), stderr: hasColours(process.stderr)},
   signal: controller.signal,
 });

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
-import {Command, CommanderError} from '@commander-js/extra-typings';
+import {styleText} from 'node:util';
+import {Command, CommanderError, type CommandUnknownOpts} from '@commander-js/extra-typings';
 import {ask} from './answer/ask.js';
 import {caption} from './answer/caption.js';
 import {entail} from './answer/entail.js';
@@ -10,7 +11,8 @@ import {report} from './calibrate/report.js';
 import {sweep} from './calibrate/sweep.js';
 import {replaceAliases} from './core/aliases.js';
 import type {DefinedCommand, Host} from './core/define-command.js';
-import {fail} from './core/errors.js';
+import {fail, painted} from './core/errors.js';
+import {withSuggestion} from './core/suggestions.js';
 import {demo} from './demo/demo.js';
 import {classify} from './embed/classify.js';
 import {embed} from './embed/embed.js';
@@ -19,37 +21,23 @@ import {compare} from './evaluate/compare.js';
 import {evaluate} from './evaluate/evaluate.js';
 import {merge} from './evaluate/merge.js';
 import {explain} from './explain/explain.js';
+import {completion} from './inspect/completion.js';
 import {convert} from './inspect/convert.js';
 import {data} from './inspect/data.js';
 import {doctor} from './inspect/doctor.js';
 import {exportCommand} from './inspect/export.js';
 import {inspect} from './inspect/inspect.js';
+import {native} from './inspect/native.js';
 import {exits} from './train/exits.js';
 
-// In the order of the help. A new command is one file and one line here.
-const COMMANDS: readonly DefinedCommand[] = [
-  caption,
-  entail,
-  ask,
-  prompt,
-  classify,
-  embed,
-  retrieve,
-  evaluate,
-  merge,
-  compare,
-  convert,
-  exportCommand,
-  inspect,
-  doctor,
-  data,
-  record,
-  report,
-  sweep,
-  calibrate,
-  explain,
-  exits,
-  demo,
+/** The help's groups of commands, in its order. A new command is one file and one line here. */
+const GROUPS: readonly (readonly [heading: string, commands: readonly DefinedCommand[]])[] = [
+  ['Answers about pictures:', [caption, entail, ask, prompt, explain]],
+  ['Pictures and texts in one space:', [classify, embed, retrieve]],
+  ['Data sets:', [evaluate, merge, compare, data]],
+  ['Exits:', [record, sweep, calibrate, report, exits]],
+  ['Models and devices:', [convert, exportCommand, inspect, doctor, native]],
+  ['More:', [demo, completion]],
 ];
 
 /**
@@ -67,26 +55,52 @@ export async function runMue(args: readonly string[], host: Host): Promise<numbe
     .configureOutput({
       writeOut: host.stdout,
       writeErr: host.stderr,
-      outputError: (text, write) => write(text.replace(/^error: /, 'error [usage]: ')),
+      outputError: (text, write) =>
+        write(
+          painted(
+            withSuggestion(text.replace(/^error: /, 'error [usage]: '), called(program, args)),
+            host.colours?.stderr,
+          ),
+        ),
+      getOutHasColors: () => host.colours?.stdout ?? false,
+      getErrHasColors: () => host.colours?.stderr ?? false,
+    })
+    .configureHelp({
+      styleTitle: (text) => styleText('bold', text, STYLE),
+      styleCommandText: (text) => styleText('cyan', text, STYLE),
+      styleSubcommandText: (text) => styleText('cyan', text, STYLE),
+      styleOptionText: (text) => styleText('cyan', text, STYLE),
     })
     .addHelpText(
       'after',
-      '\nExit codes: 0 ok, 1 failure, 2 usage, 3 model or weights, 4 backend, 5 some inputs failed, 130 interrupted.',
+      '\nExample:\n  $ mue caption examples/pictures/01.png\n\nExit codes: 0 ok, 1 failure, 2 usage, 3 model or weights, 4 backend, 5 some inputs failed, 130 interrupted.',
     )
     .exitOverride();
-  for (const command of COMMANDS)
-    command.register(program, host, (code) => {
-      exitCode = code;
-    });
+  for (const [heading, commands] of GROUPS) {
+    program.commandsGroup(heading);
+    for (const command of commands)
+      command.register(program, host, (code) => {
+        exitCode = code;
+      });
+  }
   try {
     await program.parseAsync(replaceAliases(args), {from: 'user'});
     return exitCode;
   } catch (error) {
-    if (!(error instanceof CommanderError)) return fail(error, host.stderr);
+    if (!(error instanceof CommanderError)) return fail(error, host.stderr, host.colours?.stderr);
     // Commander has printed its message; its own code for wrong usage is 1, ours 2.
     return error.exitCode === 0 ? 0 : 2;
   }
 }
+
+/** The command that a command line calls, as far as its first words say. */
+function called(program: CommandUnknownOpts, args: readonly string[]): CommandUnknownOpts {
+  const child = program.commands.find((command) => command.name() === args[0]);
+  return child ? called(child, args.slice(1)) : program;
+}
+
+/** Commander takes colours off where a stream has none. */
+const STYLE = {validateStream: false};
 
 function packageVersion(): string {
   const file = new URL('../../package.json', import.meta.url);

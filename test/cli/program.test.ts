@@ -1,6 +1,9 @@
+import {execFileSync} from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import {hasColours} from '../../src/cli/core/colours.js';
+import {runMue as run} from '../../src/cli/program.js';
 import {runMue} from '../support/cli/run-mue.js';
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-usage-'));
@@ -16,23 +19,94 @@ test('runMue --help: lists every command on stdout', async () => {
   expect([code, stderr]).toEqual([0, '']);
   const listed = [...stdout.matchAll(/^ {2}([a-z]+)\b.*/gm)].map(([, name]) => name);
   expect(listed).toEqual([
-    ...['caption', 'entail', 'ask', 'prompt', 'classify', 'embed', 'retrieve', 'evaluate', 'merge', 'compare'],
-    ...[
-      'convert',
-      'export',
-      'inspect',
-      'doctor',
-      'data',
-      'record',
-      'report',
-      'sweep',
-      'calibrate',
-      'explain',
-      'train',
-      'demo',
-      'help',
-    ],
+    ...['caption', 'entail', 'ask', 'prompt', 'explain', 'classify', 'embed', 'retrieve'],
+    ...['evaluate', 'merge', 'compare', 'data', 'record', 'sweep', 'calibrate', 'report', 'train'],
+    ...['convert', 'export', 'inspect', 'doctor', 'native', 'demo', 'completion', 'help'],
   ]);
+});
+
+test('runMue <command> --help: ends with an example that calls the command', async () => {
+  const {stdout: help} = await runMue(['--help']);
+  const names = [...help.matchAll(/^ {2}([a-z]+)\b.*/gm)].map(([, name]) => name!).filter((name) => name !== 'help');
+  for (const name of names) {
+    const words = name === 'train' ? ['train', 'exits'] : [name];
+    const {stdout} = await runMue([...words, '--help']);
+    expect(stdout).toContain(`\nExample:\n  $ mue ${words.join(' ')}`);
+  }
+});
+
+test.each([
+  ['--beem', '--beam'],
+  ['--numBeams', '--num-beams'],
+  ['--num_Beams', '--num-beams'],
+  ['--decoderThres', '--decoder_thres'],
+  ['--maxLenB', '--max-len-b'],
+  ['--jason', '--json'],
+])('runMue caption %s: suggests %s', async (flag, meant) => {
+  const {code, stderr} = await runMue(['caption', picture, flag, '3']);
+  expect(code).toBe(2);
+  expect(stderr).toContain(`error [usage]: unknown option '${flag}'\n(Did you mean ${meant}?)\n`);
+});
+
+test('runMue: colours on streams that have them, and none elsewhere', async () => {
+  const written: string[] = [];
+  const write = (text: string): void => void written.push(text);
+  const host = {stdout: write, stderr: write, signal: new AbortController().signal};
+  const lines = ['--help', 'caption --beem', 'caption none.png --exit none.json'];
+  for (const line of lines) await run(line.split(' '), host);
+  expect(written.join('')).not.toContain('\x1b');
+  written.length = 0;
+  for (const line of lines) await run(line.split(' '), {...host, colours: {stdout: true, stderr: true}});
+  const shown = written.join('');
+  expect(shown).toContain('\x1b[1mUsage:');
+  expect(shown).toContain('\x1b[31merror [usage]\x1b[39m: unknown option');
+  expect(shown).toContain('\x1b[31merror [plan-missing]\x1b[39m: ');
+});
+
+test.each([
+  [{}, true, true],
+  [{}, false, false],
+  [{NO_COLOR: '1'}, true, false],
+  [{NO_COLOR: ''}, true, true],
+  [{FORCE_COLOR: '1'}, false, true],
+  [{FORCE_COLOR: '0'}, true, false],
+  [{NO_COLOR: '1', FORCE_COLOR: '1'}, false, false],
+])('hasColours: %j, a terminal %s: %s', (environment, isTTY, colours) => {
+  expect(hasColours({isTTY, hasColors: () => true}, environment)).toBe(colours);
+});
+
+test.each(['bash', 'zsh', 'fish'])(
+  'mue completion %s: names every command, its options and their values',
+  async (shell) => {
+    const {code, stdout} = await runMue(['completion', shell]);
+    expect(code).toBe(0);
+    for (const word of ['caption', 'train', 'exits', 'num-beams', 'auto native cuda', 'scenes-coca'])
+      expect(stdout).toContain(word);
+  },
+);
+
+test('mue completion bash: completes commands, options and values', async () => {
+  const {stdout: script} = await runMue(['completion', 'bash']);
+  const complete = (...words: readonly string[]): string[] => {
+    const line = `COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _mue; echo "\${COMPREPLY[@]}"`;
+    return execFileSync('bash', ['-c', `${script}\n${line}`], {encoding: 'utf8'})
+      .trim()
+      .split(' ');
+  };
+  expect(complete('mue', 'ca')).toEqual(['caption', 'calibrate']);
+  expect(complete('mue', 'caption', '--num')).toEqual(['--num-beams']);
+  expect(complete('mue', 'caption', '--device', 'c')).toEqual(['cuda', 'cpu']);
+  expect(complete('mue', 'train', 'e')).toEqual(['exits']);
+  expect(complete('mue', 'train', 'exits', '--task', 's')).toEqual(['snli-ve']);
+  expect(complete('mue', 'caption', 'exa')).toEqual(['']);
+});
+
+test('mue completion, mue native: refuse what they do not know', async () => {
+  expect(await runMue(['completion', 'tcsh'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('shell-unknown'),
+  });
+  expect(await runMue(['native', 'tpu'])).toMatchObject({code: 2, stderr: expect.stringContaining('native-kind')});
 });
 
 test('runMue --version: prints the version of the package', async () => {

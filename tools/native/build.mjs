@@ -1,6 +1,6 @@
 // Builds TensorFlow.js' own Node binding (Node-API sources of @tensorflow/tfjs-node-gpu) against the TensorFlow library
 // of a wheel.
-// usage: npm run native [-- cpu|gpu] [--force]. Leaves in .native/<cpu|gpu>/: tfjs_binding.node, stderr_capture.node,
+// usage: mue native [cpu|gpu] [--force]; in a clone npm run native [-- cpu|gpu] [--force]. Leaves in .native/<cpu|gpu>/: tfjs_binding.node, stderr_capture.node,
 //   stamp.json, the folder tensorflow, and nvidia (gpu). Needs python3 with pip, and g++. Downloads only what the
 //   requirements files beside this one name, checked by hash. Works in a folder beside the result and renames it when
 //   all is well, so that a broken or interrupted build leaves nothing.
@@ -47,7 +47,7 @@ const say = (/** @type {string} */ text) => console.error(`native ${kind}: ${tex
 
 try {
   if (unknown.length > 0)
-    throw new BuildError('usage', `unknown: ${unknown.join(' ')}`, 'npm run native [-- cpu|gpu] [--force]');
+    throw new BuildError('usage', `unknown: ${unknown.join(' ')}`, 'mue native [cpu|gpu] [--force]');
   await main();
 } catch (error) {
   fs.rmSync(work, {recursive: true, force: true});
@@ -107,7 +107,7 @@ function findSources() {
       throw new BuildError(
         'native-sources',
         `the npm package ${name} is not installed`,
-        'npm ci (not with --omit=optional or --omit=dev)',
+        `npm install ${name} (or npm ci without --omit=optional)`,
       );
     }
   };

@@ -8,6 +8,7 @@ import {streamOptions, withGeneration, withStream} from '../options/generation.j
 export const ask = defineCommand({
   name: 'ask',
   summary: 'Answer a question about a picture',
+  example: "mue ask examples/pictures/06.png 'what animal is in the picture?'",
   arguments: [
     ['<image>', 'a picture file; - reads it from stdin'],
     ['<question>', 'the question'],

@@ -5,6 +5,7 @@ import {streamOptions, withGeneration, withStream} from '../options/generation.j
 export const caption = defineCommand({
   name: 'caption',
   summary: 'Describe pictures',
+  example: 'mue caption examples/pictures/01.png',
   arguments: [['<images...>', 'picture files (JPEG, PNG, WebP, GIF, BMP); - reads one from stdin']],
   options: (command) => withStream(withGeneration(withAnswer(command))),
   async run([images], options, context) {

@@ -4,6 +4,7 @@ import {answerSettings, withAnswer} from '../options/answer.js';
 export const entail = defineCommand({
   name: 'entail',
   summary: 'Decide whether a picture shows what a sentence says: yes, no or maybe',
+  example: "mue entail examples/pictures/06.png 'there is a dog'",
   arguments: [
     ['<image>', 'a picture file; - reads it from stdin'],
     ['<hypothesis>', 'the sentence'],

@@ -5,6 +5,7 @@ import {streamOptions, withGeneration, withStream} from '../options/generation.j
 export const prompt = defineCommand({
   name: 'prompt',
   summary: 'Give the model any text beside a picture, and print what it writes',
+  example: "mue prompt examples/pictures/06.png 'what does the image describe?'",
   arguments: [
     ['<image>', 'a picture file; - reads it from stdin'],
     ['<text>', 'what the encoder reads; a leading space is added'],

@@ -9,6 +9,7 @@ import type {Budget} from './calibration-inputs.js';
 export const calibrate = defineCommand({
   name: 'calibrate',
   summary: 'Choose exit thresholds from a recording, with a guarantee of what they lose, as a plan for --exit',
+  example: 'mue calibrate recording.jsonl --max-drop 1% --out plan.json',
   arguments: [
     ['<recordings...>', 'a recording of calibration data, or its shards; never the data that results are reported on'],
   ],

@@ -9,6 +9,7 @@ import {wholeNumber} from '../options/values.js';
 export const record = defineCommand({
   name: 'record',
   summary: 'Run a data set once and keep what every exit policy would have seen, for `mue sweep` and `mue calibrate`',
+  example: 'mue record --task snli-ve --data snli-ve-val.jsonl --out recording.jsonl',
   arguments: [],
   options: (command) => {
     const task = new Option('--task <name>', 'what the rows are for')

@@ -4,6 +4,7 @@ import {defineCommand} from '../core/define-command.js';
 export const report = defineCommand({
   name: 'report',
   summary: 'One page of charts (and CSV, JSON, SVG) from evaluations, sweeps and calibrated plans',
+  example: 'mue report early full swept --out report',
   arguments: [
     ['<inputs...>', 'folders of `mue evaluate` and `mue sweep`, plan.json files, or folders that hold such folders'],
   ],

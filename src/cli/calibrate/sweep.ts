@@ -14,6 +14,7 @@ export const sweep = defineCommand({
     'Replay exit policies on a recording: quality, layers and MACs of thousands of thresholds in seconds. ' +
     'Captions depend on every word before: a recording of those proposes settings, --run runs the promising ones ' +
     'for real, --data those of --thresholds.',
+  example: 'mue sweep recording.jsonl --out swept',
   arguments: [
     [
       '[recordings...]',

@@ -1,5 +1,5 @@
 /** fairseq's and Hugging Face's spellings of our options, so that command lines of OFA and MuE can be pasted. */
-const ALIASES: Readonly<Record<string, string>> = {
+export const ALIASES: Readonly<Record<string, string>> = {
   '--beam': '--num-beams',
   '--num_beams': '--num-beams',
   '--max-len-b': '--max-new-tokens',

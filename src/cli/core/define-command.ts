@@ -26,6 +26,8 @@ export interface CommandSpec<A extends ArgumentList, O extends OptionValues> {
   readonly name: string;
   /** First line of the command's help, and its line in the program's. */
   readonly summary: string;
+  /** A command line that works in a clone or an installed package, for the end of the help. */
+  readonly example: string;
   readonly arguments: A;
   /** Declares the options, in the order of the help; --quiet and --config follow by themselves. */
   readonly options: (command: Command) => Command<[], O>;
@@ -48,6 +50,7 @@ export interface DefinedCommand {
 export function defineCommand<const A extends ArgumentList, O extends OptionValues>({
   name,
   summary,
+  example,
   arguments: list,
   options: declare,
   run,
@@ -59,6 +62,7 @@ export function defineCommand<const A extends ArgumentList, O extends OptionValu
       const command = declare(bare)
         .option('-q, --quiet', 'only data and errors')
         .option('--config <file.json>', 'defaults for options, by their names');
+      command.addHelpText('after', `\nExample:\n  $ ${example}`);
       command.action(async () => {
         const {config} = command.opts() as {config?: string};
         if (config !== undefined) (await import('./config-file.js')).applyConfigFile(command, config);

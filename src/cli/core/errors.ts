@@ -1,15 +1,30 @@
+import {styleText} from 'node:util';
 import {AbortError, BackendError, MueError, UsageError, WeightsError} from '../../runtime/errors.js';
 import {visible} from '../../text/visible.js';
 
 /**
  * Reports an error that ends the command: one line, its hint, never a stack trace (unless MUE_DEBUG is set).
  * @param write where to; default: stderr of the process
+ * @param colour whether it may be coloured
  * @returns the exit code for it
  */
-export function fail(error: unknown, write: (text: string) => void = (text) => process.stderr.write(text)): number {
-  write(visible(describeError(error)));
+export function fail(
+  error: unknown,
+  write: (text: string) => void = (text) => process.stderr.write(text),
+  colour = false,
+): number {
+  write(painted(visible(describeError(error)), colour));
   if (process.env.MUE_DEBUG && error instanceof Error) write(`${error.stack ?? ''}\n`);
   return error instanceof MueError ? error.exitCode : 1;
+}
+
+/** An error's lines with its kind in red and its hint in bold. */
+export function painted(text: string, colour = false): string {
+  if (!colour) return text;
+  const style = {validateStream: false};
+  return text
+    .replace(/^error \[[^\]\n]*\]/, (kind) => styleText('red', kind, style))
+    .replace(/^ {2}→ .*$/m, (hint) => styleText('bold', hint, style));
 }
 
 /** The error for people, ending in a line break. */

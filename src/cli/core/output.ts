@@ -4,6 +4,8 @@ import {visible} from '../../text/visible.js';
 export interface Streams {
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
+  /** Which of them show colours; none by default. */
+  readonly colours?: {readonly stdout: boolean; readonly stderr: boolean};
 }
 
 /** Where lines go: data to stdout, everything meant for people to stderr. */
@@ -17,9 +19,11 @@ export interface Output {
   /** A line for people that --quiet does not silence. */
   warn(line: string): void;
   readonly quiet: boolean;
+  /** Whether data may be `styled`. */
+  readonly colours: boolean;
 }
 
-export function createOutput({stdout, stderr}: Streams, quiet: boolean): Output {
+export function createOutput({stdout, stderr, colours}: Streams, quiet: boolean): Output {
   return {
     data: (line) => stdout(`${visible(line)}\n`),
     styled: (line) => stdout(`${line}\n`),
@@ -28,6 +32,7 @@ export function createOutput({stdout, stderr}: Streams, quiet: boolean): Output 
     },
     warn: (line) => stderr(`${visible(line)}\n`),
     quiet,
+    colours: colours?.stdout ?? false,
   };
 }
 

@@ -9,6 +9,7 @@ import type {RetrievalDemo} from './retrieval.js';
 export const demo = defineCommand({
   name: 'demo',
   summary: 'Caption and question the example pictures, at full depth and with early exit',
+  example: 'mue demo',
   arguments: [],
   options: (command) =>
     withModel(

@@ -10,6 +10,7 @@ import {wholeNumber} from '../options/values.js';
 export const classify = defineCommand({
   name: 'classify',
   summary: 'Say which of some labels fits a picture, without training (CoCa)',
+  example: 'mue classify examples/pictures/*.png --labels labels.txt',
   arguments: [['<images...>', 'picture files; - reads one from stdin']],
   options: (command) =>
     withAnswer(command.requiredOption('--labels <file>', 'the labels, one a line'))

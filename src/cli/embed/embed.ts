@@ -11,6 +11,7 @@ import {wholeNumber} from '../options/values.js';
 export const embed = defineCommand({
   name: 'embed',
   summary: 'Embeddings of pictures and texts: JSON lines of unit length (CoCa)',
+  example: 'mue embed --data examples/pictures --out embedded',
   arguments: [['[images...]', 'picture files; - reads one from stdin']],
   options: (command) => {
     const named = withExits(withModel(command))

@@ -14,6 +14,7 @@ import type {MeasuredRecall} from './measure-recall.js';
 export const retrieve = defineCommand({
   name: 'retrieve',
   summary: 'Find pictures by what a text says or a picture shows; or measure recall on a data set (CoCa)',
+  example: "mue retrieve --embeddings embedded 'two cupcakes in a room' --top 3",
   arguments: [['[texts...]', 'what to look for']],
   options: (command) => {
     const named = withExits(withModel(command))

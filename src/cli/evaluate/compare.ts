@@ -7,6 +7,7 @@ import {share, wholeNumber} from '../options/values.js';
 export const compare = defineCommand({
   name: 'compare',
   summary: 'What one evaluation keeps of the quality of another and saves of its cost, with bootstrap intervals',
+  example: 'mue compare early full --retention 0.99',
   arguments: [
     ['<early>', 'folder of the evaluation with exits'],
     ['<full>', 'folder of the one it is measured against, on the same data'],

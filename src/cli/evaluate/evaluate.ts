@@ -15,6 +15,7 @@ import type {ShardJob} from './shard.js';
 export const evaluate = defineCommand({
   name: 'evaluate',
   summary: 'Answer a data set and score the answers: quality, layers, MACs and milliseconds',
+  example: 'mue evaluate --task snli-ve --data snli-ve-test.jsonl --out early',
   arguments: [],
   options: (command) => {
     const named = command

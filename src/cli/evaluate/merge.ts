@@ -3,6 +3,7 @@ import {defineCommand} from '../core/define-command.js';
 export const merge = defineCommand({
   name: 'merge',
   summary: 'Put the shards of an evaluation together; the result is that of one run',
+  example: 'mue merge run/shard-0-of-2 run/shard-1-of-2 --out run',
   arguments: [['<folders...>', 'folders of the shards, or the folder that holds them']],
   options: (command) =>
     command

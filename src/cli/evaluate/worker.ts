@@ -17,7 +17,7 @@ process.once('message', (task: WorkerTask) => {
 async function run(task: WorkerTask): Promise<void> {
   const warn = (line: string): void => tell({kind: 'warn', line});
   try {
-    const out = {data: () => {}, styled: () => {}, say: () => {}, warn, quiet: true};
+    const out = {data: () => {}, styled: () => {}, say: () => {}, warn, quiet: true, colours: false};
     await evaluateShard(task, {
       out,
       signal: controller.signal,

@@ -16,6 +16,7 @@ const TASKS = {caption: 'caption', entail: 'snli-ve', ask: 'vqa'} as const;
 export const explain = defineCommand({
   name: 'explain',
   summary: 'Show what every layer would have said, and where the exit plan leaves: words × layers, for one picture',
+  example: 'mue explain examples/pictures/01.png --html page.html',
   arguments: [
     ['<image>', 'a picture file; - reads it from stdin'],
     ['[text]', 'the hypothesis of entail, the question of ask'],
@@ -76,9 +77,8 @@ export const explain = defineCommand({
       }
       out.say(`wrote ${html}`);
     }
-    const colour = process.stdout.isTTY === true && (process.env.NO_COLOR ?? '') === '';
     if (json) out.data(JSON.stringify(explained, null, 2));
-    else out.styled(explainText(visibleStrings(explained), {colour}));
+    else out.styled(explainText(visibleStrings(explained), {colour: out.colours}));
     return 0;
 
     async function answerOnce(): Promise<Answer> {

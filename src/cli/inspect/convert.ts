@@ -6,6 +6,7 @@ export const convert = defineCommand({
   name: 'convert',
   summary:
     'Convert a checkpoint (fairseq, open_clip or Hugging Face; .pt, .bin, .safetensors or a folder of them) to a model folder',
+  example: 'mue convert ofa_base.pt models/ofa-base',
   arguments: [
     ['<checkpoint>', 'a .pt, .bin or .safetensors file, or a folder'],
     ['<out-dir>', 'the model folder to make'],

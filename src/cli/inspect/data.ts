@@ -8,6 +8,7 @@ export const data = defineCommand({
   name: 'data',
   summary:
     'Write a data set (OFA TSV, JSONL, SNLI-VE, COCO or VQA v2 JSON, a folder) as JSON lines and a folder of pictures',
+  example: 'mue data caption_test.tsv captions --task caption',
   arguments: [
     ['<source>', 'the data set'],
     ['<out-dir>', 'the folder to write'],

@@ -4,6 +4,7 @@ import {finiteNumber} from '../options/values.js';
 export const doctor = defineCommand({
   name: 'doctor',
   summary: 'Try every device, measure those that work, and say what the others lack',
+  example: 'mue doctor',
   arguments: [],
   options: (command) =>
     command

@@ -5,6 +5,7 @@ import {defineCommand} from '../core/define-command.js';
 export const exportCommand = defineCommand({
   name: 'export',
   summary: "Write a model folder as its authors' code reads it: fairseq's .pt for OFA, open_clip's files for CoCa",
+  example: 'mue export scenes-mue fairseq --to pt',
   arguments: [
     ['<model>', 'a model folder, or a shipped model by its name'],
     ['<out-dir>', 'the folder to make'],

@@ -3,6 +3,7 @@ import {defineCommand} from '../core/define-command.js';
 export const inspect = defineCommand({
   name: 'inspect',
   summary: 'Show what is in a model folder or a checkpoint: configuration, parameters by part, shapes',
+  example: 'mue inspect models/ofa-base --no-tensors',
   arguments: [['[model]', 'a model folder, a shipped model by its name, or a checkpoint (default: scenes-mue)']],
   options: (command) =>
     command

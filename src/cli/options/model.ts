@@ -24,7 +24,6 @@ export const withDevice = optionGroup((command) =>
     )
     .option('--max-pixels <n>', 'refuse larger pictures (default: 100000000)', wholeNumber(1)),
 );
-export type DeviceOptions = OptionsOf<typeof withDevice>;
 
 /** Which model, with or without exit adapters, and what `withDevice` has. */
 export const withModel = optionGroup((command) =>

@@ -8,6 +8,7 @@ import {finiteNumber, share, wholeNumber} from '../options/values.js';
 export const exits = defineCommand({
   name: 'train exits',
   summary: 'Make any model exit-ready: train small adapters, without labels, that read early states as the last layer',
+  example: 'mue train exits models/ofa-base --task caption --data captions.jsonl',
   arguments: [['<model>', 'a model folder, as `mue convert` writes it, or a shipped model by its name']],
   options: (command) => {
     const task = new Option('--task <name>', 'what the adapters are for').choices(['snli-ve', 'caption'] as const);

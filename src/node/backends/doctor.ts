@@ -149,7 +149,7 @@ function crashed(
       ? `gave no answer in ${limit} s`
       : `took its process down (${signal ?? `exit code ${status}`})`;
   const build = device === 'native' ? 'cpu' : device === 'cuda' ? 'gpu' : undefined;
-  const hint = build && `npm run native -- ${build} --force`;
+  const hint = build && `mue native ${build} --force`;
   return {device, ok: false, reason: `${how}${last ? `: ${last}` : ''}`, hint};
 }
 

@@ -46,7 +46,7 @@ export interface BackendOptions {
    */
   readonly threads?: number | 'auto' | undefined;
   /**
-   * Folder of native builds, `cpu/` and `gpu/`; default: `.native` in this package, where `npm run native` puts them.
+   * Folder of native builds, `cpu/` and `gpu/`; default: `.native` in this package, where `mue native` puts them.
    */
   readonly nativeFolder?: string;
 }
@@ -98,9 +98,9 @@ export async function selectBackend(device: string, options: BackendOptions = {}
   throw new BackendError('backend-unavailable', `no device can run here: ${reasons(tried)}`);
 }
 
-/** Says what runs, and which faster devices are broken or can be had. Nobody having built for a GPU is no news. */
+/** Says what runs, and which faster devices are broken. What was never built is no news; `mue doctor` lists it. */
 function note(what: string, tried: readonly DeviceProbe[]): string {
-  const failed = tried.filter((t) => !t.ok && !(t.device === 'cuda' && t.reason === NOT_BUILT));
+  const failed = tried.filter((t) => !t.ok && t.reason !== NOT_BUILT);
   return failed.length > 0 ? `${what}; not ${reasons(failed)}` : what;
 }
 

@@ -18,6 +18,7 @@ async function run(...args: readonly string[]) {
   const paint = defineCommand({
     name: 'paint',
     summary: 'Paint things',
+    example: 'mue paint wall',
     arguments: [
       ['<thing>', 'a thing'],
       ['[colours...]', 'its colours'],

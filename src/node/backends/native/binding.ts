@@ -7,7 +7,7 @@ import util from 'node:util';
 import type {KernelBackend} from '@tensorflow/tfjs';
 import {DeviceUnavailableError} from '../devices.js';
 
-/** TensorFlow's library behind Node-API; made by `npm run native`, or part of an official tfjs-node package. */
+/** TensorFlow's library behind Node-API; made by `mue native`, or part of an official tfjs-node package. */
 interface Binding {
   readonly TF_Version: string;
   isUsingGpuDevice(): boolean;
@@ -131,10 +131,7 @@ export function missingCudaLibraries(
 function requireCudaLibraries(folder: string): void {
   const missing = missingCudaLibraries(folder);
   if (missing.length > 0)
-    throw new DeviceUnavailableError(
-      `NVIDIA's libraries are missing: ${missing.join(', ')}`,
-      'npm run native -- gpu --force',
-    );
+    throw new DeviceUnavailableError(`NVIDIA's libraries are missing: ${missing.join(', ')}`, 'mue native gpu --force');
 }
 
 /** The files that may serve, best first. A GPU build serves the CPU too. */
@@ -188,7 +185,7 @@ function load({kind, file}: Candidate): NativeBackend {
   if (!script)
     throw new DeviceUnavailableError(
       'the npm package @tensorflow/tfjs-node-gpu is not installed',
-      'npm ci (not with --omit=optional)',
+      'npm install @tensorflow/tfjs-node-gpu@4.22.0',
     );
   // A backend registers with the tfjs that its package imports, which has to be the one that the model imports.
   const theirs = createRequire(require.resolve(`${script.name}/package.json`)).resolve('@tensorflow/tfjs');
@@ -221,21 +218,19 @@ function loadQuietly(file: string): {binding: Binding; log: string} {
 }
 
 function notBuilt(want: 'cpu' | 'gpu'): DeviceUnavailableError {
-  const build = want === 'gpu' ? 'npm run native -- gpu' : 'npm run native';
+  const build = `mue native ${want}`;
   const name = want === 'gpu' ? OFFICIAL[0] : OFFICIAL.find((official) => locate(official) !== undefined);
   const official =
     name && locate(name)
-      ? `; or, where its install script was blocked: npm rebuild --ignore-scripts=false ${name}`
-      : '';
-  return new DeviceUnavailableError(NOT_BUILT, build + official);
+      ? `where the install script of ${name} was blocked: npm rebuild --ignore-scripts=false ${name}`
+      : `the official package: npm install ${want === 'gpu' ? OFFICIAL[0] : '@tensorflow/tfjs-node'}@4.22.0`;
+  return new DeviceUnavailableError(NOT_BUILT, `${build}; or, ${official}`);
 }
 
 /** Turns the dynamic linker's message into a sentence. */
 function explain({kind, file}: Candidate, error: unknown): DeviceUnavailableError {
   const where = path.relative(process.cwd(), file);
-  const again = file.includes(`${path.sep}node_modules${path.sep}`)
-    ? 'npm rebuild'
-    : `npm run native -- ${kind} --force`;
+  const again = file.includes(`${path.sep}node_modules${path.sep}`) ? 'npm rebuild' : `mue native ${kind} --force`;
   if (error instanceof DeviceUnavailableError)
     return new DeviceUnavailableError(`${where}: ${error.message}`, error.hint ?? again, error);
   const words = (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';

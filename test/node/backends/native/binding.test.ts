@@ -45,7 +45,7 @@ testNative('loadNativeBinding: a binding without its library names the library',
   expect(devices[0]).toMatchObject({
     ok: false,
     reason: expect.stringMatching(/the library libtensorflow_\w+\.so\.2 is missing/),
-    hint: 'npm run native -- cpu --force',
+    hint: 'mue native cpu --force',
   });
 });
 
