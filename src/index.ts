@@ -58,6 +58,8 @@ export type {
   RunOptions,
   Scored,
   ScoreInput,
+  DraftableDecoding,
+  Follow,
   StepOptions,
   VisionLanguageModel,
 } from './models/model.js';

@@ -5,7 +5,7 @@ import {type Answer, type Entailment, meanLayers} from '../tasks/answer.js';
 
 const count = z.number().int().nonnegative();
 const stackName = z.enum(STACK_NAMES);
-const layers = z.number().positive();
+const layers = z.number().nonnegative();
 const measured = z.array(z.number().nullable()).readonly();
 
 const exitSchema = z

@@ -3,6 +3,7 @@ import type * as tf from '@tensorflow/tfjs';
 // B rows, T positions, D width, V words
 
 export const STACK_NAMES = [
+  'encoder.patch',
   'encoder.image',
   'encoder.text',
   'encoder',
@@ -11,7 +12,10 @@ export const STACK_NAMES = [
   'text',
   'multimodal',
 ] as const;
-/** A stack of layers that may exit; thresholds are kept by this name. `encoder` is the joint one of plain OFA. */
+/**
+ * A stack of layers that may exit; thresholds are kept by this name. `encoder` is the joint one of plain OFA,
+ * `encoder.patch` the blocks at the end of its ResNet.
+ */
 export type StackName = (typeof STACK_NAMES)[number];
 
 /** A point between two layers. */
@@ -47,6 +51,13 @@ export interface ExitPolicy {
   readonly name: string;
   /** Given by a policy that never exits and lets a decoding draft; whoever does not draft runs it as `never`. */
   readonly drafting?: Drafting | undefined;
+  /**
+   * Stacks that it was made for; absent where it is for any. An optional stack (`exit/stacks.ts`) is run layer by layer
+   * only for a policy that names it.
+   */
+  readonly stacks?: readonly StackName[];
+  /** Whether it leaves before the first layer, in a stack that may be skipped; never by default. */
+  skips?(stack: StackName): boolean;
   /**
    * Async, because reading a number from a GPU is.
    * @param before   state before the layer just run [B, T, D], borrowed
@@ -99,6 +110,8 @@ export function stackPolicies(policies: Readonly<Partial<Record<StackName, ExitP
   return {
     name: names.size === 1 ? [...names][0]! : names.size === 0 ? never.name : 'mixed',
     drafting: all.find(({drafting}) => drafting)?.drafting,
+    stacks: (Object.keys(policies) as StackName[]).filter((stack) => policies[stack] !== never),
+    skips: (stack) => policies[stack]?.skips?.(stack) ?? false,
     observe: (before, after, at, logits) => policyAt(at).observe(before, after, at, logits),
     observeEach: all.every((policy) => policy.observeEach)
       ? (before, after, at, logits) => policyAt(at[0]!).observeEach!(before, after, at, logits)

@@ -66,6 +66,8 @@ export function recordingPolicy(inner: ExitPolicy, {follow = false, heads}: Reco
     passes,
     policy: {
       name: inner.name,
+      stacks: inner.stacks,
+      skips: (stack) => follow && (inner.skips?.(stack) ?? false),
       observe: async (before, after, at, logits) => {
         const pass = at.layer === 1 ? begin(passes, at) : passes.at(-1)!;
         const seen = pass.exit === undefined ? await inner.observe(before, after, at, logits) : undefined;

@@ -87,8 +87,8 @@ export async function runStack(
 
 /**
  * Runs layers until the policy of every unit says exit. This is the one place where an exit is taken: the layer that
- * triggered it has run, its output is the unit's result, and no layer above it runs for this unit. Units that are
- * `begun` go on where an earlier pass left.
+ * triggered it has run, its output is the unit's result, and no layer above it runs for this unit. A unit whose policy
+ * skips the stack keeps its rows as they are. Units that are `begun` go on where an earlier pass left.
  * @param x   states that the first layer to run is given, [B, T, D], borrowed; B is a multiple of the number of units
  * @returns   the exit states of all rows [B, T, D], the caller's, and what each unit did
  * @throws    AbortError between layers if the signal fires; UsageError if a policy asks for logits that the stack lacks
@@ -102,9 +102,11 @@ export async function runStackBatched(
 ): Promise<{x: tf.Tensor3D; passes: readonly UnitPass[]}> {
   using scope = new TensorScope();
   const traces = units.map((unit) => new TraceBuilder(unit, stack));
-  let active: readonly number[] = units.map((_, unit) => unit);
+  const all = units.map((_, unit) => unit);
+  let active: readonly number[] = all.filter((unit) => !traces[unit]!.skip());
   let states = x; // of all units
   let activeStates = x; // of the active ones
+  if (active.length > 0 && active.length < all.length) activeStates = scope.hold(filterRows(x, all, active));
   const ran = units[0]?.begun?.trace.exitLayer ?? 0;
   for (let layer = ran + 1; layer <= stack.depth && active.length > 0; layer++) {
     await yieldToEventLoop(options.signal);
@@ -129,7 +131,7 @@ export async function runStackBatched(
     [states, activeStates, active] = [nextStates, nextActiveStates, staying];
   }
   for (const {logits} of traces) if (logits) scope.give(logits);
-  return {x: scope.give(states), passes: traces.map((trace) => trace.build())};
+  return {x: states === x ? tf.clone(x) : scope.give(states), passes: traces.map((trace) => trace.build())};
 }
 
 /** Collects what happens to one unit. */
@@ -150,6 +152,12 @@ class TraceBuilder {
     this.#scores = [...(unit.begun?.trace.scores ?? [])];
     this.#thresholds = [...(unit.begun?.trace.thresholds ?? [])];
     this.#logitsAt = [...(unit.begun?.logitsAt ?? [])];
+  }
+
+  /** Whether the policy leaves before the first layer. */
+  skip(): boolean {
+    this.#exited = this.unit.policy.skips?.(this.#position.stack) ?? false;
+    return this.#exited;
   }
 
   at(layer: number): Position {

@@ -10,9 +10,16 @@ interface StackRole {
   readonly producesTokens: boolean;
   /** Weight of one of its layers where layers are counted. */
   readonly weight: number;
+  /**
+   * Whether it is a stack only for plans that name it, and part of what stands before the stacks for all others. Such a
+   * stack may also be left before its first layer.
+   */
+  readonly optional?: true;
 }
 
 const ROLES: Readonly<Record<StackName, StackRole>> = {
+  // Blocks of the picture's ResNet, which MuE's count of layers leaves out; their multiply-accumulates count in full.
+  'encoder.patch': {side: 'encoder', producesTokens: false, weight: 0, optional: true},
   // Two streams of one encoder that do not see each other: MuE counts their mean (docs/reference/early-exit.md A5).
   'encoder.image': {side: 'encoder', producesTokens: false, weight: 0.5},
   'encoder.text': {side: 'encoder', producesTokens: false, weight: 0.5},
@@ -37,6 +44,16 @@ export function producesTokens(stack: StackName): boolean {
 /** Whether a stack runs for every token, and may leave each time at another layer; others run once an answer. */
 export function runsPerToken(stack: StackName): boolean {
   return ROLES[stack].side === 'decoder';
+}
+
+/** Whether a stack runs as one only where a plan names it, and may be skipped as a whole. */
+export function isOptional(stack: StackName): boolean {
+  return ROLES[stack].optional ?? false;
+}
+
+/** The fewest layers that a pass through a stack may run. */
+export function leastLayers(stack: StackName): 0 | 1 {
+  return isOptional(stack) ? 0 : 1;
 }
 
 /** The stack whose states become tokens. @throws UsageError for a model without one */

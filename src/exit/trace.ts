@@ -5,7 +5,7 @@ export interface StackTrace {
   readonly stack: StackName;
   /** Decoding step; absent in encoders and in scoring. */
   readonly step?: number;
-  /** Layers run, 1 … depth. */
+  /** Layers run, 1 … depth; 0 where the pass left before the first. */
   readonly exitLayer: number;
   readonly depth: number;
   /** Whether the policy said exit. At the last layer this saves nothing, but is not the same as never. */

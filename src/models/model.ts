@@ -160,6 +160,8 @@ export interface MultiDepthEncoding extends Disposable {
 export interface VisionLanguageModel extends Disposable {
   /** Stacks that can exit, with their depths in layers. */
   readonly stacks: Readonly<Partial<Record<StackName, number>>>;
+  /** Further stacks, which run as such only for policies that name them. */
+  readonly optionalStacks?: Readonly<Partial<Record<StackName, number>>>;
   readonly vocabularySize: number;
   /** Width of the states of the stack that writes, D. */
   readonly stateSize: number;

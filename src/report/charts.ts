@@ -4,6 +4,7 @@ import {lineChart, type Series} from '../charts/line.js';
 import {countedLayers, type EvaluationMetrics} from '../evaluation/metrics.js';
 import {type EvaluationRow, rowLayers} from '../evaluation/row.js';
 import type {StackName} from '../exit/policy.js';
+import {leastLayers} from '../exit/stacks.js';
 import {mean} from '../statistics/descriptive.js';
 import {type RankCorrelation, spearman} from '../statistics/spearman.js';
 import {giga, percent, significant} from '../text/format.js';
@@ -113,13 +114,14 @@ export function pointText(point: ReportPoint): string {
 export function exitHistogram(name: string, {depths}: EvaluationMetrics, rows: readonly EvaluationRow[]): string {
   const stacks = Object.entries(depths) as [StackName, number][];
   const deepest = Math.max(1, largest(stacks.map(([, depth]) => depth)));
+  const first = stacks.some(([stack]) => leastLayers(stack) === 0) ? 0 : 1;
   const groups = stacks.map(([stack, depth]) => {
-    const counts = new Float64Array(deepest);
+    const counts = new Float64Array(deepest + 1 - first);
     let passes = 0;
     for (const {layers} of rows)
       for (const layer of [layers[stack] ?? []].flat()) {
         // A mean over candidates may lie between layers.
-        counts[Math.min(depth, Math.max(1, Math.round(layer))) - 1]!++;
+        counts[Math.min(depth, Math.max(leastLayers(stack), Math.round(layer))) - first]!++;
         passes++;
       }
     return {
@@ -132,7 +134,7 @@ export function exitHistogram(name: string, {depths}: EvaluationMetrics, rows: r
     subtitle: 'Share of the passes (a decoder: of the steps) that end after each layer.',
     x: {label: 'last layer run'},
     y: {label: 'share of passes', format: 'percent'},
-    categories: Array.from({length: deepest}, (_, i) => String(i + 1)),
+    categories: Array.from({length: deepest + 1 - first}, (_, i) => String(i + first)),
     groups,
     width: 560,
     height: 340,

@@ -31,6 +31,7 @@ export type ExitChoice = PlanName | ExitPlan | AdjustedExit | CustomExit;
 
 /** The model that a choice is resolved for. */
 export interface ExitContext {
+  /** All stacks of the model, optional ones included. */
   readonly stacks: Readonly<Partial<Record<StackName, number>>>;
   /** The model folder's own plans. */
   readonly plans?: ExitPlans;

@@ -251,7 +251,8 @@ export class VisionLanguagePipeline<
 
   /** @throws UsageError for a plan that does not fit this model or task */
   resolveExits(task: TaskName, choice?: ExitChoice): ResolvedExits {
-    return resolveExits(task, choice, {stacks: this.model.stacks, plans: this.plans, sha256: this.sha256});
+    const {stacks, optionalStacks} = this.model as VisionLanguageModel;
+    return resolveExits(task, choice, {stacks: {...stacks, ...optionalStacks}, plans: this.plans, sha256: this.sha256});
   }
 
   async #decode(picture: Picture, signal?: AbortSignal): Promise<RgbImage> {

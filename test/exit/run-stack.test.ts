@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {ExitPolicy} from '../../src/exit/policy.js';
-import {runStack, runStackBatched} from '../../src/exit/run-stack.js';
+import {type ActiveUnits, runStack, runStackBatched} from '../../src/exit/run-stack.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 
 const stack = {stack: 'decoder', depth: 4} as const;
@@ -54,6 +54,29 @@ onBackends(
       expect([...(await states.data())]).toEqual([3, 3]);
       expect(passes[0]!.trace).toMatchObject({step: 5, exitLayer: 3, exited: true, scores: [1, 2, 3]});
       tf.dispose([x, first.x, states]);
+    });
+
+    test('runStackBatched: units that skip the stack keep their rows, and no layer runs for them', async () => {
+      const skips: ExitPolicy = {...leavesAt(2), skips: () => true};
+      const x = tf.zeros<tf.Rank.R3>([3, 1, 1]);
+      const seen: number[][] = [];
+      const forward = (y: tf.Tensor3D, _layer: number, {indices}: ActiveUnits): tf.Tensor3D => {
+        seen.push([...indices, y.shape[0]]);
+        return addOne(y);
+      };
+      const before = tf.memory().numTensors;
+      const some = await runStackBatched(x, forward, stack, [{policy: skips}, {policy: leavesAt(2)}, {policy: skips}]);
+      expect([...(await some.x.data())]).toEqual([0, 2, 0]);
+      expect(seen).toEqual([
+        [1, 1],
+        [1, 1],
+      ]);
+      expect(some.passes[0]!.trace).toMatchObject({exitLayer: 0, exited: true, scores: [], thresholds: []});
+      const all = await runStack(x, addOne, stack, skips);
+      x.dispose();
+      expect([...(await all.x.data())]).toEqual([0, 0, 0]);
+      tf.dispose([some.x, all.x]);
+      expect(tf.memory().numTensors).toBe(before - 1);
     });
 
     test('runStackBatched: logits outlive the tidy of a policy that asks for them there', async () => {

@@ -10,6 +10,7 @@ import {decodeImage} from '../../node/picture/decode.js';
 import {evaluateInto, type Progress} from '../../node/runs/evaluate-into.js';
 import {type BadRowRecord, makeFolder} from '../../node/runs/evaluation-folder.js';
 import type {RunFile} from '../../node/runs/run-file.js';
+import type {VisionLanguageModel} from '../../models/model.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
@@ -74,7 +75,7 @@ export async function evaluateShard(
     version: 1,
     task,
     model: {name: path.basename(path.resolve(job.model.folder ?? SHIPPED_MODEL)), sha256: model.sha256 ?? null},
-    depths: model.model.stacks,
+    depths: depthsWith(model.model, exit),
     data,
     exit,
     device,
@@ -102,6 +103,12 @@ export async function evaluateShard(
       hints.say({hint});
     },
   });
+}
+
+/** Depths of the stacks that a plan can leave early. */
+function depthsWith({stacks, optionalStacks = {}}: VisionLanguageModel, exit: ExitPlan): RunFile['depths'] {
+  const named = Object.entries(optionalStacks).filter(([stack]) => Object.hasOwn(exit.stacks, stack));
+  return {...Object.fromEntries(named), ...stacks};
 }
 
 function badRowText({line, id, message}: BadRowRecord): string {

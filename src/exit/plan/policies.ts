@@ -9,13 +9,13 @@ import {type Mode, similarity} from '../policies/similarity.js';
 import {fixed, random} from '../policies/static.js';
 import type {ReplayRule, Schedule, ThresholdOptions, ThresholdPolicy} from '../policies/threshold.js';
 import {type ExitPolicy, never, type StackName, stackPolicies} from '../policy.js';
-import {producesTokens, runsPerToken} from '../stacks.js';
+import {isOptional, leastLayers, producesTokens, runsPerToken} from '../stacks.js';
 import type {ExitPlan, StackPlan} from './schema.js';
 
 /** How a plan's policy is made, and replayed from recordings. */
 interface PolicyDefinition {
   /** @param depth layers of the stack */
-  readonly create: (plan: StackPlan, mode: Mode, depth: number) => ExitPolicy;
+  readonly create: (plan: StackPlan, mode: Mode, stack: StackName, depth: number) => ExitPolicy;
   /** Absent for policies that are no threshold on one recorded score. */
   readonly replay?: ReplayRule;
 }
@@ -41,10 +41,12 @@ const POLICIES: Readonly<Record<string, PolicyDefinition>> = {
     create: ({head, ...plan}) => linearHead({head: head ?? {weights: [], biases: []}, ...thresholdOptions(plan)}),
   },
   draft: {
-    create: ({layers, threshold, draftLength}, _mode, depth) =>
+    create: ({layers, threshold, draftLength}, _mode, _stack, depth) =>
       draft({layers: layers ?? Number.NaN, threshold: threshold ?? Number.NaN, draftLength}, depth),
   },
-  fixed: {create: ({layers}) => fixed({layers: layers ?? Number.NaN})},
+  fixed: {
+    create: ({layers}, _mode, stack) => fixed({layers: layers ?? Number.NaN, least: leastLayers(stack)}),
+  },
   random: {create: ({histogram, seed}) => random({histogram: histogram ?? [], seed: seed ?? 0})},
   'quantile-budget': {
     create: ({thresholds, score}) => quantileBudget({thresholds: thresholds ?? [], score: score ?? 'similarity'}),
@@ -74,7 +76,7 @@ function thresholdOptions({
 
 /**
  * The policy of a plan. Policies may remember what they saw: make one for every answer.
- * @param depths   the model's stacks
+ * @param depths   the model's stacks, optional ones included
  * @throws         UsageError for an unknown policy, a stack that the model lacks, or a threshold that is no number
  */
 export function createPolicy(plan: ExitPlan, depths: Readonly<Partial<Record<StackName, number>>>): ExitPolicy {
@@ -84,7 +86,7 @@ export function createPolicy(plan: ExitPlan, depths: Readonly<Partial<Record<Sta
     if (depth !== undefined) return [stack, stackPolicy(stack, stackPlan, plan.mode, depth)];
     // A plan that never exits may name any stack: thresholds that were not given must fit a joint encoder, too.
     if (neverExits(stackPlan)) return [stack, never];
-    throw unknownStack(stack, Object.keys(depths));
+    throw unknownStack(stack, Object.keys(depths) as StackName[]);
   });
   checkDrafts(entries);
   return stackPolicies(Object.fromEntries(policies));
@@ -115,7 +117,7 @@ function stackPolicy(stack: StackName, plan: StackPlan, mode: Mode, depth: numbe
       'an oracle knows the answer of the last layer, so that it can be replayed from a recording, but not run',
       {hint: 'Use `mue sweep`.'},
     );
-  if (Object.hasOwn(POLICIES, plan.policy)) return POLICIES[plan.policy]!.create(plan, mode, depth);
+  if (Object.hasOwn(POLICIES, plan.policy)) return POLICIES[plan.policy]!.create(plan, mode, stack, depth);
   throw new UsageError(
     'plan-policy',
     `the exit plan asks for the policy '${plan.policy}' in '${stack}'; known are ${POLICY_NAMES.join(', ')}`,
@@ -126,7 +128,7 @@ function neverExits({policy, threshold = null}: StackPlan): boolean {
   return policy === 'never' || (policy === 'similarity' && threshold === null);
 }
 
-function unknownStack(stack: StackName, known: readonly string[]): UsageError {
+function unknownStack(stack: StackName, known: readonly StackName[]): UsageError {
   const joint = known.includes('encoder');
   return new UsageError(
     'plan-stack',
@@ -134,7 +136,10 @@ function unknownStack(stack: StackName, known: readonly string[]): UsageError {
     {
       hint: joint
         ? "A model with a joint encoder has one stack 'encoder'; only one trained with MuE has 'encoder.image' and 'encoder.text'."
-        : `Thresholds by these names: --thres ${known.map((name) => `${name}=0.9`).join(',')}`,
+        : `Thresholds by these names: --thres ${known
+            .filter((name) => !isOptional(name))
+            .map((name) => `${name}=0.9`)
+            .join(',')}`,
     },
   );
 }

@@ -40,11 +40,18 @@ export function random({histogram, seed}: {readonly histogram: readonly number[]
   };
 }
 
-/** Always leaves after `layers` layers, whatever the state: the baseline that every adaptive policy has to beat. */
-export function fixed({layers}: {readonly layers: number}): ExitPolicy {
-  if (!Number.isInteger(layers) || layers < 1)
-    throw new UsageError('depth-invalid', `a fixed depth must be a whole number of layers from 1, not ${layers}`);
-  return memoryless('fixed', (_before, _after, at) =>
+/**
+ * Always leaves after `layers` layers, whatever the state: the baseline that every adaptive policy has to beat.
+ * @param least   fewest layers that the stack may run
+ */
+export function fixed({layers, least = 1}: {readonly layers: number; readonly least?: 0 | 1}): ExitPolicy {
+  if (!Number.isInteger(layers) || layers < least)
+    throw new UsageError(
+      'depth-invalid',
+      `a fixed depth must be a whole number of layers from ${least}, not ${layers}`,
+    );
+  const policy = memoryless('fixed', (_before, _after, at) =>
     Promise.resolve(at.map(({layer, depth}) => ({exit: layer >= layers && layer < depth}))),
   );
+  return layers === 0 ? {...policy, skips: () => true} : policy;
 }

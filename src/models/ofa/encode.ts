@@ -16,6 +16,16 @@ import {largest} from '../../runtime/extremes.js';
 
 // B images, P patches, S text tokens, T tokens of a stream, M = P + S, D width, H heads
 
+const PATCH = 'encoder.patch';
+
+/** The ResNet's part of the cost and traces of images. */
+interface StemRun {
+  /** Multiply-accumulates of the whole ResNet for one image. */
+  readonly macs: number;
+  /** Of the stack at its end, one for each image; none where it did not run as a stack. */
+  readonly patches: readonly StackTrace[];
+}
+
 /** The tokens of one stream before its first layer: embedded patches, an embedded prompt, or both as one sequence. */
 export interface Stream {
   /** [B, T, D] */
@@ -91,15 +101,47 @@ export class OfaEncoding {
   async encode(input: EncodeInput, policy: PolicyPerImage, options: RunOptions = {}): Promise<OfaEncoded> {
     using scope = new TensorScope();
     const {pixels} = input;
-    const features = scope.hold(this.encoder.resnet.forward(pixels));
+    const {features, traces} = await this.#features(pixels, policy, options);
+    scope.hold(features);
     const stemMacs = this.cost.stem(pixels.shape[1], pixels.shape[2]);
-    return await this.encodeFeatures(features, stemMacs, input, policy, options);
+    return await this.encodeFeatures(features, stemMacs, input, policy, options, traces);
+  }
+
+  /**
+   * Runs the ResNet; its last blocks as the stack `encoder.patch`, if a policy names it.
+   * @returns   features [B, h, w, 1024], the caller's, and the stack's trace of every image
+   */
+  async #features(
+    pixels: tf.Tensor4D,
+    policy: PolicyPerImage,
+    {signal}: RunOptions,
+  ): Promise<{features: tf.Tensor4D; traces?: readonly StackTrace[]}> {
+    const {resnet} = this.encoder;
+    const policies = toPolicyList(policy);
+    const depth = resnet.patchLayers;
+    if (depth === 0 || !policies.some(({stacks}) => stacks?.includes(PATCH))) return {features: resnet.forward(pixels)};
+    using scope = new TensorScope();
+    const front = scope.hold(resnet.forwardFront(pixels));
+    const [images, height, width, channels] = front.shape;
+    const patches = height * width;
+    const forward: RunLayer = (x, layer) =>
+      tf.tidy(() =>
+        resnet.patchLayer(x.reshape([-1, height, width, channels]), layer).reshape([-1, patches, channels]),
+      );
+    // One image that several prompts are about decides once.
+    const units = policies.slice(0, images).map((own): ExitUnit => ({policy: own}));
+    const x = scope.hold(front.reshape([images, patches, channels]) as tf.Tensor3D);
+    const ran = await runStackBatched(x, forward, {stack: PATCH, depth}, units, {signal});
+    scope.hold(ran.x);
+    const features = ran.x.reshape([images, height, width, channels]) as tf.Tensor4D;
+    return {features, traces: Array.from({length: images}, (_, b) => (ran.passes[b] ?? ran.passes[0]!).trace)};
   }
 
   /**
    * The encoder behind the ResNet, so that one image's features can serve several prompts.
    * @param features   [B, h, w, 1024], or those of one image that all prompts are about; borrowed
-   * @param stemMacs   multiply-accumulates of the ResNet for one image
+   * @param stemMacs   multiply-accumulates of the whole ResNet for one image
+   * @param patches    traces of `encoder.patch`, one for each image of `features`, if its blocks ran as a stack
    */
   async encodeFeatures(
     features: tf.Tensor4D,
@@ -107,8 +149,10 @@ export class OfaEncoding {
     {prompts, patchMasks}: Omit<EncodeInput, 'pixels'>,
     policy: PolicyPerImage,
     options: RunOptions = {},
+    patches: readonly StackTrace[] = [],
   ): Promise<OfaEncoded> {
     using scope = new TensorScope();
+    const stem = {macs: stemMacs, patches};
     const [images, height, width] = features.shape;
     const bias = this.biasFor(height, width, scope);
     const shared = images === 1 && prompts.length > 1;
@@ -118,7 +162,7 @@ export class OfaEncoding {
     if (!this.encoder.config.train_mue) {
       const joint = await this.runJoint(image, text, bias, policy, options);
       scope.hold(joint.x);
-      return this.finish(joint.x, image, text, stemMacs, [joint]);
+      return this.finish(joint.x, image, text, stem, [joint]);
     }
     // The authors' order: text first. The streams do not see each other.
     const ranText = await this.runText(text, prompts, policy, options);
@@ -126,7 +170,7 @@ export class OfaEncoding {
     const ranImage = await this.runImage(image, bias, policy, options);
     scope.hold(ranImage.x);
     const x = scope.hold(tf.concat([ranImage.x, ranText.x], 1));
-    return this.finish(x, image, text, stemMacs, [ranImage, ranText]);
+    return this.finish(x, image, text, stem, [ranImage, ranText]);
   }
 
   /**
@@ -284,7 +328,7 @@ export class OfaEncoding {
   }
 
   /** The final norm over both streams, whatever depth each left at. @param x [B, M, D], borrowed */
-  finish(x: tf.Tensor3D, image: Stream, text: Stream, stemMacs: number, streams: readonly StreamRun[]): OfaEncoded {
+  finish(x: tf.Tensor3D, image: Stream, text: Stream, stem: StemRun, streams: readonly StreamRun[]): OfaEncoded {
     using scope = new TensorScope();
     const positions = scope.hold(tf.concat([image.positions, text.positions], 1));
     const mask = joinMasks(image, text, scope);
@@ -294,7 +338,12 @@ export class OfaEncoding {
     const lengths = image.lengths.map((length, b) => length + text.lengths[b]!);
     const runs = lengths.map((_, b): ImageRun => {
       const passes = streams.map((stream) => stream.passes[b]!);
-      return {traces: passes.map(({trace}) => trace), macs: this.cost.encode(stemMacs, patches, passes)};
+      const macs = this.cost.encode(stem.macs, patches, passes);
+      const traces = passes.map(({trace}) => trace);
+      const ofResNet = stem.patches[b] ?? stem.patches[0];
+      if (!ofResNet) return {traces, macs};
+      const {run, full} = this.cost.patchStack(patches, ofResNet);
+      return {traces: [ofResNet, ...traces], macs: {run: macs.run - full + run, full: macs.full}};
     });
     return new OfaEncoded(scope.give(states), scope.give(positions), mask, lengths, runs);
   }

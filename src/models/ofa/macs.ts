@@ -57,9 +57,20 @@ export class OfaMacs {
       if (stride === 2) [h, w] = [half(h), half(w)];
       const after = h * w;
       const shortcut = inputs !== 4 * planes || stride > 1 ? after * inputs * 4 * planes : 0;
-      total += before * inputs * planes + after * (9 * planes * planes + 4 * planes * planes) + shortcut;
+      total += bottleneck(before, after, inputs, planes) + shortcut;
     }
     return total;
+  }
+
+  /**
+   * The blocks at the end of the ResNet as a stack with exits, which `stem` counts at full depth.
+   * @param patches   P
+   */
+  patchStack(patches: number, trace: TracedDepth): Macs {
+    const {planes, inputs} = bottlenecks(this.config.resnet_layers).at(-1)!;
+    const layer = bottleneck(patches, patches, inputs, planes);
+    const tests = exitTestCount(trace) * this.exitTest(patches * inputs);
+    return {run: trace.exitLayer * layer + tests, full: trace.depth * layer};
   }
 
   patchProjection(patches: number): number {
@@ -201,6 +212,15 @@ export class OfaMacs {
       full: shared + trace.depth * layer + logits,
     };
   }
+}
+
+/**
+ * The three convolutions of a ResNet block.
+ * @param before   positions in front of the 3×3 one, which has the stride
+ * @param after    positions behind it
+ */
+function bottleneck(before: number, after: number, inputs: number, planes: number): number {
+  return before * inputs * planes + after * (9 * planes * planes + 4 * planes * planes);
 }
 
 /**

@@ -136,6 +136,12 @@ export class OfaModel implements VisionLanguageModel {
       : {encoder: encoder_layers, decoder: decoder_layers};
   }
 
+  /** The blocks of the ResNet's last stage that keep the shape of their input. */
+  get optionalStacks(): Readonly<Partial<Record<StackName, number>>> {
+    const depth = this.encoder.resnet.patchLayers;
+    return depth > 0 ? {'encoder.patch': depth} : {};
+  }
+
   encode(input: EncodeInput, policy: PolicyPerImage, options?: RunOptions): Promise<OfaEncoded> {
     return this.encoding.encode(input, policy, options);
   }

@@ -188,12 +188,37 @@ export class ResNet extends Block<ResNetConfig> {
     );
   }
 
+  /** Blocks of the last stage behind its first: they keep the shape of their input, so that any may be the last. */
+  get patchLayers(): number {
+    return this.config.blocks[2] - 1;
+  }
+
   /**
    * @param pixels   normalised, [B, h, w, 3]
    * @returns        [B, ⌈h/16⌉, ⌈w/16⌉, 1024], the caller's
    */
   forward(pixels: tf.Tensor4D): tf.Tensor4D {
-    const [features] = joined(this, `forward ${shapeKey([pixels])}`, [pixels], () => {
+    return this.#blocks(pixels, this.stages);
+  }
+
+  /** Everything before the patch layers: what `forward` gives without them. */
+  forwardFront(pixels: tf.Tensor4D): tf.Tensor4D {
+    return this.#blocks(pixels, this.stages.slice(0, this.stages.length - this.patchLayers));
+  }
+
+  /**
+   * One of the patch layers.
+   * @param x       [B, h, w, 1024], borrowed
+   * @param layer   from 0
+   * @returns       [B, h, w, 1024], the caller's
+   */
+  patchLayer(x: tf.Tensor4D, layer: number): tf.Tensor4D {
+    return this.stages[this.stages.length - this.patchLayers + layer]!.forward(x);
+  }
+
+  #blocks(pixels: tf.Tensor4D, blocks: readonly Bottleneck[]): tf.Tensor4D {
+    const key = `${blocks.length} blocks of ${shapeKey([pixels])}`;
+    const [features] = joined(this, key, [pixels], () => {
       // Padded explicitly: values are ≥ 0 after the ReLU, so zeros do as well as −∞.
       const padded = this.stem.forward(pixels).pad([
         [0, 0],
@@ -201,7 +226,7 @@ export class ResNet extends Block<ResNetConfig> {
         [1, 1],
         [0, 0],
       ]) as tf.Tensor4D;
-      return [this.stages.reduce((x, block) => block.forward(x), tf.maxPool(padded, 3, 2, 'valid'))];
+      return [blocks.reduce((x, block) => block.forward(x), tf.maxPool(padded, 3, 2, 'valid'))];
     });
     return features;
   }

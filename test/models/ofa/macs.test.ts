@@ -39,6 +39,16 @@ test('a ResNet of pictures that are not square, or of odd sides', () => {
   expect(base.stem(1, 1)).toBe(49 * 3 * 64 + stages.reduce((a, b) => a + b, 0));
 });
 
+test('the blocks at the end of the ResNet, as a stack: 22 of 1.003 G in OFA-Base', () => {
+  const all = base.patchStack(PATCHES, {exitLayer: 22, depth: 22, scores: []});
+  expectDigits(all.full, '22.06', G);
+  expect(all.run).toBe(all.full);
+  const layer = all.full / 22;
+  expect(layer).toBe(PATCHES * (2 * 1024 * 256 + 9 * 256 ** 2));
+  const looked = base.patchStack(PATCHES, {exitLayer: 5, depth: 22, scores: [null, 0.5, 0.6, null, 0.9]});
+  expect(looked).toEqual({full: all.full, run: 5 * layer + 3 * base.exitTest(PATCHES * 1024)});
+});
+
 test.each([
   ['patch projection', base.patchProjection(PATCHES), '0.708', G],
   ['position bias, image', base.encoderPositions(PATCHES), '1.684', G],
