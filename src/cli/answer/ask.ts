@@ -9,7 +9,7 @@ export const ask = defineCommand({
   name: 'ask',
   summary: 'Answer a question about a picture',
   arguments: [
-    ['<image>', 'a picture file; - reads it from stdin'],
+    ['<image>', 'a picture file, or a folder of them; - reads one from stdin'],
     ['<question>', 'the question'],
   ],
   options: (command) => {

@@ -6,7 +6,7 @@ export const prompt = defineCommand({
   name: 'prompt',
   summary: 'Give the model any text beside a picture, and print what it writes',
   arguments: [
-    ['<image>', 'a picture file; - reads it from stdin'],
+    ['<image>', 'a picture file, or a folder of them; - reads one from stdin'],
     ['<text>', 'what the encoder reads; a leading space is added'],
   ],
   options: (command) => withStream(withGeneration(withAnswer(command))),

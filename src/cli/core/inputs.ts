@@ -13,9 +13,19 @@ export async function readImage(file: string): Promise<Uint8Array> {
     return Buffer.concat(chunks);
   } catch (cause) {
     const {code, message} = cause as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder' : message;
-    const hint = code === 'EISDIR' ? 'Name the pictures in it, such as folder/*.jpg.' : undefined;
-    throw new InputError('image-unreadable', `${file}: ${why}`, {cause, hint});
+    const remote = code === 'ENOENT' && /^(https?|ftp|s3|gs|data):/i.test(file);
+    const pattern = code === 'ENOENT' && /[*?[]/.test(file);
+    const why = remote
+      ? 'it is an address, not a file'
+      : pattern
+        ? 'no file matches'
+        : code === 'ENOENT'
+          ? 'there is no such file'
+          : code === 'EISDIR'
+            ? 'it is a folder without pictures'
+            : message;
+    const hint = remote ? 'Nothing is fetched: download the picture and name the file, or pipe it to -.' : undefined;
+    throw new InputError('image-unreadable', `${file.slice(0, 200)}: ${why}`, {cause, hint});
   }
 }
 

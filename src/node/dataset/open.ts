@@ -7,6 +7,7 @@ import {readKarpathy} from '../../data/karpathy.js';
 import type {ByteChunks} from '../../data/lines.js';
 import {parseColumns, readTsv, type TsvColumns} from '../../data/tsv.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
+import {PICTURES} from '../files/picture-files.js';
 
 /** The options of `openDataset`. */
 export interface OpenDatasetOptions {
@@ -25,8 +26,6 @@ export interface OpenDatasetOptions {
   /** Called for each row that is skipped; without it the first bad row is thrown. */
   readonly onBadRow?: OnBadRow;
 }
-
-const PICTURES = /\.(jpe?g|png|webp|gif|bmp)$/i;
 
 /**
  * Opens a data set: `.tsv` (OFA), `.jsonl` (plain or SNLI-VE), `.json` (COCO in Karpathy's splits), each also with
