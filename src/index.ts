@@ -18,6 +18,7 @@ export {
   type Thresholds,
 } from './exit/plan/presets.js';
 export {
+  type Drafting,
   type ExitPolicy,
   never,
   type Observation,
@@ -60,6 +61,7 @@ export type {
   ScoreInput,
   DraftableDecoding,
   Follow,
+  Follower,
   StepOptions,
   VisionLanguageModel,
 } from './models/model.js';
@@ -80,6 +82,7 @@ export {
   taskLoss,
   taskLosses,
 } from './models/ofa/loss.js';
+export type {DraftCounts} from './generation/drafted-decoding.js';
 export {OfaModel} from './models/ofa/model.js';
 export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError} from './runtime/errors.js';
 export {TensorScope} from './runtime/tensor-scope.js';
