@@ -11,7 +11,7 @@ import {indexOfLargest, type Teacher} from './teacher.js';
 
 /** How an adapter is trained. */
 export interface FitOptions {
-  /** Most updates; 400 by default. */
+  /** Most updates; 400 by default for entailment, 1200 for captions. */
   readonly steps?: number;
   /** Positions of an update; 256 by default. */
   readonly batch?: number;
@@ -28,7 +28,7 @@ export interface FitOptions {
 }
 
 /** What `FitOptions` leave to the task. */
-export type FitRates = Readonly<Record<'learningRate' | 'decay', number>>;
+export type FitRates = Readonly<Record<'learningRate' | 'decay' | 'steps', number>>;
 
 /** Updates between two looks at the held-out positions. */
 const LOOK_EVERY = 20;
@@ -91,7 +91,7 @@ export async function fitAdapter(
   head: Head,
   config: ExitAdapterConfig,
   data: FitData,
-  {steps = 400, batch = 256, learningRate, decay, seed = 0, signal}: FitOptions & FitRates,
+  {steps, batch = 256, learningRate, decay, seed = 0, signal}: FitOptions & FitRates,
   {until = steps, onLook}: {readonly until?: number; readonly onLook?: (look: Look) => void} = {},
 ): Promise<Fitted> {
   using scope = new TensorScope();

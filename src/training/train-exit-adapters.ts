@@ -32,7 +32,7 @@ export type Trainable = Pick<VisionLanguagePipeline, 'entailmentTokens'> & {
 export interface AdapterOptions extends FitOptions {
   /** `bottleneck` by default. */
   readonly kind?: AdapterKind;
-  /** Numbers that a bottleneck goes through; 32 by default. */
+  /** Numbers that a bottleneck goes through; 32 by default for entailment, 64 for captions. */
   readonly width?: number;
   /** Learn from the rows' own labels as well as from the last layer; false by default: none are needed. */
   readonly labels?: boolean;
@@ -86,10 +86,15 @@ export interface TrainedAdapters {
   readonly report: AdapterReport;
 }
 
+/** Settings of the training that depend on the task. */
+interface TaskSettings extends FitRates {
+  readonly width: number;
+}
+
 /** Entailment has one position a row: it learns from fewer, and over-fits sooner. */
-const RATES: Readonly<Record<AdapterTask, FitRates>> = {
-  'snli-ve': {learningRate: 1e-3, decay: 5},
-  caption: {learningRate: 3e-3, decay: 1},
+const DEFAULTS: Readonly<Record<AdapterTask, TaskSettings>> = {
+  'snli-ve': {learningRate: 1e-3, decay: 5, steps: 400, width: 32},
+  caption: {learningRate: 3e-3, decay: 1, steps: 1200, width: 64},
 };
 
 /** The probability that chance is trusted with: an adapter whose gains are likelier by chance is not kept. */
@@ -125,8 +130,8 @@ export async function adaptersFromStates(
 ): Promise<TrainedAdapters> {
   using scope = new TensorScope();
   const {kind = 'bottleneck', seed = 0, labels: useLabels = false, signal, onLook} = options;
-  const width = kind === 'bottleneck' ? (options.width ?? 32) : 0;
-  const rates = checkAdapterOptions(task, options);
+  const settings = checkAdapterOptions(task, options);
+  const width = kind === 'bottleneck' ? settings.width : 0;
   const {model} = pipeline;
   const {layers: depth, size} = states;
   const folds = foldsByPicture(states, options.heldOut ?? 0.2, seed);
@@ -137,7 +142,7 @@ export async function adaptersFromStates(
   const layers: LayerReport[] = [];
   for (let layer = 1; layer < depth; layer++) {
     const data = {...common, states: states.read(layer)};
-    const fitted = await fitLayer(model, {size, kind, width}, data, folds, {...options, ...rates}, (looked) =>
+    const fitted = await fitLayer(model, {size, kind, width}, data, folds, {...options, ...settings}, (looked) =>
       onLook?.({layer, step: looked.step, heldOut: looked}),
     );
     scope.hold(fitted.adapter);
@@ -204,14 +209,15 @@ export async function measureDepths(
 
 /**
  * Checks options before any work is done.
- * @returns the rates that are used
+ * @returns what is used, of the options or by default
  * @throws UsageError `option-invalid`
  */
 export function checkAdapterOptions(
   task: AdapterTask,
-  {width = 32, steps = 400, batch = 256, heldOut = 0.2, ...given}: AdapterOptions,
-): FitRates {
-  const {learningRate = RATES[task].learningRate, decay = RATES[task].decay} = given;
+  {batch = 256, heldOut = 0.2, ...given}: AdapterOptions,
+): TaskSettings {
+  const usual = DEFAULTS[task];
+  const {learningRate = usual.learningRate, decay = usual.decay, steps = usual.steps, width = usual.width} = given;
   for (const [name, value] of Object.entries({width, steps, batch}))
     if (!Number.isSafeInteger(value) || value < 1 || value > 2 ** 20)
       throw new UsageError('option-invalid', `${name} must be a whole number from 1, not ${value}`);
@@ -221,7 +227,7 @@ export function checkAdapterOptions(
     throw new UsageError('option-invalid', `decay must be from 0 and below 1 / learningRate, not ${decay}`);
   if (!(heldOut > 0 && heldOut < 1))
     throw new UsageError('option-invalid', `heldOut must be above 0 and below 1, not ${heldOut}`);
-  return {learningRate, decay};
+  return {learningRate, decay, steps, width};
 }
 
 /** Token ids that distributions are compared over; undefined for the whole vocabulary. */

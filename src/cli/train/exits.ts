@@ -24,8 +24,8 @@ export const exits = defineCommand({
       .option('--limit <n>', 'only the first rows', wholeNumber(1))
       .option('--references <n>', 'most captions of a picture that are used', wholeNumber(1), 5)
       .addOption(kind)
-      .option('--width <n>', 'numbers that a bottleneck goes through', wholeNumber(1), 32)
-      .option('--steps <n>', 'most updates a layer', wholeNumber(1), 400)
+      .option('--width <n>', 'numbers that a bottleneck goes through (default: 32, captions 64)', wholeNumber(1))
+      .option('--steps <n>', 'most updates a layer (default: 400, captions 1200)', wholeNumber(1))
       .option('--batch <n>', 'positions of an update', wholeNumber(1), 256)
       .option(
         '--learning-rate <x>',
