@@ -7,6 +7,7 @@ import {FailedImages, readImage} from '../core/inputs.js';
 import {ObjectPrinter} from '../core/output.js';
 import {ImageProgress} from '../core/progress.js';
 import type {AnswerSettings} from '../options/answer.js';
+import {pictureFiles} from '../../node/files/picture-files.js';
 import {openModel} from '../options/model.js';
 import {answerJson, answerLine, answerText, errorJson, traceText} from './format.js';
 import {largest} from '../../runtime/extremes.js';
@@ -16,15 +17,16 @@ export type AnswerImage = (model: VisionLanguagePipeline, image: Uint8Array, opt
 
 /**
  * Answers about images, one after the other, with one model. An image that fails is reported and the rest is done.
- * @param images files, at least one; - is stdin
+ * @param names files, folders or patterns of files, at least one; - is stdin
  * @returns the exit code: 0, 5 if some images failed, 1 if all did
  */
 export async function answerImages(
-  images: readonly string[],
+  names: readonly string[],
   {task, model: choice, exit, format, trace}: AnswerSettings,
   context: CommandContext,
   answerImage: AnswerImage,
 ): Promise<number> {
+  const images = pictureFiles(names);
   const opened = await openModel(choice, context.out, context.signal);
   using model = opened.model;
   // A plan that does not fit the model is no fault of the first image.

@@ -10,7 +10,7 @@ export const ask = defineCommand({
   summary: 'Answer a question about a picture',
   example: "mue ask examples/pictures/06.png 'what animal is in the picture?'",
   arguments: [
-    ['<image>', 'a picture file; - reads it from stdin'],
+    ['<image>', 'a picture file, or a folder of them; - reads one from stdin'],
     ['<question>', 'the question'],
   ],
   options: (command) => {

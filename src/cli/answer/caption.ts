@@ -6,7 +6,9 @@ export const caption = defineCommand({
   name: 'caption',
   summary: 'Describe pictures',
   example: 'mue caption examples/pictures/01.png',
-  arguments: [['<images...>', 'picture files (JPEG, PNG, WebP, GIF, BMP); - reads one from stdin']],
+  arguments: [
+    ['<images...>', 'picture files (JPEG, PNG, WebP, GIF, BMP, TIFF), or folders of them; - reads one from stdin'],
+  ],
   options: (command) => withStream(withGeneration(withAnswer(command))),
   async run([images], options, context) {
     const generation = streamOptions(options, context.out);

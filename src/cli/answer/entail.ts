@@ -6,7 +6,7 @@ export const entail = defineCommand({
   summary: 'Decide whether a picture shows what a sentence says: yes, no or maybe',
   example: "mue entail examples/pictures/06.png 'there is a dog'",
   arguments: [
-    ['<image>', 'a picture file; - reads it from stdin'],
+    ['<image>', 'a picture file, or a folder of them; - reads one from stdin'],
     ['<hypothesis>', 'the sentence'],
   ],
   options: (command) => withAnswer(command).option('--premise <text>', 'a text that holds, beside the picture'),

@@ -7,7 +7,7 @@ export const prompt = defineCommand({
   summary: 'Give the model any text beside a picture, and print what it writes',
   example: "mue prompt examples/pictures/06.png 'what does the image describe?'",
   arguments: [
-    ['<image>', 'a picture file; - reads it from stdin'],
+    ['<image>', 'a picture file, or a folder of them; - reads one from stdin'],
     ['<text>', 'what the encoder reads; a leading space is added'],
   ],
   options: (command) => withStream(withGeneration(withAnswer(command))),

@@ -1,3 +1,4 @@
+import {pictureFiles} from '../../node/files/picture-files.js';
 import {defineCommand} from '../core/define-command.js';
 import {isFatal} from '../core/errors.js';
 import {FailedImages, readImage, readList} from '../core/inputs.js';
@@ -11,12 +12,13 @@ export const classify = defineCommand({
   name: 'classify',
   summary: 'Say which of some labels fits a picture, without training (CoCa)',
   example: 'mue classify examples/pictures/*.png --labels labels.txt',
-  arguments: [['<images...>', 'picture files; - reads one from stdin']],
+  arguments: [['<images...>', 'picture files, or folders of them; - reads one from stdin']],
   options: (command) =>
     withAnswer(command.requiredOption('--labels <file>', 'the labels, one a line'))
       .option('--templates <file>', 'sentences with {} for the label, one a line (default: seven built-in ones)')
       .option('--top <n>', 'labels that are shown', wholeNumber(1), 5),
-  async run([images], options, {out, signal}) {
+  async run([names], options, {out, signal}) {
+    const images = pictureFiles(names);
     const zeroShot = await import('../../tasks/zero-shot.js');
     const {errorJson, layersText, savedPercent} = await import('../answer/format.js');
     const {loadEmbedder} = await import('./load-embedder.js');

@@ -1,3 +1,4 @@
+import {pictureFiles} from '../../node/files/picture-files.js';
 import {UsageError} from '../../runtime/errors.js';
 import {defineCommand} from '../core/define-command.js';
 import {isFatal} from '../core/errors.js';
@@ -12,7 +13,7 @@ export const embed = defineCommand({
   name: 'embed',
   summary: 'Embeddings of pictures and texts: JSON lines of unit length (CoCa)',
   example: 'mue embed --data examples/pictures --out embedded',
-  arguments: [['[images...]', 'picture files; - reads one from stdin']],
+  arguments: [['[images...]', 'picture files, or folders of them; - reads one from stdin']],
   options: (command) => {
     const named = withExits(withModel(command))
       .option('--text <texts...>', 'texts')
@@ -25,7 +26,8 @@ export const embed = defineCommand({
       .option('--limit <n>', 'only the first pictures', wholeNumber(1));
     return withDataset(named);
   },
-  async run([images], options, {out, signal}) {
+  async run([names], options, {out, signal}) {
+    const images = pictureFiles(names);
     const {text: texts = [], data, out: folder, images: imageFolder, columns, split, limit, exif} = options;
     const asked = [images.length > 0, texts.length > 0, data !== undefined].filter(Boolean).length;
     if (asked !== 1) throw new UsageError('no-input', 'name pictures, --text or --data, one of the three');

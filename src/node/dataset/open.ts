@@ -7,6 +7,7 @@ import {readJsonl} from '../../data/jsonl.js';
 import type {ByteChunks} from '../../data/lines.js';
 import {parseColumns, readTsv, type TsvColumns} from '../../data/tsv.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
+import {PICTURES} from '../files/picture-files.js';
 import {namedEntry, streamRegularFile, whyUnreadable} from '../files/regular-file.js';
 import {insideFolder} from './inside-folder.js';
 
@@ -30,8 +31,6 @@ export interface OpenDatasetOptions {
   /** Called for each row that is skipped; without it the first bad row is thrown. */
   readonly onBadRow?: OnBadRow;
 }
-
-const PICTURES = /\.(jpe?g|png|webp|gif|bmp)$/i;
 
 /**
  * Opens a data set: `.tsv` (OFA), `.jsonl` (plain or SNLI-VE), `.json` (COCO captions, in Karpathy's splits or as

@@ -57,15 +57,16 @@ async function formatOf(bytes: Uint8Array): Promise<PictureFormat<PictureHeader>
   if (text(bytes, 0, 4) === 'RIFF' && text(bytes, 8, 12) === 'WEBP') return erase((await import('./webp.js')).webp);
   if (['GIF87a', 'GIF89a'].includes(text(bytes, 0, 6))) return erase((await import('./gif.js')).gif);
   if (text(bytes, 0, 2) === 'BM' && bytes.length >= 18) return erase((await import('./bmp.js')).bmp);
+  if (startsWith(bytes, [0x49, 0x49, 42, 0]) || startsWith(bytes, [0x4d, 0x4d, 0, 42]))
+    return erase((await import('./tiff.js')).tiff);
   throw new InputError('image-format', `not a picture that can be read: ${describe(bytes)}`, {
-    hint: 'JPEG, PNG, WebP, GIF and BMP are read; what counts is the content, not the name of the file.',
+    hint: 'JPEG, PNG, WebP, GIF, BMP and TIFF are read; what counts is the content, not the name of the file.',
   });
 }
 
 /** What the file seems to be. Its content is not quoted: it may be a file that a stranger's data set named. */
 function describe(bytes: Uint8Array): string {
   if (text(bytes, 4, 8) === 'ftyp') return 'it looks like HEIC, AVIF or a video';
-  if (startsWith(bytes, [0x49, 0x49, 0x2a, 0]) || startsWith(bytes, [0x4d, 0x4d, 0, 0x2a])) return 'it looks like TIFF';
   const start = text(bytes, 0, 512).trimStart().toLowerCase();
   if (start.startsWith('version https://git-lfs')) return 'it is a Git LFS pointer, in the place of the file itself';
   if (start.startsWith('<!doctype html') || start.startsWith('<html')) return 'it is a web page';

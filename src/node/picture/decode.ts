@@ -37,7 +37,7 @@ const MUCH_WORK = 1.5e8;
 
 /**
  * Decodes a picture file to the bytes that Pillow's `Image.open(…).convert('RGB')` gives: alpha dropped without
- * compositing, the first frame of an animation. It reads JPEG, PNG, WebP, GIF and BMP, told apart by their first bytes,
+ * compositing, the first frame of an animation. It reads JPEG, PNG, WebP, GIF, BMP and TIFF, told apart by their first bytes,
  * and loads the code of a format when it is needed.
  * @param bytes the file's content, borrowed
  * @returns height × width × 3 bytes, 0..255, row by row, red green blue; the caller's

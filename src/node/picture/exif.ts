@@ -3,27 +3,80 @@ import type {RgbImage} from '../../data/image.js';
 /** EXIF's orientation, the way a picture is to be turned: 1 (upright) … 8. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
 
+/** What a file says of its orientation; each may be missing. */
+export interface OrientationSources {
+  /** A TIFF block: what is behind "Exif\0\0" in a JPEG, the eXIf chunk of a PNG, the EXIF chunk of a WebP. */
+  readonly exif?: Uint8Array | undefined;
+  /** XMP metadata, as UTF-8 or as text. */
+  readonly xmp?: Uint8Array | string | undefined;
+}
+
 /**
- * Reads the orientation from a TIFF block: the bytes behind "Exif\0\0" in a JPEG, the eXIf chunk of a PNG, the EXIF
- * chunk of a WebP. Damaged EXIF data never makes a picture unreadable: it counts as none.
+ * The orientation that Pillow's `exif_transpose` obeys: that of the EXIF data, else of the XMP metadata. Damaged data
+ * never make a picture unreadable: they count as none.
  */
-export function exifOrientation(block: Uint8Array): Orientation {
-  const bytes = startsWith(block, [0x45, 0x78, 0x69, 0x66, 0, 0]) ? block.subarray(6) : block;
-  if (bytes.length < 8) return 1;
-  const little = bytes[0] === 0x49;
+export function orientationOf({exif, xmp}: OrientationSources): Orientation {
+  const found = exif === undefined ? undefined : exifOrientation(exif);
+  const value = found ?? (xmp === undefined ? undefined : xmpOrientation(xmp));
+  return value !== undefined && Number.isInteger(value) && value >= 1 && value <= 8 ? (value as Orientation) : 1;
+}
+
+const EXIF = [0x45, 0x78, 0x69, 0x66, 0, 0] as const;
+/** The bytes of a number by TIFF's type; texts and raw bytes are no orientation. */
+const NUMBER_BYTES: Readonly<Record<number, number>> = {
+  1: 1,
+  3: 2,
+  4: 4,
+  5: 8,
+  6: 1,
+  8: 2,
+  9: 4,
+  10: 8,
+  11: 4,
+  12: 8,
+  13: 4,
+};
+
+/** The orientation tag of a TIFF block, the last one; undefined where there is none. */
+function exifOrientation(block: Uint8Array): number | undefined {
+  let bytes = block;
+  while (startsWith(bytes, EXIF)) bytes = bytes.subarray(EXIF.length);
+  const little = startsWith(bytes, [0x49, 0x49, 42, 0]);
+  if (bytes.length < 8 || !(little || startsWith(bytes, [0x4d, 0x4d, 0, 42]))) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.getUint16(2, little) !== 42) return 1;
   const directory = view.getUint32(4, little);
-  if (directory + 2 > bytes.length) return 1;
+  if (directory + 2 > bytes.length) return undefined;
   const entries = view.getUint16(directory, little);
+  let found: number | undefined;
   for (let i = 0; i < entries; i++) {
     const at = directory + 2 + i * 12;
-    if (at + 12 > bytes.length) return 1;
+    if (at + 12 > bytes.length) break;
     if (view.getUint16(at, little) !== 0x112) continue;
-    const value = view.getUint16(at + 8, little);
-    return value >= 1 && value <= 8 ? (value as Orientation) : 1;
+    const type = view.getUint16(at + 2, little);
+    const size = (NUMBER_BYTES[type] ?? 0) * view.getUint32(at + 4, little);
+    const start = size > 4 ? view.getUint32(at + 8, little) : at + 8;
+    if (size > 0 && start + size <= bytes.length) found = readNumber(view, start, type, little);
   }
-  return 1;
+  return found;
+}
+
+function readNumber(view: DataView, at: number, type: number, little: boolean): number {
+  if (type === 1) return view.getUint8(at);
+  if (type === 3) return view.getUint16(at, little);
+  if (type === 5) return view.getUint32(at, little) / view.getUint32(at + 4, little);
+  if (type === 6) return view.getInt8(at);
+  if (type === 8) return view.getInt16(at, little);
+  if (type === 9) return view.getInt32(at, little);
+  if (type === 10) return view.getInt32(at, little) / view.getInt32(at + 4, little);
+  if (type === 11) return view.getFloat32(at, little);
+  return type === 12 ? view.getFloat64(at, little) : view.getUint32(at, little);
+}
+
+/** An attribute or an element of XMP, as Pillow looks for it. */
+function xmpOrientation(xmp: Uint8Array | string): number | undefined {
+  const text = typeof xmp === 'string' ? xmp : new TextDecoder('latin1').decode(xmp);
+  const found = /tiff:Orientation(?:="|>)([0-9])/.exec(text)?.[1];
+  return found === undefined ? undefined : Number(found);
 }
 
 /**

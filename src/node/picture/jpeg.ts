@@ -1,8 +1,12 @@
 import type {RgbImage} from '../../data/image.js';
 import {largest} from '../../runtime/extremes.js';
-import {exifOrientation, type Orientation, startsWith} from './exif.js';
+import {orientationOf, startsWith} from './exif.js';
 import {corrupt, type PictureCost, type PictureFormat, type PictureHeader, unsupported} from './format.js';
 import {type CodecModule, dropAlpha, WasmCodec} from './wasm-codec.js';
+
+/** The beginnings of segments of metadata. */
+const EXIF = [...Buffer.from('Exif\0\0')];
+const XMP = [...Buffer.from('http://ns.adobe.com/xap/1.0/\0')];
 
 interface Frame {
   readonly width: number;
@@ -33,7 +37,8 @@ export const jpeg: PictureFormat<JpegHeader> = {name: 'JPEG', inspect, cost, dec
  */
 function inspect(bytes: Uint8Array): JpegHeader {
   let frame: Frame | undefined;
-  let orientation: Orientation = 1;
+  const exif: Uint8Array[] = [];
+  let xmp: Uint8Array | undefined;
   let scans = 0;
   const passed = {first: 0, refining: 0};
   for (let at = 2; ; ) {
@@ -49,7 +54,9 @@ function inspect(bytes: Uint8Array): JpegHeader {
     if (length < 2 || at + length > bytes.length) throw corrupt('JPEG', 'it is cut off inside a header');
     const segment = (): Uint8Array => bytes.subarray(at + 2, at + length);
     if (marker === 0xe1) {
-      if (startsWith(segment(), [0x45, 0x78, 0x69, 0x66, 0, 0])) orientation = exifOrientation(segment());
+      // A large EXIF block is cut into segments; of XMP the last one counts, as in Pillow.
+      if (startsWith(segment(), EXIF)) exif.push(segment().subarray(exif.length > 0 ? EXIF.length : 0));
+      else if (startsWith(segment(), XMP)) xmp = segment().subarray(XMP.length);
     } else if (isFrame(marker)) {
       // The decoders take the first frame: the limits are checked on the same one.
       if (frame !== undefined) throw corrupt('JPEG', 'it has two frames');
@@ -63,7 +70,12 @@ function inspect(bytes: Uint8Array): JpegHeader {
     at += length;
   }
   if (frame === undefined || scans === 0) throw corrupt('JPEG', 'it holds no picture');
-  return {...frame, orientation, passed};
+  return {...frame, orientation: orientationOf({exif: joined(exif), xmp}), passed};
+}
+
+/** The pieces as one; a piece that is alone is not copied. */
+function joined(pieces: readonly Uint8Array[]): Uint8Array | undefined {
+  return pieces.length > 1 ? Buffer.concat(pieces) : pieces[0];
 }
 
 function isFrame(marker: number): boolean {

@@ -1,6 +1,7 @@
 import zlib from 'node:zlib';
 import type {RgbImage} from '../../data/image.js';
-import {exifOrientation, type Orientation} from './exif.js';
+import {orientationOf} from './exif.js';
+import {readPngText, TEXTS, unhex} from './png-text.js';
 import {corrupt, type PictureCost, type PictureFormat, type PictureHeader} from './format.js';
 
 const SIGNATURE = 8;
@@ -46,7 +47,9 @@ function inspect(bytes: Uint8Array): PngHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let header: Omit<PngHeader, 'palette' | 'packed' | 'orientation'> | undefined;
   let palette: Uint8Array = new Uint8Array();
-  let orientation: Orientation = 1;
+  let exif: Uint8Array | undefined;
+  let profile: Uint8Array | undefined;
+  let xmp: Uint8Array | undefined;
   let packed = 0;
   for (let at = SIGNATURE; at + 8 <= bytes.length; ) {
     const length = view.getUint32(at);
@@ -63,12 +66,15 @@ function inspect(bytes: Uint8Array): PngHeader {
     if (type === 'IHDR') header = readHeader(data);
     else if (type === 'PLTE') palette = data;
     else if (type === 'IDAT') packed += data.length;
-    else if (type === 'eXIf' && !cut) orientation = exifOrientation(data);
-    else if (type === 'IEND') break;
+    else if (type === 'eXIf' && !cut) exif = data;
+    else if (TEXTS.has(type) && !cut) {
+      profile = readPngText(type, data, 'Raw profile type exif') ?? profile;
+      xmp = readPngText(type, data, 'XML:com.adobe.xmp') ?? xmp;
+    } else if (type === 'IEND') break;
     at += 12 + length;
   }
   if (header === undefined) throw corrupt('PNG', 'the header is cut off');
-  return {...header, palette, packed, orientation};
+  return {...header, palette, packed, orientation: orientationOf({exif: exif ?? unhex(profile), xmp})};
 }
 
 function readHeader(data: Uint8Array): Omit<PngHeader, 'palette' | 'packed' | 'orientation'> {

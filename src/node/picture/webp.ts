@@ -1,5 +1,5 @@
 import type {RgbImage} from '../../data/image.js';
-import {exifOrientation, type Orientation} from './exif.js';
+import {orientationOf} from './exif.js';
 import {corrupt, type PictureCost, type PictureFormat, type PictureHeader} from './format.js';
 import {type CodecModule, dropAlpha, WasmCodec} from './wasm-codec.js';
 
@@ -42,7 +42,7 @@ function inspect(bytes: Uint8Array): WebpHeader {
   const chunks = readChunks(bytes.subarray(12, riff + 8));
   const canvas = chunks.find(({type}) => type === 'VP8X')?.data;
   const exif = chunks.find(({type}) => type === 'EXIF')?.data;
-  const orientation: Orientation = exif === undefined ? 1 : exifOrientation(exif);
+  const orientation = orientationOf({exif, xmp: chunks.find(({type}) => type === 'XMP ')?.data});
   const animated = canvas !== undefined && canvas.length >= 10 && (canvas[0]! & 2) !== 0;
   if (!animated) return {...bitstreamSize(chunks), orientation, frame: undefined};
   const first = chunks.find(({type}) => type === 'ANMF')?.data;

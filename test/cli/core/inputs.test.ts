@@ -70,3 +70,13 @@ test('readAnswers: keeps lines as they stand, leaves out empty ones, and wants o
   expect(() => readAnswers(file('blank', ' \n\n'))).toThrow(code('answers-empty'));
   expect(() => readAnswers(path.join(folder, 'none'))).toThrow(code('answers-unreadable'));
 });
+
+test.each([
+  ['https://example.org/a.jpg', 'an address', /download/],
+  ['none-*.jpg', 'no file matches', undefined],
+])('readImage: says of %s what it is', async (name, why, hint) => {
+  const error = (await readImage(name).catch((thrown: unknown) => thrown)) as InputError;
+  expect(error).toMatchObject({code: 'image-unreadable', message: expect.stringContaining(why) as string});
+  if (hint) expect(error.hint).toMatch(hint);
+  else expect(error.hint).toBeUndefined();
+});

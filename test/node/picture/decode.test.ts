@@ -73,13 +73,13 @@ describe('decodeImage refuses', () => {
   test('an empty file, a text, other formats', async () => {
     await refuse(new Uint8Array(), 'image-empty');
     await refuse(ascii('this is a text file\n'), 'image-format', 'text');
-    await refuse(ascii('II*\0abcdefgh'), 'image-format', 'TIFF');
+    await refuse(ascii('II*\0abcdefgh'), 'image-corrupt', 'TIFF');
     await refuse(ascii('\0\0\0 ftypheic'), 'image-format', 'HEIC');
     await refuse(Uint8Array.of(0, 1, 2), 'image-format', '00 01 02');
     await refuse(ascii('BM'), 'image-format');
   });
 
-  const whole = ['jpeg-422.jpg', 'png-2-8.png', 'webp-lossy.webp', 'gif-still.gif', 'bmp-24.bmp'];
+  const whole = ['jpeg-422.jpg', 'png-2-8.png', 'webp-lossy.webp', 'gif-still.gif', 'bmp-24.bmp', 'tiff-rgb.tif'];
   test.each(whole)('%s cut off anywhere', async (name) => {
     const bytes = fixture(name);
     for (const share of [0.1, 0.3, 0.5, 0.7, 0.9])
@@ -136,6 +136,9 @@ describe('decodeImage refuses', () => {
       'jpeg-restart.jpg',
       'jpeg-cmyk-422-restart.jpg',
       'jpeg-cmyk-progressive.jpg',
+      'tiff-rgb-predictor.tif',
+      'tiff-packbits.tif',
+      'png-xmp7-packed.png',
     ];
     await fc.assert(
       fc.asyncProperty(
