@@ -8,17 +8,11 @@ export function readPictureFile(file: string): Uint8Array {
     return readRegularFile(file);
   } catch (cause) {
     const {code} = cause as NodeJS.ErrnoException;
-    const absent = code === 'ENOENT';
-    const remote = absent && /^(https?|ftp|s3|gs|data):/i.test(file);
-    const why = remote
-      ? 'it is an address, not a file'
-      : absent
-        ? /[*?[]/.test(file)
-          ? 'no file matches'
-          : 'there is no such file'
-        : code === 'EISDIR'
-          ? 'it is a folder without pictures'
-          : whyUnreadable(cause);
+    const missing = code === 'ENOENT';
+    const remote = missing && /^(https?|ftp|s3|gs|data):/i.test(file);
+    const pattern = missing && /[*?[]/.test(file);
+    const absent = remote ? 'it is an address, not a file' : pattern ? 'no file matches' : 'there is no such file';
+    const why = missing ? absent : code === 'EISDIR' ? 'it is a folder without pictures' : whyUnreadable(cause);
     const hint = remote ? 'Nothing is fetched: download the picture and name the file, or pipe it to -.' : undefined;
     throw new InputError('image-unreadable', `${file.slice(0, 200)}: ${why}`, {cause, hint});
   }
