@@ -17,6 +17,11 @@ export class KvCache implements Disposable {
     return this.#held?.values.shape[2] ?? 0;
   }
 
+  /** Some key is of a padding token. */
+  get hasPadding(): boolean {
+    return this.#padded.length > 0;
+  }
+
   /** Borrowed; undefined while empty. */
   get held(): KeysValues | undefined {
     return this.#held;
@@ -29,7 +34,7 @@ export class KvCache implements Disposable {
   append(next: KeysValues, padded?: readonly (readonly boolean[])[]): void {
     const before = this.#held;
     const old = this.length;
-    this.#replace(
+    this.replace(
       before
         ? {keys: tf.concat([before.keys, next.keys], 3), values: tf.concat([before.values, next.values], 2)}
         : {keys: next.keys.clone(), values: next.values.clone()},
@@ -57,7 +62,7 @@ export class KvCache implements Disposable {
     const before = this.#held;
     if (!before) return;
     const index = tf.tensor1d([...rows], 'int32');
-    this.#replace({keys: tf.gather(before.keys, index), values: tf.gather(before.values, index)});
+    this.replace({keys: tf.gather(before.keys, index), values: tf.gather(before.values, index)});
     index.dispose();
     if (this.#padded.length > 0) this.#padded = rows.map((r) => this.#padded[r]!);
   }
@@ -78,11 +83,12 @@ export class KvCache implements Disposable {
   /** Takes over the whole cache of another layer; the tensors are shared, the caches stay independent. */
   copyFrom(other: KvCache): void {
     if (!other.#held) return;
-    this.#replace({keys: other.#held.keys.clone(), values: other.#held.values.clone()});
+    this.replace({keys: other.#held.keys.clone(), values: other.#held.values.clone()});
     this.#padded = other.#padded.map((row) => [...row]);
   }
 
-  #replace(next: KeysValues): void {
+  /** Holds other keys and values of the same rows, and takes ownership of them. */
+  replace(next: KeysValues): void {
     this[Symbol.dispose]();
     this.#held = next;
   }

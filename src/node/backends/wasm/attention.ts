@@ -26,7 +26,12 @@ export function registerAttention(heap: KernelHeap): void {
   });
 }
 
-function attend(heap: KernelHeap, inputs: AttentionInputs & Readonly<Record<string, tf.TensorInfo>>, biases: number, keep: boolean): tf.TensorInfo {
+function attend(
+  heap: KernelHeap,
+  inputs: AttentionInputs & Readonly<Record<string, tf.TensorInfo>>,
+  biases: number,
+  keep: boolean,
+): tf.TensorInfo {
   const {x, keys, values, scale} = inputs;
   const [B, H, T, D] = x.shape as [number, number, number, number];
   const S = values.shape[2]!;
