@@ -17,6 +17,11 @@ export class KvCache implements Disposable {
     return this.#held?.values.shape[2] ?? 0;
   }
 
+  /** Some key is of a padding token. */
+  get hasPadding(): boolean {
+    return this.#padded.length > 0;
+  }
+
   /** Borrowed; undefined while empty. */
   get held(): KeysValues | undefined {
     return this.#held;
@@ -53,11 +58,6 @@ export class KvCache implements Disposable {
         ...(padded?.[r] ?? none(this.length - old)),
       ]);
     }
-  }
-
-  /** Whether keys of padding are held, which a mask hides. */
-  get masked(): boolean {
-    return this.#padded.length > 0;
   }
 
   /** Additive mask [R, 1, 1, n], the caller's; undefined if no key is padding. */

@@ -5,7 +5,8 @@ import {familyOfCheckpoint} from '../../src/models/families.js';
 import type {Random} from '../../src/runtime/random.js';
 import {MemoryAccess} from '../support/data/memory-access.js';
 import {goldenBytes} from '../support/golden/golden.js';
-import {pickle, stateDict, zip} from '../support/data/torch-zip-writer.js';
+import {pickle} from '../../src/checkpoint/pickle-writer.js';
+import {stateDict, zip} from '../support/data/torch-zip-writer.js';
 import type {Target} from './campaign.js';
 import {mutateBytes, mutateJson} from './mutate.js';
 

@@ -74,7 +74,7 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
     padded?: readonly (readonly boolean[])[],
     partial?: PartialRows,
   ): tf.Tensor3D {
-    if (!partial && !cache.masked && !padded) return this.#step(x, cache, bias);
+    if (!partial && !cache.hasPadding && !padded) return this.#step(x, cache, bias);
     using scope = new TensorScope();
     const normed = scope.hold(this.norm.forward(partial?.all ?? x));
     growCache(this.attention, normed, cache, padded);
