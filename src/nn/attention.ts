@@ -56,14 +56,24 @@ export class Attention extends Block<AttentionConfig> {
     this.out = this.child('out_proj', linear(size));
   }
 
+  /** What queries are multiplied by. */
+  get queryFactor(): number {
+    const {size, heads, scaleFactor} = this.config;
+    return ((size / heads) * scaleFactor) ** -0.5;
+  }
+
+  /** The learned factors of the heads [H], borrowed. */
+  get headScale(): tf.Tensor | undefined {
+    return this.config.headScale ? this.weight('c_attn') : undefined;
+  }
+
   /**
    * Scaled queries, heads not yet split.
    * @param x   [B, T, D]
    * @returns   [B, T, D], the caller's
    */
   queries(x: tf.Tensor3D): tf.Tensor3D {
-    const {size, heads, scaleFactor} = this.config;
-    return tf.tidy(() => this.q.forward(x).mul(((size / heads) * scaleFactor) ** -0.5) as tf.Tensor3D);
+    return tf.tidy(() => this.q.forward(x).mul(this.queryFactor) as tf.Tensor3D);
   }
 
   /**
@@ -94,7 +104,7 @@ export class Attention extends Block<AttentionConfig> {
     return tf.tidy(() => {
       const scores = bias.reduce<tf.Tensor>((sum, b) => sum.add(b), batchedMatMul(queries, keys));
       const mixed = batchedMatMul(tf.softmax(scores as tf.Tensor4D), values); // [B, H, T, d]
-      return this.config.headScale ? (mixed.mul(this.weight('c_attn').reshape([1, -1, 1, 1])) as tf.Tensor4D) : mixed;
+      return this.headScale ? (mixed.mul(this.headScale.reshape([1, -1, 1, 1])) as tf.Tensor4D) : mixed;
     });
   }
 
@@ -112,7 +122,7 @@ export class Attention extends Block<AttentionConfig> {
       x: queries,
       keys: k,
       values: v,
-      ...(this.config.headScale ? {scale: this.weight('c_attn')} : {}),
+      ...(this.headScale && {scale: this.headScale}),
       ...Object.fromEntries(bias.map((b, i) => [`bias${i}`, b])),
     };
     return runFused<tf.Tensor4D>('MueAttend', inputs, {biases: bias.length, keep});

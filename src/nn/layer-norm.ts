@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {recordsGradients, runFused} from '../runtime/kernels.js';
 import {Block} from './block.js';
 
-const EPSILON = 1e-5;
+export const EPSILON = 1e-5;
 /** Smallest length that `unitRows` divides by. */
 const SMALLEST_LENGTH = 1e-12;
 
@@ -16,12 +16,17 @@ export class LayerNorm extends Block<{size: number}> {
     this.declare('bias', [config.size], {initializer: tf.initializers.zeros(), neutral: 0});
   }
 
+  /** Gain and bias [size], borrowed. */
+  get parameters(): {readonly gain: tf.Tensor; readonly bias: tf.Tensor} {
+    return {gain: this.weight('weight'), bias: this.weight('bias')};
+  }
+
   /**
    * @param x   [..., size]
    * @returns   the same shape, the caller's
    */
   forward<T extends tf.Tensor>(x: T): T {
-    const [gain, bias] = [this.weight('weight'), this.weight('bias')];
+    const {gain, bias} = this.parameters;
     return recordsGradients() ? (withGradient(x, gain, bias) as T) : value(x, gain, bias);
   }
 }

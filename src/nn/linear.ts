@@ -55,12 +55,17 @@ export class Linear extends Block<{inputSize: number; units: number}> {
     this.declare('bias', [config.units], {initializer: tf.initializers.zeros()});
   }
 
+  /** Weight [in, out] and bias [out], borrowed. */
+  get parameters(): {readonly weight: tf.Tensor2D; readonly bias: tf.Tensor} {
+    return {weight: this.weight<tf.Tensor2D>('weight'), bias: this.weight('bias')};
+  }
+
   /**
    * @param x   [..., in]
    * @returns   [..., out], activated; the caller's
    */
   forward<T extends tf.Tensor>(x: T, activation: 'linear' | 'gelu' = 'linear'): T {
-    const [weight, bias] = [this.weight<tf.Tensor2D>('weight'), this.weight('bias')];
+    const {weight, bias} = this.parameters;
     const fused = runFused<T>('MueLinear', {x, weight, bias}, {activation});
     if (fused) return fused;
     return tf.tidy(() => {

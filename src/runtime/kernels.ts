@@ -30,8 +30,20 @@ export function fastBatchedMatMul(): boolean {
  * - `MueAttend`: queries x [B, H, T, d], keys [B, H, d, S], values [B, H, S, d], bias0, bias1 … [B or 1, H or 1, T or 1, S]
  *   (axes before may be absent), scale [H] or absent, attributes biases, their number, and keep, whether keys and values
  *   are read again → softmax(x · keys + biases) · values · scale, of the shape of x
+ * - `MueSelfAttentionStep`, `MueCrossAttentionStep`, `MueFeedForwardStep`: the parts of a decoder layer for a new token
+ *   of few rows, x [R, 1, D]; weights of linear maps are `qWeight` [in, out] and `qBias` [out], of norms `innerGain` and
+ *   `innerBias`, before, `outerGain` and `outerBias`, after (src/nn/few-row-steps.ts) → [R, 1, D], and of self-attention
+ *   keys [R, H, d, n] and values [R, H, n, d] with those of the new token, too
  */
-export type FusedKernel = 'MueLayerNorm' | 'MueGelu' | 'MueLinear' | 'MueConvAddRelu' | 'MueAttend';
+export type FusedKernel =
+  | 'MueLayerNorm'
+  | 'MueGelu'
+  | 'MueLinear'
+  | 'MueConvAddRelu'
+  | 'MueAttend'
+  | 'MueSelfAttentionStep'
+  | 'MueCrossAttentionStep'
+  | 'MueFeedForwardStep';
 
 /** Kernels that compute no product, and so serve where products are computed elsewhere, too. */
 const WITHOUT_PRODUCTS: readonly FusedKernel[] = ['MueLayerNorm', 'MueGelu'];
@@ -56,9 +68,20 @@ export function runFused<T extends tf.Tensor>(
   inputs: {readonly x: tf.Tensor} & tf.NamedTensorMap,
   attrs: tf.NamedAttrMap = {},
 ): T | undefined {
-  const engine = tf.engine();
+  return has(kernel) ? (tf.engine().runKernel(kernel, inputs, attrs) as T) : undefined;
+}
+
+/** The same for a kernel with several outputs, or one in a list. */
+export function runFusedEach(
+  kernel: FusedKernel,
+  inputs: {readonly x: tf.Tensor} & tf.NamedTensorMap,
+  attrs: tf.NamedAttrMap = {},
+): tf.Tensor[] | undefined {
+  return has(kernel) ? (tf.engine().runKernel(kernel, inputs, attrs) as tf.Tensor[]) : undefined;
+}
+
+function has(kernel: FusedKernel): boolean {
   // The own kernels have no gradients.
-  if (recordsGradients() || !tf.getKernel(kernel, engine.backendName)) return undefined;
-  if (productsElsewhere() && !WITHOUT_PRODUCTS.includes(kernel)) return undefined;
-  return engine.runKernel(kernel, inputs, attrs) as T;
+  if (recordsGradients() || !tf.getKernel(kernel, tf.engine().backendName)) return false;
+  return !productsElsewhere() || WITHOUT_PRODUCTS.includes(kernel);
 }

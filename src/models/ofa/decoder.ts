@@ -4,6 +4,7 @@ import {asList, Block} from '../../nn/block.js';
 import {CrossAttentionCache, CrossAttentionKv} from '../../nn/cross-attention-cache.js';
 import {Embedding, type TiedEmbedding} from '../../nn/embedding.js';
 import {FeedForward} from '../../nn/feed-forward.js';
+import {type AttentionPart, crossAttentionStep, feedForwardStep, selfAttentionStep} from '../../nn/few-row-steps.js';
 import {attendCached, attendTo, growCache, type KvCache, type PartialRows} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Linear} from '../../nn/linear.js';
@@ -50,6 +51,8 @@ export class DecoderLayer extends Block<LayerConfig> {
   readonly crossOutputNorm: LayerNorm | undefined;
   readonly feedForward: FeedForward;
   readonly feedForwardNorm: LayerNorm;
+  readonly #self: AttentionPart;
+  readonly #cross: AttentionPart;
 
   constructor(config: LayerConfig) {
     super(config);
@@ -66,6 +69,8 @@ export class DecoderLayer extends Block<LayerConfig> {
     this.feedForward = this.child('', new FeedForward({size, hidden, innerNorm: config.scaleFeedForward}));
     this.feedForwardNorm = norm('final_layer_norm');
     if (config.scaleResiduals) this.declare('w_resid', [size], {initializer: tf.initializers.ones()});
+    this.#self = {inner: this.selfNorm, attention: this.selfAttention, outer: this.selfOutputNorm};
+    this.#cross = {inner: this.crossNorm, attention: this.crossAttention, outer: this.crossOutputNorm};
   }
 
   /** Keys and values of this layer's cross-attention. @param states encoder output [B, M, D] */
@@ -100,12 +105,15 @@ export class DecoderLayer extends Block<LayerConfig> {
     return tf.tidy(() => {
       const queries = partial?.part(normed) ?? normed;
       const attended = attendCached(this.selfAttention, queries, cache, bias.self, partial?.rows);
-      return this.#afterSelfAttention(x, attended, memory, bias.cross);
+      return this.#afterSelfAttention(this.#withSelfAttention(x, attended), memory, bias.cross);
     });
   }
 
   /** `forwardCached` of all rows without padding, as one computation: the lengths of cache and memory are free in it. */
   #step(x: tf.Tensor3D, {cache, memory, bias}: CachedInputs): tf.Tensor3D {
+    using scope = new TensorScope();
+    const step = selfAttentionStep(this.#self, x, cache, bias.self);
+    if (step) return this.#afterSelfAttention(scope.hold(step), memory, bias.cross);
     const {held} = cache;
     const biases = [...bias.self, ...bias.cross];
     const inputs = [x, memory.keys.all, memory.values.all, ...biases, ...(held ? [held.keys, held.values] : [])];
@@ -114,7 +122,8 @@ export class DecoderLayer extends Block<LayerConfig> {
       const normed = this.selfNorm.forward(x);
       const grown = cache.grownBy(this.selfAttention.keysValues(normed));
       const attended = attendTo(this.selfAttention, normed, grown, bias.self);
-      return [this.#afterSelfAttention(x, attended, memory, bias.cross), grown.keys, grown.values];
+      const next = this.#afterSelfAttention(this.#withSelfAttention(x, attended), memory, bias.cross);
+      return [next, grown.keys, grown.values];
     });
     cache.adopt({keys, values});
     return next;
@@ -128,21 +137,28 @@ export class DecoderLayer extends Block<LayerConfig> {
   forwardWhole(x: tf.Tensor3D, memory: CrossAttentionKv, bias: DecoderBias): tf.Tensor3D {
     return tf.tidy(() => {
       const attended = this.selfAttention.forward(this.selfNorm.forward(x), bias.self);
-      return this.#afterSelfAttention(x, attended, memory, bias.cross);
+      return this.#afterSelfAttention(this.#withSelfAttention(x, attended), memory, bias.cross);
     });
   }
 
-  #afterSelfAttention(
-    x: tf.Tensor3D,
-    attended: tf.Tensor3D,
-    memory: CrossAttentionKv,
-    crossBias: readonly tf.Tensor[],
-  ): tf.Tensor3D {
-    const y = x.add(this.selfOutputNorm?.forward(attended) ?? attended) as tf.Tensor3D;
-    const crossed = memory.attend(this.crossAttention, this.crossNorm.forward(y), crossBias);
-    const z = y.add(this.crossOutputNorm?.forward(crossed) ?? crossed) as tf.Tensor3D;
-    const residual = this.config.scaleResiduals ? z.mul(this.weight('w_resid')) : z;
-    return residual.add(this.feedForward.forward(this.feedForwardNorm.forward(z))) as tf.Tensor3D;
+  #withSelfAttention(x: tf.Tensor3D, attended: tf.Tensor3D): tf.Tensor3D {
+    return x.add(this.selfOutputNorm?.forward(attended) ?? attended);
+  }
+
+  /** @param y [R, T, D], borrowed: x with self-attention */
+  #afterSelfAttention(y: tf.Tensor3D, memory: CrossAttentionKv, bias: readonly tf.Tensor[]): tf.Tensor3D {
+    return tf.tidy(() => {
+      const z = crossAttentionStep(this.#cross, y, memory, bias) ?? this.#withCrossAttention(y, memory, bias);
+      const scale = this.config.scaleResiduals ? this.weight('w_resid') : undefined;
+      const step = feedForwardStep(this.feedForwardNorm, this.feedForward, z, scale);
+      if (step) return step;
+      return (scale ? z.mul(scale) : z).add(this.feedForward.forward(this.feedForwardNorm.forward(z))) as tf.Tensor3D;
+    });
+  }
+
+  #withCrossAttention(y: tf.Tensor3D, memory: CrossAttentionKv, bias: readonly tf.Tensor[]): tf.Tensor3D {
+    const crossed = memory.attend(this.crossAttention, this.crossNorm.forward(y), bias);
+    return y.add(this.crossOutputNorm?.forward(crossed) ?? crossed);
   }
 
   /**

@@ -5,6 +5,7 @@ import {registerRowKernels} from './fused.js';
 import {KernelHeap} from './heap.js';
 import type {KernelBuild} from './modules.js';
 import {replaceProducts} from './products.js';
+import {registerSteps} from './steps.js';
 
 let heap: KernelHeap | undefined;
 
@@ -28,6 +29,7 @@ export function useOwnKernels(relaxed: boolean, threads: number): OwnKernels {
     replaceConvolutions(heap);
     registerRowKernels(heap);
     registerAttention(heap);
+    registerSteps(heap);
   }
   const build = heap.use(relaxed ? 'relaxed' : 'simd', threads);
   return {build, threads: heap.threads};
