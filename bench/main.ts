@@ -1,10 +1,20 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {Command} from 'commander';
+import {Command, Option} from 'commander';
+import {wholeNumber} from '../src/cli/options/values.js';
 import {fail} from '../src/cli/core/errors.js';
 import type {OfaPipeline} from '../src/tasks/ofa-processor.js';
 import {addBench, type Bench, type Flags, say, together} from './bench.js';
 import {readResult} from './report/result-file.js';
+
+interface CompareFlags {
+  readonly task: 'caption' | 'snli-ve';
+  readonly exits: 'never' | 'model';
+  readonly turns: number;
+  readonly pictures: number;
+  readonly threads: number;
+  readonly threadsBefore: number;
+}
 
 // The code that a bench measures is imported when it runs.
 
@@ -101,9 +111,24 @@ const BENCHES: readonly Bench[] = [
 const program = new Command('bench').description('Measures this package.').helpCommand(false).showHelpAfterError();
 for (const bench of BENCHES) addBench(program, bench);
 program
-  .command('compare <before.json> <after.json>')
-  .description('ratios of what both files hold; differences within the spread are marked')
-  .action(async (before: string, after: string) => {
+  .command('compare <before> <after>')
+  .description(
+    'two results (json files): ratios of what both hold, differences within the spread are marked; ' +
+      'two builds (folders with their dist): the shipped model on wasm by turns, ratios of the turns',
+  )
+  .addOption(new Option('--task <name>', 'of two builds').choices(['caption', 'snli-ve']).default('caption'))
+  .addOption(new Option('--exits <which>', 'of two builds').choices(['never', 'model']).default('never'))
+  .option('--turns <n>', 'of two builds', wholeNumber(1), 9)
+  .option('--pictures <n>', 'of a turn of two builds', wholeNumber(1), 6)
+  .option('--threads <n>', 'of the build after', wholeNumber(1), 1)
+  .option('--threads-before <n>', 'of the build before', wholeNumber(1), 1)
+  .action(async (before: string, after: string, options: CompareFlags) => {
+    if (fs.statSync(before, {throwIfNoEntry: false})?.isDirectory()) {
+      const {compareBuilds} = await import('./benches/builds.js');
+      const threads = [options.threadsBefore, options.threads] as const;
+      process.stdout.write(await compareBuilds([before, after], {...options, threads}));
+      return;
+    }
     const {compareResults, formatComparison} = await import('./report/compare.js');
     process.stdout.write(formatComparison(compareResults(readResult(before), readResult(after))));
   });

@@ -1,8 +1,13 @@
 #!/usr/bin/env node
+import module from 'node:module';
 import '../runtime/dispose-symbol.js';
 import {AbortError} from '../runtime/errors.js';
 import {hasColours} from './core/colours.js';
-import {runMue} from './program.js';
+
+// Node 22 keeps what it compiles from one run to the next; it must be told before the rest is imported.
+const {enableCompileCache} = module as {readonly enableCompileCache?: () => unknown};
+enableCompileCache?.();
+const {runMue} = await import('./program.js');
 
 // `mue … | head` is no failure.
 for (const stream of [process.stdout, process.stderr])

@@ -66,9 +66,7 @@ function attend(
  * @returns their address, valid until the next table
  */
 export function biasTable(heap: KernelHeap, inputs: Readonly<Record<string, tf.TensorInfo>>, biases: number): number {
-  const entries: number[] = [];
-  for (let i = 0; i < biases; i++) entries.push(...biasEntry(heap, inputs[`bias${i}`]!));
-  return heap.writeTable(entries);
+  return heap.writeTable(Array.from({length: biases}, (_, i) => biasEntry(heap, inputs[`bias${i}`]!)).flat());
 }
 
 /** Panels of the keys [B, H, d, S] and values [B, H, S, d] of a memory, kept as long as they are. */
