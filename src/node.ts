@@ -5,3 +5,7 @@ export {decodeImage} from './node/picture/decode.js';
 export {readExitAdapters, writeExitAdapters} from './node/model/exit-adapters.js';
 export {type LoadOptions, loadModel, SHIPPED_MODEL, weightsHash} from './node/model/load-model.js';
 export {SHIPPED_MODELS, type ShippedModel} from './node/model/shipped-models.js';
+export {planTraining, type TrainingPlan} from './node/training/plan.js';
+export {Trainer, type TrainerOptions} from './node/training/trainer.js';
+export type {TrainedStep} from './node/training/training-log.js';
+export type {Validation} from './node/training/validation.js';

@@ -24,6 +24,7 @@ import {data} from './inspect/data.js';
 import {doctor} from './inspect/doctor.js';
 import {inspect} from './inspect/inspect.js';
 import {exits} from './train/exits.js';
+import {train} from './train/train.js';
 
 // In the order of the help. A new command is one file and one line here.
 const COMMANDS: readonly DefinedCommand[] = [
@@ -46,6 +47,7 @@ const COMMANDS: readonly DefinedCommand[] = [
   sweep,
   calibrate,
   explain,
+  train,
   exits,
   demo,
 ];
