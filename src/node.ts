@@ -14,3 +14,11 @@ export {type LoadOptions, loadModel, SHIPPED_MODEL} from './node/model/load-mode
 export type {LoadProgress} from './node/model/load-progress.js';
 export {weightsHash} from './node/model/manifest.js';
 export {SHIPPED_MODELS, type ShippedModel} from './node/model/shipped-models.js';
+export {planTraining, type TrainingPlan} from './node/training/plan.js';
+export {Trainer, type TrainerOptions} from './node/training/trainer.js';
+export type {TrainedStep} from './node/training/training-log.js';
+export type {TrainingRun} from './node/training/training-run.js';
+export type {Validation} from './node/training/validation.js';
+export type {TrainedTask} from './training/examples.js';
+export type {RateSchedule} from './training/schedule.js';
+export type {Recipe, TrainingStep} from './training/trainer.js';

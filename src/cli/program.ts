@@ -29,13 +29,14 @@ import {exportCommand} from './inspect/export.js';
 import {inspect} from './inspect/inspect.js';
 import {native} from './inspect/native.js';
 import {exits} from './train/exits.js';
+import {train} from './train/train.js';
 
 /** The help's groups of commands, in its order. A new command is one file and one line here. */
 const GROUPS: readonly (readonly [heading: string, commands: readonly DefinedCommand[]])[] = [
   ['Answers about pictures:', [caption, entail, ask, prompt, explain]],
   ['Pictures and texts in one space:', [classify, embed, retrieve]],
   ['Data sets:', [evaluate, merge, compare, data]],
-  ['Exits:', [record, sweep, calibrate, report, exits]],
+  ['Exits:', [record, sweep, calibrate, report, train, exits]],
   ['Models and devices:', [convert, exportCommand, inspect, doctor, native]],
   ['More:', [demo, completion]],
 ];

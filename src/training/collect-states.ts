@@ -4,6 +4,7 @@ import {type ExitPolicy, never, type StackName} from '../exit/policy.js';
 import {writingStack} from '../exit/stacks.js';
 import type {Encoded, ScoreInput, VisionLanguageModel} from '../models/model.js';
 import {InputError, throwIfAborted} from '../runtime/errors.js';
+import {append} from '../runtime/extremes.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {VisionLanguagePipeline} from '../tasks/pipeline.js';
 import type {AnswerWriter} from '../tasks/processor.js';
@@ -92,7 +93,7 @@ async function collectGroup(
   for (const row of group) {
     try {
       if (task === 'snli-ve') fed.push(entailmentRow(pipeline, row));
-      else fed.push(...(await captionRows(pipeline, row, pixels, references, signal)));
+      else append(fed, await captionRows(pipeline, row, pixels, references, signal));
     } catch (error) {
       if (!onBadRow || !(error instanceof InputError)) throw error;
       onBadRow({line: row.index + 1, error});

@@ -15,7 +15,7 @@ export interface EncodedExample extends TrainingExample {
   readonly key: string;
 }
 
-export interface EncodeRowsOptions extends CollectOptions {
+export interface EncodeRowsOptions extends Omit<CollectOptions, 'references'> {
   /** Questions: the answers that are allowed. */
   readonly allowed?: TokenTrie;
 }

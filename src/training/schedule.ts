@@ -1,11 +1,11 @@
 export const SCHEDULES = ['polynomial', 'cosine', 'constant'] as const;
 /** How the learning rate falls after the warm-up: in a straight line to 0, along half a cosine to 0, or not at all. */
-export type Schedule = (typeof SCHEDULES)[number];
+export type RateSchedule = (typeof SCHEDULES)[number];
 
 export interface ScheduleOptions {
   /** The largest one. */
   readonly learningRate: number;
-  readonly schedule: Schedule;
+  readonly schedule: RateSchedule;
   /** Updates during which it rises in a straight line. */
   readonly warmup: number;
   /** Updates until it is 0. */

@@ -8,7 +8,7 @@ import {Adam, type AdamState} from './adam.js';
 import type {TrainingExample} from './examples.js';
 import {TrainingOrder} from './order.js';
 import {Parameters} from './parameters.js';
-import {learningRateAt, SCHEDULES, type Schedule} from './schedule.js';
+import {learningRateAt, SCHEDULES, type RateSchedule} from './schedule.js';
 
 // L layers of the decoder
 
@@ -24,7 +24,7 @@ export interface TrainingSettings {
   readonly batch: number;
   readonly accumulate: number;
   readonly learningRate: number;
-  readonly schedule: Schedule;
+  readonly schedule: RateSchedule;
   /** Updates of the warm-up. */
   readonly warmup: number;
   /** Largest norm of all gradients together; 0 for any. */

@@ -22,7 +22,7 @@ export interface CommandContext {
 
 /** A command in one piece. The types of its arguments and options are inferred from their declarations. */
 export interface CommandSpec<A extends ArgumentList, O extends OptionValues> {
-  /** With a space, the command stands under a group: `train exits`. */
+  /** With a space, the command stands under another one: `train exits`. */
   readonly name: string;
   /** First line of the command's help, and its line in the program's. */
   readonly summary: string;
@@ -76,21 +76,14 @@ export function defineCommand<const A extends ArgumentList, O extends OptionValu
   };
 }
 
-/** What the groups of commands are about. */
-const GROUPS: Readonly<Record<string, string>> = {train: 'Train a model, or small parts beside it'};
-
-/** The command that a command stands under: its group, which the first of the group makes, or the program. */
+/** The command that a command stands under: that of its first word, which is declared before, or the program. */
 function parentOf(program: Command, name: string): Command {
   const [group, own] = name.split(' ') as [string, string?];
   if (own === undefined) return program;
-  const known = program.commands.find((command) => command.name() === group);
-  return (
-    (known as Command | undefined) ??
-    program
-      .command(group)
-      .description(GROUPS[group] ?? '')
-      .helpCommand(false)
-  );
+  const parent = program.commands.find((command) => command.name() === group) as Command;
+  // Options behind the second word are that command's own.
+  for (const command of [program, parent]) command.enablePositionalOptions();
+  return parent.helpCommand(false);
 }
 
 /** Adds options that several commands share. */

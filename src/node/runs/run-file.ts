@@ -81,8 +81,8 @@ export function claimFolder(folder: string, run: RunFile): void {
 }
 
 /** The settings in which two runs differ, each as a phrase with both values. */
-export function runDifferences(before: RunFile, now: RunFile, ignore: readonly string[] = []): string[] {
-  const flat = (run: RunFile): Map<string, string> => new Map(flatten(JSON.parse(JSON.stringify(run)), ''));
+export function runDifferences(before: object, now: object, ignore: readonly string[] = []): string[] {
+  const flat = (run: object): Map<string, string> => new Map(flatten(JSON.parse(JSON.stringify(run)), ''));
   const [a, b] = [flat(before), flat(now)];
   return [...new Set([...a.keys(), ...b.keys()])]
     .filter((key) => a.get(key) !== b.get(key) && !ignore.some((name) => key === name || key.startsWith(`${name}.`)))

@@ -23,7 +23,7 @@ beforeAll(async () => {
   const search = ['--num-beams', '2', '--max-new-tokens', '16', '--warmup', '0'];
   const exits = ['--img_thres', '0.5', '--decoder_thres', '0.9'];
   const rows = ['--task', 'caption', '--data', data, '--images', 'data/scenes'];
-  args = ['evaluate', '--model', model, '--device', 'wasm', ...rows, ...search, ...exits];
+  args = ['evaluate', '--model', model, '--device', 'wasm', '--threads', '1', ...rows, ...search, ...exits];
   const {code, stdout} = await mueCommand([...args, '--out', out('one'), '--json']);
   expect(code).toBe(0);
   expect(metricsSchema.parse(JSON.parse(stdout)).n).toBe(ROWS);

@@ -26,7 +26,10 @@ const predictions = (name: string): string => path.join(root, name, 'predictions
 
 test('evaluateInto: writes predictions, metrics, and results in the format of COCO and of VQA', async () => {
   const metrics = await evaluateInto(folder('caption'), stubOptions('caption', 5));
-  expect(JSON.parse(fs.readFileSync(path.join(folder('caption'), 'metrics.json'), 'utf8'))).toEqual(metrics);
+  expect(JSON.parse(fs.readFileSync(path.join(folder('caption'), 'metrics.json'), 'utf8'))).toEqual({
+    $schema: 'mue-tfjs/schemas/metrics.json',
+    ...metrics,
+  });
   const results = fs.readFileSync(path.join(folder('caption'), 'captions_caption-stub_results.json'), 'utf8');
   expect(JSON.parse(results)[1]).toEqual({image_id: 1, caption: 'a dog in a field'});
   expect((await readEvaluation(folder('caption'))).rows.length).toBe(5);
