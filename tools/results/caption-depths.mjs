@@ -40,7 +40,7 @@ const TIMED = [
  * @param model   scenes-coca, borrowed
  * @param work    folder that runs are kept in
  * @param limit   pictures of the test set
- * @param timed   pictures that are timed
+ * @param timed   pictures that are timed; 0 leaves milliseconds out
  * @returns       lines of Markdown
  */
 export async function captionDepths(model, work, limit, timed) {
@@ -49,7 +49,10 @@ export async function captionDepths(model, work, limit, timed) {
   fs.writeFileSync(settings, JSON.stringify({points: SETTINGS}));
   const data = path.join(root, 'data/scenes/caption-test.jsonl');
   const run = ['--task', 'caption', '--model', 'scenes-coca', '--data', data, '--thresholds', settings];
-  mue(['sweep', ...run, '--limit', String(limit), '--out', folder, '--device', 'wasm']);
+  // What is finished is not opened again.
+  const done = path.join(folder, 'runs.jsonl');
+  const rows = fs.existsSync(done) ? fs.readFileSync(done, 'utf8').trim().split('\n').length - 1 : 0;
+  if (rows < limit) mue(['sweep', ...run, '--limit', String(limit), '--out', folder, '--device', 'wasm']);
   const shards = readShards([path.join(folder, 'runs.jsonl')]);
   const runs = new CaptionRuns(parseRuns(shards.header, shards.rows, shards.source));
   const sweep = sweepCaptions(runs, shards.sha256);
@@ -57,10 +60,14 @@ export async function captionDepths(model, work, limit, timed) {
 
   const ms = await milliseconds(model, path.join(work, 'captions-ms.json'), timed, runs.runs.header);
   const key = (setting) => settingText(setting);
+  const {full} = ms;
+  const timedText = full
+    ? `Milliseconds: processor time, medians of ${timed} pictures, all settings by turns; full depth ${full.ms.toFixed(0)} ms.`
+    : 'Milliseconds were not measured.';
   const cider = ({metrics}) => metrics['CIDEr-D'];
   const layers = (of) => [of.image, of.text, of.decoder].map((x) => Number(x.toFixed(2))).join(' / ');
   const line = (point) => {
-    const time = ms[key(point)];
+    const time = ms[key(point) === key(TIMED[0]) ? 'full' : key(point)];
     const saved = time ? `${((1 - time.share) * 100).toFixed(0)} %` : '';
     return `| ${settingText(point)} | ${layers(point.layers)} | ${percent(point.etr)} | ${percent(point.macs.saved)} | ${saved} | ${cider(point).toFixed(3)} | ${percent(point.retention)} |`;
   };
@@ -74,7 +81,7 @@ export async function captionDepths(model, work, limit, timed) {
     '## Captions by depth',
     '',
     `open_clip's default search (6 beams in 3 groups) on the first ${runs.rows.length} pictures of test, every setting run for real (\`mue sweep --task caption\`). CIDEr-D at full depth is`,
-    `${cider(sweep.full).toFixed(3)}; document frequencies are those of these pictures. Milliseconds: processor time, medians of ${timed} pictures, all settings by turns; full depth ${ms[key(TIMED[0])].ms.toFixed(0)} ms.`,
+    `${cider(sweep.full).toFixed(3)}; document frequencies are those of these pictures. ${timedText}`,
     '',
     ...head,
     ...sweep.static.map(line),
@@ -117,11 +124,12 @@ function oracleText(runs) {
 }
 
 async function milliseconds(model, file, timed, header) {
+  if (timed === 0) return {};
   if (!fs.existsSync(file)) {
     const ways = Object.fromEntries(
       TIMED.map((setting, i) => {
         const exit = i === 0 ? 'never' : settingPlan(setting, header);
-        return [settingText(setting), (row) => model.caption(pictureOf(row), {exit})];
+        return [i === 0 ? 'full' : settingText(setting), (row) => model.caption(pictureOf(row), {exit})];
       }),
     );
     fs.writeFileSync(file, JSON.stringify(await byTurns(scenes('caption-test.jsonl').slice(0, timed + 2), ways)));

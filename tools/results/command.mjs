@@ -41,8 +41,8 @@ export const median = (list) => list.toSorted((a, b) => a - b)[list.length >> 1]
  * Milliseconds of processor time of several ways to do the same, by turns: each item once by every way, in an order
  * that moves on from item to item. On one thread that is what a clock says on a machine that does nothing else. The
  * first two items warm up.
- * @param ways  by name: does one item
- * @returns     by name: the median, and the median of the ratios to the first way
+ * @param ways  by name: does one item; `full` is what the others are compared with
+ * @returns     by name: the median, and the median of the ratios to `full`
  */
 export async function byTurns(items, ways) {
   const names = Object.keys(ways);
@@ -55,8 +55,7 @@ export async function byTurns(items, ways) {
       const {user, system} = process.cpuUsage(before);
       if (i >= 2) ms[name].push((user + system) / 1000);
     }
-  const first = ms[names[0]];
   return Object.fromEntries(
-    names.map((name) => [name, {ms: median(ms[name]), share: median(ms[name].map((x, i) => x / first[i]))}]),
+    names.map((name) => [name, {ms: median(ms[name]), share: median(ms[name].map((x, i) => x / ms.full[i]))}]),
   );
 }

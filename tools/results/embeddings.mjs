@@ -20,8 +20,9 @@ const {values: options} = parseArgs({
     work: {type: 'string', default: 'out/results'},
     /** Pictures of test whose captions are written, at every setting. */
     captions: {type: 'string', default: '499'},
-    /** Pictures that are timed. */
+    /** Pictures that are timed, embedded and captioned; 0 leaves milliseconds of captions out. */
     timed: {type: 'string', default: '20'},
+    'timed-captions': {type: 'string', default: '20'},
     /** The machine, for the page. */
     machine: {type: 'string', default: 'this machine'},
   },
@@ -180,7 +181,7 @@ async function milliseconds() {
 const val = retrieval(await record('val'));
 const test = retrieval(await record('test'));
 const clock = await milliseconds();
-const captions = await captionDepths(model, work, Number(options.captions), Number(options.timed));
+const captions = await captionDepths(model, work, Number(options.captions), Number(options['timed-captions']));
 const fixed = Array.from({length: DEPTH}, (_, d) => d + 1);
 const oracle = test.neighbours[0].map((_, i) => {
   const at = fixed.find((depth) => test.owner[test.neighbours[depth - 1][i][0]] === i);
