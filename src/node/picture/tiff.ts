@@ -118,12 +118,12 @@ function inspect(bytes: Uint8Array): TiffHeader {
 }
 
 /** Strips are unpacked or copied into a plain file, which jimp reads to samples and RGBA. */
-function cost({stored: {width, height}, rowBytes, strips}: TiffHeader, bytes: Uint8Array): PictureCost {
+function cost({stored: {width, height}, rowBytes, strips, compression}: TiffHeader, bytes: Uint8Array): PictureCost {
   const pixels = width * height;
   const packed = strips.reduce((sum, {length}) => sum + length, 0);
   const unpacked = rowBytes * height;
   return {
-    work: 60 * pixels + 10 * unpacked + 20 * (packed + bytes.length),
+    work: 30 * pixels + 5 * unpacked + (compression === LZW ? 30 : 12) * packed + 4 * bytes.length,
     memory: 15 * pixels + 3 * unpacked + 2 * packed + bytes.length,
   };
 }

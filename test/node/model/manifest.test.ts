@@ -60,6 +60,7 @@ test('verifyFolder: compares only files beside the manifest, of a manifest that 
     fs.writeFileSync(path.join(other, 'manifest.json'), JSON.stringify({files}));
   manifest([
     {name: '../dict.txt', sha256: 'ab'},
+    {name: 'dict\0.txt', sha256: 'ab'},
     {name: 'missing.txt', sha256: 'ab'},
   ]);
   await verifyFolder(other);
