@@ -1,11 +1,11 @@
 import type {Checkpoint} from '../../src/checkpoint/checkpoint.js';
+import {pickle} from '../../src/checkpoint/pickle-writer.js';
 import {SafetensorsFile} from '../../src/checkpoint/safetensors.js';
 import {TorchFile} from '../../src/checkpoint/torch-zip.js';
 import {familyOfCheckpoint} from '../../src/models/families.js';
 import type {Random} from '../../src/runtime/random.js';
 import {MemoryAccess} from '../support/data/memory-access.js';
 import {goldenBytes} from '../support/golden/golden.js';
-import {pickle} from '../../src/checkpoint/pickle-writer.js';
 import {stateDict, zip} from '../support/data/torch-zip-writer.js';
 import type {Target} from './campaign.js';
 import {mutateBytes, mutateJson} from './mutate.js';
