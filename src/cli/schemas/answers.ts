@@ -36,6 +36,16 @@ export const answerSchema = z.strictObject({
   hypotheses: z.array(hypothesisSchema).min(1),
   layers: layersSchema,
   macs: macsSchema,
+  /** What was drafted and verified, where the exits lose nothing. */
+  drafting: z
+    .strictObject({
+      rounds: z.number().int().min(0),
+      positions: z.number().int().min(0),
+      kept: z.number().int().min(0),
+      ties: z.number().int().min(0),
+      layerCalls: z.number().int().min(0),
+    })
+    .optional(),
   ms: z.strictObject({
     load: milliseconds,
     preprocess: milliseconds,

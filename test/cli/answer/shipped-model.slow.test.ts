@@ -35,6 +35,20 @@ test('mue caption: an image is told on several lines, several on one line each',
   expect(both.stderr).toContain('  ██████ 6/6  two big cup\n');
 });
 
+test('mue caption --exit lossless: the answer of never, and what was drafted', async () => {
+  const ask = async (...options: string[]): Promise<string> =>
+    (await runMue(['caption', picture, ...wasm, '--num-beams', '1', ...options])).stdout;
+  expect(await ask('--exit', 'lossless')).toMatch(
+    /\n {2}drafts {2}\d+ tokens run for \d+ kept, verified in \d+ rounds; \d+ layer calls\n/,
+  );
+  const [never, lossless] = await Promise.all(
+    ['never', 'lossless'].map(async (exit) => captionSchema.parse(JSON.parse(await ask('--exit', exit, '--json')))),
+  );
+  expect(lossless).toMatchObject({text: never!.text, tokens: never!.tokens, layers: never!.layers});
+  expect(never).not.toHaveProperty('drafting');
+  expect(lossless!.drafting!.layerCalls).toBeLessThan(6 * lossless!.drafting!.kept);
+});
+
 test("mue entail: MACs grow from the model's plan over the release's to full depth", async () => {
   const ask = async (...exit: string[]): Promise<EntailmentJson> => {
     const {stdout} = await runMue(['entail', picture, 'there are two cupcakes', ...wasm, '--json', ...exit]);
