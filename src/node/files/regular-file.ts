@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 
-// Files that people name. Errors are those of the file system, or alike: callers say what the file was for.
+// Files that people name. Errors have the file system's codes, or such as are alike, and a message in words without the
+// name: callers say which file it was, and what for.
 
 /** Opens for reading without waiting for a writer, as opening a named pipe would. */
 const READ = fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0);
@@ -36,7 +37,12 @@ const WHY: Readonly<Record<string, string>> = {
 /** The reason in words why a file could not be looked at or opened. */
 export function whyUnreadable(error: unknown): string {
   const {code, message} = error as NodeJS.ErrnoException;
-  return (code !== undefined && Object.hasOwn(WHY, code) ? WHY[code] : undefined) ?? message;
+  return (code !== undefined && Object.hasOwn(WHY, code) ? WHY[code] : undefined) ?? plainMessage(message);
+}
+
+/** A message of the file system without its code, call and path: "ENOSPC: no space left on device, write". */
+export function plainMessage(message: string): string {
+  return /^E[A-Z0-9]+: (.*?), \w+( |$)/s.exec(message)?.[1] ?? message;
 }
 
 /** What an entry of the file system is that is no file. */
@@ -59,17 +65,17 @@ export function openRegularFile(file: string): {readonly fd: number; readonly si
   } catch (error) {
     // A socket cannot be opened.
     const {code} = error as NodeJS.ErrnoException;
-    if (code === 'ENXIO' || code === 'EOPNOTSUPP') throw notAFile(file, fs.statSync(file));
-    throw error;
+    if (code === 'ENXIO' || code === 'EOPNOTSUPP') throw notAFile(fs.statSync(file));
+    throw Object.assign(new Error(whyUnreadable(error), {cause: error}), {code});
   }
   const stat = fs.fstatSync(fd);
   if (stat.isFile()) return {fd, size: stat.size};
   fs.closeSync(fd);
-  throw notAFile(file, stat);
+  throw notAFile(stat);
 }
 
-function notAFile(file: string, stat: fs.Stats): Error {
-  return Object.assign(new Error(`${file} is ${kindOf(stat)}, not a file`), {
+function notAFile(stat: fs.Stats): Error {
+  return Object.assign(new Error(`it is ${kindOf(stat)}, not a file`), {
     code: stat.isDirectory() ? 'EISDIR' : 'ENOTFILE',
   });
 }

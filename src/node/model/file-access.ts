@@ -23,7 +23,7 @@ export class FileAccess implements RandomAccess, Disposable {
         code === 'ENOENT'
           ? `${file}: there is no such file`
           : code === 'EISDIR' || code === 'ENOTFILE'
-            ? message
+            ? `${file}: ${message}`
             : `${file}: cannot be read (${code})`;
       throw new WeightsError('unreadable-file', `${why}.`, {cause});
     }

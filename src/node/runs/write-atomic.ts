@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {InputError, MueError} from '../../runtime/errors.js';
-import {namedEntry} from '../files/regular-file.js';
+import {namedEntry, plainMessage} from '../files/regular-file.js';
 
 /**
  * Writes a file that appears whole or not at all.
@@ -55,10 +55,15 @@ export function cannotWrite(file: string, error: unknown): unknown {
     EROFS: 'the file system is read-only',
     ENOTDIR: 'a part of the path is no folder',
     EEXIST: 'a file is there',
+    ENOENT: 'a part of the path is not there',
+    EISDIR: 'a folder is there',
+    ENAMETOOLONG: 'the name is too long',
+    ELOOP: 'its links lead in a circle',
+    ERR_INVALID_ARG_VALUE: 'the name holds a NUL character',
   };
   return new InputError(
     'cannot-write',
-    `${file}: cannot be written: ${why[code] ?? (error as Error).message} (${code})`,
+    `${file}: cannot be written: ${(Object.hasOwn(why, code) ? why[code] : undefined) ?? plainMessage((error as Error).message)} (${code})`,
     {
       cause: error,
       hint: 'What was written before is kept: make room, or name another folder, and run the same command again.',
