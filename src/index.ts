@@ -128,6 +128,7 @@ export type {
   AllowedAnswers,
   AnswerWriter,
   EntailmentTokens,
+  ForbiddingRule,
   GeneratedAnswer,
   Processor,
   Prompt,
