@@ -133,6 +133,7 @@ export type {
   AllowedAnswers,
   AnswerWriter,
   EntailmentTokens,
+  ForbiddingRule,
   GeneratedAnswer,
   Processor,
   Prompt,

@@ -260,6 +260,20 @@ function certain(prefix: readonly number[], {maxLength, noRepeatNgram}: SearchOp
   return free < 0 ? Math.min(prefix.length, maxLength) : free;
 }
 
+/**
+ * The rule that keeps a search from a token, by the name of its option; behind any prefix.
+ * @param fed tokens that the row was fed so far, begin symbol first
+ */
+export function forbiddenBy(
+  fed: readonly number[],
+  token: number,
+  {minLength, noRepeatNgram}: Pick<SearchOptions, 'minLength' | 'noRepeatNgram'>,
+): 'min_length' | 'no_repeat_ngram_size' | undefined {
+  const step = fed.length - 1;
+  if (token === EOS && step < minLength) return 'min_length';
+  return repeating(fed, step, noRepeatNgram).has(token) ? 'no_repeat_ngram_size' : undefined;
+}
+
 /** Tokens that would repeat an n-gram. */
 function repeating(tokens: readonly number[], step: number, noRepeatNgram: number): ReadonlySet<number> {
   return repeatingTokens(tokens, step >= noRepeatNgram - 2 ? noRepeatNgram : 0);

@@ -105,6 +105,8 @@ export class CocaProcessor implements Processor {
       rows: beams ?? 1,
       maxSteps: maxLength,
       settings: {...settings, seed},
+      forbiddenBy: (written, token) =>
+        token === this.tokenizer.eos && target.length + written.length < settings.minLength ? 'min_length' : undefined,
       write: async (decoding, images, policy, {signal} = {}) => {
         const rules: DecodingOptions = {...settings, prompt: target, end: this.tokenizer.eos, signal, onStep};
         const {texts, traces} =

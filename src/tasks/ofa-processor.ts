@@ -4,6 +4,7 @@ import {captionTarget, removePunctuation} from '../data/text-cleaning.js';
 import type {Tokenizer} from '../data/tokenizer.js';
 import {
   fairseqBeamSearch,
+  forbiddenBy,
   type Hypothesis,
   type SearchOptions,
   type SearchStep,
@@ -128,6 +129,7 @@ export class OfaProcessor implements Processor {
       rows: settings.beams,
       maxSteps: settings.maxLength,
       settings: {...settings},
+      forbiddenBy: (written, token) => forbiddenBy([...prompts[0]!.target, ...written], token, settings),
       write: async (decoding, images, policy, {signal, includeDeadBeams} = {}) => {
         const ofImages = prefixes.length === 1 ? new Array<readonly number[]>(images).fill(prefixes[0]!) : prefixes;
         const {hypotheses, traces} = await fairseqBeamSearch(decoding, images, policy, {

@@ -51,6 +51,9 @@ export interface GeneratedAnswer {
   readonly traces: readonly StackTrace[];
 }
 
+/** A rule that forbids a token as the next one, by the name of its option. */
+export type ForbiddingRule = 'no_repeat_ngram_size' | 'min_length';
+
 /** Generates answers by a model's own rules, whatever the encoding comes from. */
 export interface AnswerWriter {
   /** The encoder's prompt. */
@@ -62,6 +65,11 @@ export interface AnswerWriter {
   readonly maxSteps: number;
   /** How tokens are chosen, in plain values, for files. */
   readonly settings: Readonly<Record<string, unknown>>;
+  /**
+   * The rule that forbids a token after an answer's first tokens, if one does.
+   * @param written tokens of the answer so far, without the prompt
+   */
+  forbiddenBy(written: readonly number[], token: number): ForbiddingRule | undefined;
   /**
    * Generates an answer for each image.
    * @param decoding   stepped, reordered and left to the caller

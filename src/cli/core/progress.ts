@@ -14,25 +14,21 @@ export function linesBesideBar(out: Output, shown: () => boolean): Output {
   const clear = (): void => {
     if (shown()) process.stderr.write('\r\u001b[K');
   };
-  return {
-    ...out,
-    say: (line) => {
+  const beside =
+    (write: (line: string) => void) =>
+    (line: string): void => {
       clear();
-      out.say(line);
-    },
-    warn: (line) => {
-      clear();
-      out.warn(line);
-    },
-  };
+      write(line);
+    };
+  return {...out, data: beside(out.data), styled: beside(out.styled), say: beside(out.say), warn: beside(out.warn)};
 }
 
-/** A bar over the images of a list: only where a terminal shows it and the answers go elsewhere. */
+/** A bar over the images of a list, where a terminal shows it; it stays below the answers. */
 export class ImageProgress implements Disposable {
   readonly #bar: SingleBar | undefined;
 
   constructor(total: number, quiet: boolean) {
-    if (quiet || total < 2 || !process.stderr.isTTY || process.stdout.isTTY) return;
+    if (quiet || total < 2 || !process.stderr.isTTY) return;
     this.#bar = progressBar('{bar} {value}/{total} pictures  {eta_formatted} left');
     this.#bar.start(total, 0);
   }

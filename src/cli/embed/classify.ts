@@ -17,10 +17,11 @@ export const classify = defineCommand({
     withAnswer(command.requiredOption('--labels <file>', 'the labels, one a line'))
       .option('--templates <file>', 'sentences with {} for the label, one a line (default: seven built-in ones)')
       .option('--top <n>', 'labels that are shown', wholeNumber(1), 5),
-  async run([names], options, {out, signal}) {
+  async run([names], options, {out: output, signal}) {
     const images = pictureFiles(names);
     const zeroShot = await import('../../tasks/zero-shot.js');
     const {errorJson, layersText, savedPercent} = await import('../answer/format.js');
+    const {ImageProgress} = await import('../core/progress.js');
     const {loadEmbedder} = await import('./load-embedder.js');
     const labels = readList(options.labels, '--labels');
     const templates = options.templates === undefined ? zeroShot.TEMPLATES : readList(options.templates, '--templates');
@@ -28,10 +29,12 @@ export const classify = defineCommand({
     zeroShot.distinct(labels, 'labels');
     zeroShot.distinct(templates, 'templates');
     const choice = await parseExitOptions(options, 'classify');
-    using model = await loadEmbedder(modelChoice(options), out, signal);
+    using model = await loadEmbedder(modelChoice(options), output, signal);
     // Checked as a plan of labels, taken as one of embeddings.
     const exit = {...model.resolveExits('classify', choice).plan!, task: undefined};
     const classifier = await zeroShot.zeroShotClassifier(model, labels, templates, {exit, signal});
+    using progress = new ImageProgress(images.length, output.quiet);
+    const out = progress.lines(output);
     for (const note of classifier.notes) out.warn(`warning: ${note}`);
     const format = options.jsonl ? 'jsonl' : options.json ? 'json' : 'text';
     const objects = new ObjectPrinter(out, format, images.length);
@@ -49,6 +52,8 @@ export const classify = defineCommand({
         if (isFatal(error)) throw error;
         objects.add(errorJson(image, error));
         failures.report(image, error);
+      } finally {
+        progress.step();
       }
     }
     objects.end();

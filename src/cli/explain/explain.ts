@@ -28,11 +28,12 @@ export const explain = defineCommand({
     return withExits(withModel(command.addOption(task)))
       .option('--max-new-tokens <n>', 'most tokens of the answer', wholeNumber(1))
       .option('--html <file>', 'also write a page with the picture')
+      .option('--svg <file>', 'also write the table of words and layers as a picture for papers')
       .option('--json', 'print the numbers instead of the table');
   },
   /** Answers once at full depth and greedily, with the plan looking on. */
   async run([image, text], options, {out, signal}) {
-    const {html, json, maxNewTokens} = options;
+    const {html, svg, json, maxNewTokens} = options;
     const task = TASKS[options.task];
     if (task === 'caption' && text !== undefined)
       throw new UsageError('text-unused', `a caption takes no text, but got '${text}'`, {
@@ -50,6 +51,7 @@ export const explain = defineCommand({
     const {cannotWrite, writeAtomic} = await import('../../node/runs/write-atomic.js');
     const {explanation} = await import('./explanation.js');
     const {explainPage} = await import('./page.js');
+    const {explainSvg} = await import('./svg.js');
     const {explainText} = await import('./text.js');
     const opened = await openModel(modelChoice(options), out, signal);
     using model = opened.model;
@@ -68,18 +70,23 @@ export const explain = defineCommand({
       passes: recording.passes,
       tokenizer: model.tokenizer,
       choices: task === 'snli-ve' ? ENTAILMENT_ANSWERS : undefined,
+      writer: task === 'caption' ? model.captionWriter(greedy) : undefined,
     });
-    if (html !== undefined) {
-      try {
-        writeAtomic(html, explainPage(explained, bytes));
-      } catch (error) {
-        throw cannotWrite(html, error);
-      }
-      out.say(`wrote ${html}`);
-    }
+    write(html, () => explainPage(explained, bytes));
+    write(svg, () => explainSvg(explained));
     if (json) out.data(JSON.stringify(explained, null, 2));
     else out.styled(explainText(visibleStrings(explained), {colour: out.colours}));
     return 0;
+
+    function write(file: string | undefined, content: () => string): void {
+      if (file === undefined) return;
+      try {
+        writeAtomic(file, content());
+      } catch (error) {
+        throw cannotWrite(file, error);
+      }
+      out.say(`wrote ${file}`);
+    }
 
     async function answerOnce(): Promise<Answer> {
       if (task === 'snli-ve') return await model.entail(bytes, text!, exits);

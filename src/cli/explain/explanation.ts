@@ -1,5 +1,6 @@
 import type {RecordedPass} from '../../exit/recording.js';
 import type {Answer} from '../../tasks/answer.js';
+import type {AnswerWriter, ForbiddingRule} from '../../tasks/processor.js';
 
 /** A layer of a pass, for people. */
 export interface ExplainedLayer {
@@ -13,6 +14,8 @@ export interface ExplainedLayer {
   readonly entropy?: number;
   /** Whether the word is that of the last layer. */
   readonly agrees?: boolean;
+  /** The rule that kept the search from the likeliest word, by the name of its option. */
+  readonly forbidden?: ForbiddingRule;
   /** Score and threshold of the policy, up to its exit. */
   readonly score?: number;
   readonly threshold?: number;
@@ -55,6 +58,8 @@ export interface ExplanationParts {
   readonly tokenizer: {token(id: number): string; readonly size: number; readonly eos: number};
   /** Closed tasks: the allowed answers, in the order of the scores. */
   readonly choices?: readonly string[];
+  /** How the answer was generated; absent where it was scored. */
+  readonly writer?: Pick<AnswerWriter, 'forbiddenBy'>;
 }
 
 /** Puts words to what was recorded. Steps that only fed a prompt are left out. */
@@ -67,6 +72,7 @@ export function explanation({
   passes,
   tokenizer,
   choices,
+  writer,
 }: ExplanationParts): Explanation {
   const word = (id: number, of: number): string =>
     choices && of === choices.length ? choices[id]! : id === tokenizer.eos ? 'end' : tokenizer.token(id);
@@ -86,7 +92,13 @@ export function explanation({
     encoder: before.map((pass) =>
       explainedPass(pass, pass.step === undefined ? undefined : tokens.get(pass.step), word),
     ),
-    decoder: decoder.slice(first).map((pass, i) => explainedPass(pass, choices ? answer.text : written[i], word)),
+    decoder: decoder
+      .slice(first)
+      .map((pass, i) =>
+        explainedPass(pass, choices ? answer.text : written[i], word, (id) =>
+          writer?.forbiddenBy(answer.tokens.slice(0, i), id),
+        ),
+      ),
   };
 }
 
@@ -98,6 +110,7 @@ function explainedPass(
   {stack, step, depth, exit, layers}: RecordedPass,
   token: string | undefined,
   word: (id: number, of: number) => string,
+  forbiddenBy: (id: number) => ForbiddingRule | undefined = () => undefined,
 ): ExplainedPass {
   const last = layers.at(-1)?.confidences?.[0]?.argmax;
   const agreesFrom = layers.find(
@@ -121,6 +134,7 @@ function explainedPass(
         max: sure?.max,
         entropy: sure?.entropy,
         agrees: sure && sure.argmax === last,
+        forbidden: sure && forbiddenBy(sure.argmax),
         score,
         threshold,
       };

@@ -1,7 +1,7 @@
 import {escapeHtml, htmlPage} from '../../charts/html-page.js';
 import {stackLabel} from '../answer/format.js';
 import type {ExplainedLayer, ExplainedPass, Explanation} from './explanation.js';
-import {angle, passLabel} from './text.js';
+import {angle, passLabel, refusal} from './text.js';
 import {largest} from '../../runtime/extremes.js';
 
 const STYLE = `
@@ -18,6 +18,7 @@ td.depth{font-size:13px;color:var(--muted);text-align:right;white-space:nowrap}
 .c{border-radius:5px;padding:4px 7px;background:color-mix(in srgb,var(--run) calc(6% + 54%*var(--s)),var(--card));line-height:1.25;font-size:12px;border:2px solid transparent;overflow:hidden;white-space:nowrap;text-overflow:ellipsis}
 .c strong{display:block;font-size:14px;font-weight:500;overflow:hidden;text-overflow:ellipsis}.c.agrees strong{font-weight:700}
 .c.differs strong{font-style:italic}
+.c.forbidden strong{text-decoration:line-through}
 .c.beyond{opacity:.5}.c.exit{border-color:var(--exit)}
 .legend .c{width:34px;height:20px;display:inline-block;padding:0}
 @media (max-width:760px){.top{grid-template-columns:1fr}}
@@ -92,6 +93,7 @@ function cell(
   const kind = [
     'c',
     layer.agrees === undefined ? '' : layer.agrees ? 'agrees' : 'differs',
+    layer.forbidden ? 'forbidden' : '',
     layer.layer === pass.exit ? 'exit' : beyond ? 'beyond' : '',
   ];
   const number = (name: string, value: number | undefined): string[] =>
@@ -99,6 +101,7 @@ function cell(
   const tip = [
     `${where}, layer ${layer.layer} of ${pass.depth}`,
     ...(layer.top === undefined ? [] : [`likeliest: ${layer.top.trim()}${layer.agrees ? ', as the last layer' : ''}`]),
+    refusal(layer) ?? '',
     [...number('p₁', layer.max), ...number('margin', layer.margin), ...number('entropy', layer.entropy)].join(', '),
     number('similarity', layer.similarity)[0]!,
     layer.score === undefined
@@ -117,7 +120,7 @@ function legend(): string {
   const swatch = (share: number, kind = ''): string => `<i class="c ${kind}" style="--s:${share}"></i>`;
   return `<section class="legend"><span>${swatch(0)}${swatch(0.5)}${swatch(1)} the stronger the colour, the larger the margin (of words) or the similarity</span>
 <span>${swatch(0.7, 'exit')} the plan leaves here</span><span>${swatch(0.7, 'beyond')} the plan would not have come here</span>
-<span><b>bold</b> the word of the last layer</span><span><em>italic</em> another word</span><span>Hover over a cell for all its numbers.</span></section>`;
+<span><b>bold</b> the word of the last layer</span><span><em>italic</em> another word</span><span><s>struck</s> a word that the search was not allowed to write</span><span>Hover over a cell for all its numbers.</span></section>`;
 }
 
 /** Media type by the first byte: the image has been decoded, so it is one of these. */

@@ -22,9 +22,20 @@ export function explainText(explained: Explanation, {colour}: {readonly colour: 
     ...decoder.flatMap((pass) => decoderLines(pass, label, colour)),
     '',
     `Each cell: the likeliest word after that layer and its margin, p₁ − p₂; below, the similarity of the layer's output to its input.`,
-    `${colour ? 'The brighter, the larger the margin. ' : ''}▸ is where the plan (${policy}) leaves, = the word of the last layer. All layers ran here: after an`,
+    `${colour ? 'The brighter, the larger the margin. ' : ''}▸ is where the plan (${policy}) leaves, = the word of the last layer, × a`,
+    `word that the search was not allowed to write. All layers ran here: after an`,
     `earlier exit, the layers and steps that follow would see other states.`,
   ].join('\n');
+}
+
+/** Says that the search kept from a layer's likeliest word, and by which rule. */
+export function refusal(layer: ExplainedLayer | undefined): string | undefined {
+  if (layer?.forbidden === undefined) return undefined;
+  const why =
+    layer.forbidden === 'min_length'
+      ? 'the answer is too short to end (min_length)'
+      : 'a group of words would come twice (no_repeat_ngram_size)';
+  return `“${(layer.top ?? '').trim() || '␣'}” was forbidden: ${why}`;
 }
 
 /** The stack, and where it runs for every token, the one that follows from what it read. */
@@ -49,14 +60,16 @@ function encoderLine(pass: ExplainedPass, width: number, colour: boolean): strin
 function decoderLines({token = '', layers, exit, depth}: ExplainedPass, label: number, colour: boolean): string[] {
   const dim = ({layer}: ExplainedLayer): boolean => exit !== null && layer > exit;
   const words = layers.map((layer) => {
-    const mark = layer.layer === exit ? '▸' : layer.agrees ? '=' : ' ';
+    const mark = layer.layer === exit ? '▸' : layer.forbidden ? '×' : layer.agrees ? '=' : ' ';
     const text = `${mark}${pad(cut((layer.top ?? '').trim() || '␣', WIDTH - 6), WIDTH - 6)} ${(layer.margin ?? 0).toFixed(2)}`;
     return shade(text, layer.margin ?? 0, dim(layer), colour);
   });
+  const refused = refusal(layers.at(-1));
   const similarities = layers.map((layer) => faint(` ${layer.similarity.toFixed(4)}`.padEnd(WIDTH), colour));
   return [
     `  ${pad(token.trim() || '␣', label)}  ${words.join(' ')} ${exit ?? depth}/${depth}`,
     `  ${''.padEnd(label)}  ${similarities.join(' ')}`.trimEnd(),
+    ...(refused === undefined ? [] : [`  ${''.padEnd(label)}  × ${refused}`]),
   ];
 }
 

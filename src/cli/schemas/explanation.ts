@@ -22,6 +22,8 @@ const passSchema = z.strictObject({
       max: z.number().optional(),
       entropy: z.number().optional(),
       agrees: z.boolean().optional(),
+      /** The rule that kept the search from `top`. */
+      forbidden: z.enum(['no_repeat_ngram_size', 'min_length']).optional(),
       score: z.number().optional(),
       threshold: z.number().optional(),
     }),

@@ -10,7 +10,19 @@ afterAll(() => fs.rmSync(folder, {recursive: true}));
 
 test("mue explain: a caption's words and layers at full depth, with the exits of the plan, also as a page", async () => {
   const page = path.join(folder, 'page.html');
-  const args = ['explain', 'examples/pictures/01.png', '--device', 'wasm', '--max-new-tokens', '3', '--html', page];
+  const drawing = path.join(folder, 'page.svg');
+  const args = [
+    'explain',
+    'examples/pictures/01.png',
+    '--device',
+    'wasm',
+    '--max-new-tokens',
+    '3',
+    '--html',
+    page,
+    '--svg',
+    drawing,
+  ];
   const {code, stdout} = await mueCommand([...args, '--json']);
   expect(code).toBe(0);
   const explained = JSON.parse(stdout);
@@ -30,6 +42,7 @@ test("mue explain: a caption's words and layers at full depth, with the exits of
   }
   expect(explained.decoder[0].layers[0]).toMatchObject({top: ' two'});
   const html = fs.readFileSync(page, 'utf8');
+  expect(fs.readFileSync(drawing, 'utf8')).toContain('cup');
   expect(html).toContain('src="data:image/png;base64,');
   expect(html).not.toMatch(/(?:src|href)="(?!data:)|url\(|@import/);
   expect(html.match(/<td class="c[ "]/g)).toHaveLength(24);
