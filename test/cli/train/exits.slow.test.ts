@@ -27,7 +27,7 @@ test('mue train exits: writes adapters that every command uses, and that full de
   expect([code, stderr]).toEqual([0, expect.stringContaining('states of 8 rows')]);
   expect(stderr).toMatch(/exit-adapters\.safetensors: caption, depths .*1/);
   const report = adapterReportSchema.parse(JSON.parse(stdout));
-  expect(report).toMatchObject({task: 'caption', stack: 'decoder', kind: 'bottleneck', width: 32});
+  expect(report).toMatchObject({task: 'caption', stack: 'decoder', kind: 'bottleneck', width: 64});
   expect(report.layers[0]).toMatchObject({layer: 1, kept: true});
   expect(report.test).toHaveLength(4);
   const answer = async (...options: string[]): Promise<CaptionJson> => {
@@ -43,9 +43,9 @@ test('mue train exits: writes adapters that every command uses, and that full de
   fs.writeFileSync(plan, JSON.stringify({version: 1, stacks: {decoder: {policy: 'fixed', layers: 1}}}));
   const [adapted, bare] = [await answer('--exit', plan), await answer('--exit', plan, '--no-adapters')];
   expect(adapted.score).not.toBe(bare.score);
-  // Steps may differ, but each has one adapter of width 32 over states of 32 numbers.
+  // Steps may differ, but each has one adapter of width 64 over states of 32 numbers.
   const {run} = adapted.layers['decoder']!;
-  expect(adapted.macs.run - (run as number[]).length * 2 * 32 * 32).toBeGreaterThan(0);
+  expect(adapted.macs.run - (run as number[]).length * 2 * 64 * 32).toBeGreaterThan(0);
   expect(await answer('--exit', plan, '--adapters', adapters)).toEqual(adapted);
 });
 
