@@ -128,7 +128,7 @@ export function toStored(values: Float32Array, {shape, layout}: StoredWeight, dt
   const source = dtype === 'F16' ? float32ToFloat16(values) : values;
   if (layout === 'plain') return source;
   const out = source instanceof Uint16Array ? new Uint16Array(source.length) : new Float32Array(source.length);
-  if (layout === 'conv') permuteConv(source, out, shape as readonly [number, number, number, number]);
+  if (layout === 'conv') eachConvElement(shape as ConvShape, (from, to) => (out[to] = source[from]!));
   else transpose(source, out, shape[1]!, shape[0]!);
   return out;
 }
@@ -138,7 +138,7 @@ export function fromStored(values: Float32Array, {shape, layout}: StoredWeight, 
   const source = dtype === 'F16' ? float32ToFloat16(values) : values;
   if (layout === 'plain') return source;
   const out = source instanceof Uint16Array ? new Uint16Array(source.length) : new Float32Array(source.length);
-  if (layout === 'conv') restoreConv(source, out, shape as readonly [number, number, number, number]);
+  if (layout === 'conv') eachConvElement(shape as ConvShape, (to, from) => (out[to] = source[from]!));
   else transpose(source, out, shape[0]!, shape[1]!);
   return out;
 }
@@ -153,26 +153,19 @@ function transpose(source: Store, out: Store, rows: number, columns: number): vo
     }
 }
 
-/** [out, in, height, width] → [height, width, in, out]. */
-function permuteConv(
-  source: Store,
-  out: Store,
-  [height, width, inputs, outputs]: readonly [number, number, number, number],
-): void {
-  const area = height * width;
-  for (let o = 0; o < outputs; o++)
-    for (let i = 0; i < inputs; i++)
-      for (let p = 0; p < area; p++) out[(p * inputs + i) * outputs + o] = source[(o * inputs + i) * area + p]!;
-}
+/** A convolution's sizes as a converted model has them: height, width, in, out. */
+type ConvShape = readonly [number, number, number, number];
 
-/** [height, width, in, out] → [out, in, height, width]. */
-function restoreConv(
-  source: Store,
-  out: Store,
-  [height, width, inputs, outputs]: readonly [number, number, number, number],
+/**
+ * Goes through the elements of a convolution.
+ * @param visit gets an element's place in [out, in, height, width], and in [height, width, in, out]
+ */
+function eachConvElement(
+  [height, width, inputs, outputs]: ConvShape,
+  visit: (checkpoint: number, converted: number) => void,
 ): void {
   const area = height * width;
   for (let o = 0; o < outputs; o++)
     for (let i = 0; i < inputs; i++)
-      for (let p = 0; p < area; p++) out[(o * inputs + i) * area + p] = source[(p * inputs + i) * outputs + o]!;
+      for (let p = 0; p < area; p++) visit((o * inputs + i) * area + p, (p * inputs + i) * outputs + o);
 }
