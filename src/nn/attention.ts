@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {joined, type JoinedOwner, shapeKey} from '../runtime/joined.js';
 import {runFused} from '../runtime/kernels.js';
 import {Block} from './block.js';
 import {PerHeadMatrices, mergeHeads, batchedMatMul, splitHeads, splitHeadsTransposed} from './heads.js';
@@ -150,3 +151,23 @@ export class Attention extends Block<AttentionConfig> {
   }
 }
 tf.serialization.registerClass(Attention);
+
+/**
+ * Keys and values of a state, as one computation where the device can (`joined`).
+ * @param owner     the block whose weights alone `compute` uses
+ * @param name      of the computation among the owner's
+ * @param x         the only other tensor that it uses, borrowed
+ * @returns         tensors of the caller's
+ */
+export function joinedKeysValues(
+  owner: JoinedOwner,
+  name: string,
+  x: tf.Tensor3D,
+  compute: () => KeysValues,
+): KeysValues {
+  const [keys, values] = joined(owner, `${name} ${shapeKey([x])}`, [x], () => {
+    const made = compute();
+    return [made.keys, made.values];
+  });
+  return {keys, values};
+}

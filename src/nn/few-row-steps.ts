@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {runFusedEach} from '../runtime/kernels.js';
+import {runFused} from '../runtime/kernels.js';
 import type {Attention, KeysValues} from './attention.js';
 import type {CrossAttentionKv} from './cross-attention-cache.js';
 import type {FeedForward} from './feed-forward.js';
@@ -11,6 +11,9 @@ import type {Linear} from './linear.js';
 // cost more than numbers. Each gives undefined elsewhere.
 //
 // R rows, D width, n keys with the new one
+
+/** x + attention, and the keys and values with the new token. */
+type SelfAttentionOutputs = [tf.Tensor3D, tf.Tensor4D, tf.Tensor4D];
 
 /** Rows up to which a part is quicker as one call than by kernels for many rows. */
 const MOST_ROWS = 16;
@@ -44,9 +47,9 @@ export function selfAttentionStep(
     ...linearInputs('v', attention.v),
     ...cache.held,
   };
-  const made = runFusedEach('MueSelfAttentionStep', inputs, attributes(attention, bias));
+  const made = runFused<SelfAttentionOutputs>('MueSelfAttentionStep', inputs, attributes(attention, bias));
   if (!made) return undefined;
-  const [y, grownKeys, grownValues] = made as [tf.Tensor3D, tf.Tensor4D, tf.Tensor4D];
+  const [y, grownKeys, grownValues] = made;
   return {y, grown: {keys: grownKeys, values: grownValues}};
 }
 
@@ -65,7 +68,7 @@ export function crossAttentionStep(
   const [keys, values] = [memory.keys.all, memory.values.all];
   if (!isFew(x) || !bias.every(({shape}) => shape.at(-1) === keys.shape[3])) return undefined;
   const inputs = {...attentionInputs(part, x, bias), keys, values};
-  return runFusedEach('MueCrossAttentionStep', inputs, attributes(part.attention, bias))?.[0] as tf.Tensor3D;
+  return runFused<[tf.Tensor3D]>('MueCrossAttentionStep', inputs, attributes(part.attention, bias))?.[0];
 }
 
 /**
@@ -89,7 +92,7 @@ export function feedForwardStep(
     ...linearInputs('fc2', fc2),
     ...(residual && {residual}),
   };
-  return runFusedEach('MueFeedForwardStep', inputs, {epsilon: EPSILON})?.[0] as tf.Tensor3D;
+  return runFused<[tf.Tensor3D]>('MueFeedForwardStep', inputs, {epsilon: EPSILON})?.[0];
 }
 
 function isFew({shape: [rows, tokens]}: tf.Tensor3D): boolean {

@@ -61,23 +61,15 @@ export function recordsGradients(): boolean {
 
 /**
  * Runs a kernel of these.
- * @returns its output, the caller's (or the tidy's around); undefined where there is none, a gradient is taken, or products are computed elsewhere.
+ * @returns its output or outputs, the caller's (or the tidy's around); undefined where there is no such kernel, a
+ *   gradient is taken, or products are computed elsewhere
  */
-export function runFused<T extends tf.Tensor>(
+export function runFused<T extends tf.Tensor | tf.Tensor[] = tf.Tensor>(
   kernel: FusedKernel,
   inputs: {readonly x: tf.Tensor} & tf.NamedTensorMap,
   attrs: tf.NamedAttrMap = {},
 ): T | undefined {
   return has(kernel) ? (tf.engine().runKernel(kernel, inputs, attrs) as T) : undefined;
-}
-
-/** The same for a kernel with several outputs, or one in a list. */
-export function runFusedEach(
-  kernel: FusedKernel,
-  inputs: {readonly x: tf.Tensor} & tf.NamedTensorMap,
-  attrs: tf.NamedAttrMap = {},
-): tf.Tensor[] | undefined {
-  return has(kernel) ? (tf.engine().runKernel(kernel, inputs, attrs) as tf.Tensor[]) : undefined;
 }
 
 function has(kernel: FusedKernel): boolean {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {Attention, type KeysValues} from '../../nn/attention.js';
+import {Attention, joinedKeysValues, type KeysValues} from '../../nn/attention.js';
 import {Block} from '../../nn/block.js';
 import {CrossAttentionKv} from '../../nn/cross-attention-cache.js';
 import {FeedForward, type FeedForwardConfig} from '../../nn/feed-forward.js';
@@ -101,20 +101,13 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
 
   /** Keys and values that a state would have left in this block's cache (mode `project`). @param x [R, 1, D] */
   selfKv(x: tf.Tensor3D): KeysValues {
-    const [keys, values] = joined(this, `selfKv ${x.shape}`, [x], () => {
-      const made = this.attention.keysValues(this.norm.forward(x));
-      return [made.keys, made.values];
-    });
-    return {keys, values};
+    return joinedKeysValues(this, 'selfKv', x, () => this.attention.keysValues(this.norm.forward(x)));
   }
 
   /** Keys and values of a cross block. @param states [B, M, D] */
   crossKv(states: tf.Tensor3D): CrossAttentionKv {
-    const [keys, values] = joined(this, `crossKv ${states.shape}`, [states], () => {
-      const made = this.attention.keysValues(this.memoryNorm!.forward(states));
-      return [made.keys, made.values];
-    });
-    return CrossAttentionKv.from({keys, values});
+    const compute = (): KeysValues => this.attention.keysValues(this.memoryNorm!.forward(states));
+    return CrossAttentionKv.from(joinedKeysValues(this, 'crossKv', states, compute));
   }
 
   /**

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import {Attention, type KeysValues} from '../../nn/attention.js';
+import {Attention, joinedKeysValues, type KeysValues} from '../../nn/attention.js';
 import {asList, Block} from '../../nn/block.js';
 import {CrossAttentionCache, CrossAttentionKv} from '../../nn/cross-attention-cache.js';
 import {Embedding, type TiedEmbedding} from '../../nn/embedding.js';
@@ -75,20 +75,14 @@ export class DecoderLayer extends Block<LayerConfig> {
 
   /** Keys and values of this layer's cross-attention. @param states encoder output [B, M, D] */
   crossKv(states: tf.Tensor3D): CrossAttentionKv {
-    const [keys, values] = joined(this, `crossKv ${states.shape}`, [states], () => {
-      const made = this.crossAttention.keysValues(states);
-      return [made.keys, made.values];
-    });
-    return CrossAttentionKv.from({keys, values});
+    return CrossAttentionKv.from(
+      joinedKeysValues(this, 'crossKv', states, () => this.crossAttention.keysValues(states)),
+    );
   }
 
   /** Keys and values that a state would have left in this layer's cache (mode `project`). @param x [R, T, D] */
   selfKv(x: tf.Tensor3D): KeysValues {
-    const [keys, values] = joined(this, `selfKv ${x.shape}`, [x], () => {
-      const made = this.selfAttention.keysValues(this.selfNorm.forward(x));
-      return [made.keys, made.values];
-    });
-    return {keys, values};
+    return joinedKeysValues(this, 'selfKv', x, () => this.selfAttention.keysValues(this.selfNorm.forward(x)));
   }
 
   /**

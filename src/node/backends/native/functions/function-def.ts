@@ -54,11 +54,12 @@ export function functionDef(recording: Recording, types: AttributeTypes): Functi
   for (const [i, {operation, attributes, inputs, outputs}] of recording.operations.entries()) {
     const names = OUTPUTS[operation] ?? (PLAIN_OUTPUT.has(operation) ? ['output'] : undefined);
     if (!names || names.length !== outputs.length) return undefined;
-    const node = new Message().bytes(1, `${operation.replaceAll('_', '')}${i}`).bytes(2, operation);
+    const name = `${operation.replaceAll('_', '')}${i}`;
+    const node = new Message().bytes(1, name).bytes(2, operation);
     for (const id of inputs) node.bytes(3, references.get(id)!);
     for (const attribute of attributes) node.message(5, entry(attribute.name, attributeValue(attribute, types)));
     nodes.push(node);
-    for (const [k, {id}] of outputs.entries()) references.set(id, `${operation.replaceAll('_', '')}${i}:${names[k]}:0`);
+    for (const [k, {id}] of outputs.entries()) references.set(id, `${name}:${names[k]}:0`);
   }
   const make = (name: string): Uint8Array => {
     const signature = new Message().bytes(1, name);

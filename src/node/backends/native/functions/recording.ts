@@ -53,7 +53,6 @@ export interface WatchedTensorflow extends Tensorflow {
   binding: Tensorflow['binding'] &
     AttributeTypes & {
       executeOp(name: string, attributes: readonly Attribute[], ids: readonly number[], outputs: number): OutputInfo[];
-      createTensor(shape: readonly number[], type: number, values: Float32Array | Int32Array): number;
       tensorDataSync(id: number): Float32Array | Int32Array;
       addFunctionDef?(bytes: Uint8Array): void;
     };
