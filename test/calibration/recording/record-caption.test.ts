@@ -21,6 +21,13 @@ const GREEDY = {num_beams: 1, max_new_tokens: 6, no_repeat_ngram_size: 0};
 const LONG = {...GREEDY, min_length: 6};
 const [I, T, L] = [3, 3, 4];
 
+/** The first line of a recording of this model's captions. */
+function headerOf(mue: OfaPipeline): object {
+  const {stacks, model} = captionTarget(mue);
+  const format = {format: 'mue-caption-recording', version: 1};
+  return {...format, task: 'caption', model, data: '', generation: {}, stacks};
+}
+
 onBackends(
   'recorded captions',
   () => {
@@ -71,16 +78,7 @@ onBackends(
     test('parseCaptionRecording: replays count layers as runs do, and multiply-accumulates nearly', async () => {
       const {mue} = mues;
       const row = captionRow({index: 0, id: 'a', imageId: 'a', references: ['x']}, await record(mue, LONG));
-      const {stacks, model} = captionTarget(mue);
-      const header = {
-        format: 'mue-caption-recording',
-        version: 1,
-        task: 'caption',
-        model,
-        data: '',
-        generation: {},
-        stacks,
-      };
+      const header = headerOf(mue);
       const {recording, measures} = parseCaptionRecording(
         JSON.parse(JSON.stringify(header)),
         [JSON.parse(JSON.stringify(row))],
@@ -120,16 +118,7 @@ onBackends(
     test('parseCaptionRecording: a joint encoder is one stack before the decoder', async () => {
       const {plain} = mues;
       const row = captionRow({index: 0, id: 'a', imageId: 'a', references: ['x']}, await record(plain));
-      const {stacks, model} = captionTarget(plain);
-      const header = {
-        format: 'mue-caption-recording',
-        version: 1,
-        task: 'caption',
-        model,
-        data: '',
-        generation: {},
-        stacks,
-      };
+      const header = headerOf(plain);
       const parse = (of: object) =>
         parseCaptionRecording(header, [JSON.parse(JSON.stringify({...row, ...of}))], 'here');
       const {recording, measures} = parse({});

@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import type {EvaluationMetrics} from '../../../src/evaluation/metrics.js';
 import {runMue} from '../../support/cli/run-mue.js';
-import {microFolder} from '../../support/models/micro-folder.js';
+import {type TrainDecoder, trainDecoderIn} from '../../support/cli/train-decoder.js';
 
 // The whole command on a micro model with random weights: what it is to learn, it can learn by heart.
 
@@ -11,16 +11,11 @@ const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-train-'));
 afterAll(() => fs.rmSync(root, {recursive: true}));
 const at = (...names: string[]): string => path.join(root, ...names);
 const images = ['--images', 'data/scenes'];
-let model = '';
+let train: TrainDecoder['train'];
 
 beforeAll(async () => {
-  model = await microFolder(root);
-  const lines = fs.readFileSync('data/scenes/snli-ve-calibration.jsonl', 'utf8').split('\n').slice(0, 4);
-  fs.writeFileSync(at('rows.jsonl'), `${lines.join('\n')}\n`);
+  ({train} = await trainDecoderIn(root));
 });
-
-const train = (...options: string[]): ReturnType<typeof runMue> =>
-  runMue(['train', model, '--task', 'snli-ve', '--data', at('rows.jsonl'), ...images, ...options]);
 const LEARN = ['--updates', '6', '--batch', '4', '--learning-rate', '0.003', '--decay', '0', '--every', '3'];
 
 test('mue train: logs every update, validates, and leaves models that commands take; once more, it is done', async () => {

@@ -2,23 +2,20 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import {runMue} from '../../support/cli/run-mue.js';
-import {microFolder} from '../../support/models/micro-folder.js';
+import {type TrainDecoder, trainDecoderIn} from '../../support/cli/train-decoder.js';
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-train-'));
 afterAll(() => fs.rmSync(root, {recursive: true}));
 const at = (...names: string[]): string => path.join(root, ...names);
 const images = ['--images', 'data/scenes'];
 let model = '';
+let train: TrainDecoder['train'];
 
 beforeAll(async () => {
-  model = await microFolder(root);
-  const lines = fs.readFileSync('data/scenes/snli-ve-calibration.jsonl', 'utf8').split('\n').slice(0, 4);
-  fs.writeFileSync(at('rows.jsonl'), `${lines.join('\n')}\n`);
-  fs.writeFileSync(at('unlabelled.jsonl'), `${lines.join('\n').replace(/"label":"\w+",?/g, '')}\n`);
+  const made = await trainDecoderIn(root);
+  ({model, train} = made);
+  fs.writeFileSync(at('unlabelled.jsonl'), made.rows.replace(/"label":"\w+",?/g, ''));
 });
-
-const train = (...options: string[]): ReturnType<typeof runMue> =>
-  runMue(['train', model, '--task', 'snli-ve', '--data', at('rows.jsonl'), ...images, ...options]);
 
 test('mue train: what cannot be is an error with its code', async () => {
   const failed = async (...args: string[]): Promise<readonly [number | null, string]> => {
