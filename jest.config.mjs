@@ -16,7 +16,7 @@ export default {
   transformIgnorePatterns: ['/node_modules/(?!@tensorflow/tfjs-(core|backend-cpu)/)'],
   // Sources import each other as './x.js' (what tsc leaves in dist); in tests they are the .ts files.
   moduleNameMapper: {'^(\\.{1,2}/.*)\\.js$': '$1'},
-  setupFiles: ['<rootDir>/src/runtime/dispose-symbol.ts'],
+  setupFiles: ['<rootDir>/src/runtime/dispose-symbol.ts', '<rootDir>/test/support/seeded-properties.ts'],
   maxWorkers: 2,
   // Modules of finished suites stay in a worker's heap: a fresh one takes over before it is full.
   workerIdleMemoryLimit: '1200MB',

@@ -144,7 +144,7 @@ class PickleWriter {
   }
 
   #number(value: number): void {
-    const small = Number.isInteger(value) && Math.abs(value) < 2 ** 31;
+    const small = Number.isInteger(value) && value >= -(2 ** 31) && value < 2 ** 31;
     const data = new DataView(new ArrayBuffer(8));
     if (small) data.setInt32(0, value, true);
     else if (Number.isSafeInteger(value)) data.setBigInt64(0, BigInt(value), true);
