@@ -1,4 +1,5 @@
-import {bettingUpperBound, riskUpperBound} from '../../../src/calibration/risk/bounds.js';
+import {bettingUpperBound} from '../../../src/calibration/risk/betting.js';
+import {riskUpperBound} from '../../../src/calibration/risk/bounds.js';
 import {UsageError} from '../../../src/runtime/errors.js';
 import {seededRandom} from '../../../src/runtime/random.js';
 import {riskPValue} from '../../../src/statistics/hoeffding-bentkus.js';
