@@ -1,5 +1,6 @@
 import type {ExitPlan} from '../../exit/plan/schema.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
+import {largest} from '../../runtime/extremes.js';
 import {mean, range} from '../../statistics/descriptive.js';
 import {paretoFront} from '../../statistics/pareto-front.js';
 import {type PolicySetting, type SettingTarget, settingPlan} from '../policy-setting.js';
@@ -267,7 +268,7 @@ export class CaptionCalibration {
       return (full! - score!) / this.#most;
     });
     const growth = range(1, 100).map((k) => mean(losses.map((loss) => Math.log1p((-k / 100) * (loss - this.risk)))));
-    const best = Math.max(...growth);
+    const best = largest(growth);
     return best > 0 ? Math.max(this.fewest, Math.ceil(Math.log(1 / this.options.delta) / best)) : null;
   }
 }

@@ -11,20 +11,31 @@ import {sentenceScorer} from './sentence-scorer.js';
 
 // Calibration of captions from settings that have been run on all pictures (`mue sweep`): nothing is left to run.
 
-/** One row a picture, each with every setting, in an order that owes nothing to the file's. */
-export function recordedRows({header, rows}: Runs, seed: number): CaptionRow[] {
-  const pictures = [...new Map(rows.map((row) => [row.imageId, row])).values()];
+/** The first row of each picture, in an order that owes nothing to the rows'. */
+export function shuffledPictures<T extends {readonly imageId: string}>(rows: Iterable<T>, seed: number): T[] {
+  const first = new Map<string, T>();
+  for (const row of rows) if (!first.has(row.imageId)) first.set(row.imageId, row);
+  const pictures = [...first.values()];
   return seededRandom(seed)
     .shuffle(range(0, pictures.length - 1))
-    .map((i) => pictures[i]!)
-    .map(({imageId, references, searches, of, tests}) => ({
-      imageId,
-      references,
-      captions: header.settings.map((_, s) => {
-        const {text, macs, encoder, decoder} = searches[of[s]!]!;
-        return {text, macs: macs.run + tests[s]!, layers: [...encoder, decoder].map((layers) => mean([layers].flat()))};
-      }),
-    }));
+    .map((i) => pictures[i]!);
+}
+
+/** One row a picture, each with every setting. */
+export function recordedRows({header, rows}: Runs, seed: number): CaptionRow[] {
+  return shuffledPictures(rows, seed).map(({imageId, references, searches, of, tests}) => ({
+    imageId,
+    references,
+    captions: header.settings.map((_, s) => {
+      const {text, macs, encoder, decoder} = searches[of[s]!]!;
+      return {text, macs: macs.run + tests[s]!, layers: meanLayers([...encoder, decoder])};
+    }),
+  }));
+}
+
+/** @param layers of each stack: a number, or one for each step */
+export function meanLayers(layers: readonly (number | readonly number[])[]): number[] {
+  return layers.map((of) => mean([of].flat()));
 }
 
 /** A calibration of recorded runs that has seen all pictures it needs. */

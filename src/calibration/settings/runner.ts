@@ -92,13 +92,17 @@ export class SettingRunner {
     return this.#writer.settings;
   }
 
-  /** @throws InputError `score-not-finite` if an answer cannot be compared; AbortError */
-  async run(picture: ImageStates, signal?: AbortSignal): Promise<SettingRuns> {
+  /**
+   * @param only   settings to run, by number; all by default. `of` is of these
+   * @throws InputError `score-not-finite` if an answer cannot be compared; AbortError
+   */
+  async run(picture: ImageStates, signal?: AbortSignal, only?: readonly number[]): Promise<SettingRuns> {
     using scope = new TensorScope();
     const prompt = scope.hold(await picture.withPrompt(this.#writer.source, {signal}));
     const wanted: Wanted[] = [];
     const known = new Map<string, number>();
-    const of = this.#settings.map(({byStack, plans, key}) => {
+    const settings = only?.map((s) => this.#settings[s]!) ?? this.#settings;
+    const of = settings.map(({byStack, plans, key}) => {
       const exits = prompt.stacks.map((known) => encoderExit(byStack[known.stack]!, known));
       const depths = exits.map(({layers}) => layers);
       const name = [...depths, key].join(' ');

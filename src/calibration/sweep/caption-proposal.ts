@@ -1,4 +1,6 @@
 import {csvLine, percent, tableLine} from '../../text/format.js';
+import {paretoFront} from '../../statistics/pareto-front.js';
+import {byStack, weightedLayers} from '../stacks.js';
 import {DECODER_POLICIES, type DecoderPolicy, type PolicySetting} from '../policy-setting.js';
 import type {CostName, Sweep, SweepMeans} from './sweep.js';
 import {
@@ -53,6 +55,27 @@ export function promising({points, static: statics, fronts, staticFronts}: Propo
     ...thinned(staticFronts[cost], most).map((i) => settingOf(statics[i]!)),
   ];
   return [...picked('layers'), ...picked('macs')];
+}
+
+/**
+ * Settings worth certifying: from the front of agreement and cost, fixed depths among them, at most `most`, of those
+ * whose words are not too often others.
+ * @param others largest fraction of positions with another word than full depth has there
+ */
+export function candidates(
+  {points, static: statics, full, recording}: Proposal,
+  cost: CostName,
+  {most, others}: {readonly most: number; readonly others: number},
+): PolicySetting[] {
+  const all = [...points, ...statics];
+  const costOf = ({layers, macs}: ProposedPoint): number =>
+    cost === 'macs' ? macs.run : weightedLayers(recording.stacks, byStack(recording.stacks, layers));
+  const front = paretoFront(
+    all.map(({agreement}) => -agreement),
+    all.map(costOf),
+  ).map((i) => all[i]!);
+  const close = front.filter(({agreement}) => agreement >= full.agreement - others);
+  return thinned(close.length > 0 ? close : front.slice(0, 1), most).map(settingOf);
 }
 
 function settingOf({

@@ -12,11 +12,11 @@ export function nothingChosen({alpha, n2, itemsNeeded, unit, tested, budget, del
         'never exits.',
     });
   const safest = tested[0];
-  const share = percent(alpha ?? 0);
+  const share = shortPercent(alpha ?? 0);
   const seen =
     safest === undefined
       ? ''
-      : ` (the safest candidate errs on ${percent(safest.risk)} of the ${n2} ${unit}s that test it, ` +
+      : ` (the safest candidate errs on ${shortPercent(safest.risk)} of the ${n2} ${unit}s that test it, ` +
         `p = ${safest.pValue?.toPrecision(3)})`;
   const hint =
     itemsNeeded === null
@@ -24,7 +24,7 @@ export function nothingChosen({alpha, n2, itemsNeeded, unit, tested, budget, del
       : `With that risk the test needs about ${itemsNeeded} ${unit}s, hence a recording of ${2 * itemsNeeded}; or allow a larger drop.`;
   return new InputError(
     'nothing-certified',
-    `nothing can be certified to lose at most ${share} with ${percent(1 - delta)} confidence${seen}`,
+    `nothing can be certified to lose at most ${share} with ${shortPercent(1 - delta)} confidence${seen}`,
     {hint},
   );
 }
@@ -48,12 +48,12 @@ export function* certificateText({
   const name = risk === 'consistency' ? 'other answers than full depth' : 'right answers lost';
   yield `chosen of ${candidates}: ${settingText(chosen!.setting)}`;
   if (alpha !== null)
-    yield `certified: ${name} at most ${percent(alpha)}, except with probability ${delta} ` +
+    yield `certified: ${name} at most ${shortPercent(alpha)}, except with probability ${delta} ` +
       `(p = ${chosen!.pValue!.toPrecision(3)}, ${tested.length} tested in sequence; ${n1} ${unit}s chose, ${n2} tested)`;
-  yield `seen in the test: ${percent(chosen!.risk)}; upper bound by itself ${percent(riskUpperBound!)}`;
+  yield `seen in the test: ${shortPercent(chosen!.risk)}; upper bound by itself ${shortPercent(riskUpperBound!)}`;
   const {layers, etr, macs, accuracy, retention} = expected!;
-  yield `expected: accuracy ${accuracy.toFixed(4)} (${percent(retention)} of full depth), layers ${layersText(layers)}, ` +
-    `saves ${percent(etr)} of layers, ${percent(macs.saved)} of MACs; ` +
+  yield `expected: accuracy ${accuracy.toFixed(4)} (${shortPercent(retention)} of full depth), layers ${layersText(layers)}, ` +
+    `saves ${shortPercent(etr)} of layers, ${shortPercent(macs.saved)} of MACs; ` +
     `${millisecondsText(ms)}measure wall-clock with \`mue evaluate\``;
   yield assumptions;
 }
@@ -61,7 +61,7 @@ export function* certificateText({
 function millisecondsText(ms: PlanCertificate['ms']): string {
   if (ms === null || ms.expected === null) return '';
   const {rows, explained} = ms.layers;
-  return `${ms.expected.toFixed(0)} ms by a fit to ${rows} timed rows (explains ${percent(explained)}); `;
+  return `${ms.expected.toFixed(0)} ms by a fit to ${rows} timed rows (explains ${shortPercent(explained)}); `;
 }
 
 /** How often the promise was broken on samples, on one line. */
@@ -69,11 +69,12 @@ export function coverageText(check: CoverageCheck, unit: PlanCertificate['unit']
   const {samples, n, pool, violations, alpha, rate, limit, kept, certified, meanCost} = check;
   return (
     `promise: of ${samples} calibrations on ${n} drawn of ${pool} ${unit}s, ${violations} chose a plan with a risk ` +
-    `above ${percent(alpha)}: ${percent(rate)}, at most ${percent(limit)} allowed: ${kept ? 'kept' : 'BROKEN'} ` +
-    `(${certified} certified something; mean cost ${percent(meanCost)} of full depth)`
+    `above ${shortPercent(alpha)}: ${shortPercent(rate)}, at most ${shortPercent(limit)} allowed: ${kept ? 'kept' : 'BROKEN'} ` +
+    `(${certified} certified something; mean cost ${shortPercent(meanCost)} of full depth)`
   );
 }
 
-function percent(x: number): string {
+/** A percentage of at most four digits. */
+export function shortPercent(x: number): string {
   return `${Number((100 * x).toPrecision(4))} %`;
 }

@@ -1,6 +1,6 @@
 import {Option} from '@commander-js/extra-typings';
 import {parseShard, WHOLE} from '../../evaluation/shard.js';
-import {InputError, UsageError} from '../../runtime/errors.js';
+import {InputError} from '../../runtime/errors.js';
 import {defineCommand} from '../core/define-command.js';
 import {SkippedRows} from '../core/inputs.js';
 import {modelChoice, openModel, withModel} from '../options/model.js';
@@ -30,7 +30,7 @@ export const record = defineCommand({
     const {dataFingerprint} = await import('../../node/dataset/fingerprint.js');
     const {openDataset} = await import('../../node/dataset/open.js');
     const {RowLog} = await import('../../node/runs/row-log.js');
-    const {captionRecorder, entailmentRecorder} = await import('./recorders.js');
+    const {captionRecorder, entailmentRecorder, refuseLearntRows} = await import('./recorders.js');
     const {recordRows} = await import('./record-rows.js');
     const skipped = new SkippedRows(out);
     const {onBadRow} = skipped;
@@ -39,14 +39,7 @@ export const record = defineCommand({
     const shard = options.shard === undefined ? WHOLE : parseShard(options.shard);
     const opened = await openModel(modelChoice(options), out, signal);
     using model = opened.model;
-    if (model.learntFrom[task] === sha256)
-      throw new UsageError(
-        'adapters-learnt-here',
-        `the exit adapters of this model learnt from ${data}: on these rows they look better than they are`,
-        {
-          hint: 'Record other rows, or leave the adapters out: --no-adapters.',
-        },
-      );
+    refuseLearntRows(model, task, data, sha256);
     const {header, row} = task === 'caption' ? captionRecorder(model, sha256) : entailmentRecorder(model, sha256);
     using log = RowLog.open(file, {...header});
     const rows = await recordRows({model, dataset, log, shard, limit, row, onBadRow, out, signal});

@@ -4,7 +4,7 @@ import {recordEntailment} from '../../calibration/recording/record-entailment.js
 import {type RecordingHeader, recordingRow} from '../../calibration/recording/entailment.js';
 import {captionTarget} from '../../calibration/settings/runner.js';
 import {stackDepths} from '../../calibration/stacks.js';
-import {InputError} from '../../runtime/errors.js';
+import {InputError, UsageError} from '../../runtime/errors.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import {ENTAILMENT_ANSWERS} from '../../tasks/prompts.js';
 import type {MakeRow} from './record-rows.js';
@@ -73,4 +73,19 @@ export function entailmentRecorder(model: VisionLanguagePipeline, data: string):
       return recordingRow({index, id, imageId, label, extra}, recorded, depths);
     },
   };
+}
+
+/** @throws UsageError `adapters-learnt-here` if the model's exit adapters learnt from these rows */
+export function refuseLearntRows(
+  {learntFrom}: VisionLanguagePipeline,
+  task: 'caption' | 'snli-ve',
+  file: string,
+  sha256: string,
+): void {
+  if (learntFrom[task] !== sha256) return;
+  throw new UsageError(
+    'adapters-learnt-here',
+    `the exit adapters of this model learnt from ${file}: on these rows they look better than they are`,
+    {hint: 'Record other rows, or leave the adapters out: --no-adapters.'},
+  );
 }
