@@ -20,7 +20,7 @@ export function noCaptionsCertified(certificate: CaptionCertificate, fewest: num
   return new InputError(
     'nothing-certified',
     `no captions can be certified to lose at most ${shortPercent(alpha)} with ${shortPercent(1 - delta)} confidence${seen}`,
-    {hint: (n2 < fewest ? least : '') + hint},
+    {hint: (n2 < fewest && itemsNeeded !== null ? least : '') + hint},
   );
 }
 

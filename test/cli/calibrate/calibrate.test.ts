@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import {parsePlan} from '../../../src/exit/plan/schema.js';
 import {sampleEvaluation} from '../../support/data/evaluation-sample.js';
+import {syntheticRuns} from '../../support/data/caption-runs.js';
 import {runMue} from '../../support/cli/run-mue.js';
 import {SYNTHETIC_HEADER, syntheticRows, writeRecording} from '../../support/data/synthetic-recording.js';
 
@@ -149,5 +150,37 @@ describe('mue calibrate --timings', () => {
     );
     expect([found.code, found.stderr]).toEqual([2, expect.stringContaining(`error [${code}]`)]);
     expect(fs.existsSync(at('no.json'))).toBe(false);
+  });
+});
+
+describe('captions that were run', () => {
+  const {header, rows} = syntheticRuns(300, 0.05);
+  const runs = at('runs.jsonl');
+  fs.writeFileSync(runs, [header, ...rows].map((line) => `${JSON.stringify(line)}\n`).join(''));
+  const captions = (...options: string[]) => runMue(['calibrate', ...options, '--out', at('captions.json')]);
+
+  test('mue calibrate: a plan for captions with its certificate; --check-samples counts broken promises', async () => {
+    const {code, stdout} = await captions(runs, '--max-drop', '5%', '--check-samples', '20');
+    expect([code, stdout]).toEqual([0, expect.stringContaining('certified: rouge-l falls by at most 5 %')]);
+    expect(stdout).toMatch(/of 20 calibrations on 300 drawn pictures, \d+ chose a plan .* allowed: kept/);
+    const plan = parsePlan(fs.readFileSync(at('captions.json'), 'utf8'), 'captions.json', 'caption');
+    expect(plan).toMatchObject({model: 'm', task: 'caption', stacks: {decoder: {policy: 'fixed', layers: 1}}});
+    expect(plan.certificate).toMatchObject({method: 'betting-sequence', alpha: 0.05, n1: 60});
+  });
+
+  test.each([
+    [
+      'nothing that can be certified',
+      [runs, '--max-drop', '0.1%'],
+      'nothing-certified',
+      /no number of pictures would do/,
+    ],
+    ['a budget', [runs, '--budget', 'macs=60%'], 'goal', /--max-drop/],
+    ['nothing to calibrate on', ['--max-drop', '1%'], 'nothing-to-calibrate', /--data/],
+    ['runs with data', [runs, '--max-drop', '1%', '--data', 'x.jsonl'], 'data-needless', /stands alone/],
+  ])('mue calibrate: %s is an error with its code', async (_, options, code, message) => {
+    const {stdout, stderr} = await captions(...options);
+    expect([stdout, stderr]).toEqual(['', expect.stringContaining(`error [${code}]`)]);
+    expect(stderr).toMatch(message);
   });
 });
