@@ -1,6 +1,6 @@
 // Packs this project, installs the package in a fresh one (its dependencies come from the registry, nothing is built),
 // and uses it there: README's sample as plain JavaScript on each Node, `import` and `require`, the command, the types as
-// several resolvers read them; and every link of the README must lead to a packed file.
+// several resolvers read them; and every link of its pages must lead to a packed file.
 // usage: npm run build && node tools/check-package.mjs [major versions of Node, such as 20 22 24; default: this one]
 import {execFileSync} from 'node:child_process';
 import fs from 'node:fs';
@@ -34,8 +34,20 @@ const packed = execFileSync('npm', ['pack', '--json', '--pack-destination', proj
 const [{filename, files}] = /** @type {[{filename: string, files: {path: string}[]}]} */ (JSON.parse(packed));
 const names = new Set(files.map((file) => file.path));
 const readme = fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8');
-for (const [, link = ''] of readme.matchAll(/\]\((?!https?:|#)([^)#]+)/g))
-  check(names.has(link), `README links to ${link}`);
+const places = new Set(
+  [...names].flatMap((name) => name.split('/').map((_, i, parts) => parts.slice(0, i + 1).join('/'))),
+);
+for (const page of [...names].filter((name) => name.endsWith('.md'))) {
+  // Code, which may hold what looks like a link, is none.
+  const text = fs.readFileSync(path.join(ROOT, page), 'utf8').replace(/`[^`\n]*`/g, '');
+  const lost = [...text.matchAll(/\]\((?!https?:|mailto:|#)([^)#\s]+)/g)]
+    .map(([, link = '']) => path.posix.join(path.posix.dirname(page), link).replace(/\/$/, ''))
+    .filter((target) => !places.has(target));
+  check(
+    lost.length === 0,
+    `${page}: ${lost.length === 0 ? 'its links lead to packed files' : `links to ${lost.join(', ')}`}`,
+  );
+}
 
 write('package.json', JSON.stringify({private: true, version: '1.0.0'}));
 run('npm', 'install', '--ignore-scripts', '--omit', 'optional', ...quiet, path.join(project, filename));

@@ -1,4 +1,5 @@
 import {InputError} from '../runtime/errors.js';
+import type {Steps} from '../runtime/steps.js';
 
 /** A decoded picture. */
 export interface RgbImage {
@@ -31,6 +32,8 @@ interface AxisWeights {
 
 const PRECISION = 22;
 const HALF = 1 << (PRECISION - 1);
+/** The weighted sums, of three colours each, that a step of resizing takes. */
+const STEP_SUMS = 4e6;
 // A name of the module's own: looking up the global `Math` in the inner loop is slow where globals are intercepted (vm
 // contexts).
 const {imul} = Math;
@@ -38,16 +41,17 @@ const {imul} = Math;
 /**
  * Pillow's `Image.resize(…, BICUBIC)`, bit for bit (Pillow 9.5 … 12): antialiased, horizontal pass first, rounded to
  * bytes after each pass, a pass skipped where the size stays (docs/reference/ofa-mue.md 7).
+ * @param image  borrowed until the last step
  * @param window the only part of the result that is wanted, and computed; all of it by default
  * @returns a new picture, or `image` itself if it is the wanted one already
  * @throws InputError `image-size` where the sizes or the data's length make no sense
  */
-export function resizeBicubic(
+export function* resizeBicubic(
   image: RgbImage,
   width: number,
   height: number,
   window: Window = {left: 0, top: 0, width, height},
-): RgbImage {
+): Steps<RgbImage> {
   checkSize(image.width, image.height, 'the picture');
   checkSize(window.width, window.height, 'the wanted size');
   if (image.data.length !== image.width * image.height * 3) {
@@ -60,10 +64,10 @@ export function resizeBicubic(
   const wide =
     image.width === width
       ? cut(image, {left, top: 0, width: window.width, height: image.height})
-      : horizontal(image, axisWeights(image.width, width, left, window.width));
+      : yield* horizontal(image, axisWeights(image.width, width, left, window.width));
   return image.height === height
     ? cut(wide, {left: 0, top, width: window.width, height: window.height})
-    : vertical(wide, axisWeights(image.height, height, top, window.height));
+    : yield* vertical(wide, axisWeights(image.height, height, top, window.height));
 }
 
 function cut(image: RgbImage, {left, top, width, height}: Window): RgbImage {
@@ -161,11 +165,33 @@ function axisWeights(from: number, to: number, begin: number, length: number): A
 
 // No sum leaves int32: the absolute weights of a normalised cubic add up to at most about 1.3 · 2²², which times 255 is
 // under 1.4 · 2³⁰.
-function horizontal(image: RgbImage, {taps, first, count, weights}: AxisWeights): RgbImage {
-  const width = first.length;
-  const {data: from, height} = image;
+function* horizontal(image: RgbImage, axis: AxisWeights): Steps<RgbImage> {
+  const width = axis.first.length;
+  const {height} = image;
   const to = new Uint8ClampedArray(width * height * 3);
-  for (let y = 0; y < height; y++) {
+  const rows = rowsOfAStep(width * axis.taps);
+  for (let y = 0; y < height; y += rows) {
+    if (y > 0) yield;
+    mixColumns(image, axis, to, y, Math.min(height, y + rows));
+  }
+  return {width, height, data: new Uint8Array(to.buffer)};
+}
+
+/** The rows that make up a step, some ten milliseconds. @param sums for each row */
+function rowsOfAStep(sums: number): number {
+  return Math.max(1, Math.floor(STEP_SUMS / sums));
+}
+
+function mixColumns(
+  image: RgbImage,
+  {taps, first, count, weights}: AxisWeights,
+  to: Uint8ClampedArray,
+  begin: number,
+  stop: number,
+): void {
+  const width = first.length;
+  const {data: from} = image;
+  for (let y = begin; y < stop; y++) {
     const row = y * image.width * 3;
     let out = y * width * 3;
     for (let x = 0; x < width; x++) {
@@ -186,16 +212,30 @@ function horizontal(image: RgbImage, {taps, first, count, weights}: AxisWeights)
       to[out++] = blue >> PRECISION;
     }
   }
+}
+
+function* vertical(image: RgbImage, axis: AxisWeights): Steps<RgbImage> {
+  const height = axis.first.length;
+  const {width} = image;
+  const to = new Uint8ClampedArray(width * 3 * height);
+  const rows = rowsOfAStep(width * axis.taps);
+  for (let y = 0; y < height; y += rows) {
+    if (y > 0) yield;
+    mixRows(image, axis, to, y, Math.min(height, y + rows));
+  }
   return {width, height, data: new Uint8Array(to.buffer)};
 }
 
-function vertical(image: RgbImage, {taps, first, count, weights}: AxisWeights): RgbImage {
-  const height = first.length;
-  const {data: from, width} = image;
+function mixRows(
+  {data: from, width}: RgbImage,
+  {taps, first, count, weights}: AxisWeights,
+  to: Uint8ClampedArray,
+  begin: number,
+  stop: number,
+): void {
   const rowLength = width * 3;
-  const to = new Uint8ClampedArray(rowLength * height);
   const sums = new Int32Array(rowLength);
-  for (let y = 0; y < height; y++) {
+  for (let y = begin; y < stop; y++) {
     sums.fill(HALF);
     for (let k = 0; k < count[y]!; k++) {
       const weight = weights[y * taps + k]!;
@@ -205,5 +245,4 @@ function vertical(image: RgbImage, {taps, first, count, weights}: AxisWeights): 
     const out = y * rowLength;
     for (let x = 0; x < rowLength; x++) to[out + x] = sums[x]! >> PRECISION;
   }
-  return {width, height, data: new Uint8Array(to.buffer)};
 }

@@ -8,6 +8,7 @@ import type {DecodingOptions, DecodingStep, GeneratedText} from '../generation/s
 import type {CocaConfig} from '../models/coca/config.js';
 import type {CocaModel} from '../models/coca/model.js';
 import {InputError, UsageError} from '../runtime/errors.js';
+import {finishByTurns} from '../runtime/steps.js';
 import {seededRandom} from '../runtime/random.js';
 import type {AnswerHypothesis} from './answer.js';
 import type {TaskName} from './exits.js';
@@ -43,10 +44,11 @@ export class CocaProcessor implements Processor {
     readonly tokenizer: ClipTokenizer,
   ) {}
 
-  pixels(image: RgbImage): tf.Tensor4D {
+  async pixels(image: RgbImage, signal?: AbortSignal): Promise<tf.Tensor4D> {
     const {image_mean, image_std, vision} = this.config;
     const size = vision.image_size;
-    return tf.tensor4d(toPixels(centreSquare(image, size), image_mean, image_std), [1, size, size, 3]);
+    const square = await finishByTurns(centreSquare(image, size), signal);
+    return tf.tensor4d(toPixels(square, image_mean, image_std), [1, size, size, 3]);
   }
 
   captionPrompt(): Prompt {

@@ -13,6 +13,7 @@ import {TokenTrie} from '../generation/token-trie.js';
 import type {OfaConfig} from '../models/ofa/config.js';
 import type {OfaModel} from '../models/ofa/model.js';
 import {InputError, UsageError} from '../runtime/errors.js';
+import {finishByTurns} from '../runtime/steps.js';
 import type {AnswerHypothesis} from './answer.js';
 import type {TaskName} from './exits.js';
 import {checkWhole, type GenerateOptions, type StreamedToken} from './generation-options.js';
@@ -39,9 +40,10 @@ export class OfaProcessor implements Processor {
     return this.config.add_caption;
   }
 
-  pixels(image: RgbImage): tf.Tensor4D {
+  async pixels(image: RgbImage, signal?: AbortSignal): Promise<tf.Tensor4D> {
     const {patch_image_size: size, image_mean, image_std} = this.config;
-    return tf.tensor4d(toPixels(resizeBicubic(image, size, size), image_mean, image_std), [1, size, size, 3]);
+    const resized = await finishByTurns(resizeBicubic(image, size, size), signal);
+    return tf.tensor4d(toPixels(resized, image_mean, image_std), [1, size, size, 3]);
   }
 
   captionPrompt(): Prompt {

@@ -246,7 +246,7 @@ export class VisionLanguagePipeline<
 
   /** Normalised pixels [1, size, size, 3], the caller's. */
   async pixels(picture: Picture, signal?: AbortSignal): Promise<tf.Tensor4D> {
-    return this.processor.pixels(await this.#decode(picture, signal));
+    return await this.processor.pixels(await this.#decode(picture, signal), signal);
   }
 
   /** @throws UsageError for a plan that does not fit this model or task */

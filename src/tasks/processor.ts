@@ -97,8 +97,11 @@ export interface Processor {
   readonly tokenizer: {token(id: number): string; readonly size: number; readonly eos: number};
   /** Whether the model was trained with a text premise beside the image. */
   readonly readsPremise: boolean;
-  /** Normalised pixels [1, size, size, 3], the caller's. */
-  pixels(image: RgbImage): tf.Tensor4D;
+  /**
+   * Normalised pixels [1, size, size, 3], the caller's. The image is borrowed until they are there.
+   * @throws AbortError if the signal fires while a large image is resized
+   */
+  pixels(image: RgbImage, signal?: AbortSignal): Promise<tf.Tensor4D>;
   captionPrompt(): Prompt;
   /** @throws InputError for an empty text or one that is too long */
   freePrompt(text: string): Prompt;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import {centreSquare} from '../../src/data/centre-square.js';
-import {type RgbImage, resizeBicubic} from '../../src/data/image.js';
+import {centreSquare, resizeBicubic} from '../support/data/resize.js';
+import type {RgbImage} from '../../src/data/image.js';
 
 /** Red counts columns, green rows. */
 function ramp(width: number, height: number): RgbImage {

@@ -1,6 +1,7 @@
 import {createHash} from 'node:crypto';
 import fc from 'fast-check';
-import {type RgbImage, resizeBicubic, toPixels} from '../../src/data/image.js';
+import {type RgbImage, resizeBicubic as resizeBicubicSteps, toPixels} from '../../src/data/image.js';
+import {resizeBicubic} from '../support/data/resize.js';
 import {golden} from '../support/golden/golden.js';
 
 const info = golden<{images: Record<string, {size: [number, number]; sizes: Record<string, {sha256_rgb: string}>}>}>(
@@ -88,8 +89,15 @@ function reference(row: Uint8Array, from: number, to: number, i: number): number
   return Math.max(0, Math.min(255, Math.round(sum / total)));
 }
 
+test('resizeBicubic: a large picture takes many steps, a small one a single step', () => {
+  const steps = (width: number, height: number): number =>
+    [...resizeBicubicSteps({width, height, data: new Uint8Array(width * height * 3)}, 64, 64)].length;
+  expect(steps(3000, 2000)).toBeGreaterThan(4);
+  expect(steps(100, 100)).toBe(0);
+});
+
 test('resizeBicubic: returns the picture itself at its own size, and refuses nonsense', () => {
-  const image = decoded('rgb_1x1.png');
+  const image = {width: 1, height: 1, data: Uint8Array.of(1, 2, 3)};
   expect(resizeBicubic(image, 1, 1)).toBe(image);
   const refused = expect.objectContaining({code: 'image-size'});
   expect(() => resizeBicubic(image, 0, 4)).toThrow(refused);

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import {centreSquare} from '../../src/data/centre-square.js';
+import {centreSquare} from '../support/data/resize.js';
 import {toPixels} from '../../src/data/image.js';
 import {fixed} from '../../src/exit/policies/static.js';
 import {never, stackPolicies} from '../../src/exit/policy.js';

@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
-import {centreSquare} from '../../src/data/centre-square.js';
+import {centreSquare} from '../support/data/resize.js';
 import {type RgbImage, toPixels} from '../../src/data/image.js';
 import {type DecodeOptions, decodeImage} from '../../src/node/picture/decode.js';
 import {cocaArrays, cocaGoldenDir, cocaJson, describeCoca} from '../support/golden/golden-coca.js';

@@ -1,5 +1,5 @@
 import type {DatasetItem} from '../../src/data/dataset.js';
-import {resizeBicubic} from '../../src/data/image.js';
+import {resizeBicubic} from '../support/data/resize.js';
 import {Tokenizer} from '../../src/data/tokenizer.js';
 import {readTsv} from '../../src/data/tsv.js';
 import {correctness} from '../../src/evaluation/row.js';

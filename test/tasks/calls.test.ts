@@ -101,6 +101,15 @@ onBackends(
       });
     });
 
+    test('an abort ends the resizing of a large picture, and leaves no tensor', async () => {
+      const controller = new AbortController();
+      const reason = new Error('the tab was closed');
+      setTimeout(() => controller.abort(reason), 0);
+      const large = {width: 6000, height: 4000, data: new Uint8Array(6000 * 4000 * 3)};
+      const result = await withoutLeaks(() => mue.pixels(large, controller.signal));
+      expect(result).toMatchObject({error: {code: 'aborted', cause: reason}});
+    });
+
     test('dispose: later calls are a typed error, and a second dispose does nothing', async () => {
       const other = microMue(await microModel('mue'));
       other.dispose();

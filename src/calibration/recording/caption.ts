@@ -19,7 +19,7 @@ import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.
 
 export const CAPTION_RECORDING = 'mue-caption-recording';
 
-const headerSchema = z
+export const captionHeaderSchema = z
   .object({
     format: z.literal(CAPTION_RECORDING),
     version: z.literal(1),
@@ -32,9 +32,9 @@ const headerSchema = z
     stacks: recordedStacksSchema,
   })
   .readonly();
-export type CaptionRecordingHeader = z.infer<typeof headerSchema>;
+export type CaptionRecordingHeader = z.infer<typeof captionHeaderSchema>;
 
-const rowSchema = z
+export const captionRowSchema = z
   .object({
     /** Position in the data set, from 0. */
     index: z.number(),
@@ -55,7 +55,7 @@ const rowSchema = z
     macs: z.object({base: z.number(), layer: z.array(z.number()).readonly()}).readonly(),
   })
   .readonly();
-export type CaptionRecordingRow = z.infer<typeof rowSchema>;
+export type CaptionRecordingRow = z.infer<typeof captionRowSchema>;
 
 const SCORES = ['similarity', 'margin', 'max', 'entropy'] as const;
 type ScoreName = (typeof SCORES)[number];
@@ -87,7 +87,7 @@ export interface CaptionPositions {
 
 /** @throws InputError if the header or a row is not what this version writes, or a number is NaN */
 export function parseCaptionRecording(header: unknown, rows: readonly unknown[], source: string): CaptionPositions {
-  const {stacks, model, data} = checkedHeader(headerSchema, header, source, 'is no caption recording');
+  const {stacks, model, data} = checkedHeader(captionHeaderSchema, header, source, 'is no caption recording');
   const [before, last] = [stacksBefore(stacks), lastStack(stacks)];
   const grid = cellCount(stacks);
   const parsed = rows.map((raw, i) => captionArrays(raw, stacks, corruptRow(source, i)));
@@ -133,7 +133,7 @@ interface CheckedRow extends Omit<CaptionRecordingRow, ScoreName | 'answer'> {
 }
 
 function captionArrays(raw: unknown, stacks: RecordedStacks, fail: (why: string) => never): CheckedRow {
-  const {similarity, margin, max, entropy, answer, ...rest} = checkedRow(rowSchema, raw, fail);
+  const {similarity, margin, max, entropy, answer, ...rest} = checkedRow(captionRowSchema, raw, fail);
   const places = placesOf(stacks);
   for (const [k, {stack, depth}] of stacksBefore(stacks).entries()) {
     const values = rest.encoder[k] ?? [];

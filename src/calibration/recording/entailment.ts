@@ -17,7 +17,7 @@ import {checkedHeader, checkedNumbers, checkedRow, corruptRow} from './row-file.
 // float32 in base64. In memory: typed arrays over all items.
 // n items, C combinations of depths (cells, numbered as in stacks.ts), A answers
 
-const headerSchema = z
+export const recordingHeaderSchema = z
   .object({
     format: z.literal('mue-recording'),
     version: z.literal(1),
@@ -33,9 +33,9 @@ const headerSchema = z
   .readonly();
 
 /** First line of a recording: model and data that it was made with. Plans are refused for other models. */
-export type RecordingHeader = z.infer<typeof headerSchema>;
+export type RecordingHeader = z.infer<typeof recordingHeaderSchema>;
 
-const rowSchema = z
+export const recordingRowSchema = z
   .object({
     /** Position in the data set, from 0. */
     index: z.number(),
@@ -54,7 +54,7 @@ const rowSchema = z
     extra: z.record(z.string(), z.unknown()).readonly().optional(),
   })
   .readonly();
-export type RecordingRow = z.infer<typeof rowSchema>;
+export type RecordingRow = z.infer<typeof recordingRowSchema>;
 
 /**
  * A recorded item as a row.
@@ -101,7 +101,7 @@ export interface Recording {
 
 /** @throws InputError if the header or a row is not what this version writes, or a number is NaN */
 export function parseRecording(header: unknown, rows: readonly unknown[], source: string): Recording {
-  const head = checkedHeader(headerSchema, header, source, 'is no recording');
+  const head = checkedHeader(recordingHeaderSchema, header, source, 'is no recording');
   const {answers} = head;
   const stacks = recordedStacks(head.stacks);
   if (stacks === undefined)
@@ -119,7 +119,7 @@ export function parseRecording(header: unknown, rows: readonly unknown[], source
   const labels = new Uint8Array(n);
   const parsed = rows.map((raw, i) => {
     const fail = corruptRow(source, i);
-    const {similarity: own, logits: scores, ...rest} = checkedRow(rowSchema, raw, fail);
+    const {similarity: own, logits: scores, ...rest} = checkedRow(recordingRowSchema, raw, fail);
     const put = (target: Float32Array, values: ArrayLike<number>, size: number, what: string): void =>
       target.set(checkedNumbers(values, size, what, fail), i * size);
     for (const [k, {stack}] of stacks.entries()) {

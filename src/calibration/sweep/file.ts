@@ -79,7 +79,7 @@ const pointSchema = z.looseObject({
 });
 type RawPoint = z.infer<typeof pointSchema>;
 const bounds = z.looseObject({estimate: z.number(), lowerBound: z.number()});
-const sweepSchema = z.looseObject({
+export const sweepSchema = z.looseObject({
   task: z.string().optional(),
   n: z.number().optional(),
   depths: z.record(z.string(), z.number()).optional(),

@@ -7,7 +7,7 @@ import {FailedImages, readImage} from '../core/inputs.js';
 import {ObjectPrinter} from '../core/output.js';
 import {ImageProgress} from '../core/progress.js';
 import type {AnswerSettings} from '../options/answer.js';
-import {pictureFiles} from '../../node/files/picture-files.js';
+import {picturePaths} from '../../node/files/picture-paths.js';
 import {openModel} from '../options/model.js';
 import {answerJson, answerLine, answerText, errorJson, traceText} from './format.js';
 import {largest} from '../../runtime/extremes.js';
@@ -26,7 +26,7 @@ export async function answerImages(
   context: CommandContext,
   answerImage: AnswerImage,
 ): Promise<number> {
-  const images = pictureFiles(names);
+  const images = picturePaths(names);
   const opened = await openModel(choice, context.out, context.signal);
   using model = opened.model;
   // A plan that does not fit the model is no fault of the first image.

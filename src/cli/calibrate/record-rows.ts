@@ -5,7 +5,7 @@ import type {RowLog} from '../../node/runs/row-log.js';
 import {InputError, type MueError, throwIfAborted} from '../../runtime/errors.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
-import {readRowPicture} from '../../node/files/picture-file.js';
+import {readRowPicture} from '../../node/files/read-picture.js';
 
 /**
  * Makes a row of a file from one item of the data set and its image's states at all depths, which are borrowed.

@@ -1,7 +1,7 @@
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {describeError, exitCodeOf} from './errors.js';
 import type {Output} from './output.js';
-import {readPictureFile} from '../../node/files/picture-file.js';
+import {readPictureFile} from '../../node/files/read-picture.js';
 import {readTextFile} from '../../node/files/regular-file.js';
 
 /** The bytes of an image file, or of stdin for '-'. @throws InputError `image-unreadable` */

@@ -1,4 +1,4 @@
-import {pictureFiles} from '../../node/files/picture-files.js';
+import {picturePaths} from '../../node/files/picture-paths.js';
 import {defineCommand} from '../core/define-command.js';
 import {isFatal} from '../core/errors.js';
 import {FailedImages, readImage, readList} from '../core/inputs.js';
@@ -18,7 +18,7 @@ export const classify = defineCommand({
       .option('--templates <file>', 'sentences with {} for the label, one a line (default: seven built-in ones)')
       .option('--top <n>', 'labels that are shown', wholeNumber(1), 5),
   async run([names], options, {out: output, signal}) {
-    const images = pictureFiles(names);
+    const images = picturePaths(names);
     const zeroShot = await import('../../tasks/zero-shot.js');
     const {errorJson, layersText, savedPercent} = await import('../answer/format.js');
     const {ImageProgress} = await import('../core/progress.js');

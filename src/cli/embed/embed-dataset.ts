@@ -10,7 +10,7 @@ import type {Embedder} from '../../tasks/embedding-pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
 import {exitCodeOf} from '../core/errors.js';
 import {Hints} from '../core/inputs.js';
-import {readRowPicture} from '../../node/files/picture-file.js';
+import {readRowPicture} from '../../node/files/read-picture.js';
 import type {DatasetOptions} from '../options/dataset.js';
 import type {PlanChoice} from '../options/exit.js';
 

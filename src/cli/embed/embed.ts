@@ -1,4 +1,4 @@
-import {pictureFiles} from '../../node/files/picture-files.js';
+import {picturePaths} from '../../node/files/picture-paths.js';
 import {UsageError} from '../../runtime/errors.js';
 import {defineCommand} from '../core/define-command.js';
 import {isFatal} from '../core/errors.js';
@@ -27,7 +27,7 @@ export const embed = defineCommand({
     return withDataset(named);
   },
   async run([names], options, {out, signal}) {
-    const images = pictureFiles(names);
+    const images = picturePaths(names);
     const {text: texts = [], data, out: folder, images: imageFolder, columns, split, limit, exif} = options;
     const asked = [images.length > 0, texts.length > 0, data !== undefined].filter(Boolean).length;
     if (asked !== 1) throw new UsageError('no-input', 'name pictures, --text or --data, one of the three');

@@ -3,7 +3,7 @@ import {InputError, throwIfAborted} from '../../runtime/errors.js';
 import type {AnswerOptions} from '../../tasks/generation-options.js';
 import type {Embedder} from '../../tasks/embedding-pipeline.js';
 import type {Output} from '../core/output.js';
-import {readRowPicture} from '../../node/files/picture-file.js';
+import {readRowPicture} from '../../node/files/read-picture.js';
 import {Hints} from '../core/inputs.js';
 import {type ImageSet, openImages} from './embed-dataset.js';
 

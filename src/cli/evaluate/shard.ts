@@ -14,7 +14,7 @@ import type {VisionLanguageModel} from '../../models/model.js';
 import {UsageError} from '../../runtime/errors.js';
 import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import type {CommandContext} from '../core/define-command.js';
-import {readRowPicture} from '../../node/files/picture-file.js';
+import {readRowPicture} from '../../node/files/read-picture.js';
 import {Hints, readAnswers} from '../core/inputs.js';
 import type {DatasetOptions} from '../options/dataset.js';
 import type {PlanChoice} from '../options/exit.js';

@@ -1,6 +1,10 @@
 import {z} from 'zod';
+import {captionHeaderSchema, captionRowSchema} from '../../calibration/recording/caption.js';
+import {recordingHeaderSchema, recordingRowSchema} from '../../calibration/recording/entailment.js';
+import {sweepSchema} from '../../calibration/sweep/file.js';
 import {evaluationRowSchema} from '../../evaluation/row.js';
 import {exitPlanSchema, exitPlansSchema} from '../../exit/plan/schema.js';
+import {runSchema} from '../../node/runs/run-file.js';
 import {schemaName} from '../../runtime/schema-name.js';
 import {answerSchema, classifiedSchema, entailmentSchema, outputOf} from './answers.js';
 import {embeddingSchema, foundSchema, recallSchema} from './embeddings.js';
@@ -14,7 +18,17 @@ const PUBLISHED = {
   'exit-plans': ['exit.json of a model folder: plans by task', exitPlansSchema],
   config: ['config.json of a model folder', configSchema],
   predictions: ['A line of predictions.jsonl', evaluationRowSchema],
+  run: ['run.json of a folder of mue evaluate or mue merge', runSchema],
   metrics: ['metrics.json; mue evaluate --json, mue merge --json', metricsSchema],
+  recording: [
+    'A line of a recording of entailments: the first is its header',
+    z.union([recordingHeaderSchema, recordingRowSchema]),
+  ],
+  'caption-recording': [
+    'A line of a recording of captions: the first is its header',
+    z.union([captionHeaderSchema, captionRowSchema]),
+  ],
+  sweep: ['sweep.json, as mue report reads it', sweepSchema],
   answer: ['mue caption, ask, prompt --json', outputOf(answerSchema)],
   entailment: ['mue entail --json', outputOf(entailmentSchema)],
   classification: ['mue classify --json', outputOf(classifiedSchema)],

@@ -8,7 +8,7 @@ import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
 import {collectStates} from '../../training/collect-states.js';
 import {type AdapterTask, trainingRows} from '../../training/rows.js';
 import type {CommandContext} from '../core/define-command.js';
-import {readRowPicture} from '../../node/files/picture-file.js';
+import {readRowPicture} from '../../node/files/read-picture.js';
 import type {SkippedRows} from '../core/inputs.js';
 import type {DatasetOptions} from '../options/dataset.js';
 

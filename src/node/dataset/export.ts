@@ -3,7 +3,7 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import type {Dataset, DatasetItem} from '../../data/dataset.js';
 import {InputError} from '../../runtime/errors.js';
-import {readRowPicture} from '../files/picture-file.js';
+import {readRowPicture} from '../files/read-picture.js';
 import {cannotWrite} from '../runs/write-atomic.js';
 
 /** The amounts that `exportDataset` wrote. */

@@ -7,7 +7,7 @@ import {readJsonl} from '../../data/jsonl.js';
 import type {ByteChunks} from '../../data/lines.js';
 import {parseColumns, readTsv, type TsvColumns} from '../../data/tsv.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import {PICTURES} from '../files/picture-files.js';
+import {PICTURES} from '../files/picture-paths.js';
 import {namedEntry, streamRegularFile, whyUnreadable} from '../files/regular-file.js';
 import {insideFolder} from './inside-folder.js';
 

@@ -33,29 +33,32 @@ export function decodeCmykJpeg(bytes: Uint8Array): RgbImage {
     Plane,
   ];
   const data = new Uint8Array(width * height * 3);
-  const ycck = jpeg.adobe === 2;
-  for (let row = 0, to = 0; row < height; row++) {
-    for (let column = 0; column < width; column++, to += 3) {
-      let cyan = c.data[row * c.stride + column]!;
-      let magenta = m.data[row * m.stride + column]!;
-      let yellow = y.data[row * y.stride + column]!;
-      if (ycck) {
-        // libjpeg's ycck_cmyk_convert: the RGB of YCbCr, inverted.
-        const luma = cyan;
-        const cb = magenta - 128;
-        const cr = yellow - 128;
-        cyan = clamp(255 - (luma + ((imul(91881, cr) + 32768) >> 16)));
-        magenta = clamp(255 - (luma + ((imul(-22554, cb) + imul(-46802, cr) + 32768) >> 16)));
-        yellow = clamp(255 - (luma + ((imul(116130, cb) + 32768) >> 16)));
-      }
-      // The stored values are inverted inks, so the stored k is 255 − k already.
-      const light = k.data[row * k.stride + column]!;
-      data[to] = shade(cyan, light);
-      data[to + 1] = shade(magenta, light);
-      data[to + 2] = shade(yellow, light);
+  const line = (plane: Plane, row: number): Uint8Array => plane.data.subarray(row * plane.stride);
+  for (let row = 0; row < height; row++) {
+    const inks = [line(c, row), line(m, row), line(y, row)] as const;
+    if (jpeg.adobe === 2) toCmy(inks, width);
+    const [cyan, magenta, yellow] = inks;
+    // The stored values are inverted inks, so the stored k is 255 − k already.
+    const light = line(k, row);
+    for (let column = 0, to = row * width * 3; column < width; column++, to += 3) {
+      data[to] = shade(cyan[column]!, light[column]!);
+      data[to + 1] = shade(magenta[column]!, light[column]!);
+      data[to + 2] = shade(yellow[column]!, light[column]!);
     }
   }
   return {width, height, data};
+}
+
+/** libjpeg's ycck_cmyk_convert of one line, in place: the RGB of YCbCr, inverted. */
+function toCmy([c, m, y]: readonly [Uint8Array, Uint8Array, Uint8Array], width: number): void {
+  for (let x = 0; x < width; x++) {
+    const luma = c[x]!;
+    const cb = m[x]! - 128;
+    const cr = y[x]! - 128;
+    c[x] = clamp(255 - (luma + ((imul(91881, cr) + 32768) >> 16)));
+    m[x] = clamp(255 - (luma + ((imul(-22554, cb) + imul(-46802, cr) + 32768) >> 16)));
+    y[x] = clamp(255 - (luma + ((imul(116130, cb) + 32768) >> 16)));
+  }
 }
 
 /** light − (255 − ink) · light / 255, in Pillow's rounding. */
@@ -69,24 +72,38 @@ function clamp(value: number): number {
 }
 
 function inverseDct(component: JpegComponent, {width, height, maxH, maxV, quantTables}: JpegCoefficients): Plane {
-  const {stride: blocks, blocksWide, blocksHigh, coefficients, h, v} = component;
+  const {stride: blocks, blocksWide, blocksHigh, coefficients, last, h, v} = component;
   const quant = quantTables[component.quantTable];
   if (quant === undefined) throw corrupt('JPEG', 'a quantisation table is missing');
   const stride = blocksWide * 8;
-  const data = new Uint8Array(stride * blocksHigh * 8);
+  const data = new Uint8ClampedArray(stride * blocksHigh * 8);
   const block = new Int32Array(64);
   for (let row = 0; row < blocksHigh; row++) {
     for (let column = 0; column < blocksWide; column++) {
       const at = (row * blocks + column) * 64;
-      for (let i = 0; i < 64; i++) block[ZIGZAG[i]!] = imul(coefficients[at + i]!, quant[i]!);
+      const reached = last[row * blocks + column]!;
+      let to = row * 8 * stride + column * 8;
+      if (reached === 0) {
+        // What the transforms come to where every line is flat.
+        const dc = imul(coefficients[at]!, quant[0]!);
+        const value = flat(flat(dc, 11), 18) + 128;
+        for (let y = 0; y < 8; y++, to += stride) data.fill(value, to, to + 8);
+        continue;
+      }
+      block.fill(0);
+      for (let i = 0; i <= reached; i++) block[ZIGZAG[i]!] = imul(coefficients[at + i]!, quant[i]!);
       for (let i = 0; i < 8; i++) transform(block, i, 8, 11);
       for (let i = 0; i < 64; i += 8) transform(block, i, 1, 18);
-      let to = row * 8 * stride + column * 8;
-      for (let i = 0; i < 64; i += 8, to += stride)
-        for (let x = 0; x < 8; x++) data[to + x] = clamp(block[i + x]! + 128);
+      for (let i = 0; i < 64; i += 8, to += stride) for (let x = 0; x < 8; x++) data[to + x] = block[i + x]! + 128;
     }
   }
-  return {width: Math.ceil((width * h) / maxH), height: Math.ceil((height * v) / maxV), stride, data};
+  const size = {width: Math.ceil((width * h) / maxH), height: Math.ceil((height * v) / maxV)};
+  return {...size, stride, data: new Uint8Array(data.buffer)};
+}
+
+/** What `transform` makes of a line that is `v0` and zeros. */
+function flat(v0: number, shift: number): number {
+  return ((v0 << 13) + (1 << (shift - 1))) >> shift;
 }
 
 /**
@@ -104,9 +121,9 @@ function transform(block: Int32Array, at: number, step: number, shift: number): 
   const v6 = block[at + 6 * step]!;
   const v7 = block[at + 7 * step]!;
   if ((v1 | v2 | v3 | v4 | v5 | v6 | v7) === 0) {
-    // What the sums below come to; most lines of a photo are such.
-    const flat = ((v0 << 13) + round) >> shift;
-    for (let i = 0; i < 8; i++) block[at + i * step] = flat;
+    // Most lines of a photo are such.
+    const value = flat(v0, shift);
+    for (let i = 0; i < 8; i++) block[at + i * step] = value;
     return;
   }
   const even = imul(v2 + v6, 4433);

@@ -1,6 +1,7 @@
 import {
   type Band,
   BitReader,
+  type Blocks,
   baselineDecoder,
   type EntropyPart,
   type Huffman,
@@ -9,8 +10,8 @@ import {
 import {corrupt, unsupported} from './format.js';
 import {largest} from '../../runtime/extremes.js';
 
-/** One component of a JPEG frame, and its coefficients before they are dequantised. */
-export interface JpegComponent {
+/** One component of a JPEG frame, and its coefficients before they are dequantised, [rows of blocks · stride] blocks. */
+export interface JpegComponent extends Blocks {
   readonly id: number;
   /** Horizontal and vertical sampling factor, 1..4. */
   readonly h: number;
@@ -22,8 +23,6 @@ export interface JpegComponent {
   readonly blocksHigh: number;
   /** The number of blocks kept in a row of blocks, which fill whole MCUs. */
   readonly stride: number;
-  /** [rows of blocks · stride · 64], each block in zigzag order. */
-  readonly coefficients: Int16Array;
 }
 
 /** A JPEG file up to the inverse DCT. */
@@ -146,7 +145,8 @@ function readFrame(segment: Uint8Array): Omit<JpegCoefficients, 'quantTables' | 
     const rows = Math.ceil(height / (8 * maxV)) * component.v;
     const blocksWide = Math.ceil(Math.ceil((width * component.h) / maxH) / 8);
     const blocksHigh = Math.ceil(Math.ceil((height * component.v) / maxV) / 8);
-    return {...component, blocksWide, blocksHigh, stride, coefficients: new Int16Array(stride * rows * 64)};
+    const blocks = {coefficients: new Int16Array(stride * rows * 64), last: new Uint8Array(stride * rows)};
+    return {...component, blocksWide, blocksHigh, stride, ...blocks};
   });
   return {width, height, maxH, maxV, components};
 }

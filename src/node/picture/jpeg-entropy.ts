@@ -11,12 +11,17 @@ export interface Huffman {
   readonly short: Uint16Array;
 }
 
-/**
- * The decoding state of one component of a scan: its tables, the last DC value, and its coefficients, 64 a block,
- * written.
- */
+/** The coefficients of a component, written by scan after scan. */
+export interface Blocks {
+  /** [blocks · 64], each block in zigzag order. */
+  readonly coefficients: Int16Array;
+  /** [blocks] the largest index in the block at which a coefficient may differ from zero. */
+  readonly last: Uint8Array;
+}
+
+/** The decoding state of one component of a scan: its tables, the last DC value, and its blocks. */
 export interface EntropyPart {
-  readonly component: {readonly coefficients: Int16Array};
+  readonly component: Blocks;
   readonly dc: Huffman | undefined;
   readonly ac: Huffman | undefined;
   predicted: number;
@@ -35,7 +40,7 @@ export interface Band {
 
 /** Decodes the blocks of a scan in their order. */
 export interface BlockDecoder {
-  /** Decodes one block to the 64 coefficients from index `at` on. */
+  /** Decodes one block to the 64 coefficients from index `at` on, a multiple of 64. */
   block(part: EntropyPart, at: number): void;
   /** Forgets runs across blocks, after a restart mark. */
   reset(): void;
@@ -46,9 +51,10 @@ export function baselineDecoder(bits: BitReader): BlockDecoder {
   return {
     reset: () => {},
     block: (part, at) => {
-      const {coefficients} = part.component;
+      const {coefficients, last} = part.component;
       part.predicted += bits.signed(bits.symbol(part.dc));
       coefficients[at] = part.predicted;
+      let reached = last[at >> 6]!;
       for (let k = 1; k < 64; k++) {
         const symbol = bits.symbol(part.ac);
         const size = symbol & 15;
@@ -57,7 +63,9 @@ export function baselineDecoder(bits: BitReader): BlockDecoder {
         k += run;
         if (k > 63) throw corrupt('JPEG', 'a block has too many coefficients');
         coefficients[at + k] = bits.signed(size);
+        if (k > reached) reached = k;
       }
+      last[at >> 6] = reached;
     },
   };
 }
@@ -86,25 +94,30 @@ export function progressiveDecoder(bits: BitReader, {start, end, high, low}: Ban
       endOfBand--;
       return;
     }
+    const {coefficients, last} = part.component;
+    let reached = last[at >> 6]!;
     for (let k = start; k <= end; k++) {
       const symbol = bits.symbol(part.ac);
       const size = symbol & 15;
       const run = symbol >> 4;
       if (size === 0 && run < 15) {
         endOfBand = (1 << run) - 1 + bits.read(run);
-        return;
+        break;
       }
       k += run;
       if (k > 63) throw corrupt('JPEG', 'a block has too many coefficients');
-      part.component.coefficients[at + k] = bits.signed(size) << low;
+      coefficients[at + k] = bits.signed(size) << low;
+      if (k > reached) reached = k;
     }
+    last[at >> 6] = reached;
   };
   const refine = (part: EntropyPart, at: number): void => {
-    const {coefficients} = part.component;
+    const {coefficients, last} = part.component;
     const correct = (k: number): void => {
       const value = coefficients[at + k]!;
       if (bits.bit() && (value & bit) === 0) coefficients[at + k] = value + (value > 0 ? bit : -bit);
     };
+    let reached = last[at >> 6]!;
     let k = start;
     for (; endOfBand === 0 && k <= end; k++) {
       const symbol = bits.symbol(part.ac);
@@ -117,15 +130,22 @@ export function progressiveDecoder(bits: BitReader, {start, end, high, low}: Ban
       }
       // Known coefficients on the way get their next bit; `run` counts the zeros.
       for (; k <= end; k++) {
+        if (k > reached) {
+          k += run;
+          break;
+        }
         if (coefficients[at + k] !== 0) correct(k);
         else if (run-- === 0) break;
       }
-      if (value !== 0 && k <= end) coefficients[at + k] = value;
+      if (value === 0 || k > end) continue;
+      coefficients[at + k] = value;
+      if (k > reached) reached = k;
     }
     if (endOfBand > 0) {
-      for (; k <= end; k++) if (coefficients[at + k] !== 0) correct(k);
+      for (const to = Math.min(end, reached); k <= to; k++) if (coefficients[at + k] !== 0) correct(k);
       endOfBand--;
     }
+    last[at >> 6] = reached;
   };
   return {block: high === 0 ? first : refine, reset};
 }

@@ -124,10 +124,10 @@ function cost({width, height, components, progressive, passed}: JpegHeader, byte
   const cmyk = components.length === 4;
   return {
     work:
-      (cmyk ? 20 * samples + 20 * pixels : 45 * pixels) +
+      (cmyk ? 17 * samples + 20 * pixels : 45 * pixels) +
       60 * bytes.length +
       20 * passed.first +
-      (cmyk ? 300 : 110) * passed.refining,
+      (cmyk ? 250 : 110) * passed.refining,
     memory: (cmyk ? 3 * samples + 7 * pixels : 11 * pixels + (progressive ? 2 * samples : 0)) + 3 * bytes.length,
   };
 }

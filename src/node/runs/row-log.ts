@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import {readRegularFile, whyUnreadable} from '../files/regular-file.js';
+import {openRegularFile, whyUnreadable} from '../files/regular-file.js';
 import {cannotWrite, writeWhole} from './write-atomic.js';
 import {checkUntouched, WriterLock} from './writer-lock.js';
 
@@ -103,14 +103,11 @@ function parse(file: string): {
   bytes: number;
   torn: string;
 } {
-  const content = readRegularFile(file);
   const rows: Record<string, unknown>[] = [];
   let header: string | undefined;
-  let at = 0;
-  for (let line = 1; ; line++) {
-    const end = content.indexOf(10, at);
-    if (end < 0) return {header, rows, bytes: at, torn: content.toString('utf8', at)};
-    const text = content.toString('utf8', at, end);
+  let line = 0;
+  const ends = eachWholeLine(file, (text) => {
+    line++;
     try {
       const row = JSON.parse(text) as unknown;
       if (typeof row !== 'object' || row === null || Array.isArray(row)) throw new Error('not an object');
@@ -119,7 +116,38 @@ function parse(file: string): {
     } catch (cause) {
       throw damaged(file, line, cause as Error);
     }
-    at = end + 1;
+  });
+  return {header, rows, ...ends};
+}
+
+const PIECE_BYTES = 2 ** 20;
+
+/**
+ * Hands over the lines of a file that have their end, piece by piece: a long recording is larger than any buffer.
+ * @returns where they end, and the beginning of the text that follows
+ */
+function eachWholeLine(file: string, onLine: (text: string) => void): {readonly bytes: number; readonly torn: string} {
+  const {fd} = openRegularFile(file);
+  try {
+    // The beginning of the line at hand, in the pieces in which it was read.
+    let begun: Buffer[] = [];
+    let bytes = 0;
+    for (;;) {
+      const piece = Buffer.alloc(PIECE_BYTES);
+      const content = piece.subarray(0, fs.readSync(fd, piece));
+      if (content.length === 0) return {bytes, torn: begun[0]?.toString('utf8') ?? ''};
+      let at = 0;
+      for (let end = content.indexOf(10); end >= 0; end = content.indexOf(10, at)) {
+        const line = Buffer.concat([...begun, content.subarray(at, end)]);
+        begun = [];
+        at = end + 1;
+        bytes += line.length + 1;
+        onLine(line.toString('utf8'));
+      }
+      if (at < content.length) begun.push(content.subarray(at));
+    }
+  } finally {
+    fs.closeSync(fd);
   }
 }
 

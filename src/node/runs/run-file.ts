@@ -9,7 +9,7 @@ import {dataFingerprintSchema} from '../dataset/fingerprint.js';
 import {writeAtomic} from './write-atomic.js';
 import {readTextFile} from '../files/regular-file.js';
 
-const runSchema = z.strictObject({
+export const runSchema = z.strictObject({
   version: z.literal(1),
   task: z.enum(['caption', 'snli-ve', 'vqa']),
   model: z.strictObject({name: z.string(), sha256: z.string().nullable()}),

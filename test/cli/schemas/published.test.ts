@@ -5,6 +5,9 @@ import {publishedSchemas} from '../../../src/cli/schemas/published.js';
 import {parsePlan} from '../../../src/exit/plan/schema.js';
 import {parseConfig} from '../../../src/models/families.js';
 import {withoutSchemaName} from '../../../src/runtime/schema-name.js';
+import {sampleSweep} from '../../support/data/evaluation-sample.js';
+import {stubRun} from '../../support/data/stub-evaluation.js';
+import {SYNTHETIC_HEADER, syntheticRows} from '../../support/data/synthetic-recording.js';
 
 const schemas = publishedSchemas();
 const shipped = (model: string, file: string): object =>
@@ -55,4 +58,17 @@ test.each([
   ['exit-plan', {version: 2, stacks: {}}, false],
 ])('the schema %s on %j: %s', (name, value, valid) => {
   expect(takes(name, value)).toBe(valid);
+});
+
+test('the schemas of runs, sweeps and recordings take what is written, and refuse other lines', () => {
+  const [row] = syntheticRows(1);
+  expect(takes('run', JSON.parse(JSON.stringify(stubRun('caption'))))).toBe(true);
+  expect(takes('run', {...stubRun('caption'), colour: 'red'})).toBe(false);
+  expect(takes('sweep', sampleSweep())).toBe(true);
+  expect(takes('sweep', {points: [{accuracy: 'high'}]})).toBe(false);
+  expect([SYNTHETIC_HEADER, row].map((line) => takes('recording', line))).toEqual([true, true]);
+  expect(takes('recording', {...SYNTHETIC_HEADER, version: 2})).toBe(false);
+  const header = {...SYNTHETIC_HEADER, format: 'mue-caption-recording', task: 'caption', generation: {}};
+  expect(takes('caption-recording', header)).toBe(true);
+  expect(takes('caption-recording', SYNTHETIC_HEADER)).toBe(false);
 });

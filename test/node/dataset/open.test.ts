@@ -8,7 +8,7 @@ import {exportDataset} from '../../../src/node/dataset/export.js';
 import {decodeImage} from '../../../src/node/picture/decode.js';
 import {countRows, dataFingerprint} from '../../../src/node/dataset/fingerprint.js';
 import {openDataset, readChunks} from '../../../src/node/dataset/open.js';
-import {readRowPicture} from '../../../src/node/files/picture-file.js';
+import {readRowPicture} from '../../../src/node/files/read-picture.js';
 import {collect} from '../../support/data/chunks.js';
 import {goldenBytes} from '../../support/golden/golden.js';
 

@@ -27,6 +27,20 @@ test('RowLog: goes on after being cut anywhere, without losing or doubling a row
   }
 });
 
+test('RowLog: 200,000 rows, a line of megabytes and a torn end', () => {
+  const long = {index: 100_000, text: 'ä'.repeat(1_500_000)};
+  const rows = Array.from({length: 200_000}, (_, index) => (index === 100_000 ? long : {index, text: `row ${index}`}));
+  const lines = [header, ...rows].map((row) => JSON.stringify(row));
+  fs.writeFileSync(at('long'), `${lines.join('\n')}\n{"index":2000`);
+  {
+    using log = RowLog.open(at('long'), header);
+    expect(log.rows.length).toBe(200_000);
+    log.append({index: 200_000});
+  }
+  const read = readRowLog(at('long'));
+  expect([read.rows[100_000], read.rows[199_999], read.rows[200_000]]).toEqual([long, rows[199_999], {index: 200_000}]);
+});
+
 test('RowLog: neither cuts nor writes a file of something else', () => {
   for (const text of [
     'my thesis',

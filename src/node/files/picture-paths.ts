@@ -12,7 +12,7 @@ const MOST_DEPTH = 32;
  * that is no file for what it matches, as where a shell left it alone (a quoted one, or on Windows); `**` stands for any
  * folders. Each in the order of names. A name that stands for nothing is kept: reading it says what is wrong.
  */
-export function pictureFiles(names: readonly string[]): string[] {
+export function picturePaths(names: readonly string[]): string[] {
   return names.flatMap((name) => {
     const found = expand(name);
     return found.length > 0 ? found : [name];

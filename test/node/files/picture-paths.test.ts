@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import {pictureFiles} from '../../../src/node/files/picture-files.js';
+import {picturePaths} from '../../../src/node/files/picture-paths.js';
 
 const root = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-pictures-'));
 afterAll(() => fs.rmSync(root, {recursive: true}));
@@ -19,7 +19,7 @@ for (const name of [
   fs.writeFileSync(path.join(root, name), '');
 }
 const found = (...names: string[]) =>
-  pictureFiles(names.map((name) => path.join(root, name))).map((file) => path.relative(root, file));
+  picturePaths(names.map((name) => path.join(root, name))).map((file) => path.relative(root, file));
 
 test.each<[string, string[]]>([
   ['', ['.hidden.png', 'a.JPG', 'b.png', 'c10.tif', 'x[1].png']],
@@ -32,11 +32,11 @@ test.each<[string, string[]]>([
   ['none*.png', ['none*.png']],
   ['missing.png', ['missing.png']],
   ['a(b.png', ['a(b.png']],
-])('pictureFiles: %j', (name, files) => {
+])('picturePaths: %j', (name, files) => {
   expect(found(name)).toEqual(files);
 });
 
-test('pictureFiles: several names, in their order; - stays', () => {
+test('picturePaths: several names, in their order; - stays', () => {
   expect(found('b.png', 'sub')).toEqual(['b.png', 'sub/d.png']);
-  expect(pictureFiles(['-', 'https://example.org/a.png?x=1'])).toEqual(['-', 'https://example.org/a.png?x=1']);
+  expect(picturePaths(['-', 'https://example.org/a.png?x=1'])).toEqual(['-', 'https://example.org/a.png?x=1']);
 });
