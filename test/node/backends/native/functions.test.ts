@@ -189,6 +189,20 @@ function shake({weights}: {weights: readonly {read(): tf.Tensor; write(value: tf
     });
   });
 
+  test('selectBackend, functions: false: operation by operation, with a note; joined again where nothing is said', async () => {
+    const owner = {config: {of: 'test'}, weights: [], getClassName: () => 'Sum'};
+    const names = (): string[] =>
+      operations(() => tf.tidy(() => void joined(owner, 'sum', [tf.ones([2])], () => [tf.add(1, 2).add(3)])));
+    for (let i = 0; i < 2; i++) names();
+    const off = await selectBackend(device, {functions: false});
+    expect([names().length, off.note]).toEqual([2, expect.stringContaining('layers operation by operation')]);
+    const on = await selectBackend(device);
+    expect([names(), on.note]).toEqual([
+      [expect.stringMatching(/^mue_/)],
+      expect.stringContaining('layers as functions'),
+    ]);
+  });
+
   test('handles in TensorFlow stay as many', () => {
     const layer = new EncoderLayer(LAYER);
     layer.build();

@@ -111,8 +111,17 @@ export class FunctionJoiner implements Joiner {
 
 const CALL = 'MueFunction';
 
-/** Joins computations on a backend whose binding can register functions: ours, not an official one. */
-export function joinFunctions(): void {
-  const backend = tf.backend() as unknown as WatchedTensorflow & {joiner?: Joiner};
-  if (backend.binding.addFunctionDef) backend.joiner ??= new FunctionJoiner(backend);
+/** One a backend: what is registered lives as long as TensorFlow's context, also while it is not used. */
+const joiners = new WeakMap<object, Joiner>();
+
+/**
+ * Joins computations from now on, or no longer.
+ * @returns whether they are joined: only a binding that can register functions does it, ours, not an official one
+ */
+export function useFunctions(wanted: boolean): boolean {
+  const backend = tf.backend() as unknown as WatchedTensorflow & {joiner?: Joiner | undefined};
+  const joins = wanted && backend.binding.addFunctionDef !== undefined;
+  if (joins && !joiners.has(backend)) joiners.set(backend, new FunctionJoiner(backend));
+  backend.joiner = joins ? joiners.get(backend) : undefined;
+  return joins;
 }
