@@ -78,6 +78,18 @@ export class NativeOperations {
     );
   }
 
+  /** Slices of an axis. @param indices [n], int32 */
+  gather(x: Info, indices: Info, axis: number): tf.Tensor {
+    const {TF_ATTR_TYPE: type, TF_ATTR_INT: integer, TF_FLOAT: float, TF_INT32: whole} = this.#backend.binding;
+    const attributes = [
+      {name: 'Tparams', type, value: x.dtype === 'int32' ? whole : float},
+      {name: 'Tindices', type, value: whole},
+      {name: 'Taxis', type, value: whole},
+      {name: 'batch_dims', type: integer, value: 0},
+    ];
+    return this.#backend.executeSingleOutput('GatherV2', attributes, [x, indices, this.#whole([axis], [])]);
+  }
+
   /** 0.5 x (1 + erf(x / √2)). */
   gelu(x: Info): tf.Tensor {
     const erf = pipe(this.#run('Mul', [], x, this.constant([Math.SQRT1_2])), (scaled) => this.#run('Erf', [], scaled));
@@ -208,8 +220,8 @@ export class NativeOperations {
     return this.#keep(`${size} times ${value}`, [size], () => new Float32Array(size).fill(value));
   }
 
-  #whole(values: readonly number[]): Info {
-    return this.#keep(`whole ${values.join()}`, [values.length], () => Int32Array.from(values));
+  #whole(values: readonly number[], shape: readonly number[] = [values.length]): Info {
+    return this.#keep(`whole ${shape.join()} ${values.join()}`, shape, () => Int32Array.from(values));
   }
 
   /** Returns a constant that is kept, or makes it; the least recently used goes where there are too many. */

@@ -66,11 +66,17 @@ export class NotJoinable extends Error {}
 /** The most numbers of a tensor made while recording that become part of the function. */
 const CONSTANT = 16;
 
-let active = false;
+/** How kernels compute what is being recorded; undefined while nothing is. */
+let active: 'few' | 'many' | undefined;
 
-/** A computation is being recorded: kernels then leave out what only saves calls, and read no value of a tensor. */
+/** A computation is being recorded: kernels read no value of a tensor. */
 export function isRecording(): boolean {
-  return active;
+  return active !== undefined;
+}
+
+/** A computation of few numbers is being recorded: kernels leave out what only saves calls. */
+export function recordsFew(): boolean {
+  return active === 'few';
 }
 
 /**
@@ -80,6 +86,8 @@ export function isRecording(): boolean {
  * @param inputs    tensors that differ from call to call
  * @param weights   tensors of the owner
  * @param compute   gets no arguments: it uses the inputs themselves
+ * @param numbers   whether kernels compute as for few numbers or for many, whatever a tensor's size: so that all sizes
+ *                  are computed alike
  * @returns         its result, the caller's, and the recording
  * @throws NotJoinable
  */
@@ -88,6 +96,7 @@ export function record(
   inputs: readonly tf.Tensor[],
   weights: readonly tf.Tensor[],
   compute: () => tf.Tensor[],
+  numbers: 'few' | 'many',
 ): {results: tf.Tensor[]; recording: Recording} {
   const {binding} = backend;
   const typed = (tensors: readonly tf.Tensor[]): Value[] =>
@@ -141,12 +150,12 @@ export function record(
     return ids;
   };
   backend.binding = watched;
-  active = true;
+  active = numbers;
   let results: tf.Tensor[];
   try {
     results = compute();
   } finally {
-    active = false;
+    active = undefined;
     backend.binding = binding;
     backend.getInputTensorIds = getInputTensorIds;
   }
