@@ -34,6 +34,14 @@ const FEW_ROWS = 8;
 /** The most constants that are kept on the device. Beyond that the least recently used are made anew. */
 const MOST_KEPT = 4096;
 
+/** Data of constants of one value each, whatever their size. */
+const filled = new WeakSet<tf.DataId>();
+
+/** Whether a tensor is a constant all of whose values are the same and stay so. */
+export function isFilled({dataId}: tf.TensorInfo): boolean {
+  return filled.has(dataId);
+}
+
 /** Runs one operation on the result of another, which is then disposed. */
 export function pipe(x: tf.Tensor, next: (x: tf.Tensor) => tf.Tensor): tf.Tensor {
   const y = next(x);
@@ -217,7 +225,9 @@ export class NativeOperations {
   }
 
   #filled(value: number, size: number): Info {
-    return this.#keep(`${size} times ${value}`, [size], () => new Float32Array(size).fill(value));
+    const info = this.#keep(`${size} times ${value}`, [size], () => new Float32Array(size).fill(value));
+    filled.add(info.dataId);
+    return info;
   }
 
   #whole(values: readonly number[], shape: readonly number[] = [values.length]): Info {

@@ -11,6 +11,7 @@ import {joined} from '../../../../src/runtime/joined.js';
 import {selectBackend} from '../../../../src/node/backends/select.js';
 import {NATIVE_FOLDER} from '../../../../src/node/backends/native/binding.js';
 import {Message} from '../../../../src/node/backends/native/functions/protobuf.js';
+import {NativeOperations, type Tensorflow} from '../../../../src/node/backends/native/operations.js';
 import type {FunctionJoiner} from '../../../../src/node/backends/native/functions/joiner.js';
 
 test('Message: fields as Protocol Buffers write them', () => {
@@ -192,6 +193,24 @@ function shake({weights}: {weights: readonly {read(): tf.Tensor; write(value: tf
     // For each computation, the first sizes and then all.
     expect(backend().joiner!.size - registered).toBe(4);
     for (const block of [layer, encoder]) block[Symbol.dispose]();
+  });
+
+  test('constants of one value, as a layer norm of many rows on a GPU has them, become part of the function', () => {
+    const ops = new NativeOperations(tf.backend() as unknown as Tensorflow);
+    const gain = random(8);
+    const owner = {config: {of: 'test'}, weights: [{read: () => gain}], getClassName: () => 'Norm'};
+    tf.tidy(() => {
+      const bias = tf.zeros([8]);
+      for (let i = 0; i < 4; i++) {
+        const x = random(2, 20, 8);
+        let got: tf.Tensor | undefined;
+        const run = (): tf.Tensor[] => [ops.layerNormGpu(x, gain, bias, 1e-5)];
+        const names = operations(() => ([got] = joined(owner, 'norm', [x, bias], run)));
+        if (i > 1) expect(names).toEqual([expect.stringMatching(/^mue_/)]);
+        expectSame(got!, ops.layerNorm(x, gain, bias, 1e-5));
+      }
+    });
+    gain.dispose();
   });
 
   test('a gradient is taken of operations apart', () => {
