@@ -8,6 +8,7 @@ import {CrossAttentionKv} from '../../../../src/nn/cross-attention-cache.js';
 import {KvCache} from '../../../../src/nn/kv-cache.js';
 import {TensorScope} from '../../../../src/runtime/tensor-scope.js';
 import {joined} from '../../../../src/runtime/joined.js';
+import {cosineSums} from '../../../../src/exit/policies/cosine.js';
 import {selectBackend} from '../../../../src/node/backends/select.js';
 import {NATIVE_FOLDER} from '../../../../src/node/backends/native/binding.js';
 import {Message} from '../../../../src/node/backends/native/functions/protobuf.js';
@@ -211,6 +212,21 @@ function shake({weights}: {weights: readonly {read(): tf.Tensor; write(value: tf
       }
     });
     gain.dispose();
+  });
+
+  test("cosineSums: the sums of a decision are one call, whatever rows are left, and equal a loop's", () => {
+    tf.tidy(() => {
+      for (const [i, rows] of [6, 6, 4, 2, 5].entries()) {
+        const [a, b] = [random<tf.Tensor3D>(rows, 3, 8), random<tf.Tensor3D>(rows, 3, 8)];
+        let got: tf.Tensor2D | undefined;
+        const names = operations(() => (got = cosineSums(a, b, rows)));
+        if (i > 2) expect(names).toEqual([expect.stringMatching(/^mue_/)]);
+        const of = (x: tf.Tensor, r: number): number[] => [...x.dataSync()].slice(r * 24, (r + 1) * 24);
+        const dot = (x: tf.Tensor, y: tf.Tensor): number[] =>
+          Array.from({length: rows}, (_, r) => of(x, r).reduce((sum, n, k) => sum + n * of(y, r)[k]!, 0));
+        expectSame(got!, tf.tensor2d([dot(a, b), dot(a, a), dot(b, b)]));
+      }
+    });
   });
 
   test('a gradient is taken of operations apart', () => {
