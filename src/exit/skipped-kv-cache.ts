@@ -1,5 +1,4 @@
 import * as tf from '@tensorflow/tfjs';
-import type {KeysValues} from '../nn/attention.js';
 import {KvCache} from '../nn/kv-cache.js';
 import {gatherRows} from '../nn/gather-rows.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
@@ -26,6 +25,8 @@ export class SkippedKvCache implements Disposable {
   /** Per row and token so far, whether it is padding; empty until one is. */
   #padded: boolean[][] = [];
   #tokens = 0;
+  /** R */
+  #rows = 0;
 
   /** @param copied mode `copy`: what skipped layers take from the exit layer */
   constructor(
@@ -39,6 +40,7 @@ export class SkippedKvCache implements Disposable {
 
   /** Begins a step. @param padded keys of padding are never attended to */
   begin(padded: Padded): void {
+    this.#rows = padded.length;
     if (this.#padded.length > 0 || padded.some((row) => row.includes(true)))
       this.#padded = padded.map((flags, r) => [
         ...(this.#padded[r] ?? new Array<boolean>(this.#tokens).fill(false)),
@@ -83,18 +85,18 @@ export class SkippedKvCache implements Disposable {
    * Gives the layers that no row ran what the mode says they get for the newest tokens.
    * @param x           exit states [R, T, D], borrowed; T is 1 but in mode `project`
    * @param exitLayer   layers that ran, from 1
-   * @param project     keys and values of a layer for a state, the caller's (mode `project`)
+   * @param grow        grows the cache of a layer by a state's keys and values (mode `project`)
    */
-  fill(x: tf.Tensor3D, exitLayer: number, project: (x: tf.Tensor3D, layer: number) => KeysValues): void {
+  fill(
+    x: tf.Tensor3D,
+    exitLayer: number,
+    grow: (x: tf.Tensor3D, layer: number, cache: KvCache, padded?: Padded) => void,
+  ): void {
     if (this.skipped === 'just-in-time' && exitLayer < this.caches.length) this.#addPending(exitLayer, x.clone());
     for (let layer = exitLayer; layer < this.caches.length; layer++) {
       const cache = this.caches[layer]!;
-      if (this.skipped === 'project') {
-        const {keys, values} = project(x, layer);
-        cache.append({keys, values}, this.#lastPadded(x.shape[1]));
-        keys.dispose();
-        values.dispose();
-      } else if (this.skipped === 'copy') {
+      if (this.skipped === 'project') grow(x, layer, cache, this.#lastPadded(x.shape[1]));
+      else if (this.skipped === 'copy') {
         const exited = this.caches[exitLayer - 1]!;
         if (this.copied === 'wholeCache') cache.copyFrom(exited);
         else cache.appendLastToken(exited, this.#lastPadded(1));
@@ -137,7 +139,11 @@ export class SkippedKvCache implements Disposable {
 
   /** Row r becomes what row `rows[r]` was. */
   reorder(rows: readonly number[]): void {
-    for (const cache of this.caches) cache.reorder(rows);
+    if (rows.length === this.#rows && rows.every((row, r) => row === r)) return;
+    this.#rows = rows.length;
+    const index = tf.tensor1d([...rows], 'int32');
+    for (const cache of this.caches) cache.reorder(rows, index);
+    index.dispose();
     this.#pending.forEach((states, layer) => {
       if (states) this.#setPending(layer, gatherRows(states, rows));
     });

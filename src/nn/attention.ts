@@ -165,7 +165,7 @@ export function joinedKeysValues(
   x: tf.Tensor3D,
   compute: () => KeysValues,
 ): KeysValues {
-  const [keys, values] = joined(owner, `${name} ${shapeKey([x])}`, [x], () => {
+  const [keys, values] = joined(owner, `${name} ${shapeKey([x], [0])}`, [x], () => {
     const made = compute();
     return [made.keys, made.values];
   });

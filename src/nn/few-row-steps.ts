@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import {runFused} from '../runtime/kernels.js';
+import {hasFused, runFused} from '../runtime/kernels.js';
 import type {Attention, KeysValues} from './attention.js';
 import type {CrossAttentionKv} from './cross-attention-cache.js';
 import type {FeedForward} from './feed-forward.js';
@@ -39,7 +39,9 @@ export function selfAttentionStep(
   bias: readonly tf.Tensor[],
 ): {y: tf.Tensor3D; grown: KeysValues} | undefined {
   const keys = cache.length + 1;
-  if (!isFew(x) || cache.hasPadding || !bias.every(({shape}) => shape.at(-1) === keys)) return undefined;
+  // Reading the cache moves its rows, which is left to the computation around where there is no such kernel.
+  if (!hasFused('MueSelfAttentionStep') || !isFew(x) || cache.hasPadding) return undefined;
+  if (!bias.every(({shape}) => shape.at(-1) === keys)) return undefined;
   const {attention} = part;
   const inputs = {
     ...attentionInputs(part, x, bias),

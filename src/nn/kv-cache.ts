@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Attention, KeysValues} from './attention.js';
-import {gatherRows} from './gather-rows.js';
 import {splitHeads} from './heads.js';
+import {joined, type JoinedOwner} from '../runtime/joined.js';
 
 // R rows, H heads, n keys so far, d head width
 
@@ -10,6 +10,8 @@ import {splitHeads} from './heads.js';
  */
 export class KvCache implements Disposable {
   #held: KeysValues | undefined;
+  /** Rows of `#held` that the rows are [R], int32, while they have not been moved yet. */
+  #order: tf.Tensor1D | undefined;
   /** Per row and key, whether the key is of a padding token; empty until one is fed. */
   #padded: boolean[][] = [];
 
@@ -24,7 +26,23 @@ export class KvCache implements Disposable {
 
   /** Borrowed; undefined while empty. */
   get held(): KeysValues | undefined {
+    if (this.#order) {
+      // Outlives the tidy in which it is asked for.
+      const {keys, values} = this.#ordered()!;
+      this.#replace({keys: tf.keep(keys), values: tf.keep(values)});
+    }
     return this.#held;
+  }
+
+  /** All tensors that `grownBy` reads besides the new ones, in an order that `form` tells; borrowed. */
+  get inputs(): readonly tf.Tensor[] {
+    if (!this.#held) return [];
+    return [this.#held.keys, this.#held.values, ...(this.#order ? [this.#order] : [])];
+  }
+
+  /** The way in which `grownBy` computes. */
+  get form(): 'first' | 'grown' | 'reordered' {
+    return !this.#held ? 'first' : this.#order ? 'reordered' : 'grown';
   }
 
   /**
@@ -37,10 +55,19 @@ export class KvCache implements Disposable {
 
   /** What the cache would hold after `append`, the caller's; the cache stays as it is. */
   grownBy(next: KeysValues): KeysValues {
-    const before = this.#held;
-    return before
-      ? {keys: tf.concat([before.keys, next.keys], 3), values: tf.concat([before.values, next.values], 2)}
-      : {keys: next.keys.clone(), values: next.values.clone()};
+    return tf.tidy(() => {
+      const before = this.#ordered();
+      return before
+        ? {keys: tf.concat([before.keys, next.keys], 3), values: tf.concat([before.values, next.values], 2)}
+        : {keys: next.keys.clone(), values: next.values.clone()};
+    });
+  }
+
+  /** The keys and values in the order of the rows; new tensors where they had to be moved. */
+  #ordered(): KeysValues | undefined {
+    const order = this.#order;
+    if (!this.#held || !order) return this.#held;
+    return {keys: tf.gather(this.#held.keys, order), values: tf.gather(this.#held.values, order)};
   }
 
   /**
@@ -69,19 +96,20 @@ export class KvCache implements Disposable {
     );
   }
 
-  /** Row r becomes what row `rows[r]` was. */
-  reorder(rows: readonly number[]): void {
-    const before = this.#held;
+  /**
+   * Row r becomes what row `rows[r]` was. They are moved when they are next read, together with what is then computed.
+   * @param index   the rows as a tensor, borrowed
+   */
+  reorder(rows: readonly number[], index: tf.Tensor1D): void {
+    const before = this.held;
     if (!before) return;
-    const index = tf.tensor1d([...rows], 'int32');
-    this.#replace({keys: tf.gather(before.keys, index), values: tf.gather(before.values, index)});
-    index.dispose();
+    this.#order = tf.keep(index.clone());
     if (this.#padded.length > 0) this.#padded = rows.map((r) => this.#padded[r]!);
   }
 
   /** Forgets all keys but the first `length`. */
   cut(length: number): void {
-    const before = this.#held;
+    const before = this.held;
     if (!before || length >= this.length) return;
     if (length === 0) this[Symbol.dispose]();
     else
@@ -94,7 +122,7 @@ export class KvCache implements Disposable {
 
   /** Appends the keys and values of the last token of another layer. */
   appendLastToken(other: KvCache, padded?: readonly (readonly boolean[])[]): void {
-    const {keys, values} = other.#held!;
+    const {keys, values} = other.held!;
     const last = other.length - 1;
     const lastToken = {
       keys: tf.slice(keys, [0, 0, 0, last], [-1, -1, -1, 1]),
@@ -107,8 +135,9 @@ export class KvCache implements Disposable {
 
   /** Takes over the whole cache of another layer; the tensors are shared, the caches stay independent. */
   copyFrom(other: KvCache): void {
-    if (!other.#held) return;
-    this.#replace({keys: other.#held.keys.clone(), values: other.#held.values.clone()});
+    const held = other.held;
+    if (!held) return;
+    this.#replace({keys: held.keys.clone(), values: held.values.clone()});
     this.#padded = other.#padded.map((row) => [...row]);
   }
 
@@ -120,7 +149,9 @@ export class KvCache implements Disposable {
   [Symbol.dispose](): void {
     this.#held?.keys.dispose();
     this.#held?.values.dispose();
+    this.#order?.dispose();
     this.#held = undefined;
+    this.#order = undefined;
   }
 }
 
@@ -132,10 +163,10 @@ export class KvCache implements Disposable {
 export interface PartialRows {
   /** Input of the layer for all rows and positions [R', T', D]; borrowed. */
   readonly all: tf.Tensor3D;
-  /** Selects from a tensor like `all` what the layer works on. */
-  readonly part: (all: tf.Tensor3D) => tf.Tensor3D;
-  /** Rows of the cache that the input's rows are; all by default. */
-  readonly rows?: readonly number[];
+  /** What the layer works on of them: places along `axis`, int32; borrowed. */
+  readonly index: tf.Tensor1D;
+  /** 0: rows, of the cache, too; 1: positions, of all rows. */
+  readonly axis: 0 | 1;
 }
 
 /**
@@ -156,32 +187,81 @@ export function growCache(
 }
 
 /**
+ * Appends keys and values, as one computation where the device can (`joined`).
+ * @param owner     the block whose weights alone `compute` uses
+ * @param x         the only other tensor that it uses [R, T, D], borrowed
+ * @param compute   the new keys and values
+ */
+export function growCacheJoined(
+  owner: JoinedOwner,
+  x: tf.Tensor3D,
+  cache: KvCache,
+  padded: readonly (readonly boolean[])[] | undefined,
+  compute: () => KeysValues,
+): void {
+  const [keys, values] = joined(owner, `grow ${grownKey(x, cache)}`, grownInputs(x, cache), () => {
+    const grown = cache.grownBy(compute());
+    return [grown.keys, grown.values];
+  });
+  cache.adopt({keys, values}, padded);
+}
+
+/**
  * New tokens attend to themselves and to all before them. Called inside a tidy, after `growCache`.
- * @param normed   their normed states [R, T, D]
- * @param bias     broadcast to [R, H, T, n]
- * @param rows     rows of the cache that these are; all by default
- * @returns        [R, T, D], projected
+ * @param normed    normed states of all rows and positions [R', T', D]
+ * @param bias      broadcast to [R, H, T, n]
+ * @param partial   given if only some of them attend
+ * @returns         [R, T, D], projected
  */
 export function attendCached(
   attention: Attention,
   normed: tf.Tensor3D,
   cache: KvCache,
   bias: readonly tf.Tensor[],
-  rows?: readonly number[],
+  partial?: PartialRows,
 ): tf.Tensor3D {
-  const own = <T extends tf.Tensor>(all: T): T => (rows ? gatherRows(all, rows) : all);
-  const {keys, values} = cache.held!;
   const mask = cache.mask();
-  return attendTo(attention, normed, {keys: own(keys), values: own(values)}, mask ? [...bias, own(mask)] : bias);
+  const biases = mask ? [...bias, partial?.axis === 0 ? tf.gather(mask, partial.index) : mask] : bias;
+  return attendTo(attention, normed, cache.held!, biases, partial);
 }
 
-/** `attendCached` to given keys and values. */
-export function attendTo(
+/**
+ * New tokens attend to themselves and to all before them, as one computation: the cache stays as it is. Called inside a
+ * tidy.
+ * @param normed   normed states of all rows and positions [R', T', D]
+ * @returns        attention [R, T, D], projected, and what the cache is to hold then
+ */
+export function attendGrown(
   attention: Attention,
   normed: tf.Tensor3D,
-  {keys, values}: KeysValues,
+  cache: KvCache,
   bias: readonly tf.Tensor[],
+  partial?: PartialRows,
+): {attended: tf.Tensor3D; grown: KeysValues} {
+  const grown = cache.grownBy(attention.keysValues(normed));
+  return {attended: attendTo(attention, normed, grown, bias, partial), grown};
+}
+
+/** All tensors that `attendGrown` reads besides its bias, but for weights. */
+export function grownInputs(x: tf.Tensor3D, cache: KvCache, partial?: PartialRows): readonly tf.Tensor[] {
+  return [x, ...cache.inputs, ...(partial ? [partial.all, partial.index] : [])];
+}
+
+/** Everything besides inputs and weights that decides how `attendGrown` computes; leading axes and n are free. */
+export function grownKey({shape: [, tokens]}: tf.Tensor3D, {form}: KvCache, partial?: PartialRows): string {
+  return `${tokens} tokens, ${form}${partial ? `, of axis ${partial.axis} of ${partial.all.shape[1]}` : ''}`;
+}
+
+function attendTo(
+  attention: Attention,
+  normed: tf.Tensor3D,
+  all: KeysValues,
+  bias: readonly tf.Tensor[],
+  partial?: PartialRows,
 ): tf.Tensor3D {
-  const queries = splitHeads(attention.queries(normed), attention.config.heads);
+  const part = <T extends tf.Tensor>(x: T): T => (partial ? tf.gather(x, partial.index, partial.axis) : x);
+  const own = <T extends tf.Tensor>(x: T): T => (partial?.axis === 0 ? part(x) : x);
+  const [keys, values] = [own(all.keys), own(all.values)];
+  const queries = splitHeads(attention.queries(part(normed)), attention.config.heads);
   return attention.project(attention.attend(queries, keys, values, bias));
 }

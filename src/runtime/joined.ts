@@ -21,7 +21,7 @@ export interface Joiner {
  * Runs a computation, as one call where the device can.
  * @param owner     its weights are the only tensors that `compute` uses besides `inputs`
  * @param key       everything but the owner's configuration that decides which operations `compute` runs and with which
- *                  sizes: its name, shapes that are not free, flags
+ *                  sizes: its name, shapes that are not free, flags; the leading axes of `inputs` need not be in it
  * @param inputs    every other tensor that `compute` uses, in an order that the key fixes; borrowed
  * @param compute   a pure function of weights and inputs; it reads no value of a tensor
  * @returns         what `compute` returns, the caller's or the tidy's around

@@ -69,10 +69,11 @@ export function runFused<T extends tf.Tensor | tf.Tensor[] = tf.Tensor>(
   inputs: {readonly x: tf.Tensor} & tf.NamedTensorMap,
   attrs: tf.NamedAttrMap = {},
 ): T | undefined {
-  return has(kernel) ? (tf.engine().runKernel(kernel, inputs, attrs) as T) : undefined;
+  return hasFused(kernel) ? (tf.engine().runKernel(kernel, inputs, attrs) as T) : undefined;
 }
 
-function has(kernel: FusedKernel): boolean {
+/** Whether `runFused` would run a kernel now. */
+export function hasFused(kernel: FusedKernel): boolean {
   // The own kernels have no gradients.
   if (recordsGradients() || !tf.getKernel(kernel, tf.engine().backendName)) return false;
   return !productsElsewhere() || WITHOUT_PRODUCTS.includes(kernel);

@@ -126,6 +126,7 @@ test('runMue caption --help: names every option of the command', async () => {
         'threads',
         'tf32',
         'no-relaxed',
+        'no-functions',
         'exif',
         'max-pixels',
         'adapters',

@@ -217,7 +217,8 @@ onBackends('decoder', () => {
           // The branch's layers shared one cache object by reference, and each of them gathered it: m layers, m times.
           const times = step.layers_sharing_one_cache_object_before_reorder ?? [];
           for (const [l, cache] of decoding.caches.entries())
-            for (let i = 1; i < (times[l] ?? 1); i++) cache.reorder(step.reorder);
+            for (let i = 1; i < (times[l] ?? 1); i++)
+              tf.tidy(() => cache.reorder(step.reorder!, tf.tensor1d([...step.reorder!], 'int32')));
           decoding.reorder(step.reorder);
         }
         const result = await decoding.step(step.tokens, similarity({threshold: step.threshold, mode: 'reference'}));

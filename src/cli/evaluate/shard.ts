@@ -127,6 +127,7 @@ function rowOptions({model, dataset, generation, limit, trace, answers}: ShardJo
     trace,
     tf32: model.load.tf32,
     relaxed: model.load.relaxed === false ? false : undefined,
+    functions: model.load.functions === false ? false : undefined,
     answers: answers && path.basename(answers),
     annotations: dataset.annotations && path.basename(dataset.annotations),
     batch: batch > 1 ? batch : undefined,

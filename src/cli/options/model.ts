@@ -17,6 +17,7 @@ export const withDevice = optionGroup((command) =>
     )
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')
     .option('--no-relaxed', 'wasm: round every product and sum; slower, the same on every processor')
+    .option('--no-functions', 'native and cuda: call TensorFlow operation by operation, not layer by layer; slower')
     .addOption(
       new Option('--exif <what>', 'the EXIF orientation of pictures; the authors ignore it')
         .choices(['ignore', 'apply'])
@@ -24,6 +25,12 @@ export const withDevice = optionGroup((command) =>
     )
     .option('--max-pixels <n>', 'refuse larger pictures (default: 100000000)', wholeNumber(1)),
 );
+
+/** Where a model runs and how images are read, of all options of a command. */
+export function deviceChoice(options: OptionsOf<typeof withDevice>): LoadOptions & {readonly device: Device} {
+  const {device, threads, tf32, relaxed, functions, exif, maxPixels} = options;
+  return {device, threads, tf32, relaxed, functions, exif, maxPixels};
+}
 
 /** Which model, with or without exit adapters, and what `withDevice` has. */
 export const withModel = optionGroup((command) =>
@@ -47,8 +54,8 @@ export interface ModelChoice {
 }
 
 export function modelChoice(options: ModelOptions): ModelChoice {
-  const {model, device, threads, tf32, relaxed, exif, maxPixels, adapters, verify} = options;
-  return {folder: model, load: {device, threads, tf32, relaxed, exif, maxPixels, adapters, verify}};
+  const {model, adapters, verify} = options;
+  return {folder: model, load: {...deviceChoice(options), adapters, verify}};
 }
 
 /** A model that is ready. */

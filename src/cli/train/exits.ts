@@ -2,7 +2,7 @@ import {Option} from '@commander-js/extra-typings';
 import {defineCommand} from '../core/define-command.js';
 import {SkippedRows} from '../core/inputs.js';
 import {withDataset} from '../options/dataset.js';
-import {openModel, withDevice} from '../options/model.js';
+import {deviceChoice, openModel, withDevice} from '../options/model.js';
 import {finiteNumber, share, wholeNumber} from '../options/values.js';
 
 export const exits = defineCommand({
@@ -45,7 +45,6 @@ export const exits = defineCommand({
   },
   async run([name], options, {out, signal}) {
     const {task, data, test, limit, references, images, columns, split, json} = options;
-    const {device, threads, tf32, exif, maxPixels} = options;
     const {adaptersFile, ADAPTERS_FILE} = await import('../../node/model/exit-adapters.js');
     const {modelFolder} = await import('../../node/model/shipped-models.js');
     const {updateExitAdapters} = await import('./update-adapters.js');
@@ -60,7 +59,7 @@ export const exits = defineCommand({
     using scope = new TensorScope();
     const folder = modelFolder(name);
     // The states are those of the bare model; adapters that it has already are not looked at.
-    const choice = {folder, load: {device, threads, tf32, exif, maxPixels, adapters: false}};
+    const choice = {folder, load: {...deviceChoice(options), adapters: false}};
     const {model} = await openModel(choice, out, signal);
     scope.hold(model);
     const file = adaptersFile(options.out ?? folder);

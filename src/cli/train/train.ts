@@ -3,7 +3,7 @@ import {UsageError} from '../../runtime/errors.js';
 import {defineCommand} from '../core/define-command.js';
 import {readAnswers, SkippedRows} from '../core/inputs.js';
 import {withDataset} from '../options/dataset.js';
-import {withDevice} from '../options/model.js';
+import {deviceChoice, withDevice} from '../options/model.js';
 import {collect, finiteNumber, wholeNumber} from '../options/values.js';
 
 /** Decoder depths, `3,4`. */
@@ -60,7 +60,6 @@ export const train = defineCommand({
   },
   async run([model], options, {out, signal}) {
     const {task, data, out: folder, images, columns, split, answers, json} = options;
-    const {device, threads, tf32, relaxed, exif, maxPixels} = options;
     if (task === undefined || data === undefined || folder === undefined)
       throw new UsageError('usage', `mue train needs --task, --data and --out`, {hint: 'See mue train --help.'});
     if (answers !== undefined && task !== 'vqa')
@@ -73,7 +72,7 @@ export const train = defineCommand({
       ...options,
       ...{model, task, data, out: folder, signal, onBadRow: skipped.onBadRow},
       dataset: {images, columns, split},
-      load: {device, threads, tf32, relaxed, exif, maxPixels},
+      load: deviceChoice(options),
       answers: answers === undefined ? undefined : readAnswers(answers),
       onEncoded: (rows: number) => encoding.pass((s) => out.say(`${data}: ${rows} rows encoded, ${s.toFixed(0)} s`)),
     };

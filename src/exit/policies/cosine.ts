@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import {joined, type JoinedOwner, shapeKey} from '../../runtime/joined.js';
 import {hostMemory} from '../../runtime/kernels.js';
 
 /** Cosine of two tensors of one shape, each flattened whole (docs/reference/ofa-mue.md 10.3). */
@@ -60,12 +61,26 @@ function byHost(x: tf.TypedArray, y: tf.TypedArray, rows: number): number[] {
   });
 }
 
-async function byDevice(a: tf.Tensor, b: tf.Tensor, rows: number): Promise<number[]> {
-  const sums = tf.tidy(() => {
+/** The sums use no weights. */
+const COSINE: JoinedOwner = {config: {}, weights: [], getClassName: () => 'MueCosine'};
+
+/**
+ * The sums that cosines are made of, as one call where the device can (`joined`).
+ * @returns   a·b, a·a and b·b of every row [3, rows], the caller's
+ */
+export function cosineSums(a: tf.Tensor, b: tf.Tensor, rows: number): tf.Tensor2D {
+  const key = `${shapeKey([a], [0])}, ${rows === a.shape[0] ? 'each' : `${rows} rows of ${a.shape[0]}`}`;
+  const [sums] = joined(COSINE, key, [a, b], () => {
     const width = a.shape[a.shape.length - 1]!;
-    const dot = (x: tf.Tensor, y: tf.Tensor): tf.Tensor => x.mul(y).reshape([rows, -1, width]).sum(-1).sum(-1);
-    return tf.stack([dot(a, b), dot(a, a), dot(b, b)]);
+    const shape = [rows, a.size / rows / width, width];
+    const dot = (x: tf.Tensor, y: tf.Tensor): tf.Tensor => x.mul(y).reshape(shape).sum(-1).sum(-1);
+    return [tf.stack([dot(a, b), dot(a, a), dot(b, b)]) as tf.Tensor2D];
   });
+  return sums;
+}
+
+async function byDevice(a: tf.Tensor, b: tf.Tensor, rows: number): Promise<number[]> {
+  const sums = cosineSums(a, b, rows);
   const values = await sums.data();
   sums.dispose();
   return Array.from({length: rows}, (_, r) => values[r]! / Math.sqrt(values[rows + r]! * values[2 * rows + r]!));

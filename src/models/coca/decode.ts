@@ -16,7 +16,6 @@ import {type Macs, type StackTrace, type StepPass, takeBack, withoutAdapters} fr
 import {causalMask} from '../../nn/attention.js';
 import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
 import type {ExitAdapters} from '../../nn/exit-adapters.js';
-import {gatherRows} from '../../nn/gather-rows.js';
 import type {PartialRows} from '../../nn/kv-cache.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
@@ -111,13 +110,17 @@ export class CocaDecoding implements DraftableDecoding {
     const textLayer: RunLayer = (x, layer, active) => this.#textLayer(x, layer, active);
     const ofText = await this.#runHalf('text', embedded, textLayer, policies, options);
     scope.hold(ofText.x);
-    this.#text.fill(ofText.x, deepest(ofText.passes), (x, layer) => text.layers[layer]!.selfKv(x));
+    this.#text.fill(ofText.x, deepest(ofText.passes), (x, layer, ...cache) =>
+      text.layers[layer]!.growSkipped(x, ...cache),
+    );
 
     const logits: UnitLogits = (x, _units, layers) => this.#logits(x, layers);
     const crossLayer: RunLayer = (x, layer, active) => this.#multimodalLayer(x, layer, active);
     const last = await this.#runHalf('multimodal', ofText.x, crossLayer, policies, options, logits);
     scope.hold(last.x);
-    this.#multimodal.fill(last.x, deepest(last.passes), (x, layer) => multimodal.layers[layer]!.self.selfKv(x));
+    this.#multimodal.fill(last.x, deepest(last.passes), (x, layer, ...cache) =>
+      multimodal.layers[layer]!.self.growSkipped(x, ...cache),
+    );
 
     const ofImages = this.#images.map((_, i) => ({
       text: ofText.passes[i] ?? ofText.passes[0]!,
@@ -228,7 +231,7 @@ export class CocaDecoding implements DraftableDecoding {
     return this.#text.run(x, layer, (input, cache, padded) => {
       using scope = new TensorScope();
       const bias = causalBias(input.shape[1], cache.length, scope);
-      return this.halves.text.layers[layer]!.forwardCached(input, cache, bias, padded, this.#partial(active));
+      return this.halves.text.layers[layer]!.forwardCached(input, cache, bias, padded, this.#partial(active, scope));
     });
   }
 
@@ -248,16 +251,16 @@ export class CocaDecoding implements DraftableDecoding {
       using scope = new TensorScope();
       const {self, cross} = this.halves.multimodal.layers[layer]!;
       const bias = causalBias(input.shape[1], cache.length, scope);
-      const between = scope.hold(self.forwardCached(input, cache, bias, undefined, this.#partial(active)));
+      const between = scope.hold(self.forwardCached(input, cache, bias, undefined, this.#partial(active, scope)));
       return cross.forwardCross(between, memory);
     });
   }
 
-  /** Where only some units are active, a layer's input holds some of the rows of its cache. */
-  #partial({indices, total, states}: ActiveUnits): PartialRows | undefined {
+  /** Where only some units are active, a layer's input holds some of the rows of its cache. `scope` owns the tensors. */
+  #partial({indices, total, states}: ActiveUnits, scope: TensorScope): PartialRows | undefined {
     if (indices.length === total) return undefined;
-    const rows = rowsOfUnits(indices, this.#beams);
-    return {all: states, part: (all) => gatherRows(all, rows), rows};
+    const index = scope.hold(tf.tensor1d(rowsOfUnits(indices, this.#beams), 'int32'));
+    return {all: states, index, axis: 0};
   }
 
   #check(tokens: readonly number[]): void {

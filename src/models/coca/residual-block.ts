@@ -3,7 +3,16 @@ import {Attention, joinedKeysValues, type KeysValues} from '../../nn/attention.j
 import {Block} from '../../nn/block.js';
 import {CrossAttentionKv} from '../../nn/cross-attention-cache.js';
 import {FeedForward, type FeedForwardConfig} from '../../nn/feed-forward.js';
-import {type PartialRows, attendCached, attendTo, growCache, type KvCache} from '../../nn/kv-cache.js';
+import {
+  attendCached,
+  attendGrown,
+  growCache,
+  growCacheJoined,
+  grownInputs,
+  grownKey,
+  type KvCache,
+  type PartialRows,
+} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {joined, shapeKey} from '../../runtime/joined.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
@@ -52,7 +61,7 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
    */
   forwardSelf(x: tf.Tensor3D, bias: readonly tf.Tensor[] = []): tf.Tensor3D {
     const inputs = [x, ...bias];
-    const [next] = joined(this, `self ${shapeKey(inputs)}`, inputs, () => [
+    const [next] = joined(this, `self ${shapeKey(inputs, [0])}`, inputs, () => [
       this.#feed(x.add(this.attention.forward(this.norm.forward(x), bias)) as tf.Tensor3D),
     ]);
     return next;
@@ -74,34 +83,31 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
     padded?: readonly (readonly boolean[])[],
     partial?: PartialRows,
   ): tf.Tensor3D {
-    if (!partial && !cache.hasPadding && !padded) return this.#step(x, cache, bias);
+    if (!cache.hasPadding && !padded) return this.#step(x, cache, bias, partial);
     using scope = new TensorScope();
     const normed = scope.hold(this.norm.forward(partial?.all ?? x));
     growCache(this.attention, normed, cache, padded);
     return tf.tidy(() => {
-      const queries = partial?.part(normed) ?? normed;
-      return this.#feed(x.add(attendCached(this.attention, queries, cache, bias, partial?.rows)) as tf.Tensor3D);
+      return this.#feed(x.add(attendCached(this.attention, normed, cache, bias, partial)) as tf.Tensor3D);
     });
   }
 
-  /** `forwardCached` of all rows without padding, as one computation: the cache's length is free in it. */
-  #step(x: tf.Tensor3D, cache: KvCache, bias: readonly tf.Tensor[]): tf.Tensor3D {
-    const {held} = cache;
-    const key = `step ${x.shape}, ${bias.length}${held ? '' : ' first'}`;
-    const inputs = [x, ...bias, ...(held ? [held.keys, held.values] : [])];
+  /** `forwardCached` without padding, as one computation: the cache's length is free in it. */
+  #step(x: tf.Tensor3D, cache: KvCache, bias: readonly tf.Tensor[], partial?: PartialRows): tf.Tensor3D {
+    const key = `step ${grownKey(x, cache, partial)}, ${bias.length}`;
+    const inputs = [...grownInputs(x, cache, partial), ...bias];
     const [next, keys, values] = joined(this, key, inputs, () => {
-      const normed = this.norm.forward(x);
-      const grown = cache.grownBy(this.attention.keysValues(normed));
-      const attended = attendTo(this.attention, normed, grown, bias);
+      const normed = this.norm.forward(partial?.all ?? x);
+      const {attended, grown} = attendGrown(this.attention, normed, cache, bias, partial);
       return [this.#feed(x.add(attended) as tf.Tensor3D), grown.keys, grown.values];
     });
     cache.adopt({keys, values});
     return next;
   }
 
-  /** Keys and values that a state would have left in this block's cache (mode `project`). @param x [R, 1, D] */
-  selfKv(x: tf.Tensor3D): KeysValues {
-    return joinedKeysValues(this, 'selfKv', x, () => this.attention.keysValues(this.norm.forward(x)));
+  /** Grows a cache by what a state would have left in it (mode `project`). @param x [R, 1, D] */
+  growSkipped(x: tf.Tensor3D, cache: KvCache, padded?: readonly (readonly boolean[])[]): void {
+    growCacheJoined(this, x, cache, padded, () => this.attention.keysValues(this.norm.forward(x)));
   }
 
   /** Keys and values of a cross block. @param states [B, M, D] */
@@ -117,7 +123,8 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
    */
   forwardCross(x: tf.Tensor3D, memory: CrossAttentionKv): tf.Tensor3D {
     const inputs = [x, memory.keys.all, memory.values.all];
-    const [next] = joined(this, `cross ${x.shape} of ${memory.values.all.shape[0]}`, inputs, () => [
+    const key = `cross ${x.shape[1]} tokens, ${x.shape[0] / memory.values.all.shape[0]} rows`;
+    const [next] = joined(this, key, inputs, () => [
       this.#feed(x.add(memory.attend(this.attention, this.norm.forward(x), [])) as tf.Tensor3D),
     ]);
     return next;

@@ -16,7 +16,7 @@ import {causalMask} from '../../nn/attention.js';
 import type {CrossAttentionCache} from '../../nn/cross-attention-cache.js';
 import type {ExitAdapters} from '../../nn/exit-adapters.js';
 import {gatherRows} from '../../nn/gather-rows.js';
-import type {KvCache} from '../../nn/kv-cache.js';
+import type {KvCache, PartialRows} from '../../nn/kv-cache.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Decoded, DraftableDecoding, RunOptions, StepOptions} from '../model.js';
 import {prefillByStep} from '../prefill.js';
@@ -254,11 +254,13 @@ export class OfaDecoding implements DraftableDecoding {
   ): tf.Tensor3D {
     const everyone = indices.length === total;
     const images = everyone ? this.#images : indices.map((unit) => this.#images[unit]!);
-    const rows = rowsOfUnits(indices, this.#beams);
-    const partial = everyone ? undefined : {all: states, part: (all: tf.Tensor3D) => gatherRows(all, rows), rows};
+    using scope = new TensorScope();
+    const rows = (): number[] => rowsOfUnits(indices, this.#beams);
+    const partial: PartialRows | undefined = everyone
+      ? undefined
+      : {all: states, index: scope.hold(tf.tensor1d(rows(), 'int32')), axis: 0};
     const memory = this.#crossAttention.of(layer, images);
     return this.#cache.run(x, layer, (input, cache, padded) => {
-      using scope = new TensorScope();
       const tokens = input.shape[1];
       const bias = this.#stepBias(layer, tokens, cache.length + tokens, fed, images, scope);
       return this.decoder.layers[layer]!.forwardCached(input, {cache, memory, bias, padded, partial});
@@ -304,8 +306,9 @@ export class OfaDecoding implements DraftableDecoding {
     const {d_model: size, decoder_attention_heads: heads} = this.decoder.config;
     const images = this.#images.length;
     const positions = [...new Set(indices.map((unit) => unit % length))].sort((a, b) => a - b);
-    const atPositions = <T extends tf.Tensor>(x: T, axis = 1): T =>
-      positions.length === length ? x : gatherRows(x, positions, axis);
+    const everywhere = positions.length === length;
+    const index = everywhere ? undefined : scope.hold(tf.tensor1d(positions, 'int32'));
+    const atPositions = <T extends tf.Tensor>(x: T, axis = 1): T => (index ? tf.gather(x, index, axis) : x);
     const make = <T extends tf.Tensor>(tensor: () => T): T => scope.hold(tf.tidy(tensor));
     const all = make(() => states.reshape([images, length, size]) as tf.Tensor3D);
     const self = this.#bias.self[layer]!;
@@ -326,7 +329,7 @@ export class OfaDecoding implements DraftableDecoding {
           cache: this.caches[layer]!,
           memory: this.#crossAttention.of(layer, this.#images),
           bias,
-          partial: {all, part: atPositions},
+          partial: index && {all, index, axis: 1},
         },
       ),
     );
@@ -352,7 +355,7 @@ export class OfaDecoding implements DraftableDecoding {
   #fillSkipped(x: tf.Tensor3D, passes: readonly UnitPass[]): void {
     const {layers} = this.decoder;
     const deepest = largest(passes.map(({trace}) => trace.exitLayer));
-    this.#cache.fill(x, deepest, (states, layer) => layers[layer]!.selfKv(states));
+    this.#cache.fill(x, deepest, (states, layer, ...cache) => layers[layer]!.growSkipped(states, ...cache));
     if (this.skipped !== 'copy') return;
     // The authors' branch copies the keys and values of cross-attention along with the cache.
     for (let layer = deepest; layer < layers.length; layer++) this.#crossAttention.copy(deepest - 1, layer);

@@ -5,7 +5,16 @@ import {CrossAttentionCache, CrossAttentionKv} from '../../nn/cross-attention-ca
 import {Embedding, type TiedEmbedding} from '../../nn/embedding.js';
 import {FeedForward} from '../../nn/feed-forward.js';
 import {type AttentionPart, crossAttentionStep, feedForwardStep, selfAttentionStep} from '../../nn/few-row-steps.js';
-import {attendCached, attendTo, growCache, type KvCache, type PartialRows} from '../../nn/kv-cache.js';
+import {
+  attendCached,
+  attendGrown,
+  growCache,
+  growCacheJoined,
+  grownInputs,
+  grownKey,
+  type KvCache,
+  type PartialRows,
+} from '../../nn/kv-cache.js';
 import {LayerNorm} from '../../nn/layer-norm.js';
 import {Linear} from '../../nn/linear.js';
 import {joined} from '../../runtime/joined.js';
@@ -80,9 +89,9 @@ export class DecoderLayer extends Block<LayerConfig> {
     );
   }
 
-  /** Keys and values that a state would have left in this layer's cache (mode `project`). @param x [R, T, D] */
-  selfKv(x: tf.Tensor3D): KeysValues {
-    return joinedKeysValues(this, 'selfKv', x, () => this.selfAttention.keysValues(this.selfNorm.forward(x)));
+  /** Grows a cache by what a state would have left in it (mode `project`). @param x [R, T, D] */
+  growSkipped(x: tf.Tensor3D, cache: KvCache, padded?: CachedInputs['padded']): void {
+    growCacheJoined(this, x, cache, padded, () => this.selfAttention.keysValues(this.selfNorm.forward(x)));
   }
 
   /**
@@ -92,35 +101,44 @@ export class DecoderLayer extends Block<LayerConfig> {
    */
   forwardCached(x: tf.Tensor3D, inputs: CachedInputs): tf.Tensor3D {
     const {cache, memory, bias, padded, partial} = inputs;
-    if (!partial && !cache.hasPadding && !padded) return this.#step(x, inputs);
+    if (!cache.hasPadding && !padded) return this.#step(x, inputs);
     using scope = new TensorScope();
     const normed = scope.hold(this.selfNorm.forward(partial?.all ?? x));
     growCache(this.selfAttention, normed, cache, padded);
     return tf.tidy(() => {
-      const queries = partial?.part(normed) ?? normed;
-      const attended = attendCached(this.selfAttention, queries, cache, bias.self, partial?.rows);
+      const attended = attendCached(this.selfAttention, normed, cache, bias.self, partial);
       return this.#afterSelfAttention(this.#withSelfAttention(x, attended), memory, bias.cross);
     });
   }
 
-  /** `forwardCached` of all rows without padding, as one computation: the lengths of cache and memory are free in it. */
-  #step(x: tf.Tensor3D, {cache, memory, bias}: CachedInputs): tf.Tensor3D {
-    const {held} = cache;
-    const biases = [...bias.self, ...bias.cross];
-    const inputs = [x, memory.keys.all, memory.values.all, ...biases, ...(held ? [held.keys, held.values] : [])];
-    const key = `step ${x.shape} of ${memory.values.all.shape[0]}, ${bias.self.length} ${bias.cross.length} ${held ? '' : 'first'}`;
+  /** `forwardCached` without padding, as one computation: the lengths of cache and memory are free in it. */
+  #step(x: tf.Tensor3D, {cache, memory, bias, partial}: CachedInputs): tf.Tensor3D {
+    const images = memory.values.all.shape[0];
+    const inputs = [
+      ...grownInputs(x, cache, partial),
+      ...[memory.keys.all, memory.values.all],
+      ...bias.self,
+      ...bias.cross,
+    ];
+    const key = `step ${grownKey(x, cache, partial)}, ${x.shape[0] / images} rows, ${bias.self.length} ${bias.cross.length}`;
     const [next, keys, values] = joined(this, key, inputs, () => {
-      const {y, grown} = selfAttentionStep(this.#self, x, cache, bias.self) ?? this.#attendGrown(x, cache, bias.self);
+      const whole = partial ? undefined : selfAttentionStep(this.#self, x, cache, bias.self);
+      const {y, grown} = whole ?? this.#attendGrown(x, cache, bias.self, partial);
       return [this.#afterSelfAttention(y, memory, bias.cross), grown.keys, grown.values];
     });
     cache.adopt({keys, values});
     return next;
   }
 
-  #attendGrown(x: tf.Tensor3D, cache: KvCache, bias: readonly tf.Tensor[]): {y: tf.Tensor3D; grown: KeysValues} {
-    const normed = this.selfNorm.forward(x);
-    const grown = cache.grownBy(this.selfAttention.keysValues(normed));
-    return {y: this.#withSelfAttention(x, attendTo(this.selfAttention, normed, grown, bias)), grown};
+  #attendGrown(
+    x: tf.Tensor3D,
+    cache: KvCache,
+    bias: readonly tf.Tensor[],
+    partial: PartialRows | undefined,
+  ): {y: tf.Tensor3D; grown: KeysValues} {
+    const normed = this.selfNorm.forward(partial?.all ?? x);
+    const {attended, grown} = attendGrown(this.selfAttention, normed, cache, bias, partial);
+    return {y: this.#withSelfAttention(x, attended), grown};
   }
 
   /**

@@ -51,7 +51,7 @@ export class EncoderLayer extends Block<LayerConfig> {
    */
   forward(x: tf.Tensor3D, bias: readonly tf.Tensor[] = []): tf.Tensor3D {
     const inputs = [x, ...bias];
-    const [next] = joined(this, `forward ${shapeKey(inputs)}`, inputs, () => {
+    const [next] = joined(this, `forward ${shapeKey(inputs, [0])}`, inputs, () => {
       const attended = this.attention.forward(this.attentionNorm.forward(x), bias);
       const y = x.add(this.attentionOutputNorm?.forward(attended) ?? attended) as tf.Tensor3D;
       const residual = this.config.scaleResiduals ? y.mul(this.weight('w_resid')) : y;

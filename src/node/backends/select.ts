@@ -8,7 +8,7 @@ import {type ConcreteDevice, deviceNamed} from '../../runtime/devices.js';
 import {AUTO, type DeviceProbe, DeviceUnavailableError} from './devices.js';
 import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native/binding.js';
 import {fuseNativeKernels} from './native/fused.js';
-import {joinFunctions} from './native/functions/joiner.js';
+import {useFunctions} from './native/functions/joiner.js';
 import {patchNativeKernels} from './native/kernels.js';
 import {useOnnxMatMul} from './wasm/onnx.js';
 import {watchForFullMemory} from './out-of-memory.js';
@@ -40,6 +40,11 @@ export interface BackendOptions {
    * and in the seventh digit not the same on every processor.
    */
   readonly relaxed?: boolean | undefined;
+  /**
+   * Joins the operations of a layer to one call on native and cuda, the default (docs/glossary.md, function); false
+   * calls TensorFlow operation by operation. The choice is the process's: the last one counts.
+   */
+  readonly functions?: boolean | undefined;
   /**
    * Threads of the devices native, wasm and onnx; default: all cores, on wasm at most eight. Whether wasm has one or
    * several counts when it is first started, and so does native's number.
@@ -109,33 +114,36 @@ function reasons(tried: readonly DeviceProbe[]): string {
 }
 
 /** Starts TensorFlow on the CPU. */
-async function startNative({threads, tf32 = false, nativeFolder = NATIVE_FOLDER}: StartOptions): Promise<Running> {
+async function startNative(options: StartOptions): Promise<Running> {
+  const {threads, tf32 = false, nativeFolder = NATIVE_FOLDER} = options;
   const native = loadNativeBinding('cpu', {folder: nativeFolder, tf32, threads});
-  await startTensorflow(native);
+  const calls = await startTensorflow(native, options);
   const count = threads ?? os.availableParallelism();
   return {
     backend: 'tensorflow',
     threads: count,
-    what: `native CPU (TensorFlow ${native.tensorflow}, ${count} threads)`,
+    what: `native CPU (TensorFlow ${native.tensorflow}, ${count} threads, ${calls})`,
   };
 }
 
 /** Starts TensorFlow on an NVIDIA GPU. */
-async function startCuda({tf32 = false, nativeFolder = NATIVE_FOLDER}: BackendOptions): Promise<Running> {
+async function startCuda(options: BackendOptions): Promise<Running> {
+  const {tf32 = false, nativeFolder = NATIVE_FOLDER} = options;
   const native = loadNativeBinding('gpu', {folder: nativeFolder, tf32});
   if (!native.gpu) throw new DeviceUnavailableError(...whyNoGpu(native.log));
-  await startTensorflow(native);
-  return {backend: 'tensorflow', what: `CUDA (TensorFlow ${native.tensorflow}, ${tf32 ? 'TF32' : 'fp32'})`};
+  const calls = await startTensorflow(native, options);
+  return {backend: 'tensorflow', what: `CUDA (TensorFlow ${native.tensorflow}, ${tf32 ? 'TF32' : 'fp32'}, ${calls})`};
 }
 
-async function startTensorflow(native: NativeBackend): Promise<void> {
+/** @returns how layers are called, for people */
+async function startTensorflow(native: NativeBackend, {functions = true}: BackendOptions): Promise<string> {
   if (!tf.findBackendFactory('tensorflow')) {
     tf.registerBackend('tensorflow', native.create, PRIORITY.tensorflow);
     patchNativeKernels();
   }
   await start('tensorflow');
   fuseNativeKernels();
-  joinFunctions();
+  return useFunctions(functions) ? 'layers as functions' : 'layers operation by operation';
 }
 
 function whyNoGpu(log: string): [reason: string, hint: string] {

@@ -54,6 +54,8 @@ export interface LoadOptions {
   readonly verify?: boolean;
   /** Lets wasm round a product and its sum once where the engine can (default). */
   readonly relaxed?: boolean;
+  /** Joins the operations of a layer to one call on native and cuda (default). */
+  readonly functions?: boolean;
   /** Called while files are read. An error that it throws ends the loading. */
   readonly onProgress?: (event: LoadProgress) => void;
   /** Ends the loading: nothing is kept, and `loadModel` throws AbortError. */
@@ -95,7 +97,7 @@ export async function loadModel(
   options: LoadOptions = {},
 ): Promise<VisionLanguagePipeline> {
   const folder = modelFolder(model);
-  const {device = 'auto', exif, rgb, maxPixels, threads, tf32, relaxed, adapters = true, verify = true} = options;
+  const {device = 'auto', exif, rgb, maxPixels, adapters = true, verify = true} = options;
   const reporter = new LoadReporter(model, options.onProgress, options.signal);
   reporter.check();
   const json = readFolderJson(folder, 'config.json');
@@ -108,7 +110,8 @@ export async function loadModel(
   if (verify) await verifyFolder(folder, options.signal);
   const plans = readPlans(folder);
   // 0 threads and 0 pixels mean the default.
-  const runsOn = await selectBackend(device, {threads: threads || undefined, tf32, relaxed});
+  const {tf32, relaxed, functions} = options;
+  const runsOn = await selectBackend(device, {threads: options.threads || undefined, tf32, relaxed, functions});
   using weights = await openModelWeights(
     (file) => Promise.resolve(reporter.watch(FileAccess.open(path.join(folder, file)))),
     namesIn(folder),

@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {NativeOperations, pipe, type Tensorflow} from './operations.js';
 import {layerNormRows, replaceKernel} from '../kernels.js';
-import {isRecording} from './functions/recording.js';
+import {isRecording, recordsFew} from './functions/recording.js';
 
 interface FusedConvolution {
   readonly pad: number | string | readonly (readonly [number, number])[];
@@ -16,10 +16,7 @@ type Run = (
 ) => tf.TensorInfo | undefined;
 
 const BACKEND = 'tensorflow';
-/**
- * Numbers up to which oneDNN's kernels with their threads do not pay: a layer norm is quicker as a loop of JavaScript,
- * and in a function, where calls cost nothing, TensorFlow's plain operations are.
- */
+/** Numbers up to which oneDNN's layer norm with its threads does not pay: a loop of JavaScript is quicker. */
 const SMALL = 16_384;
 const done = new WeakSet<object>();
 
@@ -50,8 +47,11 @@ export function fuseNativeKernels(): void {
   if (runs(() => layerNorm(sample, row, row, 1e-5))) {
     add('MueLayerNorm', ({x, gain, bias}, attrs) => {
       const epsilon = attrs.epsilon as number;
-      if (isRecording() && x!.size <= SMALL) return ops.layerNorm(x!, gain!, bias!, epsilon);
-      return onCpu && x!.size <= SMALL ? few(x!, gain!, bias!, epsilon) : layerNorm(x!, gain!, bias!, epsilon);
+      // In a function, where calls cost nothing, TensorFlow's plain operations are the quickest for few numbers.
+      if (recordsFew()) return ops.layerNorm(x!, gain!, bias!, epsilon);
+      return onCpu && x!.size <= SMALL && !isRecording()
+        ? few(x!, gain!, bias!, epsilon)
+        : layerNorm(x!, gain!, bias!, epsilon);
     });
   }
   add('MueGelu', ({x}) => ops.gelu(x!));
@@ -59,18 +59,20 @@ export function fuseNativeKernels(): void {
   const fusedLinear = onCpu && [square, tall].every((x) => runs(() => ops.linearCpu(x, square, row, true)));
   add('MueLinear', ({x, weight, bias}, {activation}) => {
     const gelu = activation === 'gelu';
-    if (fusedLinear && !(isRecording() && x!.size <= SMALL)) return ops.linearCpu(x!, weight!, bias!, gelu);
+    if (fusedLinear && !recordsFew()) return ops.linearCpu(x!, weight!, bias!, gelu);
     const y = ops.linear(x!, weight!, bias!);
     return gelu ? pipe(y, (linear) => ops.gelu(linear)) : y;
   });
   replace(tf.Reshape, ({x}, {shape}) => (x!.dtype === 'float32' ? ops.reshape(x!, shape as number[]) : undefined));
   replace(tf.Transpose, ({x}, {perm}) => (x!.dtype === 'float32' ? ops.transpose(x!, perm as number[]) : undefined));
+  // TensorFlow.js reads the indices, to check them.
+  replace(tf.GatherV2, ({x, indices}, {axis, batchDims}) =>
+    isRecording() && batchDims === 0 ? ops.gather(x!, indices!, axis as number) : undefined,
+  );
   if (!onCpu) return;
   if (runs(() => ops.softmaxCpu(sample))) {
     replace(tf.Softmax, ({logits}) =>
-      logits!.dtype === 'float32' && logits!.rank > 1 && !(isRecording() && logits!.size <= SMALL)
-        ? ops.softmaxCpu(logits!)
-        : undefined,
+      logits!.dtype === 'float32' && logits!.rank > 1 && !recordsFew() ? ops.softmaxCpu(logits!) : undefined,
     );
   }
   const pixel = ops.constant([1], [1, 1, 1, 1]) as tf.Tensor;

@@ -34,6 +34,14 @@ const FEW_ROWS = 8;
 /** The most constants that are kept on the device. Beyond that the least recently used are made anew. */
 const MOST_KEPT = 4096;
 
+/** Data of constants of one value each, whatever their size. */
+const filled = new WeakSet<tf.DataId>();
+
+/** Whether a tensor is a constant all of whose values are the same and stay so. */
+export function isFilled({dataId}: tf.TensorInfo): boolean {
+  return filled.has(dataId);
+}
+
 /** Runs one operation on the result of another, which is then disposed. */
 export function pipe(x: tf.Tensor, next: (x: tf.Tensor) => tf.Tensor): tf.Tensor {
   const y = next(x);
@@ -76,6 +84,18 @@ export class NativeOperations {
       x,
       this.#whole(order),
     );
+  }
+
+  /** Slices of an axis. @param indices [n], int32 */
+  gather(x: Info, indices: Info, axis: number): tf.Tensor {
+    const {TF_ATTR_TYPE: type, TF_ATTR_INT: integer, TF_FLOAT: float, TF_INT32: whole} = this.#backend.binding;
+    const attributes = [
+      {name: 'Tparams', type, value: x.dtype === 'int32' ? whole : float},
+      {name: 'Tindices', type, value: whole},
+      {name: 'Taxis', type, value: whole},
+      {name: 'batch_dims', type: integer, value: 0},
+    ];
+    return this.#backend.executeSingleOutput('GatherV2', attributes, [x, indices, this.#whole([axis], [])]);
   }
 
   /** 0.5 x (1 + erf(x / √2)). */
@@ -205,11 +225,13 @@ export class NativeOperations {
   }
 
   #filled(value: number, size: number): Info {
-    return this.#keep(`${size} times ${value}`, [size], () => new Float32Array(size).fill(value));
+    const info = this.#keep(`${size} times ${value}`, [size], () => new Float32Array(size).fill(value));
+    filled.add(info.dataId);
+    return info;
   }
 
-  #whole(values: readonly number[]): Info {
-    return this.#keep(`whole ${values.join()}`, [values.length], () => Int32Array.from(values));
+  #whole(values: readonly number[], shape: readonly number[] = [values.length]): Info {
+    return this.#keep(`whole ${shape.join()} ${values.join()}`, shape, () => Int32Array.from(values));
   }
 
   /** Returns a constant that is kept, or makes it; the least recently used goes where there are too many. */

@@ -8,9 +8,11 @@ import {CrossAttentionKv} from '../../../../src/nn/cross-attention-cache.js';
 import {KvCache} from '../../../../src/nn/kv-cache.js';
 import {TensorScope} from '../../../../src/runtime/tensor-scope.js';
 import {joined} from '../../../../src/runtime/joined.js';
+import {cosineSums} from '../../../../src/exit/policies/cosine.js';
 import {selectBackend} from '../../../../src/node/backends/select.js';
 import {NATIVE_FOLDER} from '../../../../src/node/backends/native/binding.js';
 import {Message} from '../../../../src/node/backends/native/functions/protobuf.js';
+import {NativeOperations, type Tensorflow} from '../../../../src/node/backends/native/operations.js';
 import type {FunctionJoiner} from '../../../../src/node/backends/native/functions/joiner.js';
 
 test('Message: fields as Protocol Buffers write them', () => {
@@ -150,6 +152,83 @@ function shake({weights}: {weights: readonly {read(): tf.Tensor; write(value: tf
     }
   });
 
+  test('batches from which rows leave: as apart, by one function for all sizes', () => {
+    const layer = new DecoderLayer(LAYER);
+    const encoder = new EncoderLayer(LAYER);
+    for (const block of [layer, encoder]) block.build();
+    for (const block of [layer, encoder]) shake(block);
+    const registered = backend().joiner!.size;
+    const rows = [6, 6, 4, 2, 8, 10, 12];
+    for (const [step, active] of rows.entries()) {
+      using scope = new TensorScope();
+      const hold = scope.hold.bind(scope) as <T extends tf.Tensor>(x: T) => T;
+      const total = 2 * active;
+      const caches = Array.from({length: 2}, () => scope.hold(new KvCache()));
+      for (const cache of caches)
+        cache.append({keys: hold(tf.ones([total, 4, 8, 3])), values: hold(tf.ones([total, 4, 3, 8]))});
+      const memory = scope.hold(
+        CrossAttentionKv.from({keys: random(active / 2, 4, 8, 11), values: random(active / 2, 4, 11, 8)}),
+      );
+      const all = hold(random<tf.Tensor3D>(total, 1, 32));
+      const index = hold(tf.range(1, total, 2, 'int32')) as tf.Tensor1D;
+      const x = hold(tf.gather(all, index));
+      const bias = {self: [hold(random(1, 4, 1, 4))], cross: [hold(random(1, 4, 1, 11))]};
+      const order = hold(tf.range(total - 1, -1, -1, 'int32')) as tf.Tensor1D;
+      const run = (cache: KvCache): tf.Tensor => {
+        cache.reorder([...order.dataSync()], order);
+        return hold(layer.forwardCached(x, {cache, memory, bias, partial: {all, index, axis: 0}}));
+      };
+      const wanted = apart(() => run(caches[0]!));
+      let got: tf.Tensor | undefined;
+      const names = operations(() => (got = run(caches[1]!)));
+      expectSame(got!, wanted);
+      expectSame(caches[1]!.held!.keys, caches[0]!.held!.keys);
+      const images = hold(random<tf.Tensor3D>(active, 7, 32));
+      const image = hold(apart(() => encoder.forward(images)));
+      let other: tf.Tensor | undefined;
+      const more = operations(() => (other = hold(encoder.forward(images))));
+      expectSame(other!, image);
+      // The second call is recorded, and the third, which tells what is free.
+      if (step > 2) expect([names, more]).toEqual([[expect.stringMatching(/^mue_/)], [expect.stringMatching(/^mue_/)]]);
+    }
+    // For each computation, the first sizes and then all.
+    expect(backend().joiner!.size - registered).toBe(4);
+    for (const block of [layer, encoder]) block[Symbol.dispose]();
+  });
+
+  test('constants of one value, as a layer norm of many rows on a GPU has them, become part of the function', () => {
+    const ops = new NativeOperations(tf.backend() as unknown as Tensorflow);
+    const gain = random(8);
+    const owner = {config: {of: 'test'}, weights: [{read: () => gain}], getClassName: () => 'Norm'};
+    tf.tidy(() => {
+      const bias = tf.zeros([8]);
+      for (let i = 0; i < 4; i++) {
+        const x = random(2, 20, 8);
+        let got: tf.Tensor | undefined;
+        const run = (): tf.Tensor[] => [ops.layerNormGpu(x, gain, bias, 1e-5)];
+        const names = operations(() => ([got] = joined(owner, 'norm', [x, bias], run)));
+        if (i > 1) expect(names).toEqual([expect.stringMatching(/^mue_/)]);
+        expectSame(got!, ops.layerNorm(x, gain, bias, 1e-5));
+      }
+    });
+    gain.dispose();
+  });
+
+  test("cosineSums: the sums of a decision are one call, whatever rows are left, and equal a loop's", () => {
+    tf.tidy(() => {
+      for (const [i, rows] of [6, 6, 4, 2, 5].entries()) {
+        const [a, b] = [random<tf.Tensor3D>(rows, 3, 8), random<tf.Tensor3D>(rows, 3, 8)];
+        let got: tf.Tensor2D | undefined;
+        const names = operations(() => (got = cosineSums(a, b, rows)));
+        if (i > 2) expect(names).toEqual([expect.stringMatching(/^mue_/)]);
+        const of = (x: tf.Tensor, r: number): number[] => [...x.dataSync()].slice(r * 24, (r + 1) * 24);
+        const dot = (x: tf.Tensor, y: tf.Tensor): number[] =>
+          Array.from({length: rows}, (_, r) => of(x, r).reduce((sum, n, k) => sum + n * of(y, r)[k]!, 0));
+        expectSame(got!, tf.tensor2d([dot(a, b), dot(a, a), dot(b, b)]));
+      }
+    });
+  });
+
   test('a gradient is taken of operations apart', () => {
     const layer = new EncoderLayer(LAYER);
     layer.build();
@@ -183,10 +262,24 @@ function shake({weights}: {weights: readonly {read(): tf.Tensor; write(value: tf
       const run = (x: tf.Tensor2D): tf.Tensor => joined(owner, 'product', [x], () => [tf.matMul(x, x)])[0];
       for (let i = 0; i < 3; i++) expect(run(tf.ones([3, 3])).shape).toEqual([3, 3]);
       const count = tf.memory().numTensors;
-      const wrong = tf.ones([2, 3]) as tf.Tensor2D;
+      const wrong = tf.ones([3, 2]) as tf.Tensor2D;
       expect(() => run(wrong)).toThrow(/mue_\w+.*(Matrix size-incompatible|must be equal)/s);
       expect(tf.memory().numTensors).toBe(count + 1);
     });
+  });
+
+  test('selectBackend, functions: false: operation by operation, with a note; joined again where nothing is said', async () => {
+    const owner = {config: {of: 'test'}, weights: [], getClassName: () => 'Sum'};
+    const names = (): string[] =>
+      operations(() => tf.tidy(() => void joined(owner, 'sum', [tf.ones([2])], () => [tf.add(1, 2).add(3)])));
+    for (let i = 0; i < 2; i++) names();
+    const off = await selectBackend(device, {functions: false});
+    expect([names().length, off.note]).toEqual([2, expect.stringContaining('layers operation by operation')]);
+    const on = await selectBackend(device);
+    expect([names(), on.note]).toEqual([
+      [expect.stringMatching(/^mue_/)],
+      expect.stringContaining('layers as functions'),
+    ]);
   });
 
   test('handles in TensorFlow stay as many', () => {

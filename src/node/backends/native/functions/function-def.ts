@@ -80,7 +80,10 @@ function constantNode(name: string, {shape, type, values}: Constant): Message {
   const sizes = new Message();
   for (const n of shape) sizes.message(2, new Message().integer(1, n));
   const content = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  const tensor = new Message().integer(1, type).message(2, sizes).bytes(4, content);
+  const tensor = new Message().integer(1, type).message(2, sizes);
+  // A list of one float stands for as many as the shape has.
+  if (values.length < shape.reduce((product, n) => product * n, 1)) tensor.bytes(5, content);
+  else tensor.bytes(4, content);
   return new Message()
     .bytes(1, name)
     .bytes(2, 'Const')

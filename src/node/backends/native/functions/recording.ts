@@ -1,5 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
-import type {Tensorflow} from '../operations.js';
+import {isFilled, type Tensorflow} from '../operations.js';
 
 /** Numbers by which the binding names kinds of attributes. */
 export type AttributeTypes = Readonly<
@@ -22,6 +22,7 @@ export interface Value {
 export interface Constant {
   readonly shape: readonly number[];
   readonly type: number;
+  /** All, or the one float that all are. */
   readonly values: Float32Array | Int32Array;
 }
 
@@ -66,20 +67,28 @@ export class NotJoinable extends Error {}
 /** The most numbers of a tensor made while recording that become part of the function. */
 const CONSTANT = 16;
 
-let active = false;
+/** How kernels compute what is being recorded; undefined while nothing is. */
+let active: 'few' | 'many' | undefined;
 
-/** A computation is being recorded: kernels then leave out what only saves calls, and read no value of a tensor. */
+/** A computation is being recorded: kernels read no value of a tensor. */
 export function isRecording(): boolean {
-  return active;
+  return active !== undefined;
+}
+
+/** A computation of few numbers is being recorded: kernels leave out what only saves calls. */
+export function recordsFew(): boolean {
+  return active === 'few';
 }
 
 /**
  * Runs a computation and records the operations that reach TensorFlow's binding: below tfjs' kernels, so that whatever
  * a kernel composes is recorded as TensorFlow's operations. Whole numbers and single numbers from elsewhere (shapes,
- * axes, factors) become constants.
+ * axes, factors) become constants, and so do kept ones of one value.
  * @param inputs    tensors that differ from call to call
  * @param weights   tensors of the owner
  * @param compute   gets no arguments: it uses the inputs themselves
+ * @param numbers   whether kernels compute as for few numbers or for many, whatever a tensor's size: so that all sizes
+ *                  are computed alike
  * @returns         its result, the caller's, and the recording
  * @throws NotJoinable
  */
@@ -88,6 +97,7 @@ export function record(
   inputs: readonly tf.Tensor[],
   weights: readonly tf.Tensor[],
   compute: () => tf.Tensor[],
+  numbers: 'few' | 'many',
 ): {results: tf.Tensor[]; recording: Recording} {
   const {binding} = backend;
   const typed = (tensors: readonly tf.Tensor[]): Value[] =>
@@ -109,12 +119,14 @@ export function record(
       known.set(id, weightValues[place]!.type);
       return;
     }
-    const {shape, dtype} = infos.get(id)!;
+    const info = infos.get(id)!;
+    const {shape, dtype} = info;
     const size = shape.reduce((product, n) => product * n, 1);
-    if (size > CONSTANT || (dtype !== 'int32' && dtype !== 'float32'))
+    const one = size > CONSTANT && isFilled(info);
+    if ((size > CONSTANT && !one) || (dtype !== 'int32' && dtype !== 'float32'))
       throw new NotJoinable(`a tensor [${shape}] that is neither input nor weight`);
     const type = backend.getDTypeInteger(dtype);
-    constants.set(id, {shape: [...shape], type, values: binding.tensorDataSync(id).slice()});
+    constants.set(id, {shape: [...shape], type, values: binding.tensorDataSync(id).slice(0, one ? 1 : undefined)});
     known.set(id, type);
   };
   const watched = Object.create(binding, {
@@ -141,12 +153,12 @@ export function record(
     return ids;
   };
   backend.binding = watched;
-  active = true;
+  active = numbers;
   let results: tf.Tensor[];
   try {
     results = compute();
   } finally {
-    active = false;
+    active = undefined;
     backend.binding = binding;
     backend.getInputTensorIds = getInputTensorIds;
   }
