@@ -12,7 +12,8 @@ import {encoderOutput} from '../../training/encodings.js';
 import type {TrainedTask} from '../../training/examples.js';
 import {trainingRows} from '../../training/rows.js';
 import type {RateSchedule} from '../../training/schedule.js';
-import {checkSettings, type Recipe, TrainingLoop, type TrainingSettings} from '../../training/trainer.js';
+import {checkTaskSettings, type Recipe, TaskObjective, type TaskSettings} from '../../training/task-objective.js';
+import {checkSettings, type LoopSettings, TrainingLoop} from '../../training/trainer.js';
 import {dataFingerprint} from '../dataset/fingerprint.js';
 import {type OpenDatasetOptions, openDataset} from '../dataset/open.js';
 import {readRegularFile} from '../files/regular-file.js';
@@ -84,6 +85,9 @@ export interface TrainerOptions {
   readonly onEncoded?: (rows: number) => void;
 }
 
+/** Everything that decides what comes of a training, besides model and rows. */
+type TrainingSettings = LoopSettings & TaskSettings;
+
 /** What the options leave open: the authors' values for captions, the learning rate apart. */
 export const TRAINING_DEFAULTS = {
   recipe: 'mue',
@@ -142,6 +146,7 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
     open(data);
     if (options.validate !== undefined) open(options.validate);
     checkSettings(settingsOf(options, 1));
+    checkTaskSettings(settingsOf(options, 1));
     const model = scope.hold(await loadModel(base, {...options.load, adapters: false}));
     if (!(model instanceof OfaPipeline) || !(model.model instanceof OfaModel))
       throw new UsageError('family-unsupported', 'only models of the family OFA can be trained', {
@@ -185,7 +190,7 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
       const encodings = some.map(({key}) => store.read(key));
       return Promise.resolve(() => encoderOutput(model.model, encodings));
     };
-    const loop = new TrainingLoop(model.model, examples, encoderOf, settings);
+    const loop = new TrainingLoop(new TaskObjective(model.model, encoderOf, settings), examples, settings);
     const kept = await readTrainingState(path.join(out, STATE), loop.parameters.weights);
     if (kept) loop.restore(kept.state);
     const log = scope.hold(TrainingLog.open(path.join(out, 'log.jsonl'), run, loop.update));

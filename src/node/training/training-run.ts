@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {z} from 'zod';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import {RECIPES} from '../../training/trainer.js';
+import {RECIPES} from '../../training/task-objective.js';
 import {TRAINED_TASKS} from '../../training/examples.js';
 import {SCHEDULES} from '../../training/schedule.js';
 import {dataFingerprintSchema} from '../dataset/fingerprint.js';
