@@ -7,6 +7,8 @@ export interface UpdateSums {
   readonly loss: number;
   /** Parts of it that the log shows, each a sum: the layers that are learnt from, or the terms of a loss. */
   readonly layers: readonly number[];
+  /** Terms of the loss by their names, each a sum. */
+  readonly terms?: Readonly<Record<string, number>>;
   /** What sums and gradients are divided by: fairseq's sample size. */
   readonly sampleSize: number;
   /** Tokens that were learnt from, for the log. */

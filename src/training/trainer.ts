@@ -20,6 +20,8 @@ export interface LoopSettings {
   /** Decoupled decay of all weights that the objective lets decay. */
   readonly decay: number;
   readonly betas: readonly [number, number];
+  /** Adam's; 1e-8 by default. */
+  readonly epsilon?: number;
   /** Patterns of the names of weights that stay as they are. */
   readonly freeze: readonly string[];
   readonly seed: number;
@@ -34,6 +36,8 @@ export interface TrainingStep {
   readonly loss: number;
   /** The same for each part of it: the layers, without smoothing. */
   readonly layers: readonly number[];
+  /** The same for the terms of a loss that has some. */
+  readonly terms?: Readonly<Record<string, number>>;
   readonly learningRate: number;
   /** Of all gradients together, before clipping. */
   readonly norm: number;
@@ -82,10 +86,10 @@ export class TrainingLoop<E> {
     checkSettings(settings);
     this.parameters = new Parameters(objective.module, settings.freeze);
     const {values, weights} = this.parameters;
-    const {betas, decay} = settings;
+    const {betas, epsilon, decay} = settings;
     this.#adam = new Adam(
       values.map(({length}) => length),
-      {betas, decay: weights.map((weight) => (objective.decays?.(weight) === false ? 0 : decay))},
+      {betas, epsilon, decay: weights.map((weight) => (objective.decays?.(weight) === false ? 0 : decay))},
     );
     this.#order = new TrainingOrder(examples.length, settings.seed);
   }
@@ -134,7 +138,7 @@ export class TrainingLoop<E> {
     const passes = Array.from({length: accumulate}, (_, part) =>
       this.#order.at(place + part * batch, batch).map((row) => this.examples[row]!),
     );
-    const {loss, layers, sampleSize, tokens} = await this.objective.gradients(passes, {
+    const {loss, layers, terms, sampleSize, tokens} = await this.objective.gradients(passes, {
       update,
       place,
       variables: parameters.variables,
@@ -163,6 +167,7 @@ export class TrainingLoop<E> {
       epoch: (this.#update * batch * accumulate) / this.examples.length,
       loss: loss / sampleSize,
       layers: layers.map((sum) => sum / sampleSize),
+      ...(terms && {terms: Object.fromEntries(Object.entries(terms).map(([name, sum]) => [name, sum / sampleSize]))}),
       learningRate,
       norm,
       tokens,
