@@ -32,4 +32,4 @@ onBackends('CoCa objective', () => {
     expect(tf.memory().numTensors).toBe(before);
     tf.dispose([...pictures.values()]);
   });
-});
+}, ['wasm']);
