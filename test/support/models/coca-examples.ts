@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type {CocaModel} from '../../../src/models/coca/model.js';
 import {seededRandom} from '../../../src/runtime/random.js';
-import type {CocaExample} from '../../../src/training/coca-objective.js';
+import type {CocaExample} from '../../../src/training/coca/objective.js';
 
 /** Pictures of noise [1, h, w, 3], the caller's, with two captions each, of different lengths. */
 export function cocaExamples(

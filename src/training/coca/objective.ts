@@ -6,16 +6,16 @@ import {
   captionLosses,
   cocaFeatures,
   contrastiveLoss,
-} from '../models/coca/loss.js';
-import type {CocaModule} from '../models/coca/model.js';
-import type {Block, StoredWeight} from '../nn/block.js';
-import {UsageError} from '../runtime/errors.js';
-import {largest} from '../runtime/extremes.js';
-import {type Random, seededRandom} from '../runtime/random.js';
-import {TensorScope} from '../runtime/tensor-scope.js';
-import {yieldToEventLoop} from '../runtime/yield.js';
+} from '../../models/coca/loss.js';
+import type {CocaModule} from '../../models/coca/model.js';
+import type {Block, StoredWeight} from '../../nn/block.js';
+import {UsageError} from '../../runtime/errors.js';
+import {largest} from '../../runtime/extremes.js';
+import {type Random, seededRandom} from '../../runtime/random.js';
+import {TensorScope} from '../../runtime/tensor-scope.js';
+import {yieldToEventLoop} from '../../runtime/yield.js';
 import {type CropBox, drawCrop, WHOLE_PICTURE} from './crop.js';
-import type {Objective, UpdateContext, UpdateSums} from './objective.js';
+import type {Objective, UpdateContext, UpdateSums} from '../objective.js';
 
 /** A picture with its captions. */
 export interface CocaExample {

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type {Random} from '../runtime/random.js';
+import type {Random} from '../../runtime/random.js';
 
 // B pictures, s their side
 

@@ -1,12 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
-import type {CocaModel} from '../../src/models/coca/model.js';
-import {type CocaExample, CocaObjective, type CocaSettings} from '../../src/training/coca-objective.js';
-import {cropped} from '../../src/training/crop.js';
-import {TrainingLoop} from '../../src/training/trainer.js';
-import {onBackends} from '../support/backends.js';
-import {cocaExamples} from '../support/models/coca-examples.js';
-import {cocaModel} from '../support/models/coca-model.js';
-import {settingsOf} from '../support/models/training.js';
+import type {CocaModel} from '../../../src/models/coca/model.js';
+import {type CocaExample, CocaObjective, type CocaSettings} from '../../../src/training/coca/objective.js';
+import {cropped} from '../../../src/training/coca/crop.js';
+import {TrainingLoop} from '../../../src/training/trainer.js';
+import {onBackends} from '../../support/backends.js';
+import {cocaExamples} from '../../support/models/coca-examples.js';
+import {cocaModel} from '../../support/models/coca-model.js';
+import {settingsOf} from '../../support/models/training.js';
 
 const SETTINGS: CocaSettings = {captionWeight: 2, contrastiveWeight: 1, captions: 1, cuts: 0, crop: 1};
 const LOOP = {...settingsOf({freeze: [], clip: 0, decay: 0.1}), betas: [0.9, 0.98] as const, epsilon: 1e-6};
