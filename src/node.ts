@@ -21,4 +21,5 @@ export type {TrainingRun} from './node/training/training-run.js';
 export type {Validation} from './node/training/validation.js';
 export type {TrainedTask} from './training/examples.js';
 export type {RateSchedule} from './training/schedule.js';
-export type {Recipe, TrainingStep} from './training/trainer.js';
+export type {Recipe} from './training/task-objective.js';
+export type {TrainingStep} from './training/trainer.js';

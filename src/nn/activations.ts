@@ -30,6 +30,17 @@ const withGradient = tf.customGrad((x, save) => {
   };
 });
 
+/** max(0, x). Its gradient is made of its value: that of tfjs uploads arrays of ones and zeros on TensorFlow. */
+export function relu<T extends tf.Tensor>(x: T): T {
+  return recordsGradients() ? (reluWithGradient(x) as T) : tf.relu(x);
+}
+
+const reluWithGradient = tf.customGrad((x, save) => {
+  const value = tf.relu(x as tf.Tensor);
+  (save as tf.GradSaveFunc)([value]);
+  return {value, gradFunc: (dy, [saved]) => dy.mul(saved!.sign())};
+});
+
 /** x·σ(1.702·x), an approximation that some CLIP models were trained with. */
 export function quickGelu<T extends tf.Tensor>(x: T): T {
   return tf.tidy(() => x.mul(tf.sigmoid(x.mul(1.702))) as T);

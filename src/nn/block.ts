@@ -40,6 +40,8 @@ export interface WeightDeclaration {
   /** `plain` by default. */
   readonly layout?: WeightLayout;
   readonly neutral?: 0 | 1;
+  /** A running statistic, which no gradient changes. */
+  readonly statistic?: true;
 }
 
 /** One entry of a block: a weight of its own, or a child. Their order is the order in files. */
@@ -88,6 +90,11 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
     return variable.read() as T;
   }
 
+  /** The variable of a weight, borrowed, which may be assigned to. */
+  protected variable(name: string): tf.Variable {
+    return this.weight(name) as tf.Variable;
+  }
+
   /** Every weight that `load` reads, in the order of files. @param path of this block */
   storedWeights(path = ''): StoredWeight[] {
     return this.#entries.flatMap((entry): StoredWeight[] => {
@@ -123,7 +130,7 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
     const values = await this.ownValues(source, path);
     for (const entry of this.#entries) {
       if ('child' in entry) await entry.child.#fill(source, joinPath(path, entry.name));
-      else this.#add(path, entry.weight, entry.shape, new ArrayInitializer(values.get(entry.weight)!));
+      else this.#add(path, entry, new ArrayInitializer(values.get(entry.weight)!));
     }
     this.built = true;
   }
@@ -137,13 +144,15 @@ export abstract class Block<C extends object = object> extends tf.layers.Layer {
     if (this.built) return;
     for (const entry of this.#entries) {
       if ('child' in entry) entry.child.#buildFresh(joinPath(path, entry.name));
-      else this.#add(path, entry.weight, entry.shape, entry.declaration.initializer);
+      else this.#add(path, entry, entry.declaration.initializer);
     }
     this.built = true;
   }
 
-  #add(path: string, name: string, shape: readonly number[], initializer: Initializer): void {
-    this.#variables.set(name, this.addWeight(joinPath(path, name), [...shape], 'float32', initializer));
+  #add(path: string, {weight, shape, declaration}: Extract<Entry, {weight: string}>, initializer: Initializer): void {
+    const trainable = declaration.statistic !== true;
+    const name = joinPath(path, weight);
+    this.#variables.set(weight, this.addWeight(name, [...shape], 'float32', initializer, undefined, trainable));
   }
 
   /** As a tfjs layer: `forward` of the first input, with the others as a list. */

@@ -94,6 +94,16 @@ export class Parameters {
     this.#met.fill(false);
   }
 
+  /** Moves values into their bounds. @param bounds by the weights' names */
+  clamp(bounds: ReadonlyMap<string, readonly [number, number]>): void {
+    for (const [i, {weight}] of this.#list.entries()) {
+      const [least, most] = bounds.get(weight.name) ?? [];
+      if (least === undefined || most === undefined) continue;
+      const values = this.values[i]!;
+      for (const [j, value] of values.entries()) values[j] = Math.min(most, Math.max(least, value));
+    }
+  }
+
   /** Writes the values into the module's variables. */
   write(): void {
     for (const [i, {variable}] of this.#list.entries()) {

@@ -1,24 +1,12 @@
-import * as tf from '@tensorflow/tfjs';
-import type {EncoderOutput} from '../models/ofa/encode.js';
-import {taskLosses} from '../models/ofa/loss.js';
-import type {OfaModel} from '../models/ofa/model.js';
 import {InputError, UsageError} from '../runtime/errors.js';
-import {yieldToEventLoop} from '../runtime/yield.js';
 import {Adam, type AdamState} from './adam.js';
-import type {TrainingExample} from './examples.js';
+import type {Objective} from './objective.js';
 import {TrainingOrder} from './order.js';
 import {Parameters} from './parameters.js';
 import {learningRateAt, SCHEDULES, type RateSchedule} from './schedule.js';
 
-// L layers of the decoder
-
-export const RECIPES = ['mue', 'plain'] as const;
-/** `mue`: the loss after every decoder layer, summed; `plain`: after the last one alone. */
-export type Recipe = (typeof RECIPES)[number];
-
-/** Everything that decides what comes of a training, besides model and rows. */
-export interface TrainingSettings {
-  readonly recipe: Recipe;
+/** How a training goes, whatever it learns. */
+export interface LoopSettings {
   readonly updates: number;
   /** Rows of a pass; an update has `batch · accumulate`. */
   readonly batch: number;
@@ -29,13 +17,11 @@ export interface TrainingSettings {
   readonly warmup: number;
   /** Largest norm of all gradients together; 0 for any. */
   readonly clip: number;
-  /** Decoupled decay of all weights. */
+  /** Decoupled decay of all weights that the objective lets decay. */
   readonly decay: number;
   readonly betas: readonly [number, number];
-  readonly labelSmoothing: number;
-  /** Share of the tokens with the largest loss that is left out, and after how many updates that begins. */
-  readonly dropWorst: number;
-  readonly dropWorstAfter: number;
+  /** Adam's; 1e-8 by default. */
+  readonly epsilon?: number;
   /** Patterns of the names of weights that stay as they are. */
   readonly freeze: readonly string[];
   readonly seed: number;
@@ -46,10 +32,12 @@ export interface TrainingStep {
   /** Counted from 1. */
   readonly update: number;
   readonly epoch: number;
-  /** Nats a token, summed over the layers that are learnt from. */
+  /** Divided by the sample size: nats a token, summed over the layers that are learnt from. */
   readonly loss: number;
-  /** Nats a token of each of these layers, without smoothing. */
+  /** The same for each part of it: the layers, without smoothing. */
   readonly layers: readonly number[];
+  /** The same for the terms of a loss that has some. */
+  readonly terms?: Readonly<Record<string, number>>;
   readonly learningRate: number;
   /** Of all gradients together, before clipping. */
   readonly norm: number;
@@ -70,9 +58,6 @@ export interface TrainingState {
   readonly values: readonly Float32Array[];
 }
 
-/** Fetches what the decoder reads for some examples, to be made into tensors inside the tidy that takes gradients. */
-export type EncoderOf<E extends TrainingExample> = (examples: readonly E[]) => Promise<() => EncoderOutput>;
-
 /** Updates in a row without a finite loss, after which training ends. */
 const MOST_SKIPPED = 10;
 
@@ -80,7 +65,7 @@ const MOST_SKIPPED = 10;
  * Trains the weights of a model in place, an update at a time. Whoever computes with the model afterwards calls its
  * `weightsChanged`.
  */
-export class TrainingLoop<E extends TrainingExample = TrainingExample> {
+export class TrainingLoop<E> {
   readonly parameters: Parameters;
   readonly #adam: Adam;
   readonly #order: TrainingOrder;
@@ -89,23 +74,22 @@ export class TrainingLoop<E extends TrainingExample = TrainingExample> {
   #skippedInARow = 0;
 
   /**
-   * @param model      borrowed
-   * @param examples   at least one
+   * @param objective   borrowed
+   * @param examples    at least one
    * @throws UsageError for settings that cannot be
    */
   constructor(
-    private readonly model: OfaModel,
+    private readonly objective: Objective<E>,
     private readonly examples: readonly E[],
-    private readonly encoderOf: EncoderOf<E>,
-    private readonly settings: TrainingSettings,
+    private readonly settings: LoopSettings,
   ) {
     checkSettings(settings);
-    this.parameters = new Parameters(model.module, settings.freeze);
-    const {values} = this.parameters;
-    const {betas, decay} = settings;
+    this.parameters = new Parameters(objective.module, settings.freeze);
+    const {values, weights} = this.parameters;
+    const {betas, epsilon, decay} = settings;
     this.#adam = new Adam(
       values.map(({length}) => length),
-      {betas, decay: values.map(() => decay)},
+      {betas, epsilon, decay: weights.map((weight) => (objective.decays?.(weight) === false ? 0 : decay))},
     );
     this.#order = new TrainingOrder(examples.length, settings.seed);
   }
@@ -145,29 +129,28 @@ export class TrainingLoop<E extends TrainingExample = TrainingExample> {
    * @throws AbortError; InputError `training-diverged` after ten updates in a row without finite loss and gradients
    */
   async step(signal?: AbortSignal): Promise<TrainingStep> {
-    const {batch, accumulate, clip, dropWorst, dropWorstAfter} = this.settings;
+    const {batch, accumulate, clip} = this.settings;
     const start = performance.now();
     const update = this.#update;
     const {parameters} = this;
     parameters.clear();
-    let tokens = 0;
-    let [loss, layers] = [0, [] as number[]];
-    for (let part = 0; part < accumulate; part++) {
-      const rows = this.#order.at((update * accumulate + part) * batch, batch);
-      const passed = await this.#pass(
-        rows.map((row) => this.examples[row]!),
-        update >= dropWorstAfter ? dropWorst : 0,
-        signal,
-      );
-      tokens += passed.tokens;
-      loss += passed.loss;
-      layers = passed.layers.map((sum, i) => sum + (layers[i] ?? 0));
-    }
-    const norm = parameters.scale(1 / tokens);
+    const place = update * accumulate * batch;
+    const passes = Array.from({length: accumulate}, (_, part) =>
+      this.#order.at(place + part * batch, batch).map((row) => this.examples[row]!),
+    );
+    const {loss, layers, terms, sampleSize, tokens} = await this.objective.gradients(passes, {
+      update,
+      place,
+      variables: parameters.variables,
+      add: (gradients) => parameters.add(gradients),
+      signal,
+    });
+    const norm = parameters.scale(1 / sampleSize);
     const learningRate = learningRateAt(update, this.settings);
     if (Number.isFinite(norm) && Number.isFinite(loss)) {
       if (clip > 0 && norm > clip) parameters.scale(clip / (norm + 1e-6));
       this.#adam.update(parameters.values, parameters.gradients, learningRate);
+      if (this.objective.bounds) parameters.clamp(this.objective.bounds);
       parameters.write();
       this.#skippedInARow = 0;
     } else {
@@ -182,8 +165,9 @@ export class TrainingLoop<E extends TrainingExample = TrainingExample> {
     return {
       update: this.#update,
       epoch: (this.#update * batch * accumulate) / this.examples.length,
-      loss: loss / tokens,
-      layers: layers.map((sum) => sum / tokens),
+      loss: loss / sampleSize,
+      layers: layers.map((sum) => sum / sampleSize),
+      ...(terms && {terms: Object.fromEntries(Object.entries(terms).map(([name, sum]) => [name, sum / sampleSize]))}),
       learningRate,
       norm,
       tokens,
@@ -191,66 +175,23 @@ export class TrainingLoop<E extends TrainingExample = TrainingExample> {
       ms: performance.now() - start,
     };
   }
-
-  /** Forward and backward once; the gradients are added to the others. @returns sums over tokens */
-  async #pass(
-    examples: readonly E[],
-    dropWorst: number,
-    signal: AbortSignal | undefined,
-  ): Promise<{readonly loss: number; readonly layers: readonly number[]; readonly tokens: number}> {
-    const {recipe, labelSmoothing} = this.settings;
-    const {model} = this;
-    const encode = await this.encoderOf(examples);
-    await yieldToEventLoop(signal);
-    const rows = (of: (example: E) => readonly number[]): (readonly number[])[] => examples.map(of);
-    const inputs = rows(({inputs}) => inputs);
-    const batch = {
-      inputs,
-      targets: rows(({targets}) => targets),
-      // One example with a list restricts the batch: the others are allowed every word.
-      allowed: examples.every(({allowed}) => allowed) ? examples.map(({allowed}) => allowed!) : undefined,
-      confidences: examples.some(({confidence}) => confidence !== 1)
-        ? examples.map(({confidence}) => confidence)
-        : undefined,
-    };
-    let tokens = 0;
-    let perLayer: tf.Tensor | undefined;
-    const {value, grads} = tf.variableGrads(() => {
-      const states = model.everyState(encode(), inputs);
-      const options = {labelSmoothing, dropWorst, layers: recipe === 'mue' ? 'every' : 'last'} as const;
-      const losses = taskLosses(model, states, batch, options);
-      tokens = losses.sampleSize;
-      perLayer = tf.keep(tf.stack(losses.perLayer.map(({nllLoss}) => nllLoss)));
-      return losses.loss;
-    }, this.parameters.variables);
-    try {
-      const [loss, layers] = [await value.data(), await perLayer!.data()];
-      await this.parameters.add(grads);
-      return {loss: loss[0]!, layers: [...layers], tokens};
-    } finally {
-      tf.dispose([value, grads, perLayer!]);
-    }
-  }
 }
 
 /** @throws UsageError `setting-invalid` */
-export function checkSettings(settings: TrainingSettings): void {
-  const fail = (name: keyof TrainingSettings, wanted: string): never => {
+export function checkSettings(settings: LoopSettings): void {
+  const fail = (name: keyof LoopSettings, wanted: string): never => {
     throw new UsageError('setting-invalid', `${name} must be ${wanted}, not ${String(settings[name])}`);
   };
   for (const name of ['updates', 'batch', 'accumulate'] as const)
     if (!Number.isSafeInteger(settings[name]) || settings[name] < 1) fail(name, 'a whole number from 1');
-  for (const name of ['warmup', 'dropWorstAfter', 'seed'] as const)
+  for (const name of ['warmup', 'seed'] as const)
     if (!Number.isSafeInteger(settings[name]) || settings[name] < 0) fail(name, 'a whole number from 0');
-  const within = (name: 'learningRate' | 'clip' | 'decay' | 'labelSmoothing' | 'dropWorst', most: number): void => {
+  const within = (name: 'learningRate' | 'clip' | 'decay', most: number): void => {
     if (!(settings[name] >= 0 && settings[name] < most)) fail(name, `from 0 to below ${most}`);
   };
   within('learningRate', 1);
   within('clip', Number.POSITIVE_INFINITY);
   within('decay', 1000);
-  within('labelSmoothing', 1);
-  within('dropWorst', 1);
   if (!settings.betas.every((beta) => beta >= 0 && beta < 1)) fail('betas', 'from 0 to below 1');
-  if (!RECIPES.includes(settings.recipe)) fail('recipe', RECIPES.join(' or '));
   if (!SCHEDULES.includes(settings.schedule)) fail('schedule', SCHEDULES.join(', '));
 }

@@ -2,12 +2,14 @@ import * as tf from '@tensorflow/tfjs';
 import {never} from '../../src/exit/policy.js';
 import {taskLoss, taskLosses, type LossBatch, type LossOptions} from '../../src/models/ofa/loss.js';
 import type {OfaModel} from '../../src/models/ofa/model.js';
+import {trainingStates} from '../../src/models/ofa/training-pass.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import {onBackends} from '../support/backends.js';
 import {golden} from '../support/golden/golden.js';
 import {gradientsOf, norm, type Parameter, relativeError} from '../support/golden/gradients.js';
 import {unpadded} from '../support/models/padding.js';
 import {goldenPixels} from '../support/data/pixels.js';
+import {microModel} from '../support/models/micro-model.js';
 import {useMicroModels} from '../support/models/use-micro-models.js';
 
 interface LayerSums {
@@ -56,7 +58,12 @@ function batchOf(task: Case['task']): LossBatch {
 }
 
 const scored = cases.filter(({mode}) => mode === 'eval');
-const RESNET = 'encoder.embed_images.';
+/**
+ * A ReLU or max-pool of the stem decides on a tie: single elements of this gradient lie on either side of a kink (central
+ * differences are between ours and the golden), so that norms and L2 are compared. Measured: norms by 0.13 %, L2 by 1.6 to
+ * 2.0 %.
+ */
+const KINKED = 'encoder.embed_images.conv1.weight';
 /** The tied matrix, under the name that comes first in files. */
 const TIED: Readonly<Record<string, string>> = {
   'decoder.embed_tokens.weight': 'encoder.embed_tokens.weight',
@@ -71,16 +78,16 @@ const optionsOf = (c: Case): LossOptions => ({
   layers: c.model === 'mue' ? 'every' : 'last',
 });
 
-/** All parameters behind the ResNet. */
+/** All parameters. */
 function parametersOf({module}: OfaModel): Parameter[] {
   const variables = new Map(module.trainableWeights.map((weight) => [weight.originalName, weight.read()]));
   return module
     .storedWeights()
-    .filter(({name}) => !name.startsWith(RESNET))
+    .filter(({statistic}) => !statistic)
     .map((weight) => ({weight, variable: variables.get(weight.name) as tf.Variable}));
 }
 
-onBackends('losses', (device) => {
+onBackends('losses', () => {
   const {models} = useMicroModels();
 
   test.each(scored.map((c) => [c.name, c] as const))('%s', async (_name, c) => {
@@ -122,34 +129,61 @@ onBackends('losses', (device) => {
     });
   });
 
-  test.each(scored.map((c) => [c.name, c] as const))('%s, gradients behind the ResNet', async (_name, c) => {
-    using scope = new TensorScope();
-    const model = models[c.model];
-    const pixels = scope.hold(goldenPixels(arrays[`${c.task}.rgb_u8`]!));
-    const features = scope.hold(model.encoder.resnet.forward(pixels));
-    const parameters = parametersOf(model);
-    const batch = batchOf(c.task);
-    const before = tf.memory().numTensors;
-    const {loss, gradients} = gradientsOf(parameters, () => {
-      const encoded = model.encoding.encodeWhole(features, unpadded(rows(`${c.task}.src_tokens`)));
-      return taskLosses(model, model.everyState(encoded, batch.inputs), batch, optionsOf(c)).loss;
+  describe('gradients', () => {
+    const unfolded = {} as Record<Case['model'], OfaModel>;
+    beforeAll(async () => {
+      for (const kind of ['plain', 'mue'] as const) unfolded[kind] = await microModel(kind, true);
     });
-    expect(tf.memory().numTensors).toBe(before);
-    expect(Math.abs(loss - c.loss) / c.loss).toBeLessThan(1e-5);
-    for (const [name, want] of Object.entries(c.grad_norms)) {
-      if (name.startsWith(RESNET)) continue;
-      const got = norm(gradients.get(TIED[name] ?? name) ?? []);
-      if (want === null) expect([name, got]).toEqual([name, 0]);
-      else if (want > SMALL_NORM * c.global_grad_norm && !(Math.abs(got - want) / want < 1e-3))
-        throw new Error(`${name}: a gradient of norm ${got}, wanted ${want}`);
-    }
-    for (const key of Object.keys(arrays).filter((name) => name.startsWith(`${c.name}.grad.`))) {
-      const name = key.slice(`${c.name}.grad.`.length);
-      // Of positions the golden has the first rows.
-      const want = arrays[key]!.data as Float32Array;
-      if (!name.startsWith(RESNET))
-        expect([name, relativeError(gradients.get(name)!, want) < 1e-4]).toEqual([name, true]);
-    }
+    afterAll(() => {
+      for (const model of Object.values(unfolded)) model[Symbol.dispose]();
+    });
+
+    test.each(cases.map((c) => [c.name, c] as const))('%s, of every parameter', (_name, c) => {
+      using scope = new TensorScope();
+      const model = unfolded[c.model];
+      const pixels = scope.hold(goldenPixels(arrays[`${c.task}.rgb_u8`]!));
+      const batch = batchOf(c.task);
+      const before = tf.memory().numTensors;
+      const met: tf.Tensor[] = [];
+      const {loss, gradients} = gradientsOf(parametersOf(model), () => {
+        const live = c.mode === 'train';
+        const prompts = unpadded(rows(`${c.task}.src_tokens`));
+        const input = {pixels, prompts, imageOf: prompts.map((_, i) => i), inputs: batch.inputs};
+        const states = trainingStates(
+          model,
+          input,
+          live ? (each) => met.push(...each.map(({moments}) => moments)) : undefined,
+        );
+        return taskLosses(model, states, batch, optionsOf(c)).loss;
+      });
+      const {stem, stages} = model.encoder.resnet;
+      const convolutions = [stem, ...stages.flatMap(({all}) => all)];
+      expect(met).toHaveLength(c.mode === 'train' ? convolutions.length : 0);
+      tf.dispose(met);
+      expect(tf.memory().numTensors).toBe(before);
+      expect(Math.abs(loss - c.loss) / c.loss).toBeLessThan(1e-5);
+      for (const [name, want] of Object.entries(c.grad_norms)) {
+        const got = norm(gradients.get(TIED[name] ?? name) ?? []);
+        if (want === null) expect([name, got]).toEqual([name, 0]);
+        else if (
+          want > SMALL_NORM * c.global_grad_norm &&
+          !(Math.abs(got - want) / want < (name === KINKED ? 2e-3 : 1e-3))
+        )
+          throw new Error(`${name}: a gradient of norm ${got}, wanted ${want}`);
+      }
+      for (const key of Object.keys(arrays).filter((name) => name.startsWith(`${c.name}.grad.`))) {
+        const name = key.slice(`${c.name}.grad.`.length);
+        // Of positions the golden has the first rows.
+        const want = arrays[key]!.data as Float32Array;
+        const got = gradients.get(name)!;
+        if (name === KINKED) {
+          expect(norm(want.map((value, i) => value - got[i]!)) / norm(want)).toBeLessThan(3e-2);
+        } else {
+          const tolerance = c.mode === 'train' ? 1e-3 : 1e-4;
+          expect([name, relativeError(got, want) < tolerance]).toEqual([name, true]);
+        }
+      }
+    });
   });
 
   test('every state, on the tape: what a pass with exits that never leave gives', async () => {
@@ -174,9 +208,4 @@ onBackends('losses', (device) => {
       expect(relativeError(await states.at(-1)!.data(), await x.data())).toBeLessThan(1e-6);
     }
   });
-
-  for (const {name} of cases.filter(({mode}) => mode === 'train'))
-    test.skip(`${name}: skipped, batch statistics in the batch norms: training of the ResNet is later work`, () =>
-      undefined);
-  console.info(`mue_loss on ${device}: not compared are gradients of the ResNet, and batch statistics`);
 });

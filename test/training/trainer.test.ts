@@ -5,12 +5,12 @@ import {never} from '../../src/exit/policy.js';
 import {taskLoss} from '../../src/models/ofa/loss.js';
 import {TensorScope} from '../../src/runtime/tensor-scope.js';
 import type {OfaPipeline} from '../../src/tasks/ofa-processor.js';
-import type {TrainingSettings, TrainingState} from '../../src/training/trainer.js';
+import type {TrainingState} from '../../src/training/trainer.js';
 import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {relativeError} from '../support/golden/gradients.js';
 import {microModel} from '../support/models/micro-model.js';
 import {microMue} from '../support/models/micro-mue.js';
-import {type EncodedRows, encodedRows, trainingLoop} from '../support/models/training.js';
+import {type EncodedRows, encodedRows, type TrainingSettings, trainingLoop} from '../support/models/training.js';
 
 /** A hash of all numbers of a state: comparing arrays of this size by elements takes seconds. */
 function digest({adam, values, ...counts}: TrainingState): string {

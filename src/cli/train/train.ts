@@ -13,7 +13,7 @@ function depthList(text: string): readonly number[] {
 
 export const train = defineCommand({
   name: 'train',
-  summary: "Train an OFA's decoder with a loss after every layer, on what its frozen encoder gives",
+  summary: "Train an OFA's decoder with a loss after every layer, or a whole CoCa",
   example: 'mue train models/ofa-base --task snli-ve --data train.jsonl --validate dev.jsonl --out runs/ve',
   arguments: [['<model>', 'a model folder, as `mue convert` writes it, or a shipped model by its name']],
   options: (command) => {
@@ -23,13 +23,20 @@ export const train = defineCommand({
       .option('--data <file>', 'rows with answers: whatever `mue evaluate` reads')
       .option('--out <folder>', 'the run: log, state, and the models best and last; one that is there goes on')
       .addOption(
-        new Option('--recipe <name>', 'mue: the loss of every decoder layer; plain: of the last one')
-          .choices(['mue', 'plain'] as const)
+        new Option(
+          '--recipe <name>',
+          'OFA, mue: the loss of every decoder layer; plain: of the last one. CoCa, coca: captions and contrast',
+        )
+          .choices(['mue', 'plain', 'coca'] as const)
           .default('mue' as const),
       )
       .option('--validate <file>', 'rows that decide which weights are the best')
       .option('--validate-limit <n>', 'only the first of them', wholeNumber(1))
-      .option('--depths <list>', 'decoder depths that a validation looks at besides the full one: 3,4', depthList)
+      .option(
+        '--depths <list>',
+        'depths that a validation looks at besides the full one: 3,4; of decoder or image tower',
+        depthList,
+      )
       .option('--every <n>', 'updates between validations (default: once an epoch)', wholeNumber(1))
       .option('--limit <n>', 'only the first rows of the data', wholeNumber(1))
       .option('--answers <file>', 'vqa: the answers that are allowed, one a line')
@@ -38,22 +45,36 @@ export const train = defineCommand({
       .option('--updates <n>', 'updates in all, instead of epochs', wholeNumber(1))
       .option('--batch <n>', 'rows of a pass (default: 24)', wholeNumber(1))
       .option('--accumulate <n>', 'passes of an update (default: 1)', wholeNumber(1))
-      .option('--learning-rate <x>', 'the largest one (default: 0.0001)', finiteNumber)
+      .option('--learning-rate <x>', 'the largest one (default: 0.0001, coca 0.0005)', finiteNumber)
       .addOption(
-        new Option('--schedule <name>', 'how the learning rate falls (default: polynomial, a straight line)').choices([
-          'polynomial',
-          'cosine',
-          'constant',
-        ] as const),
+        new Option(
+          '--schedule <name>',
+          'how the learning rate falls (default: polynomial, a straight line; coca: cosine)',
+        ).choices(['polynomial', 'cosine', 'constant'] as const),
       )
       .option('--warmup <share>', 'share of the updates in which it rises (default: 0.06)', finiteNumber)
       .option('--clip <x>', 'largest norm of the gradients; 0: any (default: 1)', finiteNumber)
-      .option('--decay <x>', 'decoupled decay of all weights (default: 0.01)', finiteNumber)
-      .option('--label-smoothing <x>', 'default: 0.1, snli-ve 0', finiteNumber)
+      .option('--decay <x>', 'decoupled decay of all weights (default: 0.01); coca: of matrices (0.2)', finiteNumber)
+      .option('--label-smoothing <x>', 'default: 0.1, snli-ve and coca 0', finiteNumber)
       .option('--drop-worst <share>', 'share of the tokens with the largest loss that is left out', finiteNumber)
       .option('--drop-worst-after <n>', 'updates before that begins', wholeNumber(0))
-      .option('--freeze <pattern>', 'weights that stay as they are, besides encoder.*; may be repeated', collect)
-      .option('--seed <n>', 'decides the order of the rows', wholeNumber(0))
+      .option('--captions <n>', 'coca: captions of a picture in an update (default: 1)', wholeNumber(1))
+      .option(
+        '--cuts <p>',
+        'coca: how often a picture or text leaves its tower after a random layer (default: 0)',
+        finiteNumber,
+      )
+      .option('--crop <share>', 'coca: least share of a picture that a random crop keeps (default: 0.9)', finiteNumber)
+      .option('--caption-weight <x>', 'coca: of the caption loss (default: 2)', finiteNumber)
+      .option('--contrastive-weight <x>', 'coca: of the contrastive loss (default: 1)', finiteNumber)
+      .addOption(
+        new Option(
+          '--init <where>',
+          "coca: begin with the model's weights, or with random ones (default: model)",
+        ).choices(['model', 'random'] as const),
+      )
+      .option('--freeze <pattern>', "weights that stay as they are, besides OFA's encoder.*; may be repeated", collect)
+      .option('--seed <n>', 'decides the order of the rows, and everything that is drawn', wholeNumber(0))
       .option('--plan', 'measure two updates, say what the run takes, and stop')
       .option('--json', 'the last update, or the plan, as JSON');
     return withDevice(withDataset(named));
@@ -74,7 +95,7 @@ export const train = defineCommand({
       dataset: {images, columns, split},
       load: deviceChoice(options),
       answers: answers === undefined ? undefined : readAnswers(answers),
-      onEncoded: (rows: number) => encoding.pass((s) => out.say(`${data}: ${rows} rows encoded, ${s.toFixed(0)} s`)),
+      onEncoded: (rows: number) => encoding.pass((s) => out.say(`${data}: ${rows} rows ready, ${s.toFixed(0)} s`)),
     };
     if (options.plan) {
       const {planTraining} = await import('../../node/training/plan.js');

@@ -17,7 +17,7 @@ import {CocaText} from './text.js';
 import {CocaVision} from './vision.js';
 
 /** ln(1/0.07), the value that training starts from. */
-const INITIAL_LOGIT_SCALE = Math.log(1 / 0.07);
+export const INITIAL_LOGIT_SCALE = Math.log(1 / 0.07);
 
 /** The tree of weights, named as in open_clip's files: `visual.…`, `text.…`, `text_decoder.…`, `logit_scale`. */
 export class CocaModule extends Block<CocaConfig> {
@@ -62,23 +62,37 @@ export class CocaModel implements ContrastiveModel {
   /** @internal */
   readonly module: CocaModule;
   /** @internal */
-  readonly encoding: CocaEncoding;
-  /** @internal */
   readonly textEncoding: CocaTextEncoding;
   /** @internal */
   readonly scoring: CocaScoring;
-  /** Factor of similarities: the exponential of what is stored. */
-  readonly logitScale: number;
+  #logitScale: number;
+  #encoding: CocaEncoding;
   readonly #scope = new TensorScope();
 
   private constructor(module: CocaModule, logitScale: number) {
     this.module = this.#scope.hold(module);
     this.config = module.config;
-    this.logitScale = logitScale;
+    this.#logitScale = logitScale;
     this.cost = new CocaMacs(this.config);
     this.textEncoding = new CocaTextEncoding(module.text, this.cost);
     this.scoring = new CocaScoring(module, this.cost);
-    this.encoding = this.#scope.hold(new CocaEncoding(module.vision, this.cost));
+    this.#encoding = this.#scope.hold(new CocaEncoding(module.vision, this.cost));
+  }
+
+  /** @internal */
+  get encoding(): CocaEncoding {
+    return this.#encoding;
+  }
+
+  /** Factor of similarities: the exponential of what is stored. */
+  get logitScale(): number {
+    return this.#logitScale;
+  }
+
+  /** Computes anew what was computed from weights that have been changed in place. */
+  async weightsChanged(): Promise<void> {
+    this.#encoding = this.#scope.replace(this.#encoding, new CocaEncoding(this.module.vision, this.cost));
+    this.#logitScale = await factorOf(this.module);
   }
 
   /** @throws WeightsError if names or shapes do not match the configuration, both ways. */
@@ -86,8 +100,7 @@ export class CocaModel implements ContrastiveModel {
     const module = new CocaModule(config);
     await module.load(weights);
     try {
-      const [stored] = await module.logitScale.data();
-      return new CocaModel(module, Math.exp(stored!));
+      return new CocaModel(module, await factorOf(module));
     } catch (error) {
       module[Symbol.dispose]();
       throw error;
@@ -153,4 +166,8 @@ export class CocaModel implements ContrastiveModel {
   [Symbol.dispose](): void {
     this.#scope[Symbol.dispose]();
   }
+}
+
+async function factorOf({logitScale}: CocaModule): Promise<number> {
+  return Math.exp((await logitScale.data())[0]!);
 }

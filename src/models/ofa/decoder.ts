@@ -153,6 +153,17 @@ export class DecoderLayer extends Block<LayerConfig> {
     });
   }
 
+  /**
+   * As `forwardWhole`, of the encoder's output itself.
+   * @param states   [R, M, D], borrowed
+   */
+  forwardFrom(x: tf.Tensor3D, states: tf.Tensor3D, bias: DecoderBias): tf.Tensor3D {
+    return tf.tidy(() => {
+      using memory = this.crossKv(states);
+      return this.forwardWhole(x, memory, bias);
+    });
+  }
+
   #withSelfAttention(x: tf.Tensor3D, attended: tf.Tensor3D): tf.Tensor3D {
     return x.add(this.selfOutputNorm?.forward(attended) ?? attended);
   }
@@ -180,10 +191,7 @@ export class DecoderLayer extends Block<LayerConfig> {
    * @returns        [B, T, D], the caller's
    */
   forward(x: tf.Tensor3D, [states, ...bias]: readonly tf.Tensor[]): tf.Tensor3D {
-    return tf.tidy(() => {
-      using memory = this.crossKv(states as tf.Tensor3D);
-      return this.forwardWhole(x, memory, {self: bias, cross: []});
-    });
+    return this.forwardFrom(x, states as tf.Tensor3D, {self: bias, cross: []});
   }
 }
 tf.serialization.registerClass(DecoderLayer);

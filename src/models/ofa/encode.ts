@@ -9,7 +9,7 @@ import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {Encoded, EncodeInput, RunOptions} from '../model.js';
 import {ImageBias} from './bias-tables.js';
 import {PAD} from './config.js';
-import type {OfaEncoder} from './encoder.js';
+import type {EncoderLayer, OfaEncoder} from './encoder.js';
 import type {OfaMacs, StreamPass} from './macs.js';
 import {PromptCache} from './prompt-cache.js';
 import {largest} from '../../runtime/extremes.js';
@@ -44,6 +44,19 @@ export interface StreamRun {
   readonly x: tf.Tensor3D;
   /** One an image. */
   readonly passes: readonly (StreamPass & {readonly trace: StackTrace})[];
+}
+
+/** How a layer of the encoder is run: as it is, or so that a backward pass runs it again. */
+export type RunEncoderLayer = (layer: EncoderLayer, x: tf.Tensor3D, bias: readonly tf.Tensor[]) => tf.Tensor3D;
+const RUN_LAYER: RunEncoderLayer = (layer, x, bias) => layer.forward(x, bias);
+
+/** How the encoder runs without exits. */
+export interface WholeOptions {
+  /** Number of each prompt's image; prompts and images stand for each other by default, or all share the one image. */
+  readonly imageOf?: readonly number[];
+  /** After which layer each image's stream and each prompt's end, from 1; after the last one by default. */
+  readonly cuts?: {readonly image?: readonly number[]; readonly text?: readonly number[]};
+  readonly run?: RunEncoderLayer;
 }
 
 /** What the decoder reads of the encoder. */
@@ -176,41 +189,54 @@ export class OfaEncoding {
   /**
    * Every layer of the encoder, without exits and kept biases: synchronous, so that gradients of all its weights can be
    * taken through it.
-   * @param features   [B, h, w, 1024], or those of one image that all prompts are about; borrowed
-   * @returns          the caller's
+   * @param features   [B, h, w, 1024], borrowed
+   * @returns          of each prompt, the caller's
    */
-  encodeWhole(features: tf.Tensor4D, prompts: readonly (readonly number[])[]): EncoderOutput {
+  encodeWhole(
+    features: tf.Tensor4D,
+    prompts: readonly (readonly number[])[],
+    {imageOf, cuts = {}, run = RUN_LAYER}: WholeOptions = {},
+  ): EncoderOutput {
     using scope = new TensorScope();
     const [images, height, width] = features.shape;
     const bias = scope.hold(new ImageBias(this.encoder, height, width));
-    const shared = images === 1 && prompts.length > 1;
-    const ofPrompts = shared ? scope.hold(tf.tile(features, [prompts.length, 1, 1, 1])) : features;
-    const image = this.imageStream(ofPrompts, bias, undefined, scope);
+    const of = imageOf ?? (images === 1 && prompts.length > 1 ? prompts.map(() => 0) : undefined);
+    const spread = (x: tf.Tensor3D): tf.Tensor3D => (of ? scope.hold(gatherRows(x, of)) : x);
+    const one = this.imageStream(features, bias, undefined, scope);
     const text = this.textStream(prompts, scope);
-    const run = ({x}: Stream, forward: RunLayer): tf.Tensor3D => scope.hold(this.#runWhole(x, forward));
-    let x: tf.Tensor3D;
+    const whole = ({x}: Stream, forward: RunLayer, depths?: readonly number[]): tf.Tensor3D =>
+      scope.hold(this.#runWhole(x, forward, depths));
+    const {norm} = this.encoder;
+    let states: tf.Tensor3D;
     if (this.encoder.config.train_mue) {
-      const ranImage = run(image, this.#imageLayer(image, bias));
-      x = scope.hold(tf.concat([ranImage, run(text, this.#textLayer(text, scope))], 1));
+      // The norm works token by token: once an image, not once a prompt.
+      const ofImages = scope.hold(norm.forward(whole(one, this.#imageLayer(one, bias, run), cuts.image)));
+      const ofTexts = scope.hold(norm.forward(whole(text, this.#textLayer(text, scope, run), cuts.text)));
+      states = tf.concat([spread(ofImages), ofTexts], 1);
     } else {
+      const image = {...one, x: spread(one.x)};
       const joint = joinStreams(image, text, scope);
-      x = run(joint, this.#jointLayer(joint, image, text, bias, scope));
+      states = norm.forward(whole(joint, this.#jointLayer(joint, image, text, bias, scope, run), cuts.text));
     }
-    const mask = joinMasks(image, text, scope);
-    const positions = scope.hold(tf.concat([image.positions, text.positions], 1));
-    const states = this.encoder.norm.forward(x);
+    const mask = joinMasks(one, text, scope);
+    const positions = scope.hold(tf.concat([one.positions, text.positions], 1));
     return {states, positions: scope.give(positions), mask: mask && scope.give(mask)};
   }
 
-  /** @returns [B, T, D], the caller's */
-  #runWhole(before: tf.Tensor3D, forward: RunLayer): tf.Tensor3D {
+  /**
+   * @param depths   after which layer each row ends; after the last one by default
+   * @returns        [B, T, D], the caller's
+   */
+  #runWhole(before: tf.Tensor3D, forward: RunLayer, depths?: readonly number[]): tf.Tensor3D {
     const indices = Array.from({length: before.shape[0]}, (_, b) => b);
-    return tf.tidy(() =>
-      this.encoder.layers.reduce(
-        (states, _, layer) => forward(states, layer, {indices, total: indices.length, states}),
-        before,
-      ),
-    );
+    return tf.tidy(() => {
+      let states = before;
+      const after = this.encoder.layers.map((_, layer) => {
+        states = forward(states, layer, {indices, total: indices.length, states});
+        return states;
+      });
+      return depths ? stateAt(after, depths) : states;
+    });
   }
 
   /** The kept biases, or new ones that `scope` owns. */
@@ -248,9 +274,9 @@ export class OfaEncoding {
     return await this.#run(image, this.#imageLayer(image, bias), 'encoder.image', policy, options);
   }
 
-  #imageLayer({mask}: Stream, bias: ImageBias): RunLayer {
+  #imageLayer({mask}: Stream, bias: ImageBias, run = RUN_LAYER): RunLayer {
     return (x, layer, active) =>
-      tf.tidy(() => this.encoder.layers[layer]!.forward(x, withMask(bias.layer(layer), mask, active)));
+      tf.tidy(() => run(this.encoder.layers[layer]!, x, withMask(bias.layer(layer), mask, active)));
   }
 
   /**
@@ -273,12 +299,12 @@ export class OfaEncoding {
     return ran;
   }
 
-  #textLayer({x: {shape}, positions, mask}: Stream, scope: TensorScope): RunLayer {
+  #textLayer({x: {shape}, positions, mask}: Stream, scope: TensorScope, run = RUN_LAYER): RunLayer {
     const absolute = scope.hold(this.encoder.absoluteBias(positions));
     return (x, layer, active) =>
       tf.tidy(() => {
         const bias = absolute.add(this.encoder.textRelativeBias(layer, shape[1]));
-        return this.encoder.layers[layer]!.forward(x, withMask(bias, mask, active));
+        return run(this.encoder.layers[layer]!, x, withMask(bias, mask, active));
       });
   }
 
@@ -296,7 +322,14 @@ export class OfaEncoding {
     return await this.#run(joint, forward, 'encoder', policy, options);
   }
 
-  #jointLayer(joint: Stream, image: Stream, text: Stream, bias: ImageBias, scope: TensorScope): RunLayer {
+  #jointLayer(
+    joint: Stream,
+    image: Stream,
+    text: Stream,
+    bias: ImageBias,
+    scope: TensorScope,
+    run = RUN_LAYER,
+  ): RunLayer {
     const absolute = scope.hold(this.encoder.absoluteBias(joint.positions));
     const [patches, tokens] = [image.x.shape[1], text.x.shape[1]];
     const none: [number, number] = [0, 0];
@@ -304,7 +337,7 @@ export class OfaEncoding {
       tf.tidy(() => {
         const visual = bias.layer(layer).pad([none, none, [0, tokens], [0, tokens]]);
         const textual = this.encoder.textRelativeBias(layer, tokens).pad([none, none, [patches, 0], [patches, 0]]);
-        return this.encoder.layers[layer]!.forward(x, withMask(absolute.add(visual).add(textual), joint.mask, active));
+        return run(this.encoder.layers[layer]!, x, withMask(absolute.add(visual).add(textual), joint.mask, active));
       });
   }
 
@@ -387,4 +420,18 @@ function joinMasks(image: Stream, text: Stream, scope: TensorScope): tf.Tensor4D
 function withMask(bias: tf.Tensor, mask: tf.Tensor4D | undefined, {indices, total}: ActiveUnits): tf.Tensor[] {
   if (!mask) return [bias];
   return [bias, indices.length === total ? mask : gatherRows(mask, indices)];
+}
+
+/**
+ * The state of each row after a layer of its own. Call it inside a tidy.
+ * @param after    [B, ...] after each layer
+ * @param depths   a layer each, from 1
+ */
+export function stateAt<T extends tf.Tensor>(after: readonly T[], depths: readonly number[]): T {
+  const flags = (layer: number): tf.Tensor => {
+    const values = depths.map((depth) => Number(depth === layer + 1));
+    return tf.tensor(values, [values.length, ...new Array<number>(after[0]!.rank - 1).fill(1)]);
+  };
+  const used = [...after.keys()].filter((layer) => depths.includes(layer + 1));
+  return used.map((layer) => after[layer]!.mul(flags(layer))).reduce((sum, each) => sum.add(each)) as T;
 }

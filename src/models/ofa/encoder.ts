@@ -82,7 +82,8 @@ export class OfaEncoder extends Block<OfaConfig> {
   readonly layers: readonly EncoderLayer[];
   readonly norm: LayerNorm;
 
-  constructor(config: OfaConfig) {
+  /** @param unfolded keeps batch norms apart, so that they can be trained */
+  constructor(config: OfaConfig, unfolded = false) {
     super(config);
     const {d_model: size, encoder_attention_heads: heads, image_bucket_size: side} = config;
     const norm = (name: string): LayerNorm => this.child(name, new LayerNorm({size}));
@@ -95,7 +96,7 @@ export class OfaEncoder extends Block<OfaConfig> {
     this.tokens = this.child('embed_tokens', new TiedEmbedding({rows: config.vocab_size, size}));
     this.tokenNorm = norm('layernorm_embedding');
     this.types = table('type_embedding', 2);
-    const resnet = new ResNet({blocks: config.resnet_layers, epsilon: config.batch_norm_epsilon});
+    const resnet = new ResNet({blocks: config.resnet_layers, epsilon: config.batch_norm_epsilon, unfolded});
     this.resnet = this.child('embed_images', resnet);
     this.patchProjection = linear('image_proj', RESNET_CHANNELS);
     this.patchNorm = norm('patch_layernorm_embedding');

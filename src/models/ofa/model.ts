@@ -13,7 +13,7 @@ import {OfaDecoder} from './decoder.js';
 import {type EncoderOutput, type OfaEncoded, OfaEncoding} from './encode.js';
 import {OfaEncoder} from './encoder.js';
 import {OfaMacs} from './macs.js';
-import {OfaScoring, type TargetPass} from './score.js';
+import {OfaScoring, type RunDecoderLayer, type TargetPass} from './score.js';
 import {largest} from '../../runtime/extremes.js';
 
 /** Targets whose self-attention biases are kept; longer ones make their own. */
@@ -25,9 +25,10 @@ export class OfaModule extends Block<OfaConfig> {
   readonly encoder: OfaEncoder;
   readonly decoder: OfaDecoder;
 
-  constructor(config: OfaConfig) {
+  /** @param unfolded keeps batch norms apart, so that they can be trained */
+  constructor(config: OfaConfig, unfolded = false) {
     super(config);
-    this.encoder = this.child('encoder', new OfaEncoder(config));
+    this.encoder = this.child('encoder', new OfaEncoder(config, unfolded));
     this.decoder = this.child('decoder', new OfaDecoder(config, this.encoder.tokens));
   }
 
@@ -104,9 +105,12 @@ export class OfaModel implements VisionLanguageModel {
     this.#kept = this.#scope.replace(this.#kept, new KeptBiases(this.module, this.cost));
   }
 
-  /** @throws WeightsError if names or shapes do not match the configuration, both ways */
-  static async load(config: OfaConfig, weights: WeightSource): Promise<OfaModel> {
-    const module = new OfaModule(config);
+  /**
+   * @param unfolded   keeps batch norms apart, so that they can be trained
+   * @throws WeightsError if names or shapes do not match the configuration, both ways
+   */
+  static async load(config: OfaConfig, weights: WeightSource, unfolded = false): Promise<OfaModel> {
+    const module = new OfaModule(config, unfolded);
     await module.load(weights);
     return new OfaModel(module);
   }
@@ -174,16 +178,18 @@ export class OfaModel implements VisionLanguageModel {
    * One teacher-forced pass through every decoder layer, without exits or kept biases. Synchronous and differentiable.
    * @param encoded   one image a row; borrowed
    * @param targets   token ids of the rows; padded here
+   * @param run       how a layer is run
    * @returns         states [R, T, D] after each layer, before the final norm; the caller's
    */
   everyState(
     encoded: EncoderOutput & Pick<Partial<OfaEncoded>, 'precomputedKv'>,
     targets: readonly (readonly number[])[],
+    run?: RunDecoderLayer,
   ): readonly tf.Tensor3D[] {
     using scope = new TensorScope();
     const bias = scope.hold(new TargetBias(this.decoder, largest(targets.map(({length}) => length))));
     const crossAttention = scope.hold(this.decoder.crossAttentionCache(encoded.states, encoded.precomputedKv));
-    return this.scoring.everyState({encoded, bias, crossAttention}, targets);
+    return this.scoring.everyState({encoded, bias, crossAttention}, targets, run);
   }
 
   /**

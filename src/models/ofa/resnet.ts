@@ -1,122 +1,12 @@
 import * as tf from '@tensorflow/tfjs';
-import {Block, joinPath, type StoredWeight, type WeightSource} from '../../nn/block.js';
+import {relu} from '../../nn/activations.js';
+import {Block} from '../../nn/block.js';
+import {checkpointed} from '../../nn/checkpointed.js';
 import {joined, shapeKey} from '../../runtime/joined.js';
-import {runFused} from '../../runtime/kernels.js';
+import {ConvBatchNorm, type ConvBatchNormConfig} from './conv-batch-norm.js';
 
 // OFA's image front end: a ResNet without its last stage (docs/reference/ofa-mue.md 2.1).   B batch, h w height and
 // width
-
-const BATCH_NORM_PARTS = ['weight', 'bias', 'running_mean', 'running_var'] as const;
-
-export interface ConvBatchNormConfig {
-  /**
-   * Names in the checkpoint, of the convolution and of its batch norm: 'conv1' and 'bn1', 'downsample.0' and
-   * 'downsample.1'.
-   */
-  readonly conv: string;
-  readonly norm: string;
-  readonly inputs: number;
-  readonly filters: number;
-  readonly kernel: number;
-  readonly stride: number;
-  readonly epsilon: number;
-  readonly relu: boolean;
-}
-
-/**
- * A convolution without bias, its batch norm folded in: y = conv(x)·s + (β − μ·s), s = γ/√(σ² + ε). Padding is explicit
- * and symmetric, (kernel − 1)/2 on each side; 'same' padding is asymmetric at stride 2 and gives other numbers
- * (docs/reference/ofa-mue.md 2.1). Files keep the five arrays unfolded, so that float16 ones stay exact; folding
- * happens here, in double precision.
- */
-export class ConvBatchNorm extends Block<ConvBatchNormConfig> {
-  static className = 'MueConvNorm';
-
-  constructor(config: ConvBatchNormConfig) {
-    super(config);
-    const {kernel, inputs, filters, conv} = config;
-    // Several convolutions stand in one block: tfjs wants names that differ.
-    this.declare(`${conv}.folded_weight`, [kernel, kernel, inputs, filters], {
-      initializer: tf.initializers.heNormal({}),
-    });
-    this.declare(`${conv}.folded_bias`, [filters], {initializer: tf.initializers.zeros()});
-  }
-
-  /** The kernel and the four arrays of the batch norm, not what is folded of them. */
-  override storedWeights(path = ''): StoredWeight[] {
-    const {kernel, inputs, filters, conv, norm} = this.config;
-    const ofNorm = (part: string): StoredWeight => ({
-      name: joinPath(path, `${norm}.${part}`),
-      shape: [filters],
-      layout: 'plain',
-      ...(part.startsWith('running_') ? {statistic: true} : {}),
-    });
-    return [
-      {name: joinPath(path, `${conv}.weight`), shape: [kernel, kernel, inputs, filters], layout: 'conv'},
-      ...BATCH_NORM_PARTS.map(ofNorm),
-    ];
-  }
-
-  protected override async ownValues(source: WeightSource, path: string): Promise<ReadonlyMap<string, Float32Array>> {
-    const {conv, norm, filters, epsilon} = this.config;
-    const kernel = await source.read(joinPath(path, `${conv}.weight`));
-    const [gain, shift, mean, variance] = (await Promise.all(
-      BATCH_NORM_PARTS.map((part) => source.read(joinPath(path, `${norm}.${part}`))),
-    )) as [Float32Array, Float32Array, Float32Array, Float32Array];
-    const scale = Float64Array.from(gain, (g, c) => g / Math.sqrt(variance[c]! + epsilon));
-    return new Map([
-      [`${conv}.folded_weight`, kernel.map((w, i) => w * scale[i % filters]!)],
-      [`${conv}.folded_bias`, shift.map((b, c) => b - mean[c]! * scale[c]!)],
-    ]);
-  }
-
-  /**
-   * @param x   [B, h, w, inputs]
-   * @returns   [B, h', w', filters], the caller's
-   */
-  forward(x: tf.Tensor4D): tf.Tensor4D {
-    return this.#run(x, this.config.relu ? 'relu' : 'linear');
-  }
-
-  /**
-   * max(0, y + addend), where y is the output of `forward` without its activation.
-   * @param addend   of the shape of y, borrowed
-   * @returns        the same shape, the caller's
-   */
-  forwardAddRelu(x: tf.Tensor4D, addend: tf.Tensor4D): tf.Tensor4D {
-    const {kernel, stride} = this.config;
-    const fused = runFused<tf.Tensor4D>(
-      'MueConvAddRelu',
-      {x, ...this.#folded(), addend},
-      {strides: stride, pad: (kernel - 1) / 2},
-    );
-    return fused ?? tf.tidy(() => this.#run(x, 'linear').add(addend).relu() as tf.Tensor4D);
-  }
-
-  #folded(): {filter: tf.Tensor4D; bias: tf.Tensor} {
-    const {conv} = this.config;
-    return {filter: this.weight<tf.Tensor4D>(`${conv}.folded_weight`), bias: this.weight(`${conv}.folded_bias`)};
-  }
-
-  #run(x: tf.Tensor4D, activation: 'relu' | 'linear'): tf.Tensor4D {
-    const {kernel, stride} = this.config;
-    return tf.fused.conv2d({
-      x,
-      ...this.#folded(),
-      strides: stride,
-      pad: (kernel - 1) / 2,
-      dimRoundingMode: 'floor',
-      activation,
-    });
-  }
-
-  override computeOutputShape(shape: tf.Shape): tf.Shape {
-    const side = (n: number | null | undefined): number | null =>
-      n == null ? null : Math.floor((n - 1) / this.config.stride) + 1;
-    return [shape[0] ?? null, side(shape[1]), side(shape[2]), this.config.filters];
-  }
-}
-tf.serialization.registerClass(ConvBatchNorm);
 
 interface BottleneckConfig {
   readonly inputs: number;
@@ -124,6 +14,7 @@ interface BottleneckConfig {
   readonly planes: number;
   readonly stride: number;
   readonly epsilon: number;
+  readonly unfolded?: boolean;
 }
 
 /** 1×1, 3×3 (the stride is here: torchvision's v1.5), 1×1, and a projection shortcut where the shape changes. */
@@ -134,10 +25,13 @@ export class Bottleneck extends Block<BottleneckConfig> {
 
   constructor(config: BottleneckConfig) {
     super(config);
-    const {inputs, planes, stride, epsilon} = config;
+    const {inputs, planes, stride, epsilon, unfolded} = config;
     const outputs = 4 * planes;
-    const conv = (conv: string, norm: string, sizes: Omit<ConvBatchNormConfig, 'conv' | 'norm' | 'epsilon'>) =>
-      this.child('', new ConvBatchNorm({conv, norm, epsilon, ...sizes}));
+    const conv = (
+      conv: string,
+      norm: string,
+      sizes: Omit<ConvBatchNormConfig, 'conv' | 'norm' | 'epsilon' | 'unfolded'>,
+    ) => this.child('', new ConvBatchNorm({conv, norm, epsilon, unfolded, ...sizes}));
     this.convs = [
       conv('conv1', 'bn1', {inputs, filters: planes, kernel: 1, stride: 1, relu: true}),
       conv('conv2', 'bn2', {inputs: planes, filters: planes, kernel: 3, stride, relu: true}),
@@ -160,6 +54,21 @@ export class Bottleneck extends Block<BottleneckConfig> {
     });
   }
 
+  /**
+   * By the statistics of the batch (`ConvBatchNorm.forwardLive`). Call it inside a tidy.
+   * @param moments   gets those of each convolution, by its place in `all`
+   */
+  forwardLive(x: tf.Tensor4D, moments: ((of: tf.Tensor2D) => void) | undefined): tf.Tensor4D {
+    const [first, second, third] = this.convs;
+    const y = third.forwardLive(relu(second.forwardLive(relu(first.forwardLive(x, moments)), moments)), moments);
+    return relu(y.add(this.shortcut?.forwardLive(x, moments) ?? x) as tf.Tensor4D);
+  }
+
+  /** The convolutions in the order in which they run. */
+  get all(): readonly ConvBatchNorm[] {
+    return [...this.convs, ...(this.shortcut ? [this.shortcut] : [])];
+  }
+
   override computeOutputShape(shape: tf.Shape): tf.Shape {
     return (this.shortcut ?? this.convs[2]).computeOutputShape(shape);
   }
@@ -170,7 +79,12 @@ tf.serialization.registerClass(Bottleneck);
 export interface ResNetConfig {
   readonly blocks: readonly [number, number, number];
   readonly epsilon: number;
+  /** Keeps batch norms apart, so that they can be trained. */
+  readonly unfolded?: boolean;
 }
+
+/** Statistics that a training pass met, by the convolution. */
+export type MetMoments = readonly {readonly of: ConvBatchNorm; readonly moments: tf.Tensor2D; readonly count: number}[];
 
 /** Features of an image at a sixteenth of its side. */
 export class ResNet extends Block<ResNetConfig> {
@@ -180,11 +94,12 @@ export class ResNet extends Block<ResNetConfig> {
 
   constructor(config: ResNetConfig) {
     super(config);
-    const {epsilon} = config;
+    const {epsilon, unfolded} = config;
     const sizes = {inputs: 3, filters: 64, kernel: 7, stride: 2};
-    this.stem = this.child('', new ConvBatchNorm({conv: 'conv1', norm: 'bn1', ...sizes, epsilon, relu: true}));
+    const stem = {conv: 'conv1', norm: 'bn1', ...sizes, epsilon, unfolded, relu: true};
+    this.stem = this.child('', new ConvBatchNorm(stem));
     this.stages = bottlenecks(config.blocks).map(({name, ...block}) =>
-      this.child(name, new Bottleneck({...block, epsilon})),
+      this.child(name, new Bottleneck({...block, epsilon, unfolded})),
     );
   }
 
@@ -219,16 +134,44 @@ export class ResNet extends Block<ResNetConfig> {
   #blocks(pixels: tf.Tensor4D, blocks: readonly Bottleneck[]): tf.Tensor4D {
     const key = `${blocks.length} blocks of ${shapeKey([pixels])}`;
     const [features] = joined(this, key, [pixels], () => {
-      // Padded explicitly: values are ≥ 0 after the ReLU, so zeros do as well as −∞.
-      const padded = this.stem.forward(pixels).pad([
-        [0, 0],
-        [1, 1],
-        [1, 1],
-        [0, 0],
-      ]) as tf.Tensor4D;
-      return [blocks.reduce((x, block) => block.forward(x), tf.maxPool(padded, 3, 2, 'valid'))];
+      return [blocks.reduce((x, block) => block.forward(x), pooled(this.stem.forward(pixels)))];
     });
     return features;
+  }
+
+  /**
+   * As `forward`, for the backward pass: every block is run again there instead of being kept. Call it inside the tidy
+   * that takes gradients.
+   * @param met     where batch norms go by the batch: gets their statistics, the caller's to dispose
+   * @param after   gets the features after the first block of the last stage and after each that follows; gives the output
+   */
+  forwardTraining(
+    pixels: tf.Tensor4D,
+    met?: (of: MetMoments) => void,
+    after: (features: readonly tf.Tensor4D[]) => tf.Tensor4D = (features) => features.at(-1)!,
+  ): tf.Tensor4D {
+    const name = met ? 'live' : 'frozen';
+    type Live = (x: tf.Tensor4D, moments: (of: tf.Tensor2D) => void) => tf.Tensor4D;
+    const run = (owner: Block, of: readonly ConvBatchNorm[], x: tf.Tensor4D, live: Live): tf.Tensor4D => {
+      const compute = (inputs: readonly tf.Tensor[]): [tf.Tensor4D, ...tf.Tensor[]] =>
+        tf.tidy(() => {
+          const moments: tf.Tensor2D[] = [];
+          const y = live(inputs[0] as tf.Tensor4D, (each) => moments.push(each));
+          return [y, ...moments];
+        });
+      const aside = met && ((tensors: readonly tf.Tensor[]) => met(metMoments(of, tensors, x.shape)));
+      return checkpointed(owner, name, [x], compute, {aside});
+    };
+    const stem = run(this.stem, [this.stem], pixels, (x, moments) =>
+      pooled(met ? relu(this.stem.forwardLive(x, moments)) : this.stem.forward(x)),
+    );
+    let x = stem;
+    const last: tf.Tensor4D[] = [];
+    for (const [i, block] of this.stages.entries()) {
+      x = run(block, block.all, x, (y, moments) => (met ? block.forwardLive(y, moments) : block.forward(y)));
+      if (i >= this.stages.length - 1 - this.patchLayers) last.push(x);
+    }
+    return after(last);
   }
 
   override computeOutputShape(shape: tf.Shape): tf.Shape {
@@ -237,6 +180,23 @@ export class ResNet extends Block<ResNetConfig> {
   }
 }
 tf.serialization.registerClass(ResNet);
+
+/** Padded explicitly: values are ≥ 0 after the ReLU, so zeros do as well as −∞. */
+function pooled(x: tf.Tensor4D): tf.Tensor4D {
+  const one: [number, number] = [1, 1];
+  return tf.maxPool(x.pad([[0, 0], one, one, [0, 0]]) as tf.Tensor4D, 3, 2, 'valid');
+}
+
+/** @param input shape of the block's input */
+function metMoments(of: readonly ConvBatchNorm[], tensors: readonly tf.Tensor[], input: readonly number[]): MetMoments {
+  let shape: tf.Shape = [...input];
+  return of.map((conv, i) => {
+    // A shortcut reads what the first convolution does.
+    shape = conv.computeOutputShape(conv.config.conv.startsWith('downsample') ? [...input] : shape);
+    const [b, h, w] = shape;
+    return {of: conv, moments: tensors[i] as tf.Tensor2D, count: b! * h! * w!};
+  });
+}
 
 /** Name and shape of every bottleneck, in order; the cost model walks the same list. */
 export function bottlenecks(

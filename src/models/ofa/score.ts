@@ -25,7 +25,7 @@ import {
 } from '../scoring-units.js';
 import type {TargetBias} from './bias-tables.js';
 import {PAD} from './config.js';
-import type {OfaDecoder} from './decoder.js';
+import type {DecoderBias, DecoderLayer, OfaDecoder} from './decoder.js';
 import type {EncoderOutput, OfaEncoded} from './encode.js';
 import type {OfaMacs, ScoringPass} from './macs.js';
 import {largest} from '../../runtime/extremes.js';
@@ -40,6 +40,14 @@ export interface TargetPass<E extends EncoderOutput = OfaEncoded> {
   /** Borrowed. */
   readonly crossAttention: CrossAttentionCache;
 }
+
+/** How a layer of the decoder is run on the encoder's output. @param states [R, M, D] */
+export type RunDecoderLayer = (
+  layer: DecoderLayer,
+  x: tf.Tensor3D,
+  states: tf.Tensor3D,
+  bias: DecoderBias,
+) => tf.Tensor3D;
 
 /** Exits and logits of a pass over targets. */
 interface ScoringOptions extends RunOptions {
@@ -113,11 +121,16 @@ export class OfaScoring {
   /**
    * The state after every layer, without exits: synchronous, so that gradients can be taken through it.
    * @param pass   made within the same tidy, if there is one
+   * @param run    how a layer is run
    * @returns      [R, T, D] each, the caller's
    */
-  everyState(pass: TargetPass<EncoderOutput>, targets: readonly (readonly number[])[]): readonly tf.Tensor3D[] {
+  everyState(
+    pass: TargetPass<EncoderOutput>,
+    targets: readonly (readonly number[])[],
+    run?: RunDecoderLayer,
+  ): readonly tf.Tensor3D[] {
     using scope = new TensorScope();
-    const {embedded, forward} = this.#layers(pass, targets, scope);
+    const {embedded, forward} = this.#layers(pass, targets, scope, run);
     const indices = Array.from({length: pass.encoded.states.shape[0]}, (_, b) => b);
     let states = embedded;
     return this.decoder.layers.map((_, layer) => {
@@ -131,6 +144,7 @@ export class OfaScoring {
     {encoded, bias, crossAttention}: TargetPass<EncoderOutput>,
     targets: readonly (readonly number[])[],
     scope: TensorScope,
+    run?: RunDecoderLayer,
   ): {readonly embedded: tf.Tensor3D; readonly forward: RunLayer} {
     const {decoder} = this;
     const images = encoded.states.shape[0];
@@ -148,12 +162,14 @@ export class OfaScoring {
     const forward: RunLayer = (x, layer, {indices, total}) => {
       const everyone = indices.length === total;
       const some = everyone ? everyImage : indices;
-      const memory = crossAttention.of(layer, some);
+      const memory = run ? undefined : crossAttention.of(layer, some);
       return tf.tidy(() => {
         const self = [tf.slice(bias.self[layer]!, [0, 0, 0, 0], [1, heads, length, length]), causal];
         if (padding) self.push(everyone ? padding : gatherRows(padding, rowsOfUnits(indices, rows)));
         const mask = encoded.mask && (everyone ? encoded.mask : gatherRows(encoded.mask, some));
-        return decoder.layers[layer]!.forwardWhole(x, memory, {self, cross: mask ? [cross, mask] : [cross]});
+        const biases = {self, cross: mask ? [cross, mask] : [cross]};
+        if (!memory) return run!(decoder.layers[layer]!, x, encoded.states, biases);
+        return decoder.layers[layer]!.forwardWhole(x, memory, biases);
       });
     };
     return {embedded, forward};

@@ -49,8 +49,12 @@ export async function planTraining(options: TrainerOptions): Promise<TrainingPla
     let secondsPerUpdate = 0;
     // The second one: the first pays for what is made once.
     for await (const {ms} of trainer) secondsPerUpdate = ms / 1000;
-    const folderBytes = (name: string): number =>
-      fs.readdirSync(path.join(out, name)).reduce((sum, file) => sum + fs.statSync(path.join(out, name, file)).size, 0);
+    const folderBytes = (name: string): number => {
+      const folder = path.join(out, name);
+      // A CoCa keeps no encodings.
+      if (!fs.existsSync(folder)) return 0;
+      return fs.readdirSync(folder).reduce((sum, file) => sum + fs.statSync(path.join(folder, file)).size, 0);
+    };
     const encodingBytes = Math.round(folderBytes('encodings') * share);
     const models = (options.validate === undefined ? 1 : 2) * folderBytes('last');
     return {

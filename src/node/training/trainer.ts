@@ -1,28 +1,32 @@
 import {createHash} from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import type {ImageSource, OnBadRow} from '../../data/dataset.js';
-import {TokenTrie} from '../../generation/token-trie.js';
+import type {OnBadRow} from '../../data/dataset.js';
+import type {StackName} from '../../exit/policy.js';
+import type {CocaModel} from '../../models/coca/model.js';
 import {OfaModel} from '../../models/ofa/model.js';
 import {InputError, UsageError, WeightsError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
+import {CocaPipeline} from '../../tasks/coca-processor.js';
 import {OfaPipeline} from '../../tasks/ofa-processor.js';
-import {type EncodedExample, encodeRows} from '../../training/encode-rows.js';
-import {encoderOutput} from '../../training/encodings.js';
+import type {VisionLanguagePipeline} from '../../tasks/pipeline.js';
+import {checkCocaSettings} from '../../training/coca/objective.js';
 import type {TrainedTask} from '../../training/examples.js';
-import {trainingRows} from '../../training/rows.js';
 import type {RateSchedule} from '../../training/schedule.js';
-import {checkSettings, type Recipe, TrainingLoop, type TrainingSettings} from '../../training/trainer.js';
+import {checkTaskSettings, type Recipe, type TaskSettings} from '../../training/task-objective.js';
+import {checkSettings, type LoopSettings} from '../../training/trainer.js';
 import {dataFingerprint} from '../dataset/fingerprint.js';
 import {type OpenDatasetOptions, openDataset} from '../dataset/open.js';
-import {readRegularFile} from '../files/regular-file.js';
+import {readRowPicture} from '../files/read-picture.js';
 import {type LoadOptions, loadModel} from '../model/load-model.js';
 import {weightsHash} from '../model/manifest.js';
 import {modelFolder} from '../model/shipped-models.js';
 import {decodeImage} from '../picture/decode.js';
 import {makeFolder} from '../runs/evaluation-folder.js';
 import {WriterLock} from '../runs/writer-lock.js';
-import {EncodingFile} from './encoding-file.js';
+import {type CocaTraining, cocaSubject, INITIAL_WEIGHTS, type InitialWeights} from './coca-subject.js';
+import {type EncodingPlace, ofaSubject} from './ofa-subject.js';
+import {type AnyTrainingLoop, type TrainingData, type TrainingSubject, VALIDATED_STACK} from './subject.js';
 import {type TrainedStep, TrainingLog} from './training-log.js';
 import {writeTrainedModel} from './trained-model.js';
 import {claimTraining, type TrainingRun} from './training-run.js';
@@ -31,7 +35,10 @@ import {Validator} from './validation.js';
 
 const STATE = 'state.safetensors';
 
-/** A training of a decoder on what its frozen encoder gives. */
+/** `coca`: captions and contrast, of a CoCa; the others are OFA's. */
+export type TrainingRecipe = Recipe | 'coca';
+
+/** A training: of OFA's decoder on what its frozen encoder gives, or of a whole CoCa. */
 export interface TrainerOptions {
   /** A model folder, or the name of a shipped model. */
   readonly model: string;
@@ -45,7 +52,7 @@ export interface TrainerOptions {
   /** Rows that decide which weights are the best. */
   readonly validate?: string;
   readonly validateLimit?: number;
-  /** Decoder depths that a validation looks at besides the full one. */
+  /** Depths that a validation looks at besides the full one: of OFA's decoder, or of CoCa's image tower. */
   readonly depths?: readonly number[];
   /** Updates between validations, and between writings of the state; once an epoch by default. */
   readonly every?: number;
@@ -57,7 +64,7 @@ export interface TrainerOptions {
   readonly states?: string;
   readonly load?: Omit<LoadOptions, 'adapters'>;
   /** `mue` by default. */
-  readonly recipe?: Recipe;
+  readonly recipe?: TrainingRecipe;
   /** 10 by default. */
   readonly epochs?: number;
   /** Instead of epochs. */
@@ -74,7 +81,18 @@ export interface TrainerOptions {
   readonly labelSmoothing?: number;
   readonly dropWorst?: number;
   readonly dropWorstAfter?: number;
-  /** Patterns of weights that stay as they are, besides `encoder.*`. */
+  /** CoCa: captions of a picture in an update; 1 by default. */
+  readonly captions?: number;
+  /** CoCa: probability that a picture or text leaves its tower after a random layer; 0 by default. */
+  readonly cuts?: number;
+  /** CoCa: least share of a picture that a random crop keeps; 0.9 by default. */
+  readonly crop?: number;
+  /** CoCa: weights of the two losses; 2 and 1 by default. */
+  readonly captionWeight?: number;
+  readonly contrastiveWeight?: number;
+  /** CoCa: `random` begins with weights that were drawn as open_clip draws them; `model` by default. */
+  readonly init?: InitialWeights;
+  /** Patterns of weights that stay as they are, besides OFA's `encoder.*`. */
   readonly freeze?: readonly string[];
   readonly seed?: number;
   readonly signal?: AbortSignal;
@@ -83,6 +101,9 @@ export interface TrainerOptions {
   /** Called while rows are encoded, with their number so far. */
   readonly onEncoded?: (rows: number) => void;
 }
+
+/** Everything that decides what comes of a training, besides model and rows. */
+type TrainingSettings = LoopSettings & Omit<TaskSettings, 'recipe'> & {readonly recipe: TrainingRecipe};
 
 /** What the options leave open: the authors' values for captions, the learning rate apart. */
 export const TRAINING_DEFAULTS = {
@@ -100,6 +121,21 @@ export const TRAINING_DEFAULTS = {
   seed: 0,
 } as const;
 
+/** What a CoCa's options leave open: open_clip's, the learning rate's warm-up and the clipping apart. */
+export const COCA_DEFAULTS = {
+  learningRate: 5e-4,
+  schedule: 'cosine',
+  decay: 0.2,
+  betas: [0.9, 0.98],
+  epsilon: 1e-6,
+  captions: 1,
+  cuts: 0,
+  crop: 0.9,
+  captionWeight: 2,
+  contrastiveWeight: 1,
+  init: 'model',
+} as const;
+
 /**
  * A training, as an async iterator of its steps. Everything is kept in the run's folder: `run.json`, `log.jsonl`,
  * `state.safetensors`, and the models `last` and, with validation, `best`. Whatever ends it, the same call goes on and
@@ -114,17 +150,21 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
     /** The run's settings. */
     readonly run: TrainingRun,
     private readonly base: string,
-    private readonly loop: TrainingLoop<EncodedExample>,
+    private readonly loop: AnyTrainingLoop,
     private readonly settings: TrainingSettings,
     private readonly log: TrainingLog,
     private readonly validator: Validator | undefined,
-    /** Examples that are learnt from. */
-    readonly examples: number,
+    private readonly subject: TrainingSubject,
     private best: Best | undefined,
     scope: TensorScope,
   ) {
     this.#scope = scope;
     this.#saved = loop.update;
+  }
+
+  /** Examples that are learnt from. */
+  get examples(): number {
+    return this.subject.examples;
   }
 
   /**
@@ -142,15 +182,13 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
     open(data);
     if (options.validate !== undefined) open(options.validate);
     checkSettings(settingsOf(options, 1));
+    checkFamilySettings(options);
     const model = scope.hold(await loadModel(base, {...options.load, adapters: false}));
-    if (!(model instanceof OfaPipeline) || !(model.model instanceof OfaModel))
-      throw new UsageError('family-unsupported', 'only models of the family OFA can be trained', {
-        hint: '`mue train exits` makes models of every family exit-ready.',
-      });
-    const depth = model.model.decoder.layers.length;
+    const stack = checkFamily(model, options);
+    const depth = model.model.stacks[stack]!;
     for (const each of options.depths ?? [])
       if (!Number.isSafeInteger(each) || each < 1 || each > depth)
-        throw new UsageError('setting-invalid', `depths: the decoder has the depths 1 to ${depth}, not ${each}`);
+        throw new UsageError('setting-invalid', `depths: the stack ${stack} has the depths 1 to ${depth}, not ${each}`);
     const sha256 = weightsHash(base);
     if (sha256 === undefined)
       throw new WeightsError('not-a-model', `${base} has no manifest that lists its files`, {
@@ -161,52 +199,37 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
     makeFolder(out);
     scope.hold(WriterLock.take(out));
     claimTraining(out, run);
-    const allowed =
-      options.answers &&
-      new TokenTrie(
-        options.answers.map((answer) => model.answerTokens(answer)),
-        model.tokenizer.eos,
-      );
-    const store = scope.hold(
-      EncodingFile.open(options.states ?? path.join(out, 'encodings'), {
-        task,
-        model: sha256,
-        data: fingerprint.sha256,
-        limit: limit ?? null,
-        size: model.model.stateSize,
-      }),
-    );
-    const rows = trainingRows(open(data), ({image}) => Promise.resolve(bytesOf(image)), limit);
-    const onProgress = options.onEncoded;
-    const examples = await encodeRows(model, task, rows, store, {signal, onBadRow, onProgress, allowed});
-    if (examples.length === 0) throw new InputError('data-empty', `${data} has no rows that can be learnt from`);
-    const settings = settingsOf(options, examples.length);
-    const encoderOf = (some: readonly EncodedExample[]) => {
-      const encodings = some.map(({key}) => store.read(key));
-      return Promise.resolve(() => encoderOutput(model.model, encodings));
-    };
-    const loop = new TrainingLoop(model.model, examples, encoderOf, settings);
+    const owned = new TensorScope();
+    using failed = new TensorScope();
+    failed.hold(owned);
+    const {exif, maxPixels} = options.load ?? {};
+    const decode: TrainingData['decode'] = (image) => decodeImage(readRowPicture(image), {exif, maxPixels});
+    const rows = {...{name: data, rows: open(data), limit, decode, signal, onBadRow}, scope: owned};
+    const place = {folder: options.states ?? path.join(out, 'encodings'), model: sha256, data: fingerprint.sha256};
+    const subject = await subjectOf(model, options, {...rows, onProgress: options.onEncoded}, place);
+    if (subject.examples === 0) throw new InputError('data-empty', `${data} has no rows that can be learnt from`);
+    const settings = settingsOf(options, subject.examples);
+    const loop = subject.loop(settings);
     const kept = await readTrainingState(path.join(out, STATE), loop.parameters.weights);
     if (kept) loop.restore(kept.state);
     const log = scope.hold(TrainingLog.open(path.join(out, 'log.jsonl'), run, loop.update));
-    const {exif, maxPixels} = options.load ?? {};
     const validator =
       options.validate === undefined
         ? undefined
         : scope.hold(
-            new Validator(model.model, model.tokenizer, {
+            new Validator(subject.validated(), {
               task,
               open: () => open(options.validate!),
               limit: options.validateLimit,
               depths: options.depths ?? [],
               answers: options.answers,
               onBadRow,
-              readPicture: async (image) => await decodeImage(bytesOf(image), {exif, maxPixels}),
+              readPicture: decode,
             }),
           );
-    const owned = new TensorScope();
-    const trainer = new Trainer(options, run, base, loop, settings, log, validator, examples.length, kept?.best, owned);
-    for (const resource of [model, store, log, validator]) if (resource) owned.hold(scope.give(resource));
+    const trainer = new Trainer(options, run, base, loop, settings, log, validator, subject, kept?.best, owned);
+    for (const resource of [model, log, validator]) if (resource) owned.hold(scope.give(resource));
+    failed.give(owned);
     return trainer;
   }
 
@@ -278,7 +301,8 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
 
   async #writeModel(name: 'best' | 'last'): Promise<void> {
     const {parameters, update} = this.loop;
-    const changed = new Map(parameters.weights.map((weight, i) => [weight.name, parameters.values[i]!]));
+    const changed = new Map(this.subject.fresh);
+    for (const [i, {name}] of parameters.weights.entries()) changed.set(name, parameters.values[i]!);
     const {task, recipe, data} = this.run;
     await writeTrainedModel(path.join(this.options.out, name), this.base, changed, {
       task,
@@ -299,9 +323,73 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
   }
 }
 
+/** @throws UsageError `setting-invalid` */
+function checkFamilySettings(options: TrainerOptions): void {
+  const settings = settingsOf(options, 1);
+  const {recipe} = settings;
+  if (recipe === 'coca') checkCocaSettings(cocaTraining(options));
+  else checkTaskSettings({...settings, recipe});
+  const {init} = cocaTraining(options);
+  if (!INITIAL_WEIGHTS.includes(init))
+    throw new UsageError('setting-invalid', `init must be ${INITIAL_WEIGHTS.join(' or ')}, not ${init}`);
+}
+
+/**
+ * Checks that a model is of the family that its recipe and task are for.
+ * @returns the stack whose depths a validation may look at
+ * @throws UsageError `family-unsupported`, `task-unsupported`
+ */
+function checkFamily(pipeline: VisionLanguagePipeline, {recipe, task}: TrainerOptions): StackName {
+  if (recipe === 'coca') {
+    if (!(pipeline instanceof CocaPipeline))
+      throw new UsageError('family-unsupported', "the recipe 'coca' trains models of the family CoCa", {
+        hint: "An OFA is trained with the recipes 'mue' and 'plain'.",
+      });
+    if (task !== 'caption')
+      throw new UsageError('task-unsupported', `a CoCa learns from captions, not for the task ${task}`);
+    return VALIDATED_STACK.coca;
+  }
+  if (!(pipeline instanceof OfaPipeline) || !(pipeline.model instanceof OfaModel))
+    throw new UsageError('family-unsupported', 'only models of the family OFA can be trained with this recipe', {
+      hint: 'A CoCa is trained with --recipe coca; `mue train exits` makes models of every family exit-ready.',
+    });
+  return VALIDATED_STACK.ofa;
+}
+
+/** @throws the errors of `ofaSubject` and `cocaSubject` */
+async function subjectOf(
+  pipeline: VisionLanguagePipeline,
+  options: TrainerOptions,
+  data: TrainingData,
+  place: EncodingPlace,
+): Promise<TrainingSubject> {
+  const {recipe, ...settings} = settingsOf(options, 1);
+  if (recipe === 'coca') {
+    const coca = pipeline as CocaPipeline;
+    return await cocaSubject(coca, coca.model as CocaModel, data, cocaTraining(options), settings.seed);
+  }
+  return await ofaSubject(pipeline as OfaPipeline, options.task, data, {...settings, recipe}, place, options.answers);
+}
+
+function cocaTraining(options: TrainerOptions): CocaTraining {
+  const given = <K extends keyof CocaTraining>(name: K): CocaTraining[K] =>
+    (options[name] ?? COCA_DEFAULTS[name]) as CocaTraining[K];
+  return {
+    captions: given('captions'),
+    cuts: given('cuts'),
+    crop: given('crop'),
+    captionWeight: given('captionWeight'),
+    contrastiveWeight: given('contrastiveWeight'),
+    init: given('init'),
+  };
+}
+
 /** @param examples that there are */
 function settingsOf(options: TrainerOptions, examples: number): TrainingSettings {
-  const {batch, accumulate, warmup, ...defaults} = TRAINING_DEFAULTS;
+  const coca = options.recipe === 'coca';
+  const {learningRate, schedule, decay, betas, epsilon} = COCA_DEFAULTS;
+  const own = coca ? {learningRate, schedule, decay, betas} : {};
+  const {batch, accumulate, warmup, ...defaults} = {...TRAINING_DEFAULTS, ...own};
   const {epochs = 10} = options;
   const sizes = {batch: options.batch ?? batch, accumulate: options.accumulate ?? accumulate};
   const updates = options.updates ?? Math.ceil((epochs * examples) / (sizes.batch * sizes.accumulate));
@@ -319,8 +407,9 @@ function settingsOf(options: TrainerOptions, examples: number): TrainingSettings
     ...sizes,
     updates,
     warmup: Math.round(share * updates),
-    labelSmoothing: options.labelSmoothing ?? (options.task === 'snli-ve' ? 0 : 0.1),
-    freeze: ['encoder.*', ...(options.freeze ?? [])],
+    ...(coca && {epsilon}),
+    labelSmoothing: options.labelSmoothing ?? (coca || options.task === 'snli-ve' ? 0 : 0.1),
+    freeze: [...(coca ? [] : ['encoder.*']), ...(options.freeze ?? [])],
   };
 }
 
@@ -330,7 +419,7 @@ function runOf(
   data: TrainingRun['data'],
   device: string,
 ): TrainingRun {
-  const {warmup: _, updates: __, ...settings} = settingsOf(options, 1);
+  const {warmup: _, updates: __, epsilon: ___, ...settings} = settingsOf(options, 1);
   const {answers} = options;
   return {
     format: 'mue-training-run',
@@ -341,19 +430,10 @@ function runOf(
     limit: options.limit ?? null,
     answers: answers ? createHash('sha256').update(answers.join('\n')).digest('hex') : null,
     ...settings,
+    ...(settings.recipe === 'coca' && {coca: cocaTraining(options)}),
     epochs: options.updates === undefined ? (options.epochs ?? 10) : null,
     updates: options.updates ?? null,
     warmup: options.warmup ?? TRAINING_DEFAULTS.warmup,
     device,
   };
-}
-
-/** @throws InputError `image-unreadable` */
-function bytesOf(image: ImageSource): Uint8Array {
-  if ('bytes' in image) return image.bytes;
-  try {
-    return readRegularFile(image.path);
-  } catch (cause) {
-    throw new InputError('image-unreadable', `${image.path}: ${(cause as Error).message}`, {cause});
-  }
 }

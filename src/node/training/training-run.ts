@@ -2,11 +2,12 @@ import fs from 'node:fs';
 import path from 'node:path';
 import {z} from 'zod';
 import {InputError, UsageError} from '../../runtime/errors.js';
-import {RECIPES} from '../../training/trainer.js';
+import {RECIPES} from '../../training/task-objective.js';
 import {TRAINED_TASKS} from '../../training/examples.js';
 import {SCHEDULES} from '../../training/schedule.js';
 import {dataFingerprintSchema} from '../dataset/fingerprint.js';
 import {readTextFile} from '../files/regular-file.js';
+import {INITIAL_WEIGHTS} from './coca-subject.js';
 import {runDifferences} from '../runs/run-file.js';
 import {writeAtomic} from '../runs/write-atomic.js';
 
@@ -20,7 +21,19 @@ export const trainingRunSchema = z.strictObject({
   limit: z.number().nullable(),
   /** SHA-256 of the list of allowed answers. */
   answers: z.string().nullable(),
-  recipe: z.enum(RECIPES),
+  recipe: z.enum([...RECIPES, 'coca']),
+  /** What the recipe `coca` has besides. */
+  coca: z
+    .strictObject({
+      captions: z.number(),
+      cuts: z.number(),
+      crop: z.number(),
+      captionWeight: z.number(),
+      contrastiveWeight: z.number(),
+      init: z.enum(INITIAL_WEIGHTS),
+    })
+    .readonly()
+    .optional(),
   /** Over the examples; null where updates are given. */
   epochs: z.number().nullable(),
   updates: z.number().nullable(),

@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type {Block} from '../../../src/nn/block.js';
-import {ConvBatchNorm} from '../../../src/models/ofa/resnet.js';
+import {ConvBatchNorm} from '../../../src/models/ofa/conv-batch-norm.js';
 import {gelu} from '../../../src/nn/activations.js';
 import {LayerNorm} from '../../../src/nn/layer-norm.js';
 import {Linear} from '../../../src/nn/linear.js';

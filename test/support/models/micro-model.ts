@@ -15,8 +15,11 @@ interface Micro {
   readonly num_bins: number;
 }
 
-/** The goldens' micro model, converted in memory, as the plain model or as MuE. */
-export async function microModel(kind: 'plain' | 'mue'): Promise<OfaModel> {
+/**
+ * The goldens' micro model, converted in memory, as the plain model or as MuE.
+ * @param unfolded   with batch norms that can be trained
+ */
+export async function microModel(kind: 'plain' | 'mue', unfolded = false): Promise<OfaModel> {
   const micro = golden<Micro>('ofa_micro.json');
   using checkpoint = await SafetensorsFile.open(
     new MemoryAccess('ofa_micro.safetensors', goldenBytes('ofa_micro.safetensors')),
@@ -29,6 +32,7 @@ export async function microModel(kind: 'plain' | 'mue'): Promise<OfaModel> {
   return await OfaModel.load(
     {...imported.config, train_mue: kind === 'mue', mue_image_rel_bias: kind === 'plain'},
     source,
+    unfolded,
   );
 }
 

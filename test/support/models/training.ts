@@ -6,7 +6,8 @@ import {type EncodedExample, encodeRows} from '../../../src/training/encode-rows
 import {encoderOutput, MemoryEncodings} from '../../../src/training/encodings.js';
 import type {TrainedTask} from '../../../src/training/examples.js';
 import {type TrainingRow, trainingRows} from '../../../src/training/rows.js';
-import {TrainingLoop, type TrainingSettings} from '../../../src/training/trainer.js';
+import {TaskObjective, type TaskSettings} from '../../../src/training/task-objective.js';
+import {type LoopSettings, TrainingLoop} from '../../../src/training/trainer.js';
 
 const DATA = {caption: 'caption-val', 'snli-ve': 'snli-ve-calibration', vqa: 'vqa-val'} as const;
 
@@ -17,6 +18,8 @@ export const sceneRows = (task: TrainedTask, limit: number): AsyncGenerator<Trai
     ({image}) => fs.promises.readFile((image as {path: string}).path),
     limit,
   );
+
+export type TrainingSettings = LoopSettings & TaskSettings;
 
 /** Settings of a short training. */
 export const settingsOf = (changes: Partial<TrainingSettings> = {}): TrainingSettings => ({
@@ -59,5 +62,6 @@ export function trainingLoop(
     const encodings = some.map(({key}) => store.read(key));
     return Promise.resolve(() => encoderOutput(model, encodings));
   };
-  return new TrainingLoop(model, examples, encoderOf, settingsOf(changes));
+  const settings = settingsOf(changes);
+  return new TrainingLoop(new TaskObjective(model, encoderOf, settings), examples, settings);
 }
