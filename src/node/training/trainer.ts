@@ -4,6 +4,16 @@ import path from 'node:path';
 import type {ImageSource, OnBadRow} from '../../data/dataset.js';
 import {TokenTrie} from '../../generation/token-trie.js';
 import {OfaModel} from '../../models/ofa/model.js';
+import {
+  checkArguments,
+  fields,
+  instanceOf,
+  type Kind,
+  OBJECT,
+  optional,
+  PATH,
+  TEXT,
+} from '../../runtime/check-arguments.js';
 import {InputError, UsageError, WeightsError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import {OfaPipeline} from '../../tasks/ofa-processor.js';
@@ -84,6 +94,17 @@ export interface TrainerOptions {
   readonly onEncoded?: (rows: number) => void;
 }
 
+/** What a run cannot do without. */
+export const TRAINER_OPTIONS: Kind = fields({
+  model: PATH,
+  data: PATH,
+  out: PATH,
+  task: TEXT,
+  validate: optional(PATH),
+  dataset: optional(OBJECT),
+  load: optional(OBJECT),
+});
+
 /** What the options leave open: the authors' values for captions, the learning rate apart. */
 export const TRAINING_DEFAULTS = {
   recipe: 'mue',
@@ -123,6 +144,7 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
     private best: Best | undefined,
     scope: TensorScope,
   ) {
+    checkArguments('new Trainer', {loop: [loop, instanceOf('what Trainer.open makes', TrainingLoop)]});
     this.#scope = scope;
     this.#saved = loop.update;
   }
@@ -135,6 +157,7 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
    */
   static async open(options: TrainerOptions): Promise<Trainer> {
     using scope = new TensorScope();
+    checkArguments('Trainer.open', {options: [options, TRAINER_OPTIONS]});
     const {task, data, out, limit, signal, onBadRow, dataset = {}} = options;
     const base = modelFolder(options.model);
     // Wrong settings and names are found before the model is loaded.
