@@ -1,3 +1,4 @@
+import {checkArguments, fields, TEXT} from '../runtime/check-arguments.js';
 import {InputError, WeightsError} from '../runtime/errors.js';
 import {alphabetInOrder, fromByteAlphabet, printableBytes, toByteAlphabet} from './byte-alphabet.js';
 import {BytePairs} from './byte-pairs.js';
@@ -45,7 +46,9 @@ export class ClipTokenizer {
   private readonly ids: ReadonlyMap<string, number>;
   private readonly pairs: BytePairs;
 
-  constructor({merges, size = 49_408}: ClipTokenizerFiles) {
+  constructor(files: ClipTokenizerFiles) {
+    checkArguments('new ClipTokenizer', {files: [files, fields({merges: TEXT})]});
+    const {merges, size = 49_408} = files;
     if (!Number.isSafeInteger(size) || size < LEAST || size > MOST)
       throw new WeightsError('bad-vocabulary-size', `the vocabulary: wanted ${LEAST} to ${MOST} ids, got ${size}`);
     const symbols = alphabetInOrder();

@@ -1,7 +1,8 @@
 import {InputError, MueError} from '../runtime/errors.js';
 
 /** The task that a data set is for. */
-export type DatasetTask = 'caption' | 'snli-ve' | 'vqa';
+export const DATASET_TASKS = ['caption', 'snli-ve', 'vqa'] as const;
+export type DatasetTask = (typeof DATASET_TASKS)[number];
 
 /** Entailment in the model's words. */
 export type EntailmentLabel = 'no' | 'yes' | 'maybe';

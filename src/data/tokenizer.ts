@@ -1,3 +1,4 @@
+import {checkArguments, fields, TEXT} from '../runtime/check-arguments.js';
 import {InputError, WeightsError} from '../runtime/errors.js';
 import {fromByteAlphabet, printableBytes, toByteAlphabet} from './byte-alphabet.js';
 import {BytePairs} from './byte-pairs.js';
@@ -45,6 +46,7 @@ export class Tokenizer {
   private readonly tokens: readonly (string | undefined)[];
 
   constructor(files: TokenizerFiles) {
+    checkArguments('new Tokenizer', {files: [files, fields({dict: TEXT, encoder: TEXT, merges: TEXT})]});
     this.pairs = new BytePairs(files.merges);
     const {symbols, ids} = readDictionary(files.dict);
     const add = (symbol: string): void => {

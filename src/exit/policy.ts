@@ -1,3 +1,4 @@
+import {checkArguments, fields, FUNCTION, type Kind, OBJECT, optional, TEXT} from '../runtime/check-arguments.js';
 import type * as tf from '@tensorflow/tfjs';
 
 // B rows, T positions, D width, V words
@@ -102,9 +103,15 @@ export const never: ExitPolicy = memoryless('never', (_before, _after, at) =>
   Promise.resolve(at.map(() => ({exit: false}))),
 );
 
+/** An exit policy as an argument of public calls. */
+export const POLICY: Kind = fields({name: TEXT, observe: FUNCTION});
+
 /** One policy for each stack; a stack left out never exits. */
 export function stackPolicies(policies: Readonly<Partial<Record<StackName, ExitPolicy>>>): ExitPolicy {
-  const all = Object.values(policies);
+  checkArguments('stackPolicies', {policies: [policies, OBJECT]});
+  for (const [stack, policy] of Object.entries(policies))
+    checkArguments('stackPolicies', {[`policies.${stack}`]: [policy, optional(POLICY)]});
+  const all = Object.values(policies).filter((policy) => policy !== undefined);
   const names = new Set(all.map((policy) => policy.name));
   const policyAt = ({stack}: Position): ExitPolicy => policies[stack] ?? never;
   return {

@@ -1,9 +1,10 @@
 import * as tf from '@tensorflow/tfjs';
 import {gatherRows} from '../nn/gather-rows.js';
+import {checkArguments, COUNT, fields, FUNCTION, OBJECT, TENSOR, TEXT} from '../runtime/check-arguments.js';
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {yieldToEventLoop} from '../runtime/yield.js';
-import type {ExitPolicy, Observation, Position} from './policy.js';
+import {type ExitPolicy, type Observation, POLICY, type Position} from './policy.js';
 import type {StackPass, StackTrace} from './trace.js';
 
 // U units, B rows in all (B / U consecutive rows a unit, in order), T positions, D width, V words.
@@ -80,6 +81,13 @@ export async function runStack(
   policy: ExitPolicy,
   options: RunStackOptions = {},
 ): Promise<{x: tf.Tensor3D; trace: StackTrace}> {
+  checkArguments('runStack', {
+    x: [x, TENSOR],
+    forward: [forward, FUNCTION],
+    stack: [stack, fields({stack: TEXT, depth: COUNT})],
+    policy: [policy, POLICY],
+    options: [options, OBJECT],
+  });
   const {x: exitState, passes} = await runStackBatched(x, forward, stack, [{policy}], options);
   passes[0]!.logits?.dispose();
   return {x: exitState, trace: passes[0]!.trace};

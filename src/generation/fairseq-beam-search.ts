@@ -1,6 +1,7 @@
 import {type PolicyPerImage, policiesOfImages} from '../exit/policy.js';
 import type {StackTrace} from '../exit/trace.js';
 import type {Decoding, Follower} from '../models/model.js';
+import {checkArguments, COUNT, fields, FUNCTION, OBJECT} from '../runtime/check-arguments.js';
 import {throwIfAborted} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import type {TokenTrie} from './token-trie.js';
@@ -92,6 +93,12 @@ export async function fairseqBeamSearch(
   policy: PolicyPerImage,
   options: SearchOptions,
 ): Promise<{hypotheses: readonly (readonly Hypothesis[])[]; traces: readonly (readonly StackTrace[])[]}> {
+  checkArguments('fairseqBeamSearch', {
+    decoding: [decoding, fields({step: FUNCTION, reorder: FUNCTION})],
+    images: [images, COUNT],
+    policy: [policy, OBJECT],
+    options: [options, fields({beams: COUNT, maxLength: COUNT})],
+  });
   const {beams, maxLength, signal, includeDeadBeams = false} = options;
   const first = includeDeadBeams ? beams : 1;
   const all: Sentence[] = Array.from({length: images}, (_, index) => ({

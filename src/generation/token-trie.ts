@@ -1,3 +1,5 @@
+import {checkArguments, COUNT, LIST, ROWS} from '../runtime/check-arguments.js';
+
 /**
  * The allowed answers as a tree of tokens (docs/reference/ofa-mue.md 8). An answer is entered as its token ids and the
  * end symbol; the begin symbol is the root.
@@ -9,7 +11,9 @@ export class TokenTrie {
     answers: Iterable<readonly number[]>,
     private readonly eos: number,
   ) {
+    checkArguments('new TokenTrie', {answers: [answers, ROWS], eos: [eos, COUNT]});
     for (const answer of answers) {
+      checkArguments('new TokenTrie', {answer: [answer, LIST]});
       let node = this.#root;
       for (const token of [...answer, eos]) {
         const next = node.get(token) ?? new Map();

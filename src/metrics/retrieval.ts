@@ -1,3 +1,5 @@
+import {checkArguments, COUNT, fields, listOf, VECTOR} from '../runtime/check-arguments.js';
+import {UsageError} from '../runtime/errors.js';
 import {topK} from '../runtime/top-k.js';
 
 /** Points of unit length, one after the other in one array. */
@@ -35,6 +37,11 @@ export function similarities(query: Float32Array, {size, count, values}: Points)
 
 /** The most similar points, best first, ties to the lower row. */
 export function nearest(query: Float32Array, points: Points, most: number): Neighbour[] {
+  checkArguments('nearest', {
+    query: [query, VECTOR],
+    points: [points, fields({size: COUNT, count: COUNT, values: VECTOR})],
+    most: [most, COUNT],
+  });
   return topK(similarities(query, points), most).map(({index, score}) => ({row: index, similarity: score}));
 }
 
@@ -52,6 +59,13 @@ export interface Recall {
  * @param owner the picture of each text; pictures without a text count for neither direction
  */
 export function recallAt(rows: readonly Float32Array[], owner: readonly number[], ks: readonly number[]): Recall[] {
+  checkArguments('recallAt', {rows: [rows, listOf(VECTOR)], owner: [owner, listOf(COUNT)], ks: [ks, listOf(COUNT)]});
+  const stray = owner.findIndex((picture, text) => rows[picture]?.[text] === undefined);
+  if (stray >= 0)
+    throw new UsageError(
+      'argument-invalid',
+      `recallAt: rows have no similarity for text ${stray} and its picture ${owner[stray]}`,
+    );
   // Number of pictures that are more similar than the right one; ties to the lower row, as in a stable sort.
   const textRanks = owner.map((picture, text) => {
     const right = rows[picture]![text]!;

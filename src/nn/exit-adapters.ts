@@ -1,3 +1,4 @@
+import {checkArguments, COUNT, fields, listOf, oneOf} from '../runtime/check-arguments.js';
 import * as tf from '@tensorflow/tfjs';
 import {Block} from './block.js';
 import {gatherRows} from './gather-rows.js';
@@ -62,6 +63,9 @@ export class ExitAdapters extends Block<ExitAdaptersConfig> {
   readonly #adapters: ReadonlyMap<number, ExitAdapter>;
 
   constructor(config: ExitAdaptersConfig) {
+    checkArguments('new ExitAdapters', {
+      config: [config, fields({size: COUNT, kind: oneOf(ADAPTER_KINDS), width: COUNT, layers: listOf(COUNT)})],
+    });
     super(config);
     const {size, kind, width, layers} = config;
     this.#adapters = new Map(

@@ -1,12 +1,13 @@
 import * as tf from '@tensorflow/tfjs';
 import {centreSquare} from '../data/centre-square.js';
-import type {ClipTokenizer} from '../data/clip-tokenizer.js';
+import {ClipTokenizer} from '../data/clip-tokenizer.js';
 import {type RgbImage, toPixels} from '../data/image.js';
 import {openClipBeamSearch} from '../generation/open-clip-beam-search.js';
 import {sample} from '../generation/sampling.js';
 import type {DecodingOptions, DecodingStep, GeneratedText} from '../generation/step.js';
 import type {CocaConfig} from '../models/coca/config.js';
 import type {CocaModel} from '../models/coca/model.js';
+import {checkArguments, fields, instanceOf, OBJECT} from '../runtime/check-arguments.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {finishByTurns} from '../runtime/steps.js';
 import {seededRandom} from '../runtime/random.js';
@@ -30,8 +31,15 @@ interface CaptionSettings extends Pick<DecodingOptions, 'rules' | 'maxLength' | 
 /** CoCa with everything around it: captions, embeddings, and entailment by scoring captions. It takes no questions. */
 export class CocaPipeline extends EmbeddingPipeline {
   /** Takes ownership of the model. */
-  constructor({tokenizer, ...parts}: PipelineParts<CocaModel> & {readonly tokenizer: ClipTokenizer}) {
-    super(parts, new CocaProcessor(parts.model.config, tokenizer), tokenizer);
+  constructor(parts: PipelineParts<CocaModel> & {readonly tokenizer: ClipTokenizer}) {
+    checkArguments('new CocaPipeline', {
+      parts: [
+        parts,
+        fields({model: fields({config: OBJECT}), tokenizer: instanceOf('a ClipTokenizer', ClipTokenizer)}),
+      ],
+    });
+    const {tokenizer, ...others} = parts;
+    super(others, new CocaProcessor(parts.model.config, tokenizer), tokenizer);
   }
 }
 

@@ -2,7 +2,7 @@ import type {ContrastiveModel, Embedded} from '../models/model.js';
 import {InputError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {Clock, type Embedding, layersRun} from './answer.js';
-import {checkOptions, checkText} from './check-options.js';
+import {checkOptions, checkText} from '../runtime/check-options.js';
 import {ANSWER_OPTIONS, type AnswerOptions} from './generation-options.js';
 import type {Picture} from './pictures.js';
 import {type PipelineParts, VisionLanguagePipeline} from './pipeline.js';

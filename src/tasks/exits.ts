@@ -5,7 +5,7 @@ import type {Mode} from '../exit/policies/similarity.js';
 import type {ExitPolicy, PolicyPerImage, StackName} from '../exit/policy.js';
 import type {SkippedKv} from '../exit/skipped-kv-cache.js';
 import {UsageError} from '../runtime/errors.js';
-import {shown} from './check-options.js';
+import {shown} from '../runtime/check-options.js';
 
 // When to stop, from what a caller chose to policies.
 

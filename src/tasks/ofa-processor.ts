@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {type RgbImage, resizeBicubic, toPixels} from '../data/image.js';
 import {captionTarget, removePunctuation} from '../data/text-cleaning.js';
-import type {Tokenizer} from '../data/tokenizer.js';
+import {Tokenizer} from '../data/tokenizer.js';
 import {
   fairseqBeamSearch,
   forbiddenBy,
@@ -12,6 +12,7 @@ import {
 import {TokenTrie} from '../generation/token-trie.js';
 import type {OfaConfig} from '../models/ofa/config.js';
 import type {OfaModel} from '../models/ofa/model.js';
+import {checkArguments, fields, instanceOf, OBJECT} from '../runtime/check-arguments.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {finishByTurns} from '../runtime/steps.js';
 import type {AnswerHypothesis} from './answer.js';
@@ -24,8 +25,12 @@ import {CAPTION_PROMPT, ENTAILMENT_ANSWERS, entailmentPrompt, questionPrompt} fr
 /** OFA with everything around it. */
 export class OfaPipeline extends VisionLanguagePipeline<OfaModel, OfaProcessor> {
   /** Takes ownership of the model. */
-  constructor({tokenizer, ...parts}: PipelineParts<OfaModel> & {readonly tokenizer: Tokenizer}) {
-    super(parts, new OfaProcessor(parts.model.config, tokenizer));
+  constructor(parts: PipelineParts<OfaModel> & {readonly tokenizer: Tokenizer}) {
+    checkArguments('new OfaPipeline', {
+      parts: [parts, fields({model: fields({config: OBJECT}), tokenizer: instanceOf('a Tokenizer', Tokenizer)})],
+    });
+    const {tokenizer, ...others} = parts;
+    super(others, new OfaProcessor(parts.model.config, tokenizer));
   }
 }
 

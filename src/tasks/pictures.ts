@@ -1,6 +1,6 @@
 import type {RgbImage} from '../data/image.js';
 import {UsageError} from '../runtime/errors.js';
-import {shown} from './check-options.js';
+import {shown} from '../runtime/check-options.js';
 
 /** Bytes of an image file, in any of the forms that platforms give them, or a decoded image. */
 export type Picture = Uint8Array | ArrayBuffer | DataView | Blob | RgbImage;

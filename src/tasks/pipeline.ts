@@ -8,13 +8,14 @@ import {writingStack} from '../exit/stacks.js';
 import {DraftedDecoding} from '../generation/drafted-decoding.js';
 import type {DraftableDecoding, Encoded, VisionLanguageModel} from '../models/model.js';
 import type {ExitAdapters} from '../nn/exit-adapters.js';
+import {checkArguments, fields, FUNCTION, type Kind, OBJECT} from '../runtime/check-arguments.js';
 import type {ConcreteDevice} from '../runtime/devices.js';
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {yieldToEventLoop} from '../runtime/yield.js';
 import {type Answer, answerOf, Clock, type Entailment, entailmentScores} from './answer.js';
 import {type ExitChoice, type ResolvedExits, resolveExits, type TaskName} from './exits.js';
-import {checkOptions, checkText} from './check-options.js';
+import {checkOptions, checkText} from '../runtime/check-options.js';
 import {
   ANSWER_OPTIONS,
   type AnswerOptions,
@@ -76,6 +77,9 @@ export interface PipelineParts<M extends VisionLanguageModel> {
   readonly learntFrom?: LearntFrom;
 }
 
+/** What every pipeline needs of its parts. */
+const PIPELINE_PARTS: Kind = fields({model: OBJECT, pictures: fields({decode: FUNCTION})});
+
 /** Exit adapters by the task that they were trained for; other tasks run without. */
 export type TaskAdapters = Readonly<Partial<Record<TaskName, ExitAdapters>>>;
 /** SHA-256 of the data set that a task's exit adapters learnt from. */
@@ -112,9 +116,11 @@ export class VisionLanguagePipeline<
 
   /** Takes ownership of the model and the adapters. */
   constructor(
-    {model, pictures, plans, sha256, runsOn, exitAdapters = {}, learntFrom = {}}: PipelineParts<M>,
+    parts: PipelineParts<M>,
     protected readonly processor: P,
   ) {
+    checkArguments('a pipeline', {parts: [parts, PIPELINE_PARTS], processor: [processor, OBJECT]});
+    const {model, pictures, plans, sha256, runsOn, exitAdapters = {}, learntFrom = {}} = parts;
     this.model = model;
     this.plans = plans;
     this.sha256 = sha256;

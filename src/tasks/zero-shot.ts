@@ -1,3 +1,4 @@
+import {checkArguments, fields, FUNCTION, listOf, TEXT, VECTOR} from '../runtime/check-arguments.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import type {AnswerOptions} from './generation-options.js';
 import type {Embedder} from './embedding-pipeline.js';
@@ -42,6 +43,11 @@ export async function zeroShotClassifier(
   templates: readonly string[] = TEMPLATES,
   options: AnswerOptions = {},
 ): Promise<Classifier> {
+  checkArguments('zeroShotClassifier', {
+    embedder: [embedder, fields({embedTexts: FUNCTION})],
+    labels: [labels, listOf(TEXT)],
+    templates: [templates, listOf(TEXT)],
+  });
   distinct(labels, 'labels');
   distinct(templates, 'templates');
   const bare = templates.find((template) => !template.includes('{}'));
@@ -60,7 +66,12 @@ export async function zeroShotClassifier(
 }
 
 /** The labels of a picture, likeliest first. */
-export function classify(picture: Float32Array, {labels, points}: Classifier): Classified[] {
+export function classify(picture: Float32Array, classifier: Classifier): Classified[] {
+  checkArguments('classify', {
+    picture: [picture, VECTOR],
+    classifier: [classifier, fields({labels: listOf(TEXT), points: listOf(VECTOR)})],
+  });
+  const {labels, points} = classifier;
   const logits = points.map((point) => SCALE * point.reduce((sum, x, i) => sum + x * picture[i]!, 0));
   const max = largest(logits);
   const total = logits.reduce((sum, logit) => sum + Math.exp(logit - max), 0);

@@ -1,6 +1,9 @@
-/** Control characters but tab and line feed: C0, delete, C1. A terminal obeys them. */
+/**
+ * Control characters but tab and line feed: C0, delete, C1. A terminal obeys them. And those of bidirectional text that
+ * change the order in which what follows them is shown: a name may look like another one.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL = /[\0-\x08\x0b-\x1f\x7f-\x9f]/g;
+const CONTROL = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 
 /**
  * Text that a terminal shows and does not obey: names of pictures, rows and tensors come from anywhere. A control

@@ -1,3 +1,4 @@
+import {checkArguments, FUNCTION, NUMBER, OBJECT, ROWS} from '../runtime/check-arguments.js';
 import type {DatasetItem, EntailmentLabel} from '../data/dataset.js';
 import type {Picture} from '../tasks/pictures.js';
 
@@ -37,9 +38,11 @@ export async function* trainingRows(
   read: (item: DatasetItem) => Promise<Picture>,
   limit = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<TrainingRow> {
+  checkArguments('trainingRows', {items: [items, ROWS], read: [read, FUNCTION], limit: [limit, NUMBER]});
   let index = 0;
   for await (const item of items) {
     if (index >= limit) return;
+    checkArguments('trainingRows', {item: [item, OBJECT]});
     const {id, imageId, text, premise, label, references, answers} = item;
     const picture = (): Promise<Picture> => read(item);
     yield {index: index++, id, imageId, picture, text, premise, label, references, answers};

@@ -1,5 +1,6 @@
 import {writingStack} from '../exit/stacks.js';
 import {type AdapterKind, type ExitAdapter, type ExitAdapterConfig, ExitAdapters} from '../nn/exit-adapters.js';
+import {checkArguments, COUNT, fields, OBJECT, oneOf, ROWS} from '../runtime/check-arguments.js';
 import {InputError, UsageError} from '../runtime/errors.js';
 import {seededRandom} from '../runtime/random.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
@@ -17,7 +18,7 @@ import {
   type Looked,
   type Measures,
 } from './fit-adapter.js';
-import type {AdapterTask, TrainingRow} from './rows.js';
+import {ADAPTER_TASKS, type AdapterTask, type TrainingRow} from './rows.js';
 import {countPositions, type ExitStates, MemoryStates} from './states.js';
 import {likelyWords, type Teacher, teacherOf} from './teacher.js';
 import {smallest} from '../runtime/extremes.js';
@@ -114,6 +115,12 @@ export async function trainExitAdapters(
   rows: AsyncIterable<TrainingRow>,
   options: AdapterOptions & CollectOptions = {},
 ): Promise<TrainedAdapters> {
+  checkArguments('trainExitAdapters', {
+    pipeline: [pipeline, fields({model: fields({stacks: OBJECT, stateSize: COUNT})})],
+    task: [task, oneOf(ADAPTER_TASKS)],
+    rows: [rows, ROWS],
+    options: [options, OBJECT],
+  });
   checkAdapterOptions(task, options);
   const {stacks, stateSize} = pipeline.model;
   const states = new MemoryStates(stacks[writingStack(stacks)]!, stateSize);

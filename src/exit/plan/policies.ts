@@ -1,3 +1,4 @@
+import {checkArguments, fields, OBJECT, TEXT} from '../../runtime/check-arguments.js';
 import {UsageError} from '../../runtime/errors.js';
 import {entropy, softmaxMargin, softmaxMax} from '../policies/confidence.js';
 import {draft} from '../policies/draft.js';
@@ -80,6 +81,9 @@ function thresholdOptions({
  * @throws         UsageError for an unknown policy, a stack that the model lacks, or a threshold that is no number
  */
 export function createPolicy(plan: ExitPlan, depths: Readonly<Partial<Record<StackName, number>>>): ExitPolicy {
+  checkArguments('createPolicy', {plan: [plan, fields({stacks: OBJECT})], depths: [depths, OBJECT]});
+  for (const [stack, own] of Object.entries(plan.stacks))
+    checkArguments('createPolicy', {[`plan.stacks.${stack}`]: [own, fields({policy: TEXT})]});
   const entries = Object.entries(plan.stacks) as [StackName, StackPlan][];
   const policies = entries.map(([stack, stackPlan]) => {
     const depth = depths[stack];

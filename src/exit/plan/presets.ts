@@ -1,6 +1,8 @@
+import {checkArguments, NUMBER, OBJECT, optional, TEXT} from '../../runtime/check-arguments.js';
+import {UsageError} from '../../runtime/errors.js';
 import type {Mode} from '../policies/similarity.js';
 import type {ScheduleName} from '../policies/threshold.js';
-import type {StackName} from '../policy.js';
+import {STACK_NAMES, type StackName} from '../policy.js';
 import type {SkippedKv} from '../skipped-kv-cache.js';
 import {producesTokens, writingStack} from '../stacks.js';
 import {type ExitPlan, type ExitPlans, NEVER_PLAN, planFor, type StackPlan} from './schema.js';
@@ -19,8 +21,23 @@ export interface PlanDefaults {
  */
 export function similarityPlan(
   thresholds: Readonly<Partial<Record<StackName, number | null>>>,
-  {schedule, mode = 'corrected', skippedKv}: PlanDefaults = {},
+  defaults: PlanDefaults = {},
 ): ExitPlan {
+  checkArguments('similarityPlan', {
+    thresholds: [thresholds, OBJECT],
+    ...Object.fromEntries(
+      Object.entries(thresholds ?? {}).map(
+        ([stack, value]) => [`thresholds.${stack}`, [value ?? undefined, optional(NUMBER)]] as const,
+      ),
+    ),
+    defaults: [defaults, OBJECT],
+  });
+  const unknown = Object.keys(thresholds).find((stack) => !STACK_NAMES.some((name) => name === stack));
+  if (unknown !== undefined)
+    throw new UsageError('plan-stack', `similarityPlan: there is no stack '${unknown}'`, {
+      hint: `The stacks are ${STACK_NAMES.join(', ')}.`,
+    });
+  const {schedule, mode = 'corrected', skippedKv} = defaults;
   const reference = mode === 'reference';
   const named = schedule ?? (reference ? 'release' : 'constant');
   const similar = ([stack, threshold]: [string, number | null]): [string, StackPlan] => [
@@ -43,7 +60,9 @@ export interface Thresholds extends PlanDefaults {
 }
 
 /** MuE's plan from three thresholds (see `similarityPlan`). */
-export function thresholdPlan({image, text, decoder, ...rest}: Thresholds): ExitPlan {
+export function thresholdPlan(thresholds: Thresholds): ExitPlan {
+  checkArguments('thresholdPlan', {thresholds: [thresholds, OBJECT]});
+  const {image, text, decoder, ...rest} = thresholds;
   return similarityPlan({'encoder.image': image ?? null, 'encoder.text': text ?? null, decoder: decoder ?? null}, rest);
 }
 
@@ -52,6 +71,7 @@ export function thresholdPlan({image, text, decoder, ...rest}: Thresholds): Exit
  * captions serve questions and prompts, too.
  */
 export function releasePlan(task: string): ExitPlan {
+  checkArguments('releasePlan', {task: [task, TEXT]});
   return task === 'snli-ve'
     ? thresholdPlan({image: 0.7, text: 0.99, decoder: 0.7, mode: 'reference'})
     : thresholdPlan({image: 0.99, text: 0.7, decoder: 0.9, mode: 'reference'});

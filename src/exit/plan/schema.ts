@@ -1,4 +1,5 @@
 import {z} from 'zod';
+import {checkArguments, TEXT} from '../../runtime/check-arguments.js';
 import {UsageError} from '../../runtime/errors.js';
 import {withoutSchemaName} from '../../runtime/schema-name.js';
 import {SCHEDULE_NAMES} from '../policies/threshold.js';
@@ -110,6 +111,7 @@ function invalidPlan(source: string, why: string): UsageError {
  * @throws         UsageError if it is neither
  */
 export function parsePlan(text: string, source: string, task: string): ExitPlan {
+  checkArguments('parsePlan', {text: [text, TEXT], source: [source, TEXT], task: [task, TEXT]});
   let json: unknown;
   try {
     json = withoutSchemaName(JSON.parse(text));

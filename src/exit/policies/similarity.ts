@@ -1,6 +1,7 @@
 import {type ExitPolicy, memoryless} from '../policy.js';
 import {rowCosines} from './cosine.js';
 import {checkThreshold, splitEvenly, thresholdAt, type ThresholdOptions} from './threshold.js';
+import {checkArguments, fields, optional, TEXT} from '../../runtime/check-arguments.js';
 import {smallest} from '../../runtime/extremes.js';
 
 /**
@@ -21,12 +22,9 @@ export interface SimilarityOptions extends ThresholdOptions {
  * 1.
  * @throws UsageError for a threshold that is not a number
  */
-export function similarity({
-  threshold,
-  schedule = {name: 'constant'},
-  mode = 'corrected',
-  rows = 'joint',
-}: SimilarityOptions): ExitPolicy {
+export function similarity(options: SimilarityOptions): ExitPolicy {
+  checkArguments('similarity', {options: [options, fields({schedule: optional(fields({name: TEXT}))})]});
+  const {threshold, schedule = {name: 'constant'}, mode = 'corrected', rows = 'joint'} = options;
   if (threshold !== null) checkThreshold(threshold);
   const off = threshold === null || (mode === 'corrected' && threshold >= 1);
   return memoryless('similarity', async (before, after, at) => {

@@ -1,3 +1,4 @@
+import {checkArguments, OBJECT} from '../../runtime/check-arguments.js';
 import {UsageError} from '../../runtime/errors.js';
 import {seededRandom} from '../../runtime/random.js';
 import {type ExitPolicy, memoryless, type Position} from '../policy.js';
@@ -42,9 +43,11 @@ export function random({histogram, seed}: {readonly histogram: readonly number[]
 
 /**
  * Always leaves after `layers` layers, whatever the state: the baseline that every adaptive policy has to beat.
- * @param least   fewest layers that the stack may run
+ * @param options   `layers` of the stack that run, `least` of them that must (1, or 0 for stacks that may be skipped)
  */
-export function fixed({layers, least = 1}: {readonly layers: number; readonly least?: 0 | 1}): ExitPolicy {
+export function fixed(options: {readonly layers: number; readonly least?: 0 | 1}): ExitPolicy {
+  checkArguments('fixed', {options: [options, OBJECT]});
+  const {layers, least = 1} = options;
   if (!Number.isInteger(layers) || layers < least)
     throw new UsageError(
       'depth-invalid',

@@ -1,4 +1,5 @@
 import type * as tf from '@tensorflow/tfjs';
+import {checkArguments, fields, oneOf} from '../../runtime/check-arguments.js';
 import {UsageError} from '../../runtime/errors.js';
 import {type ExitPolicy, memoryless, type Position} from '../policy.js';
 import {largest, smallest} from '../../runtime/extremes.js';
@@ -35,6 +36,9 @@ export function thresholdAt(
   n: number | undefined,
 ): number {
   if (t === undefined) return threshold;
+  // Sweeps ask millions of times: the check is made of the schedule's name alone where it is a right one.
+  if (typeof schedule !== 'object' || schedule === null || !Object.hasOwn(FORMULAS, schedule.name))
+    checkArguments('thresholdAt', {schedule: [schedule, fields({name: oneOf(Object.keys(FORMULAS))})]});
   const tau = schedule.tau ?? (schedule.name === 'paper' ? 1 : 4);
   if (n === undefined)
     throw new UsageError(

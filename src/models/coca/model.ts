@@ -3,6 +3,7 @@ import type {PolicyPerImage, ExitPolicy, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {Block, type StoredWeight, type WeightSource} from '../../nn/block.js';
 import type {ExitAdapters} from '../../nn/exit-adapters.js';
+import {checkArguments, fields, FUNCTION, instanceOf, OBJECT} from '../../runtime/check-arguments.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {ContrastiveModel, Embedded, EncodeInput, RunOptions, Scored, ScoreInput} from '../model.js';
 import {CocaImageStates} from './all-depths.js';
@@ -70,6 +71,9 @@ export class CocaModel implements ContrastiveModel {
   readonly #scope = new TensorScope();
 
   private constructor(module: CocaModule, logitScale: number) {
+    checkArguments('new CocaModel', {
+      module: [module, instanceOf('a module: CocaModel.load makes the model', CocaModule)],
+    });
     this.module = this.#scope.hold(module);
     this.config = module.config;
     this.#logitScale = logitScale;
@@ -97,6 +101,10 @@ export class CocaModel implements ContrastiveModel {
 
   /** @throws WeightsError if names or shapes do not match the configuration, both ways. */
   static async load(config: CocaConfig, weights: WeightSource): Promise<CocaModel> {
+    checkArguments('CocaModel.load', {
+      config: [config, OBJECT],
+      weights: [weights, fields({names: FUNCTION, shape: FUNCTION, read: FUNCTION})],
+    });
     const module = new CocaModule(config);
     await module.load(weights);
     try {

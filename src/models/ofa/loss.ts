@@ -1,5 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 import {gatherRows} from '../../nn/gather-rows.js';
+import {
+  checkArguments,
+  COUNT,
+  fields,
+  FUNCTION,
+  type Kind,
+  LIST,
+  listOf,
+  OBJECT,
+  TENSOR,
+} from '../../runtime/check-arguments.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import {PAD} from './config.js';
@@ -52,6 +63,8 @@ export interface TaskLoss<T = number> {
   readonly perLayer: readonly LayerLoss<T>[];
 }
 
+const BATCH: Kind = fields({inputs: listOf(LIST), targets: listOf(LIST)});
+
 /**
  * Value of the task loss of a batch: label-smoothed cross entropy, summed over tokens and over decoder layers
  * (docs/reference/ofa-mue.md 10.8). Every layer runs.
@@ -64,6 +77,12 @@ export async function taskLoss(
   batch: LossBatch,
   options: LossOptions = {},
 ): Promise<TaskLoss> {
+  checkArguments('taskLoss', {
+    model: [model, fields({everyState: FUNCTION})],
+    encoded: [encoded, fields({images: COUNT})],
+    batch: [batch, BATCH],
+    options: [options, OBJECT],
+  });
   checkBatch(batch, encoded.images);
   using scope = new TensorScope();
   let tokens: readonly number[] = [];
@@ -88,8 +107,16 @@ export function taskLosses(
   model: Pick<OfaModel, 'logits' | 'vocabularySize'>,
   states: readonly tf.Tensor3D[],
   batch: LossBatch,
-  {labelSmoothing = 0, dropWorst = 0, layers = 'every'}: LossOptions = {},
+  options: LossOptions = {},
 ): TaskLoss<tf.Scalar> {
+  checkArguments('taskLosses', {
+    model: [model, fields({logits: FUNCTION, vocabularySize: COUNT})],
+    states: [states, listOf(TENSOR)],
+    batch: [batch, BATCH],
+    options: [options, OBJECT],
+  });
+  checkArguments('taskLosses', {'states[0]': [states[0], TENSOR]});
+  const {labelSmoothing = 0, dropWorst = 0, layers = 'every'} = options;
   const [rows, length, size] = states[0]!.shape;
   checkBatch(batch, rows);
   // Padded targets may have no allowed word at all: they leave before the softmax.

@@ -3,6 +3,7 @@ import type {PolicyPerImage, StackName} from '../../exit/policy.js';
 import type {SkippedKv} from '../../exit/skipped-kv-cache.js';
 import {Block, type StoredWeight, type WeightSource} from '../../nn/block.js';
 import type {ExitAdapters} from '../../nn/exit-adapters.js';
+import {checkArguments, fields, FUNCTION, instanceOf, OBJECT} from '../../runtime/check-arguments.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {EncodeInput, RunOptions, Scored, ScoreInput, VisionLanguageModel} from '../model.js';
 import {OfaImageStates} from './all-depths.js';
@@ -83,6 +84,9 @@ export class OfaModel implements VisionLanguageModel {
   #kept: KeptBiases;
 
   private constructor(module: OfaModule) {
+    checkArguments('new OfaModel', {
+      module: [module, instanceOf('a module: OfaModel.load makes the model', OfaModule)],
+    });
     this.module = this.#scope.hold(module);
     this.config = module.config;
     this.cost = new OfaMacs(this.config);
@@ -110,6 +114,10 @@ export class OfaModel implements VisionLanguageModel {
    * @throws WeightsError if names or shapes do not match the configuration, both ways
    */
   static async load(config: OfaConfig, weights: WeightSource, unfolded = false): Promise<OfaModel> {
+    checkArguments('OfaModel.load', {
+      config: [config, OBJECT],
+      weights: [weights, fields({names: FUNCTION, shape: FUNCTION, read: FUNCTION})],
+    });
     const module = new OfaModule(config, unfolded);
     await module.load(weights);
     return new OfaModel(module);

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import {BackendError} from '../../runtime/errors.js';
+import {checkArguments, OBJECT, TEXT} from '../../runtime/check-arguments.js';
 import {type ConcreteDevice, deviceNamed} from '../../runtime/devices.js';
 import {AUTO, type DeviceProbe, DeviceUnavailableError} from './devices.js';
 import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from './native/binding.js';
@@ -84,6 +85,7 @@ const START: Readonly<Record<ConcreteDevice, (options: StartOptions) => Promise<
  * @throws BackendError 'unknown-device', or 'backend-unavailable' with the cause and the command that helps
  */
 export async function selectBackend(device: string, options: BackendOptions = {}): Promise<SelectedBackend> {
+  checkArguments('selectBackend', {device: [device, TEXT], options: [options, OBJECT]});
   const wanted = deviceNamed(device);
   const threads = options.threads === 'auto' ? undefined : options.threads;
   const tried: DeviceProbe[] = [];

@@ -1,11 +1,19 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import zlib from 'node:zlib';
-import {type Dataset, type DatasetItem, type DatasetTask, type OnBadRow, reportBadRow} from '../../data/dataset.js';
+import {
+  type Dataset,
+  type DatasetItem,
+  DATASET_TASKS,
+  type DatasetTask,
+  type OnBadRow,
+  reportBadRow,
+} from '../../data/dataset.js';
 import {annotationsUnused, readJson, splitUnused} from '../../data/json-dataset.js';
 import {readJsonl} from '../../data/jsonl.js';
 import type {ByteChunks} from '../../data/lines.js';
 import {parseColumns, readTsv, type TsvColumns} from '../../data/tsv.js';
+import {checkArguments, fields, FUNCTION, oneOf, optional, PATH} from '../../runtime/check-arguments.js';
 import {InputError, UsageError} from '../../runtime/errors.js';
 import {PICTURES} from '../files/picture-paths.js';
 import {namedEntry, streamRegularFile, whyUnreadable} from '../files/regular-file.js';
@@ -42,6 +50,18 @@ export interface OpenDatasetOptions {
  *   `bad-json`, and `bad-row` or `image-outside` where no `onBadRow` listens
  */
 export function openDataset(file: string, options: OpenDatasetOptions): Dataset {
+  checkArguments('openDataset', {
+    file: [file, PATH],
+    options: [
+      options,
+      fields({
+        task: oneOf(DATASET_TASKS),
+        onBadRow: optional(FUNCTION),
+        images: optional(PATH),
+        annotations: optional(PATH),
+      }),
+    ],
+  });
   const {task, split, onBadRow} = options;
   const entry = namedEntry(file);
   if (entry.kind === 'neither') throw new InputError('dataset-not-found', `${file}: ${entry.why}`);

@@ -1,5 +1,6 @@
 import fs from 'node:fs';
 import path from 'node:path';
+import {namedEntry} from './regular-file.js';
 
 /** Names of picture files that are looked for in folders. */
 export const PICTURES = /\.(jpe?g|png|webp|gif|bmp|tiff?)$/i;
@@ -20,15 +21,15 @@ export function picturePaths(names: readonly string[]): string[] {
 }
 
 function expand(name: string): string[] {
-  const stat = name === '-' ? undefined : fs.statSync(name, {throwIfNoEntry: false});
-  if (stat?.isDirectory())
+  const {kind} = name === '-' ? {kind: 'file'} : namedEntry(name);
+  if (kind === 'folder')
     return entries(name)
       .filter((entry) => !entry.isDirectory() && PICTURES.test(entry.name))
       .map((entry) => path.join(name, entry.name));
-  if (stat !== undefined || !/[*?[]/.test(name)) return [];
+  if (kind === 'file' || !/[*?[]/.test(name)) return [];
   const {root} = path.parse(name);
   const parts = name.slice(root.length).split(/[\\/]+/);
-  return matches(root, parts, 0).filter((file) => fs.statSync(file, {throwIfNoEntry: false})?.isFile());
+  return matches(root, parts, 0).filter((file) => namedEntry(file).kind === 'file');
 }
 
 /** The paths under `folder` that the parts of a pattern match. */

@@ -7,6 +7,16 @@ import {STACK_NAMES} from '../../exit/policy.js';
 import {writingStack} from '../../exit/stacks.js';
 import type {VisionLanguageModel} from '../../models/model.js';
 import {ADAPTER_KINDS, ExitAdapters} from '../../nn/exit-adapters.js';
+import {
+  checkArguments,
+  COUNT,
+  fields,
+  instanceOf,
+  OBJECT,
+  optional,
+  PATH,
+  TEXT,
+} from '../../runtime/check-arguments.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import type {LearntFrom, TaskAdapters} from '../../tasks/pipeline.js';
@@ -77,12 +87,13 @@ export function adaptersFile(name: string): string {
  * @throws WeightsError `adapters-other-weights` if they were trained with other weights; `adapters-invalid`,
  *   `weights-mismatch`, `damaged-safetensors`, `unreadable-file`; `file-changed` where `verify` finds other tensors
  */
-export async function readExitAdapters(
-  file: string,
-  {model, weights}: AdaptedModel,
-  verify = true,
-): Promise<LoadedAdapters> {
+export async function readExitAdapters(file: string, adapted: AdaptedModel, verify = true): Promise<LoadedAdapters> {
   using scope = new TensorScope();
+  checkArguments('readExitAdapters', {
+    file: [file, PATH],
+    adapted: [adapted, fields({model: fields({stacks: OBJECT, stateSize: COUNT}), weights: optional(TEXT)})],
+  });
+  const {model, weights} = adapted;
   using access = FileAccess.open(file);
   const invalid = (why: string): WeightsError =>
     new WeightsError('adapters-invalid', `${file}: ${why}`, {hint: RETRAIN});
@@ -175,14 +186,19 @@ export interface AdaptersContent {
  * Writes exit adapters, whole or not at all.
  * @throws InputError `cannot-write`
  */
-export async function writeExitAdapters(
-  file: string,
-  {adapters, weights, stack, learntFrom = {}}: AdaptersContent,
-): Promise<void> {
+export async function writeExitAdapters(file: string, content: AdaptersContent): Promise<void> {
+  checkArguments('writeExitAdapters', {
+    file: [file, PATH],
+    content: [content, fields({adapters: OBJECT, weights: TEXT, stack: TEXT})],
+  });
+  const {adapters, weights, stack, learntFrom = {}} = content;
   const tensors: TensorPlan[] = [];
   const values = new Map<string, Uint8Array>();
   const sets: Record<string, unknown> = {};
   for (const [task, set] of Object.entries(adapters)) {
+    checkArguments('writeExitAdapters', {
+      [`content.adapters.${task}`]: [set, instanceOf('exit adapters', ExitAdapters)],
+    });
     const {kind, size, width, layers} = set.config;
     sets[task] = {kind, size, width, layers, data: learntFrom[task as AdapterTask]};
     for (const [i, {name, shape}] of set.storedWeights().entries()) {
@@ -193,8 +209,15 @@ export async function writeExitAdapters(
   }
   const hash = createHash('sha256');
   for (const {name} of tensors) hash.update(values.get(name)!);
-  const content = hash.digest('hex');
-  const metadata = {format: 'mue-exit-adapters', version: '1', weights, stack, tasks: JSON.stringify(sets), content};
+  const digest = hash.digest('hex');
+  const metadata = {
+    format: 'mue-exit-adapters',
+    version: '1',
+    weights,
+    stack,
+    tasks: JSON.stringify(sets),
+    content: digest,
+  };
   const pieces: Uint8Array[] = [];
   await writeSafetensors(
     tensors,

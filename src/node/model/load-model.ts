@@ -12,6 +12,8 @@ import type {VisionLanguageModel} from '../../models/model.js';
 import type {OfaConfig} from '../../models/ofa/config.js';
 import {OfaModel} from '../../models/ofa/model.js';
 import type {WeightSource} from '../../nn/block.js';
+import {checkArguments, FUNCTION, instanceOf, optional, PATH} from '../../runtime/check-arguments.js';
+import {checkOptions} from '../../runtime/check-options.js';
 import type {Device} from '../../runtime/devices.js';
 import {UsageError, WeightsError} from '../../runtime/errors.js';
 import {withoutSchemaName} from '../../runtime/schema-name.js';
@@ -62,6 +64,21 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Names of the options, for those who are not told by TypeScript. */
+const LOAD_OPTIONS = [
+  'device',
+  'exif',
+  'rgb',
+  'maxPixels',
+  'threads',
+  'tf32',
+  'adapters',
+  'verify',
+  'relaxed',
+  'onProgress',
+  'signal',
+] as const satisfies readonly (keyof LoadOptions)[];
+
 /** The context of a loaded model, alike for every family. */
 interface LoadContext {
   /** The folder's own exit plans. */
@@ -96,6 +113,12 @@ export async function loadModel(
   model: string = SHIPPED_MODEL,
   options: LoadOptions = {},
 ): Promise<VisionLanguagePipeline> {
+  checkArguments('loadModel', {model: [model, PATH]});
+  checkOptions(options, LOAD_OPTIONS, 'loadModel');
+  checkArguments('loadModel', {
+    'options.onProgress': [options.onProgress, optional(FUNCTION)],
+    'options.signal': [options.signal, optional(instanceOf('an AbortSignal', AbortSignal))],
+  });
   const folder = modelFolder(model);
   const {device = 'auto', exif, rgb, maxPixels, adapters = true, verify = true} = options;
   const reporter = new LoadReporter(model, options.onProgress, options.signal);

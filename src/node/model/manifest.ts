@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import {z} from 'zod';
+import {checkArguments, PATH} from '../../runtime/check-arguments.js';
 import {throwIfAborted, WeightsError} from '../../runtime/errors.js';
 import {readTextFile} from '../files/regular-file.js';
 import {hashFile} from './model-folder.js';
@@ -41,6 +42,7 @@ function listedFiles(folder: string): readonly {readonly name: string; readonly 
 
 /** The SHA-256 of the file of weights; of several files, their hashes joined by '+'. */
 export function weightsHash(folder: string): string | undefined {
+  checkArguments('weightsHash', {folder: [folder, PATH]});
   const hashes = listedFiles(folder).filter(({name}) => name.endsWith('.safetensors'));
   return hashes.length > 0 ? hashes.map(({sha256}) => sha256).join('+') : undefined;
 }

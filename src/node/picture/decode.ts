@@ -1,4 +1,5 @@
 import type {RgbImage} from '../../data/image.js';
+import {checkArguments, fields, instanceOf, optional} from '../../runtime/check-arguments.js';
 import {InputError, throwIfAborted} from '../../runtime/errors.js';
 import {decodeElsewhere} from './decode-elsewhere.js';
 import {type OpenedPicture, openPicture} from './decode-here.js';
@@ -47,6 +48,10 @@ const MUCH_WORK = 1.5e8;
  * @throws AbortError if the signal fires
  */
 export async function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): Promise<RgbImage> {
+  checkArguments('decodeImage', {
+    bytes: [bytes, instanceOf('a Uint8Array', Uint8Array)],
+    options: [options, fields({signal: optional(instanceOf('an AbortSignal', AbortSignal))})],
+  });
   const {exif = 'ignore', rgb = 'first', maxPixels = DEFAULT_MAX_PIXELS, signal} = options;
   throwIfAborted(signal);
   if (bytes.length > MAX_BYTES) throw tooLarge(`the picture file has ${bytes.length} bytes`, `${MAX_BYTES}`);

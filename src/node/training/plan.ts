@@ -1,8 +1,9 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import {checkArguments} from '../../runtime/check-arguments.js';
 import {openDataset} from '../dataset/open.js';
-import {TRAINING_DEFAULTS, Trainer, type TrainerOptions} from './trainer.js';
+import {TRAINER_OPTIONS, TRAINING_DEFAULTS, Trainer, type TrainerOptions} from './trainer.js';
 
 /** What a training takes, from two updates on its first rows. Seconds are those of this machine as it is now. */
 export interface TrainingPlan {
@@ -29,6 +30,7 @@ const STATE_BYTES = 12;
  * @throws the errors of `Trainer.open` and of its steps
  */
 export async function planTraining(options: TrainerOptions): Promise<TrainingPlan> {
+  checkArguments('planTraining', {options: [options, TRAINER_OPTIONS]});
   const rows = await countRows(options);
   const out = fs.mkdtempSync(path.join(os.tmpdir(), 'mue-plan-'));
   try {

@@ -5,6 +5,16 @@ import type {OnBadRow} from '../../data/dataset.js';
 import type {StackName} from '../../exit/policy.js';
 import type {CocaModel} from '../../models/coca/model.js';
 import {OfaModel} from '../../models/ofa/model.js';
+import {
+  checkArguments,
+  fields,
+  instanceOf,
+  type Kind,
+  OBJECT,
+  optional,
+  PATH,
+  TEXT,
+} from '../../runtime/check-arguments.js';
 import {InputError, UsageError, WeightsError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import {CocaPipeline} from '../../tasks/coca-processor.js';
@@ -14,7 +24,7 @@ import {checkCocaSettings} from '../../training/coca/objective.js';
 import type {TrainedTask} from '../../training/examples.js';
 import type {RateSchedule} from '../../training/schedule.js';
 import {checkTaskSettings, type Recipe, type TaskSettings} from '../../training/task-objective.js';
-import {checkSettings, type LoopSettings} from '../../training/trainer.js';
+import {checkSettings, type LoopSettings, TrainingLoop} from '../../training/trainer.js';
 import {dataFingerprint} from '../dataset/fingerprint.js';
 import {type OpenDatasetOptions, openDataset} from '../dataset/open.js';
 import {readRowPicture} from '../files/read-picture.js';
@@ -105,6 +115,17 @@ export interface TrainerOptions {
 /** Everything that decides what comes of a training, besides model and rows. */
 type TrainingSettings = LoopSettings & Omit<TaskSettings, 'recipe'> & {readonly recipe: TrainingRecipe};
 
+/** What a run cannot do without. */
+export const TRAINER_OPTIONS: Kind = fields({
+  model: PATH,
+  data: PATH,
+  out: PATH,
+  task: TEXT,
+  validate: optional(PATH),
+  dataset: optional(OBJECT),
+  load: optional(OBJECT),
+});
+
 /** What the options leave open: the authors' values for captions, the learning rate apart. */
 export const TRAINING_DEFAULTS = {
   recipe: 'mue',
@@ -158,6 +179,7 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
     private best: Best | undefined,
     scope: TensorScope,
   ) {
+    checkArguments('new Trainer', {loop: [loop, instanceOf('what Trainer.open makes', TrainingLoop)]});
     this.#scope = scope;
     this.#saved = loop.update;
   }
@@ -175,6 +197,7 @@ export class Trainer implements Disposable, AsyncIterable<TrainedStep> {
    */
   static async open(options: TrainerOptions): Promise<Trainer> {
     using scope = new TensorScope();
+    checkArguments('Trainer.open', {options: [options, TRAINER_OPTIONS]});
     const {task, data, out, limit, signal, onBadRow, dataset = {}} = options;
     const base = modelFolder(options.model);
     // Wrong settings and names are found before the model is loaded.

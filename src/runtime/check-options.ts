@@ -1,4 +1,4 @@
-import {UsageError} from '../runtime/errors.js';
+import {UsageError} from './errors.js';
 
 // Checks on calls that TypeScript makes for its users: plain JavaScript gets the same words, at run time.
 
