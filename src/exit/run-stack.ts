@@ -32,7 +32,10 @@ export interface ActiveUnits {
   readonly indices: readonly number[];
   /** U, those that have left included. */
   readonly total: number;
-  /** States [B, T, D] of every unit before the layer; rows of a unit that left keep its exit state. Borrowed. */
+  /**
+   * States [B, T, D] of every unit before the layer; rows of a unit that left keep its exit state. Borrowed during the
+   * layer; put together when it is asked for.
+   */
   readonly states: tf.Tensor3D;
 }
 
@@ -111,16 +114,29 @@ export async function runStackBatched(
   using scope = new TensorScope();
   const traces = units.map((unit) => new TraceBuilder(unit, stack));
   const all = units.map((_, unit) => unit);
+  const left: UnitStates[] = [];
+  const partOf = (states: tf.Tensor3D, units: readonly number[], some: readonly number[]): tf.Tensor3D =>
+    some.length === units.length ? states : scope.hold(filterRows(states, units, some));
   let active: readonly number[] = all.filter((unit) => !traces[unit]!.skip());
-  let states = x; // of all units
-  let activeStates = x; // of the active ones
-  if (active.length > 0 && active.length < all.length) activeStates = scope.hold(filterRows(x, all, active));
+  const skipping = all.filter((unit) => !active.includes(unit));
+  if (skipping.length > 0) left.push({units: skipping, states: partOf(x, all, skipping)});
+  let activeStates = active.length > 0 ? partOf(x, all, active) : x;
   const ran = units[0]?.begun?.trace.exitLayer ?? 0;
   for (let layer = ran + 1; layer <= stack.depth && active.length > 0; layer++) {
     await yieldToEventLoop(options.signal);
-    const output = scope.hold(forward(activeStates, layer - 1, {indices: active, total: units.length, states}));
-    const nextStates =
-      active.length === units.length ? output : scope.hold(scatterRows(states, output, active, units.length));
+    const before = {units: active, states: activeStates};
+    let whole: tf.Tensor3D | undefined;
+    const output = scope.hold(
+      forward(activeStates, layer - 1, {
+        indices: active,
+        total: units.length,
+        get states() {
+          whole ??= left.length === 0 ? before.states : scope.hold(tf.keep(inOrder([...left, before])));
+          return whole;
+        },
+      }),
+    );
+    if (whole && whole !== before.states) scope.drop(whole);
     const decisions = await decide(traces, active, activeStates, output, layer, options, scope);
     const staying: number[] = [];
     for (const [i, unit] of active.entries()) {
@@ -132,14 +148,32 @@ export async function runStackBatched(
         staying.push(unit);
       }
     }
-    const someLeft = staying.length > 0 && staying.length < active.length;
-    const nextActiveStates = someLeft ? scope.hold(filterRows(output, active, staying)) : output;
-    for (const old of new Set([states, activeStates, output]))
-      if (old !== x && old !== nextStates && old !== nextActiveStates) scope.drop(old);
-    [states, activeStates, active] = [nextStates, nextActiveStates, staying];
+    if (activeStates !== x) scope.drop(activeStates);
+    activeStates = staying.length > 0 ? partOf(output, active, staying) : output;
+    const leaving = active.filter((unit) => !staying.includes(unit));
+    if (leaving.length > 0) left.push({units: leaving, states: partOf(output, active, leaving)});
+    if (leaving.length > 0 && staying.length > 0) scope.drop(output);
+    active = staying;
   }
   for (const {logits} of traces) if (logits) scope.give(logits);
+  const states = left.length === 1 ? left[0]!.states : scope.hold(inOrder(left));
   return {x: states === x ? tf.clone(x) : scope.give(states), passes: traces.map((trace) => trace.build())};
+}
+
+/** States of some units [rows, T, D], in the order of the units. */
+interface UnitStates {
+  readonly units: readonly number[];
+  readonly states: tf.Tensor3D;
+}
+
+/** States of all units in order [B, T, D], the caller's. */
+function inOrder(parts: readonly UnitStates[]): tf.Tensor3D {
+  return tf.tidy(() => {
+    const units = parts.flatMap((part) => part.units);
+    const all = tf.concat(parts.map(({states}) => states));
+    const places = units.map((_, unit) => units.indexOf(unit));
+    return gatherRows(all, rowsOfUnits(places, all.shape[0] / units.length));
+  });
 }
 
 /** Collects what happens to one unit. */
@@ -310,22 +344,4 @@ function rowsOfUnit<T extends tf.Tensor>(x: T, i: number, count: number): T {
 function filterRows(x: tf.Tensor3D, units: readonly number[], staying: readonly number[]): tf.Tensor3D {
   const places = staying.map((unit) => units.indexOf(unit));
   return gatherRows(x, rowsOfUnits(places, x.shape[0] / units.length));
-}
-
-/**
- * Puts new rows of some units in place of their old ones.
- * @param states    [B, T, D] of `total` units
- * @param newRows   rows of `units`
- * @returns         [B, T, D], the caller's
- */
-function scatterRows(states: tf.Tensor3D, newRows: tf.Tensor3D, units: readonly number[], total: number): tf.Tensor3D {
-  return tf.tidy(() => {
-    const rows = states.shape[0] / total;
-    const firstNew = states.shape[0];
-    const places = Array.from({length: total}, (_, unit) => {
-      const i = units.indexOf(unit);
-      return Array.from({length: rows}, (_row, row) => (i < 0 ? unit * rows + row : firstNew + i * rows + row));
-    });
-    return gatherRows(tf.concat([states, newRows]), places.flat());
-  });
 }

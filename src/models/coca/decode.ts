@@ -257,10 +257,11 @@ export class CocaDecoding implements DraftableDecoding {
   }
 
   /** Where only some units are active, a layer's input holds some of the rows of its cache. `scope` owns the tensors. */
-  #partial({indices, total, states}: ActiveUnits, scope: TensorScope): PartialRows | undefined {
+  #partial(active: ActiveUnits, scope: TensorScope): PartialRows | undefined {
+    const {indices, total} = active;
     if (indices.length === total) return undefined;
     const index = scope.hold(tf.tensor1d(rowsOfUnits(indices, this.#beams), 'int32'));
-    return {all: states, index, axis: 0};
+    return {all: active.states, index, axis: 0};
   }
 
   #check(tokens: readonly number[]): void {

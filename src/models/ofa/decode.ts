@@ -47,6 +47,8 @@ export class OfaDecoding implements DraftableDecoding {
   #bias: TargetBias;
   /** [1, H, T, M], for as many targets as `#bias` has. */
   #crossBias: tf.Tensor4D;
+  /** Rows of `#crossBias` from a position on, as the last layer needed them. */
+  #stepCrossBias: {readonly first: number; readonly bias: tf.Tensor4D} | undefined;
   /** Numbers of the B images that still decode. */
   #images: readonly number[];
   #beams: number;
@@ -246,19 +248,15 @@ export class OfaDecoding implements DraftableDecoding {
    * One layer for the newest token of the active units, or for several of all rows.
    * @param fed   tokens that a row was fed, the newest included
    */
-  #runLayer(
-    x: tf.Tensor3D,
-    layer: number,
-    {indices, total, states}: ActiveUnits,
-    fed: number = this.#step + 1,
-  ): tf.Tensor3D {
+  #runLayer(x: tf.Tensor3D, layer: number, active: ActiveUnits, fed: number = this.#step + 1): tf.Tensor3D {
+    const {indices, total} = active;
     const everyone = indices.length === total;
     const images = everyone ? this.#images : indices.map((unit) => this.#images[unit]!);
     using scope = new TensorScope();
     const rows = (): number[] => rowsOfUnits(indices, this.#beams);
     const partial: PartialRows | undefined = everyone
       ? undefined
-      : {all: states, index: scope.hold(tf.tensor1d(rows(), 'int32')), axis: 0};
+      : {all: active.states, index: scope.hold(tf.tensor1d(rows(), 'int32')), axis: 0};
     const memory = this.#crossAttention.of(layer, images);
     return this.#cache.run(x, layer, (input, cache, padded) => {
       const tokens = input.shape[1];
@@ -287,13 +285,24 @@ export class OfaDecoding implements DraftableDecoding {
     // 10.12).
     const firstKey = fed - keys;
     const self = tf.slice(this.#bias.self[layer]!, [0, 0, first, firstKey], [1, heads, tokens, keys]);
-    const cross = tf.slice(this.#crossBias, [0, 0, first, 0], [1, heads, tokens, -1]);
+    const cross = this.#crossBiasOf(first, tokens);
     const mask = this.#maskOf(images, scope);
-    if (tokens === 1) return {self: [scope.hold(self)], cross: [scope.hold(cross), ...mask]};
+    if (tokens === 1) return {self: [scope.hold(self)], cross: [cross, ...mask]};
     return {
       self: [scope.hold(self), scope.hold(causalMask(tokens, keys))],
-      cross: [scope.hold(tf.tile(scope.hold(cross), [1, 1, this.#beams, 1])), ...mask],
+      cross: [scope.hold(tf.tile(cross, [1, 1, this.#beams, 1])), ...mask],
     };
+  }
+
+  /** Cross-attention bias of some positions [1, H, T, M], the same for every layer; borrowed until others are asked for. */
+  #crossBiasOf(first: number, tokens: number): tf.Tensor {
+    const last = this.#stepCrossBias;
+    if (last?.first === first && last.bias.shape[2] === tokens) return last.bias;
+    const heads = this.decoder.config.decoder_attention_heads;
+    const bias = this.#scope.hold(tf.slice(this.#crossBias, [0, 0, first, 0], [1, heads, tokens, -1]));
+    if (last) this.#scope.drop(last.bias);
+    this.#stepCrossBias = {first, bias};
+    return bias;
   }
 
   /**
