@@ -171,7 +171,8 @@ async function startWebgpu(): Promise<Running> {
 /** Starts WebAssembly with SIMD, on a heap that threads share where there shall be several. */
 async function startWasm({relaxed = true, threads = automaticThreads()}: StartOptions): Promise<Running> {
   if (tf.engine().registry.wasm === undefined) {
-    const wasm = await import('@tensorflow/tfjs-backend-wasm');
+    // Required: importing a CommonJS package reads its exports out of half a megabyte of text first.
+    const wasm = require('@tensorflow/tfjs-backend-wasm') as typeof import('@tensorflow/tfjs-backend-wasm');
     const files = path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm'));
     wasm.setWasmPaths(`${files}${path.sep}`);
     wasm.setThreadsCount(1);
