@@ -63,7 +63,7 @@ export default {
       comment: 'Only src/node and src/cli import packages that are bound to a platform.',
       severity: 'error',
       from: ANYWHERE,
-      to: {path: 'tfjs-backend|tfjs-node|onnxruntime-node|^webgpu$|node_modules/webgpu/', pathNot: '^src/'},
+      to: {path: 'tfjs-backend|tfjs-node|^webgpu$|node_modules/webgpu/', pathNot: '^src/'},
     },
     {
       name: 'index-runs-anywhere',

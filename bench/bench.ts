@@ -81,8 +81,8 @@ export function addBench(program: Command, {name, about, options, run, json = fo
   const command = program
     .command(name)
     .description(about)
-    .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', deviceNamed, 'auto' as Device)
-    .option('--threads <n>', 'threads of native, wasm and onnx, or auto (default)', threadCount)
+    .option('--device <name>', 'auto, native, cuda, webgpu, wasm or cpu', deviceNamed, 'auto' as Device)
+    .option('--threads <n>', 'threads of native and wasm, or auto (default)', threadCount)
     .option('--json', 'JSON on stdout instead of tables')
     .option('--out <file.json>', 'write the whole result to a file, too');
   for (const [key, value] of Object.entries(numbers) as [Numbers, number][])

@@ -74,7 +74,12 @@ for (const major of process.argv.slice(2).length > 0 ? process.argv.slice(2) : [
     run(node, 'common.cjs') === `${version} mue-tfjs/schemas/exit-plan.json object\n`,
     `${name}: require of JSON, import() from CommonJS`,
   );
-  check(run(node, 'node_modules/mue-tfjs/dist/cli/main.js', '--version') === `${version}\n`, `${name}: mue --version`);
+  const mue = fs.realpathSync(path.join(project, 'node_modules/.bin/mue'));
+  check(run(node, mue, '--version') === `${version}\n`, `${name}: mue --version`);
+  check(
+    run(node, mue, 'caption', '-q', 'examples/pictures/01.png') === 'two big cupcakes in a room\n',
+    `${name}: mue caption`,
+  );
 }
 
 write('typed.mts', `${sample}\nimport type {Answer, LoadProgress} from 'mue-tfjs/node';\n`.replace('Answer, ', ''));

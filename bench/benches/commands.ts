@@ -4,7 +4,7 @@ import {BackendError} from '../../src/runtime/errors.js';
 import type {Row} from '../report/result-file.js';
 import {medianByPart, summarize} from '../measure/statistics.js';
 
-const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const MAIN = fileURLToPath(new URL('../../dist/cli/mue.cjs', import.meta.url));
 const PICTURE = fileURLToPath(new URL('../../examples/pictures/05.png', import.meta.url));
 
 /**

@@ -28,29 +28,15 @@ export function mergeHeads(x: tf.Tensor4D): tf.Tensor3D {
 const SMALL_PRODUCT = 40_000;
 
 /**
- * One matrix a batch element and head, [B, H, m, n], as the right operand of several products (the keys or values of a
- * memory that every decoding step reads). Where batched products are slow, its parts are cut once and kept: XNNPACK
- * packs a matrix when it first meets it and finds the packing by its tensor, so that the same tensors must be passed
- * each time. Owns its tensors.
+ * One matrix a batch element and head, [B, H, m, n], as the right operand of several products (the keys or values of
+ * a memory that every decoding step reads): a kernel that packs them may keep what it packed. Owns its tensor.
  */
 export class PerHeadMatrices implements Disposable {
-  readonly all: tf.Tensor4D;
-  #parts: tf.Tensor2D[] | undefined;
-
   /** Takes ownership of `all`. */
-  constructor(all: tf.Tensor4D) {
-    this.all = all;
-  }
-
-  parts(): readonly tf.Tensor2D[] {
-    // Cut at first use, which may be inside a tidy that must not take them.
-    this.#parts ??= cut(this.all).map((part) => tf.keep(part));
-    return this.#parts;
-  }
+  constructor(readonly all: tf.Tensor4D) {}
 
   [Symbol.dispose](): void {
     this.all.dispose();
-    for (const part of this.#parts ?? []) part.dispose();
   }
 }
 
@@ -60,9 +46,8 @@ export function batchedMatMul(a: tf.Tensor4D, b: tf.Tensor4D | PerHeadMatrices):
   const [batch, heads, m, k] = a.shape;
   const n = right.shape[3];
   if (fastBatchedMatMul() || m * k * n < SMALL_PRODUCT) return tf.matMul(a, right);
-  const parts = b instanceof PerHeadMatrices ? b.parts() : undefined;
   return tf.tidy(() => {
-    const rights = parts ?? cut(right);
+    const rights = cut(right);
     const products = cut(a).map((left, i) => tf.matMul(left, rights[i]!));
     return tf.stack(products).reshape([batch, heads, m, n]) as tf.Tensor4D;
   });

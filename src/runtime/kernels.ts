@@ -10,12 +10,11 @@ export function hostMemory(): boolean {
 }
 
 /**
- * A batched matMul is as quick as its parts. On wasm only a product of two plain matrices reaches XNNPACK; a batched or
- * transposed one runs a naive loop (900x64x900 in 12 batches: 429 ms, as 12 matrices 30 ms; one thread). Unless its
- * products are computed elsewhere, which whoever arranges that marks on the backend.
+ * A batched matMul is as quick as its parts. On wasm a batched or transposed one runs a naive loop (900x64x900 in 12
+ * batches: 429 ms, as 12 matrices 30 ms; one thread); it is composed only where gradients are taken.
  */
 export function fastBatchedMatMul(): boolean {
-  return tf.getBackend() !== 'wasm' || productsElsewhere();
+  return tf.getBackend() !== 'wasm';
 }
 
 /**
@@ -45,14 +44,6 @@ export type FusedKernel =
   | 'MueCrossAttentionStep'
   | 'MueFeedForwardStep';
 
-/** Kernels that compute no product, and so serve where products are computed elsewhere, too. */
-const WITHOUT_PRODUCTS: readonly FusedKernel[] = ['MueLayerNorm', 'MueGelu'];
-
-/** Whether something else than the backend computes its products, which whoever arranges that marks on it. */
-function productsElsewhere(): boolean {
-  return (tf.backend() as {productsElsewhere?: boolean}).productsElsewhere === true;
-}
-
 /** Operations are being recorded for gradients, one by one; inside a kernel or a custom gradient they are not. */
 export function recordsGradients(): boolean {
   const {gradientDepth, kernelDepth} = tf.engine().state;
@@ -61,8 +52,8 @@ export function recordsGradients(): boolean {
 
 /**
  * Runs a kernel of these.
- * @returns its output or outputs, the caller's (or the tidy's around); undefined where there is no such kernel, a
- *   gradient is taken, or products are computed elsewhere
+ * @returns its output or outputs, the caller's (or the tidy's around); undefined where there is no such kernel, or a gradient
+ *   is taken
  */
 export function runFused<T extends tf.Tensor | tf.Tensor[] = tf.Tensor>(
   kernel: FusedKernel,
@@ -75,6 +66,5 @@ export function runFused<T extends tf.Tensor | tf.Tensor[] = tf.Tensor>(
 /** Whether `runFused` would run a kernel now. */
 export function hasFused(kernel: FusedKernel): boolean {
   // The own kernels have no gradients.
-  if (recordsGradients() || !tf.getKernel(kernel, tf.engine().backendName)) return false;
-  return !productsElsewhere() || WITHOUT_PRODUCTS.includes(kernel);
+  return !recordsGradients() && tf.getKernel(kernel, tf.engine().backendName) != null;
 }

@@ -1,5 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
-import {DecoderLayer} from '../../src/models/ofa/decoder.js';
+import {ResidualBlock} from '../../src/models/coca/residual-block.js';
+import {type CachedInputs, DecoderLayer} from '../../src/models/ofa/decoder.js';
+import type {CrossAttentionKv} from '../../src/nn/cross-attention-cache.js';
 import {KvCache} from '../../src/nn/kv-cache.js';
 import {selectBackend} from '../../src/node/backends/select.js';
 import type {FusedKernel} from '../../src/runtime/kernels.js';
@@ -10,9 +12,15 @@ const SCALED = {scaleHeads: true, scaleAttention: true, scaleFeedForward: true, 
 
 const normal = (shape: number[], seed: number): tf.Tensor => tf.randomNormal(shape, 0, 1, 'float32', seed);
 
+/** A layer of a decoder, whatever family it is of. */
+interface CachedLayer {
+  crossKv(states: tf.Tensor3D): CrossAttentionKv;
+  forwardCached(x: tf.Tensor3D, inputs: CachedInputs): tf.Tensor3D;
+}
+
 /** What a decoder layer gives for four tokens, one after another, and the steps that it called. */
 function decode(
-  layer: DecoderLayer,
+  layer: CachedLayer,
   {rows, images, padded}: {rows: number; images: number; padded?: boolean},
 ): {bytes: Buffer; steps: string[]} {
   const steps: string[] = [];
@@ -91,4 +99,28 @@ describe.each([
     const {steps} = decode(layer, {rows: 2, images: 1, padded: true});
     expect(new Set(steps)).toEqual(new Set(['MueCrossAttentionStep', 'MueFeedForwardStep']));
   });
+});
+
+test.each([
+  {rows: 1, images: 1},
+  {rows: 6, images: 2},
+])("the steps of a layer of CoCa's decoder give what the operations give, bit for bit: %j", async (size) => {
+  await selectBackend('wasm', {threads: 1});
+  const config = {size: 24, heads: 4, hidden: 50, activation: 'gelu'} as const;
+  const [self, cross] = [new ResidualBlock({...config, cross: false}), new ResidualBlock({...config, cross: true})];
+  for (const block of [self, cross]) block.build();
+  const layer: CachedLayer = {
+    crossKv: (states) => cross.crossKv(states),
+    forwardCached: (x, {cache, memory, bias, padded}) =>
+      cross.forwardCross(self.forwardCached(x, cache, bias.self, padded), memory),
+  };
+  const before = tf.memory().numTensors;
+  const {bytes, steps} = decode(layer, size);
+  const [ofSelf, ofCross, feed] = STEPS;
+  expect(steps).toEqual([0, 1, 2, 3].flatMap(() => [ofSelf, feed, ofCross, feed]));
+  const wanted = withoutSteps(() => decode(layer, size));
+  expect(wanted.steps).toEqual([]);
+  expect(bytes.equals(wanted.bytes)).toBe(true);
+  expect(tf.memory().numTensors).toBe(before);
+  for (const block of [self, cross]) block[Symbol.dispose]();
 });

@@ -9,10 +9,10 @@ import {threadCount, wholeNumber} from './values.js';
 /** Where a model runs, how images are read. */
 export const withDevice = optionGroup((command) =>
   command
-    .option('--device <name>', 'auto, native, cuda, webgpu, onnx, wasm or cpu', deviceNamed, 'auto' as Device)
+    .option('--device <name>', 'auto, native, cuda, webgpu, wasm or cpu', deviceNamed, 'auto' as Device)
     .option(
       '--threads <n>',
-      'threads of native, wasm and onnx, or auto: all cores, on wasm at most 8 (default: auto)',
+      'threads of native and wasm, or auto: all cores, on wasm at most 8 (default: auto)',
       threadCount,
     )
     .option('--tf32', 'cuda: round factors to TF32; faster, less exact')

@@ -3,6 +3,7 @@ import {Attention, joinedKeysValues, type KeysValues} from '../../nn/attention.j
 import {Block} from '../../nn/block.js';
 import {CrossAttentionKv} from '../../nn/cross-attention-cache.js';
 import {FeedForward, type FeedForwardConfig} from '../../nn/feed-forward.js';
+import {type AttentionPart, crossAttentionStep, feedForwardStep, selfAttentionStep} from '../../nn/few-row-steps.js';
 import {
   attendCached,
   attendGrown,
@@ -97,12 +98,27 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
     const key = `step ${grownKey(x, cache, partial)}, ${bias.length}`;
     const inputs = [...grownInputs(x, cache, partial), ...bias];
     const [next, keys, values] = joined(this, key, inputs, () => {
-      const normed = this.norm.forward(partial?.all ?? x);
-      const {attended, grown} = attendGrown(this.attention, normed, cache, bias, partial);
-      return [this.#feed(x.add(attended) as tf.Tensor3D), grown.keys, grown.values];
+      const whole = partial ? undefined : selfAttentionStep(this.#part, x, cache, bias);
+      const {y, grown} = whole ?? this.#attendGrown(x, cache, bias, partial);
+      return [this.#feed(y), grown.keys, grown.values];
     });
     cache.adopt({keys, values});
     return next;
+  }
+
+  #attendGrown(
+    x: tf.Tensor3D,
+    cache: KvCache,
+    bias: readonly tf.Tensor[],
+    partial: PartialRows | undefined,
+  ): {y: tf.Tensor3D; grown: KeysValues} {
+    const normed = this.norm.forward(partial?.all ?? x);
+    const {attended, grown} = attendGrown(this.attention, normed, cache, bias, partial);
+    return {y: x.add(attended) as tf.Tensor3D, grown};
+  }
+
+  get #part(): AttentionPart {
+    return {inner: this.norm, attention: this.attention, outer: undefined};
   }
 
   /** Grows a cache by what a state would have left in it (mode `project`). @param x [R, 1, D] */
@@ -124,14 +140,18 @@ export class ResidualBlock extends Block<ResidualBlockConfig> {
   forwardCross(x: tf.Tensor3D, memory: CrossAttentionKv): tf.Tensor3D {
     const inputs = [x, memory.keys.all, memory.values.all];
     const key = `cross ${x.shape[1]} tokens, ${x.shape[0] / memory.values.all.shape[0]} rows`;
-    const [next] = joined(this, key, inputs, () => [
-      this.#feed(x.add(memory.attend(this.attention, this.norm.forward(x), [])) as tf.Tensor3D),
-    ]);
+    const [next] = joined(this, key, inputs, () => {
+      const attended =
+        crossAttentionStep(this.#part, x, memory, []) ??
+        (x.add(memory.attend(this.attention, this.norm.forward(x), [])) as tf.Tensor3D);
+      return [this.#feed(attended)];
+    });
     return next;
   }
 
   #feed(x: tf.Tensor3D): tf.Tensor3D {
-    return x.add(this.feedForward.forward(this.feedNorm.forward(x))) as tf.Tensor3D;
+    const step = feedForwardStep(this.feedNorm, this.feedForward, x, undefined);
+    return step ?? (x.add(this.feedForward.forward(this.feedNorm.forward(x))) as tf.Tensor3D);
   }
 
   /**

@@ -2,7 +2,7 @@ import type {ConcreteDevice} from '../../runtime/devices.js';
 
 /**
  * The devices that `auto` tries, in this order; it takes the first that works. It never downloads or builds anything,
- * and leaves WebGPU (whose fp32 is less exact) and onnx to those who ask for them.
+ * and leaves WebGPU (whose fp32 is less exact) to those who ask for it.
  */
 export const AUTO: readonly ConcreteDevice[] = ['cuda', 'native', 'wasm', 'cpu'];
 

@@ -49,7 +49,7 @@ export interface DoctorOptions {
   readonly signal?: AbortSignal;
 }
 
-const ALL: readonly ConcreteDevice[] = [...AUTO, 'onnx', 'webgpu'];
+const ALL: readonly ConcreteDevice[] = [...AUTO, 'webgpu'];
 
 /**
  * Tries every device in a process of its own, one after the other, and measures those that work. A device that fails is

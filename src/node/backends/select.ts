@@ -11,7 +11,6 @@ import {loadNativeBinding, NATIVE_FOLDER, type NativeBackend, NOT_BUILT} from '.
 import {fuseNativeKernels} from './native/fused.js';
 import {useFunctions} from './native/functions/joiner.js';
 import {patchNativeKernels} from './native/kernels.js';
-import {useOnnxMatMul} from './wasm/onnx.js';
 import {watchForFullMemory} from './out-of-memory.js';
 import {patchWasmCopies} from './wasm/copies.js';
 import {patchWasmErf} from './wasm/erf.js';
@@ -47,8 +46,8 @@ export interface BackendOptions {
    */
   readonly functions?: boolean | undefined;
   /**
-   * Threads of the devices native, wasm and onnx; default: all cores, on wasm at most eight. Whether wasm has one or
-   * several counts when it is first started, and so does native's number.
+   * Threads of the devices native and wasm; default: all cores, on wasm at most eight. Whether wasm has one or several
+   * counts when it is first started, and so does native's number.
    */
   readonly threads?: number | 'auto' | undefined;
   /**
@@ -73,7 +72,6 @@ const START: Readonly<Record<ConcreteDevice, (options: StartOptions) => Promise<
   cuda: startCuda,
   native: startNative,
   webgpu: startWebgpu,
-  onnx: startOnnx,
   wasm: startWasm,
   cpu: startCpu,
 };
@@ -173,7 +171,8 @@ async function startWebgpu(): Promise<Running> {
 /** Starts WebAssembly with SIMD, on a heap that threads share where there shall be several. */
 async function startWasm({relaxed = true, threads = automaticThreads()}: StartOptions): Promise<Running> {
   if (tf.engine().registry.wasm === undefined) {
-    const wasm = await import('@tensorflow/tfjs-backend-wasm');
+    // Required: importing a CommonJS package reads its exports out of half a megabyte of text first.
+    const wasm = require('@tensorflow/tfjs-backend-wasm') as typeof import('@tensorflow/tfjs-backend-wasm');
     const files = path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm'));
     wasm.setWasmPaths(`${files}${path.sep}`);
     wasm.setThreadsCount(1);
@@ -185,7 +184,6 @@ async function startWasm({relaxed = true, threads = automaticThreads()}: StartOp
   patchWasmErf();
   registerWasmGradients();
   const running = useOwnKernels(relaxed, threads);
-  useOnnxMatMul(false, 1);
   // Emscripten takes over uncaught errors of the whole process (to exit with 7); that is not its business.
   for (const event of ['uncaughtException', 'unhandledRejection']) {
     for (const listener of process.rawListeners(event) as ((...args: unknown[]) => void)[]) {
@@ -213,13 +211,6 @@ const MOST_AUTOMATIC = 8;
 
 function automaticThreads(): number {
   return Math.min(os.availableParallelism(), MOST_AUTOMATIC);
-}
-
-/** Starts the wasm backend, whose products and convolutions onnxruntime-node then computes on all cores. */
-async function startOnnx({threads = os.availableParallelism(), relaxed}: StartOptions): Promise<Running> {
-  await startWasm({relaxed, threads: 1});
-  useOnnxMatMul(true, threads);
-  return {backend: 'wasm', threads, what: `wasm with onnxruntime-node (${threads} threads)`};
 }
 
 /** Starts plain JavaScript, which is exact and slow and runs everywhere. */

@@ -43,7 +43,7 @@ export interface LoadOptions {
   readonly rgb?: 'first' | 'last';
   /** The number of pixels of the largest picture that is read. */
   readonly maxPixels?: number;
-  /** Threads of the devices native, wasm and onnx; default, 'auto' or 0: all cores, on wasm at most eight. */
+  /** Threads of the devices native and wasm; default, 'auto' or 0: all cores, on wasm at most eight. */
   readonly threads?: number | 'auto';
   /** Lets CUDA round factors to TF32; default: exact fp32. */
   readonly tf32?: boolean;

@@ -27,7 +27,13 @@ async function failure(promise: Promise<unknown>): Promise<MueError> {
 test('selectBackend: an unknown device is an error that lists the devices', async () => {
   const error = await failure(selectBackend('tpu'));
   expect(error.code).toBe('unknown-device');
-  expect(error.message).toMatch(/auto, native, cuda, webgpu, onnx, wasm, cpu.*'tpu'/);
+  expect(error.message).toMatch(/auto, native, cuda, webgpu, wasm, cpu.*'tpu'/);
+});
+
+test('selectBackend: a device of before is an error that names the one to take', async () => {
+  const error = await failure(selectBackend('onnx'));
+  expect(error).toMatchObject({code: 'unknown-device', hint: 'Take --device wasm.'});
+  expect(error.message).toContain("'onnx' was removed");
 });
 
 test.each(['wasm', 'cpu', 'wasm'])('selectBackend: %s multiplies matrices', async (device) => {
