@@ -31,7 +31,14 @@ onBackends('checkpointed', () => {
     const gradients = (run: (layer: EncoderLayer, x: tf.Tensor3D) => tf.Tensor3D): Float32Array[] =>
       tf.tidy(() => {
         const by = [...variables, start, bias];
-        const {grads} = tf.variableGrads(() => layers.reduce((x, l) => run(l, x), start as tf.Tensor3D).square().sum(), by);
+        const {grads} = tf.variableGrads(
+          () =>
+            layers
+              .reduce((x, l) => run(l, x), start as tf.Tensor3D)
+              .square()
+              .sum(),
+          by,
+        );
         return by.map(({name}) => Float32Array.from(grads[name]!.dataSync()));
       });
     const wanted = gradients((layer, x) => layer.forward(x, [bias]));
