@@ -3,7 +3,7 @@ import {Linear} from '../../src/nn/linear.js';
 import type {Objective, UpdateContext, UpdateSums} from '../../src/training/objective.js';
 import {TrainingLoop} from '../../src/training/trainer.js';
 import {onBackends} from '../support/backends.js';
-import {settingsOf} from '../support/models/training.js';
+import {settingsOf} from '../support/training/training.js';
 
 /** Examples are numbers; the loss is the sum of all weights and biases, so that every gradient is 1. */
 class SumOfWeights implements Objective<number> {

@@ -10,7 +10,7 @@ import {FIRST_DEVICE, onBackends} from '../support/backends.js';
 import {relativeError} from '../support/golden/gradients.js';
 import {microModel} from '../support/models/micro-model.js';
 import {microMue} from '../support/models/micro-mue.js';
-import {type EncodedRows, encodedRows, type TrainingSettings, trainingLoop} from '../support/models/training.js';
+import {type EncodedRows, encodedRows, type TrainingSettings, trainingLoop} from '../support/training/training.js';
 
 /** A hash of all numbers of a state: comparing arrays of this size by elements takes seconds. */
 function digest({adam, values, ...counts}: TrainingState): string {

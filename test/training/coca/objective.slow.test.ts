@@ -2,9 +2,9 @@ import * as tf from '@tensorflow/tfjs';
 import {CocaObjective} from '../../../src/training/coca/objective.js';
 import {TrainingLoop} from '../../../src/training/trainer.js';
 import {onBackends} from '../../support/backends.js';
-import {cocaExamples} from '../../support/models/coca-examples.js';
+import {cocaExamples} from '../../support/training/coca-examples.js';
 import {cocaModel} from '../../support/models/coca-model.js';
-import {settingsOf} from '../../support/models/training.js';
+import {settingsOf} from '../../support/training/training.js';
 
 onBackends('CoCa objective', () => {
   test('learns four pictures by heart in 200 updates, and leaves no tensor', async () => {

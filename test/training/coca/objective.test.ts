@@ -4,9 +4,9 @@ import {type CocaExample, CocaObjective, type CocaSettings} from '../../../src/t
 import {cropped} from '../../../src/training/coca/crop.js';
 import {TrainingLoop} from '../../../src/training/trainer.js';
 import {onBackends} from '../../support/backends.js';
-import {cocaExamples} from '../../support/models/coca-examples.js';
+import {cocaExamples} from '../../support/training/coca-examples.js';
 import {cocaModel} from '../../support/models/coca-model.js';
-import {settingsOf} from '../../support/models/training.js';
+import {settingsOf} from '../../support/training/training.js';
 
 const SETTINGS: CocaSettings = {captionWeight: 2, contrastiveWeight: 1, captions: 1, cuts: 0, crop: 1};
 const LOOP = {...settingsOf({freeze: [], clip: 0, decay: 0.1}), betas: [0.9, 0.98] as const, epsilon: 1e-6};
