@@ -65,19 +65,20 @@ export interface LoadOptions {
 }
 
 /** Names of the options, for those who are not told by TypeScript. */
-const LOAD_OPTIONS = [
-  'device',
-  'exif',
-  'rgb',
-  'maxPixels',
-  'threads',
-  'tf32',
-  'adapters',
-  'verify',
-  'relaxed',
-  'onProgress',
-  'signal',
-] as const satisfies readonly (keyof LoadOptions)[];
+const LOAD_OPTIONS = Object.keys({
+  device: true,
+  exif: true,
+  rgb: true,
+  maxPixels: true,
+  threads: true,
+  tf32: true,
+  adapters: true,
+  verify: true,
+  relaxed: true,
+  functions: true,
+  onProgress: true,
+  signal: true,
+} satisfies Record<keyof LoadOptions, true>);
 
 /** The context of a loaded model, alike for every family. */
 interface LoadContext {

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import {centreSquare} from '../../../src/data/centre-square.js';
 import {type RgbImage, toPixels} from '../../../src/data/image.js';
 import {CLIP_MEAN, CLIP_STD} from '../../../src/models/coca/config.js';
+import {finishByTurns} from '../../../src/runtime/steps.js';
 import {KeptPictures, type PixelConfig} from '../../../src/node/training/kept-pictures.js';
 import {seededRandom} from '../../../src/runtime/random.js';
 import {drawCrop, WHOLE_PICTURE} from '../../../src/training/coca/crop.js';
@@ -29,7 +30,8 @@ onBackends('kept pictures', () => {
       });
     }
     expect(decoded).toBe(1);
-    const want = pictures.flatMap((each) => [...toPixels(centreSquare(each, SIDE), CLIP_MEAN, CLIP_STD)]);
+    const squares = await Promise.all(pictures.map((each) => finishByTurns(centreSquare(each, SIDE), undefined)));
+    const want = squares.flatMap((square) => [...toPixels(square, CLIP_MEAN, CLIP_STD)]);
     const examples = ['0', '1', '2'].map(example);
     const crops = pictures.map(() => WHOLE_PICTURE);
     for (const those of [kept, read]) {
