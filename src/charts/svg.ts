@@ -47,23 +47,28 @@ export function tooltip(text: string | undefined): string {
 /** Width of a text in this font, estimated from above: good enough to keep labels apart. */
 export function textWidth(text: string, size = 12): number {
   let width = 0;
-  for (const c of text)
-    width += /[\u{1100}-\u{10FFFF}]/u.test(c)
-      ? 1.05
-      : /[A-Z@%MWmw—]/.test(c)
-        ? 0.78
-        : /[ iljtf.,:;|'!()/[\]]/.test(c)
-          ? 0.36
-          : 0.6;
+  for (const c of text) width += relativeWidth(c);
   return width * size;
 }
 
-/** The text, cut with an ellipsis so that it is at most this wide. */
+/** The text, cut with an ellipsis so that it is at most this wide, but for one character. */
 export function fitText(text: string, width: number, size = 12): string {
-  if (textWidth(text, size) <= width) return text;
-  const characters = [...text];
-  while (characters.length > 1 && textWidth(`${characters.join('')}…`, size) > width) characters.pop();
-  return `${characters.join('').trimEnd()}…`;
+  let sum = 0;
+  let end = 0;
+  let room = true;
+  for (const c of text) {
+    sum += relativeWidth(c);
+    room &&= end === 0 || (sum + relativeWidth('…')) * size <= width;
+    if (room) end += c.length;
+  }
+  return sum * size <= width ? text : `${text.slice(0, end).trimEnd()}…`;
+}
+
+/** Width of a character as a share of the size of the font. */
+function relativeWidth(c: string): number {
+  if (/[\u{1100}-\u{10FFFF}]/u.test(c)) return 1.05;
+  if (/[A-Z@%MWmw—]/.test(c)) return 0.78;
+  return /[ iljtf.,:;|'!()/[\]]/.test(c) ? 0.36 : 0.6;
 }
 
 /** A number in as few digits as it takes. */

@@ -72,7 +72,11 @@ export function recallAt(rows: readonly Float32Array[], owner: readonly number[]
     return rows.reduce((rank, row, p) => rank + Number(row[text]! > right || (row[text] === right && p < picture)), 0);
   });
   const texts = new Map<number, number[]>();
-  for (const [text, picture] of owner.entries()) texts.set(picture, [...(texts.get(picture) ?? []), text]);
+  for (const [text, picture] of owner.entries()) {
+    const own = texts.get(picture);
+    if (own === undefined) texts.set(picture, [text]);
+    else own.push(text);
+  }
   const imageRanks = [...texts].map(([picture, own]) => {
     const row = rows[picture]!;
     const best = own.reduce((a, b) => (row[b]! > row[a]! ? b : a));

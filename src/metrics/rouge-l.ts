@@ -1,4 +1,5 @@
 import {InputError} from '../runtime/errors.js';
+import {commonSubsequence} from './common-subsequence.js';
 
 // Weight of recall against precision, pycocoevalcap's value.
 const BETA = 1.2;
@@ -33,7 +34,10 @@ export class RougeL {
     });
   }
 
-  /** @param hypotheses one tokenised hypothesis an item, in the order of the references. */
+  /**
+   * @param hypotheses one tokenised hypothesis an item, in the order of the references.
+   * @throws InputError `wrong-count`, `text-too-long` for texts of hundreds of thousands of tokens
+   */
   score(hypotheses: readonly string[]): RougeLResult {
     if (hypotheses.length !== this.references.length) {
       const wanted = this.references.length;
@@ -50,7 +54,7 @@ export class RougeL {
       let precision = 0;
       let recall = 0;
       for (const reference of references) {
-        const common = longestCommonSubsequence(tokens, reference);
+        const common = commonSubsequence(tokens, reference);
         precision = Math.max(precision, common / tokens.length);
         recall = Math.max(recall, common / reference.length);
       }
@@ -61,18 +65,4 @@ export class RougeL {
     });
     return {corpus: hypotheses.length === 0 ? Number.NaN : sum / hypotheses.length, perItem};
   }
-}
-
-/** Length of the longest common subsequence; O(|a|·|b|) time, O(|b|) space. */
-function longestCommonSubsequence(a: Int32Array, b: Int32Array): number {
-  const row = new Int32Array(b.length + 1);
-  for (const token of a) {
-    let diagonal = 0;
-    for (let j = 1; j <= b.length; j++) {
-      const above = row[j]!;
-      row[j] = token === b[j - 1]! ? diagonal + 1 : Math.max(above, row[j - 1]!);
-      diagonal = above;
-    }
-  }
-  return row[b.length]!;
 }

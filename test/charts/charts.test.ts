@@ -187,3 +187,22 @@ test('escapeXml and fitText: texts are escaped, and cut to the width there is', 
     }),
   );
 });
+
+test('fitText: keeps as many characters as have room beside the ellipsis', () => {
+  const longestFit = (long: string, width: number, size: number): string => {
+    if (textWidth(long, size) <= width) return long;
+    const characters = [...long];
+    while (characters.length > 1 && textWidth(`${characters.join('')}…`, size) > width) characters.pop();
+    return `${characters.join('').trimEnd()}…`;
+  };
+  fc.assert(
+    fc.property(
+      text,
+      fc.double({min: -5, max: 200, noNaN: true}),
+      fc.integer({min: 1, max: 20}),
+      (long, width, size) => {
+        expect(fitText(long, width, size)).toBe(longestFit(long, width, size));
+      },
+    ),
+  );
+});
