@@ -84,7 +84,6 @@ export {
 } from './models/ofa/loss.js';
 export type {DraftCounts} from './generation/drafted-decoding.js';
 export {OfaModel} from './models/ofa/model.js';
-export type {RunDecoderLayer} from './models/ofa/score.js';
 export {AbortError, BackendError, InputError, MueError, UsageError, WeightsError} from './runtime/errors.js';
 export {TensorScope} from './runtime/tensor-scope.js';
 export {nearest, type Neighbour, type Points, type Recall, recallAt} from './metrics/retrieval.js';

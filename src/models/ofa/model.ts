@@ -186,9 +186,21 @@ export class OfaModel implements VisionLanguageModel {
    * One teacher-forced pass through every decoder layer, without exits or kept biases. Synchronous and differentiable.
    * @param encoded   one image a row; borrowed
    * @param targets   token ids of the rows; padded here
-   * @param run       how a layer is run
    * @returns         states [R, T, D] after each layer, before the final norm; the caller's
    */
+  everyState(
+    encoded: EncoderOutput & Pick<Partial<OfaEncoded>, 'precomputedKv'>,
+    targets: readonly (readonly number[])[],
+  ): readonly tf.Tensor3D[];
+  /**
+   * @param run   how a layer is run
+   * @internal
+   */
+  everyState(
+    encoded: EncoderOutput & Pick<Partial<OfaEncoded>, 'precomputedKv'>,
+    targets: readonly (readonly number[])[],
+    run?: RunDecoderLayer,
+  ): readonly tf.Tensor3D[];
   everyState(
     encoded: EncoderOutput & Pick<Partial<OfaEncoded>, 'precomputedKv'>,
     targets: readonly (readonly number[])[],
