@@ -43,7 +43,7 @@ export function unescapeNestedReferences(text: string, repair: (character: strin
       const plain = reference.replace(CLOSED_REFERENCE, unescapeClosedReference);
       if (plain === reference) continue;
       written.length = at;
-      pending.push(...[...repair(plain)].reverse());
+      for (const next of [...repair(plain)].reverse()) pending.push(next);
     }
   }
   return written.join('');

@@ -1,3 +1,4 @@
+import {normalFormC} from '../runtime/normal-form.js';
 import {unescapeClosedReferences, unescapeNestedReferences, windows1252} from './html-references.js';
 
 const LIGATURES: Readonly<Record<string, string>> = {
@@ -36,7 +37,7 @@ const REPAIRS: readonly ((text: string) => string)[] = [
   (text) => text.replace(/\x1b\[[\p{Nd};]*[a-zA-Z]/gu, ''),
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed.
   (text) => text.replace(/[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g, ''),
-  (text) => text.normalize('NFC'),
+  normalFormC,
 ];
 
 /**

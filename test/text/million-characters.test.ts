@@ -36,3 +36,7 @@ test('repairText: answers 1,000,000 characters of references in references', () 
   expect(repairText(`&${many('amp;')}`)).toBe('&');
   expect(repairText(`${many('&semi')};`)).toBe(';');
 });
+
+test('repairText: answers 1,000,000 marks on one letter', () => {
+  expect(repairText(`a${many('\u0301\u0323')}`)).toMatch(/^\u1ea1\u0323{499999}\u0301{500000}$/);
+});
