@@ -1,4 +1,5 @@
-import {unescapeClosedReferences, windows1252} from './html-references.js';
+import {normalFormC} from '../runtime/normal-form.js';
+import {unescapeClosedReferences, unescapeNestedReferences, windows1252} from './html-references.js';
 
 const LIGATURES: Readonly<Record<string, string>> = {
   Ĳ: 'IJ',
@@ -36,11 +37,12 @@ const REPAIRS: readonly ((text: string) => string)[] = [
   (text) => text.replace(/\x1b\[[\p{Nd};]*[a-zA-Z]/gu, ''),
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is removed.
   (text) => text.replace(/[\x00-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g, ''),
-  (text) => text.normalize('NFC'),
+  normalFormC,
 ];
 
 /**
- * Repairs a text as ftfy 6 does, line by line until nothing changes: HTML references, controls, ligatures, full-width
+ * Repairs a text as ftfy 6 does, line by line until nothing changes (references nested a dozen deep, which ftfy
+ * resolves one level a round, are resolved at once): HTML references, controls, ligatures, full-width
  * letters, curly quotes, line ends, terminal escapes, composed letters (docs/reference/coca.md 4.1). Its repair of
  * wrongly decoded bytes (`schÃ¶n`) is a large heuristic that is left out.
  */
@@ -56,9 +58,23 @@ export function repairText(text: string): string {
     .join('');
 }
 
+// Every round takes time in proportion to the text: deeper nests of references are undone in one.
+const MOST_ROUNDS = 12;
+
 function repairLine(line: string, escaped: boolean): string {
-  for (let before = line; ; before = line) {
-    line = REPAIRS.reduce((text, repair) => repair(text), escaped ? unescapeClosedReferences(before) : before);
-    if (line === before) return line;
+  for (let round = 1; round <= 2 * MOST_ROUNDS; round++) {
+    const resolve = round === MOST_ROUNDS ? unescapeNested : unescapeClosedReferences;
+    const after = repairCharacters(escaped ? resolve(line) : line);
+    if (after === line) break;
+    line = after;
   }
+  return line;
+}
+
+function unescapeNested(text: string): string {
+  return unescapeNestedReferences(text, repairCharacters);
+}
+
+function repairCharacters(text: string): string {
+  return REPAIRS.reduce((repaired, repair) => repair(repaired), text);
 }

@@ -16,7 +16,7 @@ const SUFFIX = "(?:s|m|d|re|ve|ll)(?!['\\p{L}\\p{N}])";
 /** Every kind of token longer than one character. The longest match wins; of equally long ones, the first. */
 const KINDS: readonly RegExp[] = [
   'https?://[^\\s"<>()]*[^\\s"<>().,;:!?]',
-  `[\\p{L}\\p{N}._%+-]+@[\\p{L}\\p{N}-]+(?:\\.[\\p{L}\\p{N}-]+)*|@[a-z_][\\w]*|#\\p{L}+`,
+  '@[a-z_][\\w]*|#\\p{L}+',
   '<[a-z/][^<>]*>',
   // Numbers, times, dates, fractions; a sign or a point may come first.
   '[-+]?[.,]?\\d+(?:[.,:/-]\\d+)*',
@@ -36,6 +36,9 @@ const KINDS: readonly RegExp[] = [
   '[:;=]-?[()]|[:;=]-?[dp](?!\\p{L})|\\^_\\^',
   "_+|[!?]+|\\.{3}|-{2,}|''|``",
 ].map((pattern) => new RegExp(pattern, 'iuy'));
+// An address for mail, in two parts: many starts share one sign.
+const MAILBOX = /[\p{L}\p{N}._%+-]+/iuy;
+const MAIL_HOST = /@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*/iuy;
 // Company names keep their ampersand only in capitals.
 const CAPITALS = /[A-Z]+(?:&[A-Z]+)+(?![\p{L}\p{N}])/uy;
 /** Words that are two tokens. */
@@ -98,13 +101,14 @@ export function ptbTokenize(text: string): string {
     .replace(/\u{AD}|\u{FE0F}/gu, '')
     .replace(/[\s\u{200B}-\u{200D}\u{FEFF}]+|(?![\p{L}\p{M}\p{N}])[\u{10000}-\u{10FFFF}]/gu, ' ');
   const tokens: string[] = [];
+  const mailEnd = mailEnds(plain);
   let at = 0;
   while (at < plain.length) {
     if (plain[at] === ' ') {
       at++;
       continue;
     }
-    const token = longest(plain, at);
+    const token = longest(plain, at, mailEnd(at));
     at += token.length;
     const lower = token.toLowerCase();
     const written =
@@ -117,17 +121,35 @@ export function ptbTokenize(text: string): string {
   return tokens.join(' ');
 }
 
-function longest(text: string, at: number): string {
-  CAPITALS.lastIndex = at;
-  const capitals = CAPITALS.exec(text);
-  let best = capitals === null ? String.fromCodePoint(text.codePointAt(at)!) : capitals[0];
-  if (capitals !== null) return best;
-  for (const kind of KINDS) {
-    kind.lastIndex = at;
-    const match = kind.exec(text);
-    if (match !== null && match[0].length > best.length) best = match[0];
-  }
+/**
+ * Where an address for mail ends that begins at a place; 0 where none begins. Places are asked in ascending order: the
+ * run of characters that may be a mailbox is read once for all places in it, since each might be a beginning.
+ */
+function mailEnds(text: string): (at: number) => number {
+  let runEnd = 0;
+  let hostEnd = 0;
+  return (at) => {
+    if (at < runEnd) return hostEnd;
+    runEnd = endOf(MAILBOX, text, at);
+    hostEnd = runEnd === 0 ? 0 : endOf(MAIL_HOST, text, runEnd);
+    return hostEnd;
+  };
+}
+
+/** Where the match of a sticky pattern ends; 0 without one. */
+function endOf(pattern: RegExp, text: string, at: number): number {
+  pattern.lastIndex = at;
+  return pattern.test(text) ? pattern.lastIndex : 0;
+}
+
+/** The longest token at a place. @param mailEnd as `mailEnds` gives it */
+function longest(text: string, at: number, mailEnd: number): string {
+  const capitals = endOf(CAPITALS, text, at);
+  if (capitals > 0) return text.slice(at, capitals);
+  const character = at + String.fromCodePoint(text.codePointAt(at)!).length;
+  const end = KINDS.reduce((most, kind) => Math.max(most, endOf(kind, text, at)), Math.max(character, mailEnd));
+  const best = text.slice(at, end);
   // A word that ends in n't is the word and n't.
-  const negated = /^(.+)n't$/iu.exec(`${best}${text.slice(at + best.length, at + best.length + 2)}`);
+  const negated = /^(.+)n't$/iu.exec(`${best}${text.slice(end, end + 2)}`);
   return negated !== null && best.toLowerCase().endsWith('n') && !best.includes("'") ? negated[1]! : best;
 }

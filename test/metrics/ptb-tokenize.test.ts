@@ -35,3 +35,25 @@ test('ptbTokenize: every token stands alone, none is dropped punctuation, nothin
     }),
   );
 });
+
+test.each([
+  ['%%a@b.c', '%%a@b.c'],
+  ['%%%@ a', '% % % @ a'],
+  ["a%a%@b-n't x@y", "a%a%@b- n't x@y"],
+  ['+a@é.b.. @a_b #ab', '+a@é.b @a_b #ab'],
+  ['a@b@c d.e@f@', 'a@b @c d.e@f @'],
+  ['A&B@c', 'a&b @c'],
+])('ptbTokenize: addresses for mail, %s', (text, tokens) => {
+  expect(ptbTokenize(text)).toBe(tokens);
+});
+
+test('ptbTokenize: an address for mail is found whatever stands before it', () => {
+  const part = fc.array(fc.constantFrom('a', '@', '%', '.', 'n', "'t", '-', '&', 'A'), {maxLength: 10});
+  fc.assert(
+    fc.property(part, part, (before, after) => {
+      const [left, right] = [before.join(''), after.join('')];
+      const apart = [ptbTokenize(left), ptbTokenize(right)].filter((tokens) => tokens !== '').join(' ');
+      expect(ptbTokenize(`${left} ${right}`)).toBe(apart);
+    }),
+  );
+});

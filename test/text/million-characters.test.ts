@@ -1,4 +1,6 @@
 import {fitText} from '../../src/charts/svg.js';
+import {repairText} from '../../src/data/text-repair.js';
+import {ptbTokenize} from '../../src/metrics/ptb-tokenize.js';
 import {recallAt} from '../../src/metrics/retrieval.js';
 import {RougeL} from '../../src/metrics/rouge-l.js';
 
@@ -24,4 +26,17 @@ test('RougeL: answers 1,000,000 characters of a caption beside one that begins, 
   expect(new RougeL([[long.trim()]]).score([long.trim()]).corpus).toBeCloseTo(1, 12);
   expect(new RougeL([[`${many('cat ')}dog`]]).score([`one ${long}`]).corpus).toBeGreaterThan(0);
   expect(new RougeL([['the dog saw a dog']]).score([`one ${long}too`]).corpus).toBeGreaterThan(0);
+});
+
+test.each(['%', 'a%', '.'])('ptbTokenize: answers 1,000,000 characters of %s', (piece) => {
+  expect(ptbTokenize(`${many(piece)} dog`)).toMatch(/dog$/);
+});
+
+test('repairText: answers 1,000,000 characters of references in references', () => {
+  expect(repairText(`&${many('amp;')}`)).toBe('&');
+  expect(repairText(`${many('&semi')};`)).toBe(';');
+});
+
+test('repairText: answers 1,000,000 marks on one letter', () => {
+  expect(repairText(`a${many('\u0301\u0323')}`)).toMatch(/^\u1ea1\u0323{499999}\u0301{500000}$/);
 });
