@@ -30,6 +30,7 @@ import {inspect} from './inspect/inspect.js';
 import {native} from './inspect/native.js';
 import {exits} from './train/exits.js';
 import {train} from './train/train.js';
+import {visible} from '../text/visible.js';
 
 /** The help's groups of commands, in its order. A new command is one file and one line here. */
 const GROUPS: readonly (readonly [heading: string, commands: readonly DefinedCommand[]])[] = [
@@ -78,7 +79,7 @@ export function declareProgram(args: readonly string[], host: Host, finished: (e
       outputError: (text, write) =>
         write(
           painted(
-            withSuggestion(text.replace(/^error: /, 'error [usage]: '), called(program, args)),
+            withSuggestion(visible(text).replace(/^error: /, 'error [usage]: '), called(program, args)),
             host.colours?.stderr,
           ),
         ),
