@@ -3,6 +3,7 @@ import {type Checkpoint, elementCount, type PlainValue, type TensorEntry, unknow
 import {DTYPE_BYTES, isDType, rawElements, type TensorData, widen} from './dtype.js';
 import {refuseForeign} from './foreign-file.js';
 import type {RandomAccess} from './random-access.js';
+import {parseJson} from '../runtime/parse-json.js';
 
 /** The most bytes of a header, the limit of the format's own library. */
 const MAX_HEADER_BYTES = 100_000_000;
@@ -93,7 +94,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 function parseHeader(source: string, bytes: Uint8Array): Record<string, unknown> {
   try {
-    const header: unknown = JSON.parse(new TextDecoder('utf-8', {fatal: true}).decode(bytes));
+    const header: unknown = parseJson(new TextDecoder('utf-8', {fatal: true}).decode(bytes));
     if (isRecord(header)) return header;
   } catch (cause) {
     throw new WeightsError('damaged-safetensors', `${source}: the header of this safetensors file is no JSON.`, {

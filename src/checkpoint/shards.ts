@@ -2,6 +2,7 @@ import {WeightsError} from '../runtime/errors.js';
 import {type Checkpoint, type PlainValue, type TensorEntry, unknownTensor} from './checkpoint.js';
 import type {TensorData} from './dtype.js';
 import {type TensorPlan, tensorBytes} from './safetensors.js';
+import {parseJson} from '../runtime/parse-json.js';
 
 /** Several files that together are one checkpoint. Owns them. */
 class ShardedCheckpoint implements Checkpoint {
@@ -74,7 +75,7 @@ interface ShardIndex {
 export function indexedFiles(source: string, json: string): readonly string[] {
   let map: unknown;
   try {
-    map = (JSON.parse(json) as {weight_map?: unknown} | null)?.weight_map;
+    map = (parseJson(json) as {weight_map?: unknown} | null)?.weight_map;
   } catch (cause) {
     throw new WeightsError('damaged-shards', `${source}: the index is no JSON.`, {cause});
   }
@@ -102,7 +103,7 @@ export async function openShards(
   const opened = new Map<string, Checkpoint>();
   try {
     for (const file of files) opened.set(file, await open(file));
-    for (const [name, file] of Object.entries((JSON.parse(json) as ShardIndex).weight_map))
+    for (const [name, file] of Object.entries((parseJson(json) as ShardIndex).weight_map))
       if (!opened.get(file)?.has(name))
         throw new WeightsError('damaged-shards', `${source}: '${name}' should be in ${file}, but is not.`);
     return new ShardedCheckpoint(source, [...opened.values()]);

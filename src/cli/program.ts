@@ -30,6 +30,7 @@ import {inspect} from './inspect/inspect.js';
 import {native} from './inspect/native.js';
 import {exits} from './train/exits.js';
 import {train} from './train/train.js';
+import {visible} from '../text/visible.js';
 
 /** The help's groups of commands, in its order. A new command is one file and one line here. */
 const GROUPS: readonly (readonly [heading: string, commands: readonly DefinedCommand[]])[] = [
@@ -48,6 +49,25 @@ const GROUPS: readonly (readonly [heading: string, commands: readonly DefinedCom
  */
 export async function runMue(args: readonly string[], host: Host): Promise<number> {
   let exitCode = 0;
+  const program = declareProgram(args, host, (code) => {
+    exitCode = code;
+  });
+  try {
+    await program.parseAsync(replaceAliases(args), {from: 'user'});
+    return exitCode;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) return fail(error, host.stderr, host.colours?.stderr);
+    // Commander has printed its message; its own code for wrong usage is 1, ours 2.
+    return error.exitCode === 0 ? 0 : 2;
+  }
+}
+
+/**
+ * The program with all of its commands.
+ * @param args     what follows `mue`; errors suggest words of the command that they call
+ * @param finished gets the exit code of a command that did not throw
+ */
+export function declareProgram(args: readonly string[], host: Host, finished: (exitCode: number) => void): Command {
   const program = new Command('mue')
     .description('Captions, visual entailment and questions with early exits (OFA + MuE, CoCa on TensorFlow.js).')
     .version(packageVersion(), '-V, --version')
@@ -59,7 +79,7 @@ export async function runMue(args: readonly string[], host: Host): Promise<numbe
       outputError: (text, write) =>
         write(
           painted(
-            withSuggestion(text.replace(/^error: /, 'error [usage]: '), called(program, args)),
+            withSuggestion(visible(text).replace(/^error: /, 'error [usage]: '), called(program, args)),
             host.colours?.stderr,
           ),
         ),
@@ -79,19 +99,9 @@ export async function runMue(args: readonly string[], host: Host): Promise<numbe
     .exitOverride();
   for (const [heading, commands] of GROUPS) {
     program.commandsGroup(heading);
-    for (const command of commands)
-      command.register(program, host, (code) => {
-        exitCode = code;
-      });
+    for (const command of commands) command.register(program, host, finished);
   }
-  try {
-    await program.parseAsync(replaceAliases(args), {from: 'user'});
-    return exitCode;
-  } catch (error) {
-    if (!(error instanceof CommanderError)) return fail(error, host.stderr, host.colours?.stderr);
-    // Commander has printed its message; its own code for wrong usage is 1, ours 2.
-    return error.exitCode === 0 ? 0 : 2;
-  }
+  return program;
 }
 
 /** The command that a command line calls, as far as its first words say. */

@@ -1,5 +1,6 @@
 import {InputError} from '../runtime/errors.js';
 import type {ByteChunks} from './lines.js';
+import {parseJson} from '../runtime/parse-json.js';
 
 const MAX_ITEM = 16 * 2 ** 20;
 /** The characters of a key or of a text beside the arrays; longer ones are none that is asked for. */
@@ -148,9 +149,9 @@ class MemberScanner {
 
 function parse(text: string, what: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (cause) {
-    throw new InputError('bad-json', `${what} is not JSON: ${cause instanceof Error ? cause.message : cause}`, {cause});
+    throw new InputError('bad-json', `${what} is not JSON: ${(cause as Error).message}`, {cause});
   }
 }
 

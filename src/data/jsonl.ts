@@ -12,6 +12,7 @@ import {
 } from './dataset.js';
 import {arrayOfRows} from './json-array.js';
 import {type ByteChunks, type Line, readLines} from './lines.js';
+import {parseJson} from '../runtime/parse-json.js';
 
 /** The options of `readJsonl`. */
 export interface JsonlOptions {
@@ -75,9 +76,9 @@ function checkLines(text: string): void {
 function readRow({text, line}: Line, {task, imagePath}: JsonlOptions): DatasetItem | undefined {
   let row: unknown;
   try {
-    row = JSON.parse(text);
+    row = parseJson(text);
   } catch (cause) {
-    throw badRow(line, `not JSON: ${cause instanceof Error ? cause.message : cause}`, cause);
+    throw badRow(line, `not JSON: ${(cause as Error).message}`, cause);
   }
   if (typeof row !== 'object' || row === null || Array.isArray(row)) throw badRow(line, 'wanted a JSON object');
   const fields = row as Fields;

@@ -2,6 +2,7 @@ import {checkArguments, fields, TEXT} from '../runtime/check-arguments.js';
 import {InputError, WeightsError} from '../runtime/errors.js';
 import {fromByteAlphabet, printableBytes, toByteAlphabet} from './byte-alphabet.js';
 import {BytePairs} from './byte-pairs.js';
+import {parseJson} from '../runtime/parse-json.js';
 
 /** A vocabulary: the text of its three files, and two counts. */
 export interface TokenizerFiles {
@@ -148,15 +149,9 @@ function readDictionary(text: string): {symbols: string[]; ids: Map<string, numb
 function readEncoder(text: string): Readonly<Record<string, number>> {
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = parseJson(text);
   } catch (cause) {
-    const position = /position (\d+)/.exec(String(cause))?.[1];
-    const line = position === undefined ? '' : `, line ${text.slice(0, Number(position)).split('\n').length}`;
-    throw new WeightsError(
-      'bad-encoder',
-      `encoder.json${line}: not JSON: ${cause instanceof Error ? cause.message : cause}`,
-      {cause},
-    );
+    throw new WeightsError('bad-encoder', `encoder.json: not JSON: ${(cause as Error).message}`, {cause});
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new WeightsError('bad-encoder', 'encoder.json, line 1: wanted an object of token strings and ids');

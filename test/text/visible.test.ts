@@ -6,6 +6,13 @@ test('visible: control characters are shown, tabs, line breaks and letters of al
   expect(visible('a\tb\nç 日本 🦈')).toBe('a\tb\nç 日本 🦈');
 });
 
+test('visible: characters that turn the order of what follows are shown, right-to-left letters stay', () => {
+  expect(visible('gpj\u202egnp.\u2066x\u2069')).toBe('gpj\\u202egnp.\\u2066x\\u2069');
+  const all = [...'\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'];
+  for (const character of all) expect(visible(character)).toMatch(/^\\u20[26][\da-e]$/);
+  expect(visible('כלב \u200f')).toBe('כלב \u200f');
+});
+
 test('createOutput: no line obeys what is in a name, and JSON keeps its value', () => {
   const written: string[] = [];
   const write = (text: string): void => {

@@ -1,6 +1,7 @@
 import {z} from 'zod';
 import {UsageError} from '../../runtime/errors.js';
 import {type PolicySetting, settingSchema} from '../policy-setting.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 const threshold = z.number().nullable();
 const listSchema = z.union([z.tuple([threshold, threshold, threshold]), z.tuple([threshold, threshold])]);
@@ -24,7 +25,7 @@ export function parseSettings(text: string, source: string): PolicySetting[] {
   };
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (error) {
     return fail((error as Error).message);
   }

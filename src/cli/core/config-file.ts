@@ -2,6 +2,7 @@ import {type CommandUnknownOpts, InvalidArgumentError} from '@commander-js/extra
 import {z} from 'zod';
 import {UsageError} from '../../runtime/errors.js';
 import {readTextFile} from '../../node/files/regular-file.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 const configSchema = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]));
 
@@ -52,7 +53,7 @@ function readConfigFile(file: string): z.infer<typeof configSchema> {
   };
   let json: unknown;
   try {
-    json = JSON.parse(readTextFile(file));
+    json = parseJson(readTextFile(file));
   } catch (error) {
     return refuse((error as Error).message);
   }

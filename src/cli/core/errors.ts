@@ -42,8 +42,9 @@ export function errorRecord(error: unknown): {readonly code: string; readonly me
   if (error instanceof MueError) return {code: error.code, message: error.message};
   const message = error instanceof Error ? error.message : String(error);
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  // File system errors have a name of their own: ENOSPC, EACCES, …
-  return {code: typeof code === 'string' ? code : 'unexpected', message: message.split('\n')[0] ?? ''};
+  // The system's own name stays in the message: "ENOSPC: no space left on device, write".
+  const fromSystem = typeof code === 'string' && /^E[A-Z0-9]+$/.test(code);
+  return {code: fromSystem ? 'system' : 'unexpected', message: message.split('\n')[0] ?? ''};
 }
 
 /** Whether every further input would meet the error, too: then the command ends with it. */

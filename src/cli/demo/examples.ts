@@ -6,6 +6,7 @@ import {encoderLayers, expectedTimeReduction} from '../../metrics/savings.js';
 import {throwIfAborted, UsageError} from '../../runtime/errors.js';
 import {type Answer, type Entailment, type LayersRun, meanLayers} from '../../tasks/answer.js';
 import type {OfaPipeline} from '../../tasks/ofa-processor.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /** The pictures that come with the package. */
 const PICTURES = fileURLToPath(new URL('../../../examples/pictures', import.meta.url));
@@ -83,7 +84,7 @@ export async function* runExamples(
 function readExamples(): z.infer<typeof examplesSchema> {
   const file = path.join(PICTURES, 'examples.json');
   try {
-    return examplesSchema.parse(JSON.parse(fs.readFileSync(file, 'utf8')));
+    return examplesSchema.parse(parseJson(fs.readFileSync(file, 'utf8')));
   } catch (cause) {
     throw new UsageError(
       'examples-missing',

@@ -5,6 +5,7 @@ import {withoutSchemaName} from '../../runtime/schema-name.js';
 import {SCHEDULE_NAMES} from '../policies/threshold.js';
 import {STACK_NAMES} from '../policy.js';
 import {SKIPPED_KV} from '../stacks.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 // An exit plan is one JSON value for exits everywhere: `--exit plan.json`, the API's `exit`, what calibration writes
 // (docs/exits.md).
@@ -114,7 +115,7 @@ export function parsePlan(text: string, source: string, task: string): ExitPlan 
   checkArguments('parsePlan', {text: [text, TEXT], source: [source, TEXT], task: [task, TEXT]});
   let json: unknown;
   try {
-    json = withoutSchemaName(JSON.parse(text));
+    json = withoutSchemaName(parseJson(text));
   } catch (error) {
     throw invalidPlan(source, (error as Error).message);
   }

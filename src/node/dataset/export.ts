@@ -2,7 +2,7 @@ import {createHash} from 'node:crypto';
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import type {Dataset, DatasetItem} from '../../data/dataset.js';
-import {InputError} from '../../runtime/errors.js';
+import {InputError, UsageError} from '../../runtime/errors.js';
 import {readRowPicture} from '../files/read-picture.js';
 import {cannotWrite} from '../runs/write-atomic.js';
 
@@ -22,8 +22,10 @@ export type WrittenPictures = Map<string, {readonly file: string; readonly sha25
  * Writes a data set as a folder: `images/<image id>.<ext>`, the bytes unchanged and each picture once, and
  * `<name>.jsonl`, which `openDataset` reads. The JSON lines file appears when it is complete.
  * @param written read and extended
+ * @param name    of the JSON lines file, without its ending
  * @throws InputError `image-conflict` if two rows give different pictures for one image id; `cannot-write`,
  *   `image-unreadable`
+ * @throws UsageError `name-invalid` if the name would be a path or no name of a file
  */
 export async function exportDataset(
   dataset: Dataset,
@@ -31,6 +33,7 @@ export async function exportDataset(
   name: string,
   written: WrittenPictures = new Map(),
 ): Promise<ExportReport> {
+  checkName(name);
   const target = path.join(folder, `${name}.jsonl`);
   const partial = `${target}.partial`;
   let [rows, pictures, bytes] = [0, 0, 0];
@@ -75,6 +78,15 @@ export async function exportDataset(
 function toRow(item: DatasetItem, image: string): object {
   const {id, imageId, text, premise, references, label, answers, objects, extra} = item;
   return {id, imageId, image, text, premise, references, label, answers: answers && [...answers], objects, ...extra};
+}
+
+/** A name with a separator would be written elsewhere than in the folder. */
+function checkName(name: string): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: file systems and terminals obey them
+  if (name !== '' && name.length <= 200 && !/[\\/\0-\x1f\x7f]/.test(name)) return;
+  throw new UsageError('name-invalid', `${JSON.stringify(name.slice(0, 40))} is no name for a file of rows`, {
+    hint: 'Name it in at most 200 characters, without slashes and control characters.',
+  });
 }
 
 /** The file name of an image id. It is reversible, so that two ids never meet, and never a path. */

@@ -1,8 +1,9 @@
 import path from 'node:path';
-import type {Dataset, DatasetItem, DatasetTask} from '../../data/dataset.js';
+import {badRow, type Dataset, type DatasetItem, type DatasetTask} from '../../data/dataset.js';
 import {readLines} from '../../data/lines.js';
 import {type ExportReport, exportDataset, type WrittenPictures} from './export.js';
 import {openDataset, readChunks} from './open.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /** A line of scenes_{val,test}.jsonl: how a picture was drawn, and how hard it and each of its texts is. */
 interface Scene {
@@ -53,11 +54,19 @@ export async function exportScenes(source: string, target: string): Promise<Read
 
 async function readScenes(file: string): Promise<ReadonlyMap<string, Scene>> {
   const scenes = new Map<string, Scene>();
-  for await (const {text} of readLines(readChunks(file))) {
-    const scene = JSON.parse(text) as Scene;
+  for await (const {text, line} of readLines(readChunks(file))) {
+    const scene = parseScene(text, line);
     scenes.set(String(scene.image_id), scene);
   }
   return scenes;
+}
+
+function parseScene(text: string, line: number): Scene {
+  try {
+    return parseJson(text) as Scene;
+  } catch (cause) {
+    throw badRow(line, `not JSON: ${(cause as Error).message}`, cause);
+  }
 }
 
 async function* withExtra(rows: Dataset, extra: (item: DatasetItem) => Extra): AsyncGenerator<DatasetItem> {

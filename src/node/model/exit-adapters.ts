@@ -26,6 +26,7 @@ import {namedEntry} from '../files/regular-file.js';
 import {FileAccess} from './file-access.js';
 import {verifyFile} from './manifest.js';
 import {hashFile} from './model-folder.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 // exit-adapters.safetensors: the weights of every task's adapters under `<task>.layers.<layer>.…`, and metadata that
 // say what they are and which weights they belong to.
@@ -138,7 +139,7 @@ const RETRAIN = 'Train them again with `mue train exits`, or do without: --no-ad
 function parseSets(text: string, invalid: (why: string) => WeightsError): Sets {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (cause) {
     throw invalid(`its table of tasks is no JSON: ${(cause as Error).message}`);
   }

@@ -5,6 +5,7 @@ import {checkArguments, PATH} from '../../runtime/check-arguments.js';
 import {throwIfAborted, WeightsError} from '../../runtime/errors.js';
 import {readTextFile} from '../files/regular-file.js';
 import {hashFile} from './model-folder.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /** The file of a model folder that lists its others. */
 const MANIFEST = 'manifest.json';
@@ -24,7 +25,7 @@ export function readFolderJson(folder: string, name: string): unknown {
     return undefined;
   }
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (cause) {
     throw new WeightsError('config-invalid', `${file} is no JSON: ${(cause as Error).message}`, {cause});
   }

@@ -7,6 +7,7 @@ import {type StateName, TorchFile} from '../../checkpoint/torch-zip.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {FileAccess} from './file-access.js';
 import {namedEntry, readTextFile, whyUnreadable} from '../files/regular-file.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /** A checkpoint on disk: weights, the settings that belong to them, and the files that hold both. */
 export interface OpenCheckpoint extends Disposable {
@@ -129,9 +130,9 @@ function readText(file: string, maxBytes: number): string {
 
 function parse(file: string): PlainValue {
   try {
-    return JSON.parse(readText(file, MAX_CONFIG_BYTES)) as PlainValue;
+    return parseJson(readText(file, MAX_CONFIG_BYTES)) as PlainValue;
   } catch (cause) {
     if (cause instanceof WeightsError) throw cause;
-    throw new WeightsError('bad-config', `${file}: not JSON.`, {cause});
+    throw new WeightsError('bad-config', `${file}: not JSON: ${(cause as Error).message}.`, {cause});
   }
 }

@@ -9,6 +9,7 @@ import {readChunks} from '../dataset/open.js';
 import {namedEntry} from '../files/regular-file.js';
 import {RowLog} from './row-log.js';
 import {writeAtomic} from './write-atomic.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 export const EMBEDDINGS = 'embeddings.jsonl';
 /** The rows as they come, before all are there. */
@@ -149,7 +150,7 @@ export async function readEmbeddings(files: readonly string[]): Promise<Embedded
 function parseRow(text: string, where: string): {image: string; embedding: Float32Array} {
   let row: {image?: unknown; embedding?: unknown} | null;
   try {
-    row = JSON.parse(text);
+    row = parseJson(text) as typeof row;
   } catch (cause) {
     throw corrupt(where, `is no JSON: ${(cause as Error).message}`);
   }

@@ -8,6 +8,7 @@ import {readPredictions, writePredictions} from './predictions-file.js';
 import {readTextFile, whyUnreadable} from '../files/regular-file.js';
 import {readRun, type RunFile} from './run-file.js';
 import {cannotWrite, writeAtomic} from './write-atomic.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /** A row that was skipped, as bad-rows.jsonl keeps it. */
 export interface BadRowRecord {
@@ -146,7 +147,7 @@ function read(file: string): string {
 
 function parse(text: string, what: string): unknown {
   try {
-    return JSON.parse(text);
+    return parseJson(text);
   } catch (cause) {
     throw new InputError('run-corrupt', `${what} is no JSON: ${(cause as Error).message}`, {cause});
   }

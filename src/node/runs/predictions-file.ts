@@ -5,6 +5,7 @@ import {InputError} from '../../runtime/errors.js';
 import {readChunks} from '../dataset/open.js';
 import {cannotWrite, writeAtomic, writeWhole} from './write-atomic.js';
 import {checkUntouched} from './writer-lock.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /**
  * The file predictions.jsonl, open for appending rows. Every append is one write that ends in a line break: whatever
@@ -75,7 +76,7 @@ export async function readPredictions(file: string): Promise<EvaluationRow[]> {
   })) {
     let json: unknown;
     try {
-      json = JSON.parse(text);
+      json = parseJson(text);
     } catch (error) {
       corrupt(line, (error as Error).message);
     }

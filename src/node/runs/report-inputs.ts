@@ -8,6 +8,7 @@ import {InputError} from '../../runtime/errors.js';
 import {readEvaluation} from './evaluation-folder.js';
 import {folderEntries} from '../dataset/open.js';
 import {namedEntry, readTextFile, whyUnreadable} from '../files/regular-file.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 interface Found {
   evaluations: ReportInputs['evaluations'][number][];
@@ -85,7 +86,7 @@ function readFile(file: string, found: Found, names: Set<string>): void {
     throw new InputError('report-input-corrupt', `${file}: ${whyUnreadable(cause)}`, {cause});
   }
   try {
-    json = JSON.parse(text);
+    json = parseJson(text);
   } catch (cause) {
     throw new InputError('report-input-corrupt', `${file} is no JSON: ${(cause as Error).message}`, {cause});
   }

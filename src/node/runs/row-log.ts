@@ -3,6 +3,7 @@ import {InputError, UsageError} from '../../runtime/errors.js';
 import {openRegularFile, whyUnreadable} from '../files/regular-file.js';
 import {cannotWrite, writeWhole} from './write-atomic.js';
 import {checkUntouched, WriterLock} from './writer-lock.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /**
  * A file of JSON lines to which bulk work appends, and with which it can go on after any interruption, kill -9
@@ -93,7 +94,7 @@ export function readRowLog(file: string): {
     throw new InputError('file-unreadable', `${file} cannot be read: ${whyUnreadable(error)}`, {cause: error});
   }
   if (parsed.header === undefined) throw new InputError('recording-empty', `${file} holds nothing yet`);
-  return {header: JSON.parse(parsed.header) as Record<string, unknown>, rows: parsed.rows};
+  return {header: parseJson(parsed.header) as Record<string, unknown>, rows: parsed.rows};
 }
 
 /** Reads the whole lines of a file; `bytes` is where they end, `torn` the text that follows. */
@@ -109,7 +110,7 @@ function parse(file: string): {
   const ends = eachWholeLine(file, (text) => {
     line++;
     try {
-      const row = JSON.parse(text) as unknown;
+      const row = parseJson(text) as unknown;
       if (typeof row !== 'object' || row === null || Array.isArray(row)) throw new Error('not an object');
       if (line === 1) header = text;
       else rows.push(row as Record<string, unknown>);

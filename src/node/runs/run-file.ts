@@ -8,6 +8,7 @@ import {InputError, UsageError} from '../../runtime/errors.js';
 import {dataFingerprintSchema} from '../dataset/fingerprint.js';
 import {writeAtomic} from './write-atomic.js';
 import {readTextFile} from '../files/regular-file.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 export const runSchema = z.strictObject({
   version: z.literal(1),
@@ -45,7 +46,7 @@ export function readRun(folder: string): RunFile | undefined {
     throw new InputError('run-corrupt', `${file}: ${message}`, {cause});
   }
   try {
-    return runSchema.parse(JSON.parse(text));
+    return runSchema.parse(parseJson(text));
   } catch (cause) {
     const why =
       cause instanceof z.ZodError

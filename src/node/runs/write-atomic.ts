@@ -20,7 +20,8 @@ export function writeAtomic(file: string, content: string | Iterable<string | Ui
     }
     fs.renameSync(part, file);
   } catch (error) {
-    fs.rmSync(part, {force: true});
+    // Looked for first: to remove what has an impossible name fails, too, with an error of its own.
+    if (fs.existsSync(part)) fs.rmSync(part, {force: true});
     throw cannotWrite(file, error);
   }
 }

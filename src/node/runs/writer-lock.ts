@@ -5,6 +5,7 @@ import path from 'node:path';
 import {InputError} from '../../runtime/errors.js';
 import {readTextFile} from '../files/regular-file.js';
 import {cannotWrite} from './write-atomic.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /** The process that holds a lock, as the lock's file names it. */
 interface Holder {
@@ -147,7 +148,7 @@ function removeDrafts(file: string): void {
 /** @returns undefined if there is no lock, or none that can be read */
 function readHolder(file: string): Holder | undefined {
   try {
-    const holder = JSON.parse(readTextFile(file)) as Partial<Holder> | null;
+    const holder = parseJson(readTextFile(file)) as Partial<Holder> | null;
     return typeof holder?.token === 'string' && /^[0-9a-f]+$/.test(holder.token) && Number.isSafeInteger(holder.pid)
       ? (holder as Holder)
       : undefined;

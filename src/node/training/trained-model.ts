@@ -9,7 +9,9 @@ import {parameterCount} from '../../models/weights.js';
 import {WeightsError} from '../../runtime/errors.js';
 import {readTextFile} from '../files/regular-file.js';
 import {FileAccess} from '../model/file-access.js';
+import {readFolderJson} from '../model/manifest.js';
 import {writeFolder} from '../model/model-folder.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /** The most bytes of one file of weights. */
 const MOST_BYTES = 2e9;
@@ -37,7 +39,7 @@ export async function writeTrainedModel(
   note: object,
 ): Promise<void> {
   const manifest = readManifest(base);
-  const {family, config} = parseConfig(JSON.parse(readTextFile(path.join(base, 'config.json'))), base);
+  const {family, config} = parseConfig(readFolderJson(base, 'config.json'), base);
   const weights = family.weights(config);
   using source = await openModelWeights(
     (file) => Promise.resolve(FileAccess.open(path.join(base, file))),
@@ -85,7 +87,7 @@ export async function writeTrainedModel(
 
 function readManifest(folder: string): Manifest {
   try {
-    const {files} = JSON.parse(readTextFile(path.join(folder, 'manifest.json'))) as Partial<Manifest>;
+    const {files} = parseJson(readTextFile(path.join(folder, 'manifest.json'))) as Partial<Manifest>;
     // Names are joined to a path.
     if (Array.isArray(files) && files.every(({name}) => /^[\w-][\w.-]*$/.test(name))) return {files};
   } catch {

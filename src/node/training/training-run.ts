@@ -10,6 +10,7 @@ import {readTextFile} from '../files/regular-file.js';
 import {INITIAL_WEIGHTS} from './coca-subject.js';
 import {runDifferences} from '../runs/run-file.js';
 import {writeAtomic} from '../runs/write-atomic.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /** run.json of a training: everything that decides its weights. */
 export const trainingRunSchema = z.strictObject({
@@ -82,7 +83,7 @@ export function claimTraining(folder: string, run: TrainingRun): boolean {
 function readTraining(file: string): TrainingRun {
   let json: unknown;
   try {
-    json = JSON.parse(readTextFile(file));
+    json = parseJson(readTextFile(file));
   } catch (cause) {
     throw new InputError('run-corrupt', `${file}: ${(cause as Error).message}`, {cause});
   }

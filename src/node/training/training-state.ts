@@ -7,6 +7,7 @@ import {InputError} from '../../runtime/errors.js';
 import type {TrainingState} from '../../training/trainer.js';
 import {FileAccess} from '../model/file-access.js';
 import {writeAtomic} from '../runs/write-atomic.js';
+import {parseJson} from '../../runtime/parse-json.js';
 
 /** The best validation so far. */
 const bestSchema = z.strictObject({update: z.number(), value: z.number()});
@@ -92,7 +93,7 @@ export async function readTrainingState(
 
 function parsed(text: unknown): unknown {
   try {
-    return typeof text === 'string' ? JSON.parse(text) : undefined;
+    return typeof text === 'string' ? parseJson(text) : undefined;
   } catch {
     return undefined;
   }

@@ -30,11 +30,11 @@ test('describeError: code, message and hint; an unexpected error asks for a repo
   expect(describeError(new TypeError('a bug'))).toMatch(/^error \[unexpected\]: a bug\n {2}→ .*please report it/);
 });
 
-test('errorRecord: an error of the file system keeps its name', () => {
-  expect(errorRecord(Object.assign(new Error('no space\nleft'), {code: 'ENOSPC'}))).toEqual({
-    code: 'ENOSPC',
-    message: 'no space',
-  });
+test('errorRecord: an error of the system has a code of this package, and its own name in the message', () => {
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write\nmore'), {code: 'ENOSPC'});
+  expect(errorRecord(full)).toEqual({code: 'system', message: 'ENOSPC: no space left on device, write'});
+  const engine = Object.assign(new TypeError('The argument'), {code: 'ERR_INVALID_ARG_TYPE'});
+  expect(errorRecord(engine)).toEqual({code: 'unexpected', message: 'The argument'});
 });
 
 test('fail: writes the error, and returns its exit code, 1 for an unexpected one', () => {

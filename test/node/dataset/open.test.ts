@@ -86,6 +86,18 @@ test('exportDataset: an image id is never a path', async () => {
   ).toEqual(['../../evil', '..']);
 });
 
+test.each(['', '../evil', 'a/b', 'a\\b', 'nul\0', 'a\nb', 'long'.repeat(100)])(
+  'exportDataset: the name %j is no name for a file of rows',
+  async (name) => {
+    async function* rows() {
+      yield {id: '1', imageId: '1', image: {bytes: Uint8Array.of(0xff, 0xd8, 0xff)}, line: 1};
+    }
+    const out = path.join(folder, 'names');
+    await expect(exportDataset(rows(), out, name)).rejects.toMatchObject({code: 'name-invalid', exitCode: 2});
+    expect(fs.existsSync(out)).toBe(false);
+  },
+);
+
 test('openDataset: reads a folder of pictures in the order of names, other files left out', async () => {
   const pictures = path.join(folder, 'pictures');
   fs.mkdirSync(path.join(pictures, 'sub.jpg'), {recursive: true});

@@ -40,3 +40,14 @@ test('picturePaths: several names, in their order; - stays', () => {
   expect(found('b.png', 'sub')).toEqual(['b.png', 'sub/d.png']);
   expect(picturePaths(['-', 'https://example.org/a.png?x=1'])).toEqual(['-', 'https://example.org/a.png?x=1']);
 });
+
+test.each([
+  'nul\0.png',
+  'nul\0*.png',
+  `${'long'.repeat(1000)}.png`,
+  `${'long'.repeat(1000)}/*.png`,
+  'b.png/inside.png',
+  'b.png/*.png',
+])('picturePaths: a name that no file can have stands for itself: %j', (name) => {
+  expect(picturePaths([`${root}/${name}`])).toEqual([`${root}/${name}`]);
+});
