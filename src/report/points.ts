@@ -5,6 +5,7 @@ import type {EvaluationMetrics} from '../evaluation/metrics.js';
 import type {EvaluationRow} from '../evaluation/row.js';
 import {paretoFront} from '../statistics/pareto-front.js';
 import type {SweepFile, SweptPoint} from '../calibration/sweep/file.js';
+import type {TrainingCurves} from './training.js';
 
 /** Results that a report is made of; names are those of folders and files. */
 export interface ReportInputs {
@@ -15,6 +16,7 @@ export interface ReportInputs {
   }[];
   readonly sweeps: readonly {readonly name: string; readonly sweep: SweepFile}[];
   readonly plans: readonly {readonly name: string; readonly plan: ExitPlan}[];
+  readonly trainings?: readonly TrainingCurves[];
 }
 
 /** Quality and costs of a setting, means over items. null is unknown. */

@@ -2,6 +2,7 @@ import {escapeHtml, htmlPage} from '../charts/html-page.js';
 import {InputError} from '../runtime/errors.js';
 import {confusionMatrix, type DifficultyChart, difficultyCharts, exitHistogram, qualityChart} from './charts.js';
 import {type Cost, costOf, frontOf, isPolicy, type ReportInputs, type ReportPoint, reportPoints} from './points.js';
+import {trainingCharts, trainingText} from './training.js';
 import {certificateTables, correlationTable, policyTable, runTable, verdictTable, wantedRetention} from './tables.js';
 
 /**
@@ -49,9 +50,12 @@ export function report(
   inputs: ReportInputs,
   {title = 'Early exits: what they save, and what they cost'}: {readonly title?: string} = {},
 ): readonly ReportFile[] {
-  const {evaluations, sweeps, plans} = inputs;
-  if (evaluations.length + sweeps.length + plans.length === 0)
-    throw new InputError('report-empty', 'there is nothing to report: no evaluation, no sweep and no plan was given');
+  const {evaluations, sweeps, plans, trainings = []} = inputs;
+  if (evaluations.length + sweeps.length + plans.length + trainings.length === 0)
+    throw new InputError(
+      'report-empty',
+      'there is nothing to report: no evaluation, no sweep, no plan and no training was given',
+    );
   const points = reportPoints(inputs);
   const tasks = [...new Set(points.map(({task}) => task))];
   const difficulty = evaluations.map(({name, metrics, rows}) => difficultyCharts(name, metrics, rows));
@@ -65,11 +69,19 @@ export function report(
   const certificates = plans.map(
     ({name, plan}) => `<article><h3>${escapeHtml(name)}</h3>${certificateTables(plan)}</article>`,
   );
+  const curves = trainings.map(
+    (training) => `<details open><summary>${escapeHtml(training.name)}</summary>
+<p class="muted">${escapeHtml(trainingText(training))}</p>
+<div class="grid">${trainingCharts(training)
+      .map(({name, svg}) => figure(`training-${training.name}-${name}`, svg))
+      .join('\n')}</div></details>`,
+  );
   const body = `<header><h1>${escapeHtml(title)}</h1>
 <p>Layers are not time: every saving is given in layers, multiply-accumulates and, where it was run, milliseconds. Points of sweeps are replayed from one
 recording of all depths; milliseconds come from evaluations only.</p></header>
 ${sections.join('\n')}
 ${details.length === 0 ? '' : `<section><h2>Where runs exit</h2>${details.join('\n')}</section>`}
+${curves.length === 0 ? '' : `<section><h2>Trainings</h2>${curves.join('\n')}</section>`}
 ${certificates.length === 0 ? '' : `<section><h2>Calibrated plans</h2>${certificates.join('\n')}</section>`}
 <footer>All points: points.csv and report.json beside this page. Made by <code>mue report</code>.</footer>`;
   const correlations = evaluations.flatMap(({name: source}, i) =>

@@ -3,10 +3,13 @@ import {defineCommand} from '../core/define-command.js';
 
 export const report = defineCommand({
   name: 'report',
-  summary: 'One page of charts (and CSV, JSON, SVG) from evaluations, sweeps and calibrated plans',
+  summary: 'One page of charts (and CSV, JSON, SVG) from evaluations, sweeps, calibrated plans and trainings',
   example: 'mue report early full swept --out report',
   arguments: [
-    ['<inputs...>', 'folders of `mue evaluate` and `mue sweep`, plan.json files, or folders that hold such folders'],
+    [
+      '<inputs...>',
+      'folders of `mue evaluate`, `mue sweep` and `mue train`, plan.json files, or folders that hold such folders',
+    ],
   ],
   options: (command) =>
     command
@@ -23,9 +26,10 @@ export const report = defineCommand({
     for (const {name, content} of files) writeAtomic(path.join(folder, name), content);
     const count = (things: readonly unknown[], what: string): string =>
       `${things.length} ${what}${things.length === 1 ? '' : 's'}`;
-    const {evaluations, sweeps, plans} = inputs;
-    const read = [count(evaluations, 'evaluation'), count(sweeps, 'sweep'), count(plans, 'plan')].join(', ');
-    out.say(`${read}: ${count(files, 'file')}`);
+    const {evaluations, sweeps, plans, trainings = []} = inputs;
+    const read = [count(evaluations, 'evaluation'), count(sweeps, 'sweep'), count(plans, 'plan')];
+    if (trainings.length > 0) read.push(count(trainings, 'training'));
+    out.say(`${read.join(', ')}: ${count(files, 'file')}`);
     out.data(path.join(folder, 'index.html'));
     return 0;
   },

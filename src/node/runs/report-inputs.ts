@@ -5,7 +5,9 @@ import type {ReportInputs} from '../../report/points.js';
 import {parseSweep} from '../../calibration/sweep/file.js';
 import {parsePlan} from '../../exit/plan/schema.js';
 import {InputError} from '../../runtime/errors.js';
+import {parseTrainingLog, type TrainingCurves} from '../../report/training.js';
 import {readEvaluation} from './evaluation-folder.js';
+import {readRowLog} from './row-log.js';
 import {folderEntries} from '../dataset/open.js';
 import {namedEntry, readTextFile, whyUnreadable} from '../files/regular-file.js';
 import {parseJson} from '../../runtime/parse-json.js';
@@ -14,18 +16,19 @@ interface Found {
   evaluations: ReportInputs['evaluations'][number][];
   sweeps: ReportInputs['sweeps'][number][];
   plans: ReportInputs['plans'][number][];
+  trainings: TrainingCurves[];
 }
 
 const KINDS =
-  'a folder of `mue evaluate` (run.json), of `mue sweep` (sweep.json), a plan.json, or a folder that holds such folders';
+  'a folder of `mue evaluate` or `mue train` (run.json), of `mue sweep` (sweep.json), a plan.json, or a folder that holds such folders';
 
 /**
- * Reads evaluations, sweeps and plans, told apart by their files.
+ * Reads evaluations, sweeps, plans and trainings, told apart by their files.
  * @throws InputError `report-input-missing`, `report-input-unknown`, `evaluation-unfinished`, and those of damaged
  *   files
  */
 export async function readReportInputs(inputs: readonly string[]): Promise<ReportInputs> {
-  const found: Found = {evaluations: [], sweeps: [], plans: []};
+  const found: Found = {evaluations: [], sweeps: [], plans: [], trainings: []};
   const names = new Set<string>();
   for (const input of inputs) {
     const entry = namedEntry(input);
@@ -51,6 +54,12 @@ export async function readReportInputs(inputs: readonly string[]): Promise<Repor
  */
 async function readFolder(folder: string, found: Found, names: Set<string>): Promise<boolean> {
   const has = (name: string): boolean => fs.existsSync(path.join(folder, name));
+  if (has('run.json') && isTraining(path.join(folder, 'run.json'))) {
+    const name = unique(folder, names);
+    const log = path.join(folder, 'log.jsonl');
+    found.trainings.push(parseTrainingLog(fs.existsSync(log) ? readRowLog(log).rows : [], name));
+    return true;
+  }
   if (has('run.json')) {
     const {run, metrics, rows} = await readEvaluation(folder);
     if (metrics === undefined)
@@ -75,6 +84,15 @@ async function readFolder(folder: string, found: Found, names: Set<string>): Pro
   }
   for (const name of ['sweep.json', 'plan.json']) if (has(name)) readFile(path.join(folder, name), found, names);
   return has('run.json') || has('sweep.json') || has('plan.json');
+}
+
+/** Whether a run.json is of `mue train`; one that cannot be read is said to be damaged by whoever reads it next. */
+function isTraining(file: string): boolean {
+  try {
+    return (JSON.parse(readTextFile(file)) as {format?: unknown} | null)?.format === 'mue-training-run';
+  } catch {
+    return false;
+  }
 }
 
 function readFile(file: string, found: Found, names: Set<string>): void {
