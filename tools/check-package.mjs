@@ -57,7 +57,7 @@ const sample = readme.match(/```js\n(.*?)```/s)?.[1] ?? '';
 write('sample.mjs', sample);
 write(
   'esm.mjs',
-  "import {DEVICES} from 'mue-tfjs/node';\nimport {never} from 'mue-tfjs';\nconsole.log(DEVICES.length, typeof never);\n",
+  "import {DEVICES} from 'mue-tfjs/node';\nimport {never} from 'mue-tfjs';\nconsole.log(DEVICES.includes('wasm'), typeof never);\n",
 );
 write(
   'common.cjs',
@@ -69,7 +69,7 @@ for (const major of process.argv.slice(2).length > 0 ? process.argv.slice(2) : [
   const node = major ? path.join(project, `node-${major}/node_modules/node/bin/node`) : process.execPath;
   const name = `Node ${run(node, '--version').trim()}`;
   check(/two big cupcakes in a room/.test(run(node, 'sample.mjs')), `${name}: README's sample`);
-  check(run(node, 'esm.mjs') === '7 object\n', `${name}: import`);
+  check(run(node, 'esm.mjs') === 'true object\n', `${name}: import`);
   check(
     run(node, 'common.cjs') === `${version} mue-tfjs/schemas/exit-plan.json object\n`,
     `${name}: require of JSON, import() from CommonJS`,
