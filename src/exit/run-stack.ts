@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import {gatherRows} from '../nn/gather-rows.js';
-import {checkArguments, COUNT, fields, FUNCTION, OBJECT, TENSOR, TEXT} from '../runtime/check-arguments.js';
+import {checkArguments, COUNT, fields, FUNCTION, OBJECT, TEXT} from '../runtime/check-arguments.js';
+import {TENSOR} from '../runtime/check-tensors.js';
 import {UsageError} from '../runtime/errors.js';
 import {TensorScope} from '../runtime/tensor-scope.js';
 import {yieldToEventLoop} from '../runtime/yield.js';

@@ -1,4 +1,3 @@
-import {Tensor} from '@tensorflow/tfjs';
 import {shown} from './check-options.js';
 import {UsageError} from './errors.js';
 
@@ -55,11 +54,6 @@ export function instanceOf(wanted: string, type: abstract new (...args: never[])
 
 /** Coordinates. */
 export const VECTOR: Kind = instanceOf('a Float32Array', Float32Array);
-/** A tensor, whatever its shape, that was not disposed. */
-export const TENSOR: Kind = kind(
-  'a tensor that was not disposed',
-  (value) => value instanceof Tensor && !value.isDisposed,
-);
 
 /** One of a few words. */
 export function oneOf(words: readonly string[]): Kind {

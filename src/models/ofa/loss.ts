@@ -9,8 +9,8 @@ import {
   LIST,
   listOf,
   OBJECT,
-  TENSOR,
 } from '../../runtime/check-arguments.js';
+import {TENSOR} from '../../runtime/check-tensors.js';
 import {UsageError} from '../../runtime/errors.js';
 import {TensorScope} from '../../runtime/tensor-scope.js';
 import {PAD} from './config.js';
