@@ -8,7 +8,7 @@ import {layersSaved} from '../replay/threshold-replay.js';
 import {bettingUpperBound, fewestItems} from '../risk/betting.js';
 import {SequenceTest} from '../risk/sequence-test.js';
 import {byPlace, mapStacks, weightedLayersEach} from '../stacks.js';
-import {type CaptionCertificate, captionPromise, CAPTION_ASSUMPTIONS} from './certificate.js';
+import {type CaptionCertificate, captionPromise, CAPTION_ASSUMPTIONS, type ExpectedCaptions} from './certificate.js';
 import {LARGEST_SCORE, type SentenceScore, type SentenceScorer, sentenceScorer} from './sentence-scorer.js';
 
 // Captions depend on every word before: settings are run, not replayed, and as few of them as the promise needs.
@@ -106,9 +106,11 @@ export class CaptionCalibration {
     }
     const test = this.#begun();
     const open = test.open;
-    const numbers = open.map((c) => this.#order[c]!);
-    const [full, ...scores] = this.#scores(row, [0, ...numbers]);
-    for (const [k, c] of open.entries()) test.see(c, (full! - scores[k]!) / this.#most);
+    const losses = this.#losses(
+      row,
+      open.map((c) => this.#order[c]!),
+    );
+    for (const [k, c] of open.entries()) test.see(c, losses[k]!);
     this.#rows.push(row);
   }
 
@@ -125,7 +127,7 @@ export class CaptionCalibration {
       const {risk, pValue, items} = test.of(c);
       return {
         setting: this.settings[s]!,
-        drop: (risk * this.#most) / this.#meanFull,
+        drop: this.#drop(risk),
         pValue,
         items,
         accepted: c < accepted,
@@ -162,19 +164,12 @@ export class CaptionCalibration {
 
   /** The largest mean loss that is allowed, in units of the largest score. */
   get risk(): number {
-    this.#begun();
-    return (this.options.maxDrop * this.#meanFull) / this.#most;
+    return this.#begun().risk;
   }
 
   /** Fewest pictures that could certify a setting which loses nothing. */
   get fewest(): number {
     return fewestItems(this.risk, this.options.delta);
-  }
-
-  /** Candidates in the order of their test. */
-  get order(): readonly PolicySetting[] {
-    this.#begun();
-    return this.#order.map((s) => this.settings[s]!);
   }
 
   /** The test, which begins when all choosing pictures are there. @throws InputError `no-items`, `score-zero` */
@@ -216,6 +211,22 @@ export class CaptionCalibration {
     );
   }
 
+  /** Of settings on a picture, in [−1, 1]. */
+  #losses(row: CaptionRow, settings: readonly number[]): Float64Array {
+    const [full, ...own] = this.#scores(row, [0, ...settings]);
+    return Float64Array.from(own, (score) => (full! - score) / this.#most);
+  }
+
+  /** Of a setting on those of the pictures that ran it. */
+  #lossesOf(setting: number, rows: readonly CaptionRow[]): number[] {
+    return rows.filter(({captions}) => captions[setting]).map((row) => this.#losses(row, [setting])[0]!);
+  }
+
+  /** A mean loss as a fraction of full depth's mean score. */
+  #drop(loss: number): number {
+    return (loss * this.#most) / this.#meanFull;
+  }
+
   #cost({macs, layers}: SettingCaption): number {
     if (this.options.cost === 'macs') return macs;
     const {stacks} = this.target;
@@ -226,7 +237,7 @@ export class CaptionCalibration {
   }
 
   /** Means of a setting over the pictures that ran it, beside full depth's on the same pictures. */
-  #means(chosen: number): NonNullable<CaptionCertificate['expected']> {
+  #means(chosen: number): ExpectedCaptions {
     const rows = [...this.#choosing, ...this.#rows].filter(({captions}) => captions[chosen]);
     const scores = rows.map((row) => this.#scores(row, [0, chosen]));
     const {stacks} = this.target;
@@ -241,17 +252,7 @@ export class CaptionCalibration {
       layers: byPlace(stacks, layers),
       etr: layersSaved(stacks, layers),
       macs: {run: run!, full: full!, saved: 1 - run! / full!},
-      dropUpperBound:
-        (bettingUpperBound(
-          this.#rows.flatMap((row) => {
-            if (!row.captions[chosen]) return [];
-            const [a, b] = this.#scores(row, [0, chosen]);
-            return (a! - b!) / this.#most;
-          }),
-          this.options.delta,
-        ) *
-          this.#most) /
-        this.#meanFull,
+      dropUpperBound: this.#drop(bettingUpperBound(this.#lossesOf(chosen, this.#rows), this.options.delta)),
     };
   }
 
@@ -261,12 +262,7 @@ export class CaptionCalibration {
    */
   #itemsNeeded(): number | null {
     if (this.#order.length === 0) return null;
-    const losses = [...this.#choosing, ...this.#rows].flatMap((row) => {
-      const own = row.captions[this.#order[0]!];
-      if (!own) return [];
-      const [full, score] = this.#scores(row, [0, this.#order[0]!]);
-      return (full! - score!) / this.#most;
-    });
+    const losses = this.#lossesOf(this.#order[0]!, [...this.#choosing, ...this.#rows]);
     const growth = range(1, 100).map((k) => mean(losses.map((loss) => Math.log1p((-k / 100) * (loss - this.risk)))));
     const best = largest(growth);
     return best > 0 ? Math.max(this.fewest, Math.ceil(Math.log(1 / this.options.delta) / best)) : null;

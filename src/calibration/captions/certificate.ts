@@ -1,5 +1,6 @@
 import type {PolicySetting} from '../policy-setting.js';
-import type {ByPlace} from '../stacks.js';
+import type {CaptionMeans} from '../sweep/caption-sweep.js';
+import {shortPercent} from '../../text/format.js';
 import type {SentenceScore} from './sentence-scorer.js';
 
 /** Record of how a plan for captions was chosen, kept in the plan. Plain data. */
@@ -28,21 +29,21 @@ export interface CaptionCertificate {
   readonly tested: readonly TestedCaptions[];
   readonly chosen: TestedCaptions | null;
   /** Means of the chosen setting over the pictures that ran it. */
-  readonly expected: {
-    readonly pictures: number;
-    readonly score: number;
-    readonly retention: number;
-    readonly agreement: number;
-    readonly layers: ByPlace<number>;
-    readonly etr: number;
-    readonly macs: {readonly run: number; readonly full: number; readonly saved: number};
-    /** Upper bound of its drop by itself, except with probability δ: its run may have been ended where that suited it. */
-    readonly dropUpperBound: number;
-  } | null;
+  readonly expected: ExpectedCaptions | null;
   /** Where nothing is certified: the pictures that the test would need, by the safest candidate; null if none would do. */
   readonly itemsNeeded: number | null;
   readonly promise: string;
   readonly assumptions: string;
+}
+
+/** Means over pictures; `agreement` is the fraction with full depth's caption. */
+export interface ExpectedCaptions extends Pick<CaptionMeans, 'agreement' | 'layers' | 'etr' | 'macs'> {
+  readonly pictures: number;
+  readonly score: number;
+  /** That score / full depth's on the same pictures. */
+  readonly retention: number;
+  /** Upper bound of its drop by itself, except with probability δ: its run may have been ended where that suited it. */
+  readonly dropUpperBound: number;
 }
 
 export interface TestedCaptions {
@@ -59,7 +60,7 @@ export interface TestedCaptions {
 export function captionPromise(score: SentenceScore, alpha: number, delta: number): string {
   return (
     `Except with probability ${delta} over calibration sets, captions of the plan score, on average, at most ` +
-    `${Number((100 * alpha).toPrecision(4))} % less than full depth's (${score} of single captions, gains count).`
+    `${shortPercent(alpha)} less than full depth's (${score} of single captions, gains count).`
   );
 }
 

@@ -1,5 +1,6 @@
 import {seededRandom} from '../../runtime/random.js';
 import {mean, range} from '../../statistics/descriptive.js';
+import {promiseCount, type PromiseCount} from '../risk/coverage-check.js';
 import type {Runs} from '../settings/runs.js';
 import {
   type CaptionCalibrationOptions,
@@ -53,16 +54,9 @@ export function calibrateRuns(
 }
 
 /** Count of broken promises of calibrations on pictures drawn from those of recorded runs. */
-export interface CaptionCoverage {
-  readonly samples: number;
+export interface CaptionCoverage extends PromiseCount {
   /** Pictures of each sample, and of the pool. */
   readonly n: number;
-  /** Samples whose plan loses more, on the whole pool, than was promised. */
-  readonly violations: number;
-  readonly rate: number;
-  /** δ + 2 √(δ(1 − δ) / samples): the rate that chance allows. */
-  readonly limit: number;
-  readonly kept: boolean;
   /** Samples where something was certified, and the mean of what their plans save of the cost. */
   readonly certified: number;
   readonly meanSaved: number;
@@ -112,16 +106,6 @@ export function captionCoverage(
     const lost = mean(rows.map((row) => scoreOf(row, row.captions[0]!.text) - scoreOf(row, row.captions[s]!.text)));
     if (lost > alpha * full) violations++;
   }
-  const limit = delta + 2 * Math.sqrt((delta * (1 - delta)) / samples);
-  const rate = violations / samples;
-  return {
-    samples,
-    n: rows.length,
-    violations,
-    rate,
-    limit,
-    kept: rate <= limit,
-    certified,
-    meanSaved: certified === 0 ? 0 : saved / certified,
-  };
+  const promise = promiseCount(violations, samples, delta);
+  return {...promise, n: rows.length, certified, meanSaved: certified === 0 ? 0 : saved / certified};
 }

@@ -14,61 +14,44 @@ export interface BettingOptions {
   readonly most?: number;
 }
 
-/** Sizes of bets, each decided by the losses before it alone: the more they vary, the smaller it is. */
-class Bets {
+/**
+ * Test of "the mean loss is above a risk" that may be looked at after every loss, and ended at any: were it so, the
+ * capital of whoever bets against it would ever reach 1/δ with probability at most δ. The size of a bet is decided by the
+ * losses before it alone: the more they vary, the smaller it is.
+ */
+export class BettingTest {
+  readonly #most: number;
+  /** A larger bet could lose more than the capital. */
+  readonly #limit: number;
   #seen = 0;
   #sum = 0.5;
   #squares = 0.25;
   #variance = 0.25;
-  readonly #most: number;
-
-  constructor(private readonly options: BettingOptions) {
-    checkDelta(options.delta);
-    this.#most = options.most ?? 1;
-  }
-
-  /** @param limit beyond which a loss could take more than the capital */
-  next(limit: number): number {
-    const {items, delta} = this.options;
-    return Math.min(limit, Math.sqrt((2 * Math.log(1 / delta)) / (items * this.#variance)));
-  }
-
-  /** @throws UsageError for a loss that is larger than was said */
-  see(loss: number): void {
-    if (!(Math.abs(loss) <= this.#most))
-      throw new UsageError('loss', `risk bound: item ${this.#seen} has a loss of ${loss}; the bound is ${this.#most}.`);
-    this.#seen++;
-    this.#sum += loss;
-    this.#squares += (loss - this.#sum / (this.#seen + 1)) ** 2;
-    this.#variance = this.#squares / (this.#seen + 1);
-  }
-}
-
-/**
- * Test of "the mean loss is above a risk" that may be looked at after every loss, and ended at any: were it so, the
- * capital of whoever bets against it would ever reach 1/δ with probability at most δ.
- */
-export class BettingTest {
-  readonly #bets: Bets;
-  readonly #limit: number;
   #logCapital = 0;
   #highest = 0;
 
   /** @param risk may be negative */
   constructor(
     readonly risk: number,
-    options: BettingOptions,
+    private readonly options: BettingOptions,
   ) {
-    this.#bets = new Bets(options);
-    this.#limit = 1 / ((options.most ?? 1) + Math.max(0, -risk));
+    checkDelta(options.delta);
+    this.#most = options.most ?? 1;
+    this.#limit = 1 / (this.#most + Math.max(0, -risk));
   }
 
   /** @throws UsageError for a loss that is larger than was said */
   see(loss: number): void {
-    const bet = this.#bets.next(this.#limit);
-    this.#bets.see(loss);
+    const {items, delta} = this.options;
+    if (!(Math.abs(loss) <= this.#most))
+      throw new UsageError('loss', `risk bound: item ${this.#seen} has a loss of ${loss}; the bound is ${this.#most}.`);
+    const bet = Math.min(this.#limit, Math.sqrt((2 * Math.log(1 / delta)) / (items * this.#variance)));
     this.#logCapital += Math.log1p(-bet * (loss - this.risk));
     this.#highest = Math.max(this.#highest, this.#logCapital);
+    this.#seen++;
+    this.#sum += loss;
+    this.#squares += (loss - this.#sum / (this.#seen + 1)) ** 2;
+    this.#variance = this.#squares / (this.#seen + 1);
   }
 
   /** Of all losses so far, in (0, 1]; valid at every moment. */
@@ -79,26 +62,17 @@ export class BettingTest {
 
 /**
  * Upper confidence bound of a mean loss: tighter than `riskUpperBound` for losses of low variance; never below zero.
+ * Inverts `BettingTest`.
  * @param losses independent, in an order that owes nothing to their values, none above `most`, none below −`most`
  * @throws UsageError if a loss is beyond that
  */
 export function bettingUpperBound(losses: ArrayLike<number>, delta: number, most = 1): number {
-  const n = losses.length;
-  const bets = new Bets({items: n, delta, most});
-  const sizes = new Float64Array(n);
-  for (let i = 0; i < n; i++) {
-    sizes[i] = bets.next(1 / most);
-    bets.see(losses[i]!);
-  }
   const beyond = (risk: number): boolean => {
-    let capital = Math.log(delta);
-    for (let i = 0; i < n; i++) {
-      capital += Math.log(1 - sizes[i]! * (losses[i]! - risk));
-      if (capital > 0) return true;
-    }
-    return false;
+    const test = new BettingTest(risk, {items: losses.length, delta, most});
+    for (let i = 0; i < losses.length; i++) test.see(losses[i]!);
+    return test.pValue < delta;
   };
-  // Below zero a bet could lose more than its capital; a risk is not expected there.
+  // A mean loss is not expected below zero.
   let low = 0;
   let high = most;
   if (!beyond(high)) return most;

@@ -6,20 +6,24 @@ import type {CalibrationOptions} from './calibrate.js';
 import {calibrationProblem, fullDepthCost, testOf} from './losses.js';
 import {paretoTesting} from './pareto-testing.js';
 
-/** Count of broken promises of calibration on samples of a known population. */
-export interface CoverageCheck {
+/** How often a promise was broken on samples of a known population. */
+export interface PromiseCount {
   readonly samples: number;
-  /** Items of each sample. */
-  readonly n: number;
-  readonly pool: number;
-  readonly alpha: number;
-  readonly delta: number;
-  /** Samples whose chosen plan has a risk above α on the whole pool. */
+  /** Samples whose chosen plan loses more, on the whole pool, than was promised. */
   readonly violations: number;
   readonly rate: number;
   /** δ + 2 √(δ(1 − δ) / samples): the rate that chance allows. */
   readonly limit: number;
   readonly kept: boolean;
+}
+
+/** Count of broken promises of calibration on samples of a known population. */
+export interface CoverageCheck extends PromiseCount {
+  /** Items of each sample. */
+  readonly n: number;
+  readonly pool: number;
+  readonly alpha: number;
+  readonly delta: number;
   /** Samples where something was certified, and the mean cost of the plans chosen, as a fraction of full depth's. */
   readonly certified: number;
   readonly meanCost: number;
@@ -51,19 +55,13 @@ export function coverageCheck(
     if (chosen !== null && mean(problem.loss(chosen.candidate)) > alpha) violations++;
     cost += chosen === null ? 1 : mean(problem.cost(chosen.candidate)) / full;
   }
+  const promise = promiseCount(violations, samples, delta);
+  return {...promise, n, pool: observations, alpha, delta, certified, meanCost: cost / samples};
+}
+
+/** @returns whether a promise was broken no more often than δ and chance allow, and what says so */
+export function promiseCount(violations: number, samples: number, delta: number): PromiseCount {
   const limit = delta + 2 * Math.sqrt((delta * (1 - delta)) / samples);
   const rate = violations / samples;
-  return {
-    samples,
-    n,
-    pool: observations,
-    alpha,
-    delta,
-    violations,
-    rate,
-    limit,
-    kept: rate <= limit,
-    certified,
-    meanCost: cost / samples,
-  };
+  return {samples, violations, rate, limit, kept: rate <= limit};
 }

@@ -2,7 +2,7 @@ import type {CaptionCertificate} from '../../calibration/captions/certificate.js
 import type {CaptionCoverage} from '../../calibration/captions/recorded-runs.js';
 import {layersText, settingText} from '../../calibration/sweep/text.js';
 import {InputError} from '../../runtime/errors.js';
-import {shortPercent} from './certificate-text.js';
+import {shortPercent} from '../../text/format.js';
 
 /** The error of a calibration of captions that chose nothing: how far off it is, and how many pictures would do. */
 export function noCaptionsCertified(certificate: CaptionCertificate, fewest: number): InputError {

@@ -2,6 +2,7 @@ import type {PlanCertificate} from '../../calibration/risk/certificate.js';
 import type {CoverageCheck} from '../../calibration/risk/coverage-check.js';
 import {layersText, settingText} from '../../calibration/sweep/text.js';
 import {InputError} from '../../runtime/errors.js';
+import {shortPercent} from '../../text/format.js';
 
 /** The error of a calibration that chose nothing: how far off it is, and how many items would do. */
 export function nothingChosen({alpha, n2, itemsNeeded, unit, tested, budget, delta}: PlanCertificate): InputError {
@@ -72,9 +73,4 @@ export function coverageText(check: CoverageCheck, unit: PlanCertificate['unit']
     `above ${shortPercent(alpha)}: ${shortPercent(rate)}, at most ${shortPercent(limit)} allowed: ${kept ? 'kept' : 'BROKEN'} ` +
     `(${certified} certified something; mean cost ${shortPercent(meanCost)} of full depth)`
   );
-}
-
-/** A percentage of at most four digits. */
-export function shortPercent(x: number): string {
-  return `${Number((100 * x).toPrecision(4))} %`;
 }
