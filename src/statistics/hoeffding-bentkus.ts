@@ -1,5 +1,6 @@
 import {UsageError} from '../runtime/errors.js';
 import {binomialCdf} from './binomial.js';
+import {fewest} from './fewest.js';
 
 /** Test of "the risk is above α" from the mean of n losses in [0, 1]. */
 export type RiskTest =
@@ -67,13 +68,5 @@ export function itemsNeeded(
     for (; step >= 1; step /= 2) if (!enough(itemsWith(errors + step))) errors += step;
     errors += 1;
   }
-  let low = expectedRisk === 0 ? 0 : itemsWith(errors - 1);
-  let high = expectedRisk === 0 ? 1 : itemsWith(errors);
-  while (!enough(high)) high *= 2;
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (enough(middle)) high = middle;
-    else low = middle;
-  }
-  return high;
+  return expectedRisk === 0 ? fewest(enough, 0, 1) : fewest(enough, itemsWith(errors - 1), itemsWith(errors));
 }

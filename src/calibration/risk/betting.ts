@@ -1,4 +1,5 @@
 import {UsageError} from '../../runtime/errors.js';
+import {fewest} from '../../statistics/fewest.js';
 import {checkDelta} from './p-values.js';
 
 // Testing by betting (Waudby-Smith and Ramdas; docs/reference/early-exit.md B4). Losses are independent, in an order that
@@ -91,16 +92,5 @@ export function fewestItems(risk: number, delta: number, most = 1): number {
     for (let i = 0; i < items; i++) test.see(0);
     return test.pValue <= delta;
   };
-  let high = 1;
-  while (!enough(high)) {
-    high *= 2;
-    if (high > 1e6) return Number.POSITIVE_INFINITY;
-  }
-  let low = high / 2;
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (enough(middle)) high = middle;
-    else low = middle;
-  }
-  return high;
+  return fewest(enough, 0, 1, 1e6);
 }
